@@ -1,0 +1,9 @@
+"""What goes wrong with a stack."""
+
+
+class StackError(Exception):
+    """The stack could not be rendered, deployed or removed; the text says which part and why.
+
+    For a failed task it names the service, the task, the node, the engine's error and the last
+    lines of the task's log, with every secret's value blanked out.
+    """

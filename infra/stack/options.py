@@ -1,0 +1,47 @@
+"""What the cluster decides about the stack: everything that the compose file leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VXLAN_HEADER_BYTES = 50
+"""Outer Ethernet, IPv4, UDP and VXLAN headers: what an overlay packet is longer by (RFC 7348)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """The options of one stack on one cluster.
+
+    ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
+    ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
+    ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
+    keyed hash reaches the document. ``start_interval`` says that the engines are of version 25 or
+    newer and can check a starting container more often than a running one.
+    """
+
+    name: str = "airflow"
+    images: Mapping[str, str]
+    worker_nodes: int
+    workers_per_node: int = 1
+    worker_concurrency: int = 4
+    task_grace_seconds: int = 3_600
+    web_port: int = 8080
+    flower_port: int = 5555
+    base_url: str
+    mtu: int = 1_500
+    start_interval: bool = True
+    secrets: Mapping[str, str] = field(repr=False)
+
+    @property
+    def worker_replicas(self) -> int:
+        """How many Celery workers run in all."""
+        return self.worker_nodes * self.workers_per_node
+
+    @property
+    def overlay_mtu(self) -> int:
+        """The MTU of the stack's network, in bytes (moby#33416: a wrong one fails silently)."""
+        return self.mtu - VXLAN_HEADER_BYTES

@@ -1,0 +1,112 @@
+"""The stack's secrets: their names, how one is made, and what a swarm knows them by.
+
+``python -m infra.stack.secrets FOLDER`` makes the files that ``docker compose`` mounts on a laptop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sys
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECRET_NAMES = (
+    "postgres_password",
+    "celery_results_password",
+    "redis_password",
+    "fernet_key",
+    "jwt_secret",
+    "api_secret_key",
+    "admin_password",
+    "flower_password",
+)
+"""Each is a file of this name in ``/run/secrets`` of the services that need it."""
+
+_HASH_DIGITS = 12
+_PASSWORD_BYTES = 24
+_KEY_BYTES = 64
+_FERNET_BYTES = 32
+_SECRET_FILE_MODE = 0o444
+_SECRET_FOLDER_MODE = 0o700
+
+
+def generate() -> dict[str, str]:
+    """Make a fresh value for every secret, from the operating system's random numbers."""
+    return {name: _generate_one(name) for name in SECRET_NAMES}
+
+
+def hashed_name(stack: str, logical: str, values: Mapping[str, str]) -> str:
+    """Return the swarm's name for a secret: it changes with the value, since secrets are immutable.
+
+    The hash is keyed with the Fernet key, so that the name of a weak password that a user chose
+    does not help anyone who lists names to guess it.
+    """
+    key = values["fernet_key"].encode()
+    digest = hmac.new(key, f"{logical}\0{values[logical]}".encode(), hashlib.sha256).hexdigest()
+    return f"{stack}_{logical}_{digest[:_HASH_DIGITS]}"
+
+
+def require(values: Mapping[str, str]) -> None:
+    """Check that every secret is there and none is empty or spans lines.
+
+    Raises:
+        StackError: naming the secrets that are not usable, never a value.
+
+    """
+    missing = [name for name in SECRET_NAMES if not values.get(name)]
+    if missing:
+        msg = f"these secrets have no value: {', '.join(missing)}. Every one is needed."
+        raise StackError(msg)
+    broken = [name for name in SECRET_NAMES if values[name].splitlines() != [values[name]]]
+    if broken:
+        msg = f"these secrets contain a line break: {', '.join(broken)}. Use one line for each."
+        raise StackError(msg)
+
+
+def write_files(folder: Path) -> list[str]:
+    """Make the secrets that ``folder`` does not have yet, one file each; return their names.
+
+    The folder is closed to other users; the files are readable within it, because the containers
+    that they are mounted into run under user IDs of their own.
+    """
+    folder.mkdir(mode=_SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+    folder.chmod(_SECRET_FOLDER_MODE)
+    made: list[str] = []
+    for name in SECRET_NAMES:
+        path = folder / name
+        if path.exists() and path.stat().st_size > 0:
+            continue
+        path.write_text(_generate_one(name))
+        path.chmod(_SECRET_FILE_MODE)
+        made.append(name)
+    return made
+
+
+def _generate_one(name: str) -> str:
+    if name == "fernet_key":
+        return urlsafe_b64encode(secrets.token_bytes(_FERNET_BYTES)).decode()
+    is_password = name.endswith("_password")
+    return secrets.token_urlsafe(_PASSWORD_BYTES if is_password else _KEY_BYTES)
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``python -m infra.stack.secrets FOLDER``."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m infra.stack.secrets FOLDER\n")
+        return 2
+    folder = Path(arguments[0])
+    made = write_files(folder)
+    sys.stdout.write(f"{folder}: {', '.join(made) if made else 'every secret is there'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
