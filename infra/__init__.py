@@ -1,0 +1,1 @@
+"""The infrastructure: settings, machines, the swarm on them, and the stack on the swarm."""

@@ -1,0 +1,138 @@
+"""The cluster's one table of ports: who may reach what, and why.
+
+`openings` is the table. A node renders it as an nftables ruleset (`nftables_ruleset`); a cloud
+renders the same rows as its security groups. Whatever the table does not open is closed, for
+ports that Docker publishes too: those are forwarded and never meet a host's input chain
+(moby#22054), so the forward path is filtered by the port that the client asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from enum import Enum
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Protocol = Literal["tcp", "udp", "esp"]
+
+TABLE_NAME = "dairflow"
+
+
+class Source(Enum):
+    """Who a port is open to."""
+
+    OPERATOR = "operator"
+    """The addresses that the operator's SSH comes from."""
+    MEMBERS = "members"
+    """The cluster's own nodes, by their private addresses."""
+    CLIENTS = "clients"
+    """The addresses that the settings allow to use the web pages."""
+    IMAGE_PUSHERS = "image_pushers"
+    """The addresses that image pushes from the operator's own machine come from: for a local
+    cluster the bridge's gateway, since pushes go through a port published on loopback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What the settings say about who may reach the cluster; sources are IPv4 CIDRs."""
+
+    operator_cidrs: tuple[str, ...]
+    client_cidrs: tuple[str, ...]
+    image_pusher_cidrs: tuple[str, ...] = ()
+    web_port: int = 8080
+    flower_port: int = 5555
+    registry_port: int = 5000
+    encrypted_overlay: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a source that is no IPv4 network.
+
+        Raises:
+            ValueError: naming the field, what was given and what is valid.
+
+        """
+        for field in ("operator_cidrs", "client_cidrs", "image_pusher_cidrs"):
+            for cidr in getattr(self, field):
+                try:
+                    IPv4Network(cidr)
+                except (AddressValueError, NetmaskValueError, ValueError) as exc:
+                    message = (
+                        f"{field}: {cidr!r} is no IPv4 network ({exc});"
+                        " valid is for example 203.0.113.7/32 or 0.0.0.0/0"
+                    )
+                    raise ValueError(message) from exc
+
+    def cidrs(self, source: Source, members: Iterable[str]) -> tuple[str, ...]:
+        """Return the addresses that ``source`` stands for, given the members' addresses."""
+        return {
+            Source.OPERATOR: self.operator_cidrs,
+            Source.MEMBERS: tuple(members),
+            Source.CLIENTS: self.client_cidrs,
+            Source.IMAGE_PUSHERS: self.image_pusher_cidrs,
+        }[source]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, as a resource's state keeps them."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Policy:
+        """Read what `to_dict` wrote; Pulumi's state turns every number into a float."""
+        return cls(
+            operator_cidrs=tuple(data["operator_cidrs"]),
+            client_cidrs=tuple(data["client_cidrs"]),
+            image_pusher_cidrs=tuple(data["image_pusher_cidrs"]),
+            web_port=int(data["web_port"]),
+            flower_port=int(data["flower_port"]),
+            registry_port=int(data["registry_port"]),
+            encrypted_overlay=bool(data["encrypted_overlay"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One row of the table. ``port`` is None where the protocol has no ports."""
+
+    port: int | None
+    protocol: Protocol
+    source: Source
+    why: str
+
+
+def openings(policy: Policy, *, ssh_port: int = 22) -> tuple[Opening, ...]:
+    """Return the table: every row is a new connection that is let in, and nothing else is.
+
+    ``ssh_port`` is where the machine's own sshd listens. ICMP, which finds path MTUs and answers
+    pings, is open to everyone and has no row.
+    """
+    web, flower, registry = policy.web_port, policy.flower_port, policy.registry_port
+    rows = [
+        _row(ssh_port, "tcp", Source.OPERATOR, "SSH, by which everything here is set up"),
+        _row(2377, "tcp", Source.MEMBERS, "swarm control: joining, tasks, Raft"),
+        _row(7946, "tcp", Source.MEMBERS, "gossip between engines: overlay networks' state"),
+        _row(7946, "udp", Source.MEMBERS, "gossip between engines: who is alive"),
+        _row(4789, "udp", Source.MEMBERS, "VXLAN, which carries the overlay networks"),
+        _row(registry, "tcp", Source.MEMBERS, "the registry, which nodes pull images from"),
+        _row(registry, "tcp", Source.IMAGE_PUSHERS, "the registry, pushed to by the operator"),
+        _row(web, "tcp", Source.CLIENTS, "Airflow's web pages and REST API"),
+        _row(flower, "tcp", Source.CLIENTS, "Flower's web pages"),
+    ]
+    if policy.encrypted_overlay:
+        rows.append(_row(None, "esp", Source.MEMBERS, "encrypted overlay networks (IPsec)"))
+    return tuple(rows)
+
+
+def _row(port: int | None, protocol: Protocol, source: Source, why: str) -> Opening:
+    return Opening(port=port, protocol=protocol, source=source, why=why)
+
+
+def digest(ruleset: str) -> str:
+    """Return the short name of a ruleset, to tell a loaded one from the wanted one."""
+    return hashlib.sha256(ruleset.encode()).hexdigest()[:16]

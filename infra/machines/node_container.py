@@ -1,0 +1,139 @@
+"""A node of the local target: a container that runs sshd, nftables and its own Docker engine.
+
+It is not ``--privileged``: that is refused where root itself lacks CAP_SYS_RESOURCE, and grants
+more than is needed everywhere else. Knows nothing of Pulumi.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import docker
+    from docker.models.containers import Container
+
+IMAGE = "dairflow/node:latest"
+ENGINE_FOLDER = "/var/lib/docker"
+STOP_TIMEOUT_SECONDS = 20
+"""How long `docker stop` lets the node's own containers end before it kills the node."""
+
+_KEY_FILES = {
+    "host_key": ("etc/ssh/ssh_host_ed25519_key", 0o600),
+    "authorized_key": ("root/.ssh/authorized_keys", 0o600),
+}
+
+
+def create_options(  # noqa: PLR0913 - each is a different property of the node
+    *,
+    name: str,
+    hostname: str,
+    network: str,
+    address: str,
+    volume: str,
+    ports: Mapping[int, tuple[str, int]],
+    labels: Mapping[str, str],
+    cgroup_version: str,
+    image: str = IMAGE,
+) -> dict[str, Any]:
+    """Return the body of Docker's "create a container" request for a node.
+
+    ``ports`` maps the node's TCP ports to (address, port) of this machine. On cgroup v1 there is
+    no namespace of hierarchies that an engine could use, so the node shares the host's, and its
+    entrypoint keeps the engine's cgroups below the node's own; on v2 it gets its own.
+    """
+    private_cgroup = cgroup_version == "2"
+    binds = [f"{volume}:{ENGINE_FOLDER}"]
+    if not private_cgroup:
+        binds.append("/sys/fs/cgroup:/sys/fs/cgroup:rw")
+    return {
+        "Image": image,
+        "Hostname": hostname,
+        "Labels": dict(labels),
+        "StopTimeout": STOP_TIMEOUT_SECONDS,
+        "ExposedPorts": {f"{port}/tcp": {} for port in ports},
+        "HostConfig": {
+            "CapAdd": ["ALL"],
+            "CapDrop": ["SYS_RESOURCE"],
+            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+            # Both empty is what the command line calls systempaths=unconfined.
+            "MaskedPaths": [],
+            "ReadonlyPaths": [],
+            "CgroupnsMode": "private" if private_cgroup else "host",
+            "Binds": binds,
+            "Tmpfs": {"/run": "exec,mode=755"},
+            "PortBindings": {
+                f"{port}/tcp": [{"HostIp": host, "HostPort": str(host_port or "")}]
+                for port, (host, host_port) in ports.items()
+            },
+            "RestartPolicy": {"Name": "unless-stopped"},
+            "NetworkMode": network,
+        },
+        "NetworkingConfig": {
+            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}}
+        },
+    }
+
+
+def start(  # noqa: PLR0913 - each is a different property of the node
+    client: docker.DockerClient,
+    *,
+    name: str,
+    hostname: str,
+    network: str,
+    address: str,
+    volume: str,
+    ports: Mapping[int, tuple[str, int]],
+    labels: Mapping[str, str],
+    host_key: str,
+    authorized_key: str,
+    image: str = IMAGE,
+) -> Container:
+    """Make a node and start it, with its host key and the operator's public key planted.
+
+    The keys are put into the container before its start, so that neither is ever among its
+    environment or arguments. It returns at once: SSH answers within about a second.
+
+    Raises:
+        docker.errors.APIError: Docker refused; a container that could not start is removed.
+
+    """
+    body = create_options(
+        name=name,
+        hostname=hostname,
+        network=network,
+        address=address,
+        volume=volume,
+        ports=ports,
+        labels=labels,
+        cgroup_version=str(client.info().get("CgroupVersion", "1")),
+        image=image,
+    )
+    created: dict[str, Any] = client.api.create_container_from_config(body, name)
+    container = client.containers.get(str(created["Id"]))
+    try:
+        keys = _archive({"host_key": host_key, "authorized_key": authorized_key})
+        container.put_archive("/", keys)
+        container.start()
+    except APIError:
+        container.remove(force=True)
+        raise
+    return container
+
+
+def _archive(contents: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for key, text in contents.items():
+            path, mode = _KEY_FILES[key]
+            data = (text.rstrip("\n") + "\n").encode()
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode, entry.mtime = len(data), mode, int(time.time())
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()

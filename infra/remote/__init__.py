@@ -1,0 +1,1 @@
+"""Commands and files on machines over SSH. Knows nothing of Pulumi or of swarm."""

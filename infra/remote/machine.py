@@ -1,0 +1,60 @@
+"""A machine of the cluster, as the operator reaches it and as the cluster's other nodes do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Role = Literal["manager", "worker"]
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """One host, whichever target it came from.
+
+    ``address`` and ``port`` are where the operator's SSH reaches it, which may be a forwarded
+    port on loopback; ``private_address`` is its IPv4 address in the cluster's own network.
+    ``host_key`` is the public host key (``ssh-ed25519 AAAA…``) that is known before the first
+    connection: no other key is accepted.
+    """
+
+    name: str
+    role: Role
+    address: str
+    host_key: str
+    private_address: str
+    port: int = SSH_PORT
+    user: str = "root"
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __str__(self) -> str:
+        """Name the machine in a message: ``worker-2 (root@172.20.0.4:22)``."""
+        return f"{self.name} ({self.user}@{self.address}:{self.port})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, as a resource's state keeps them."""
+        return {**asdict(self), "labels": dict(self.labels)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Machine:
+        """Read what `to_dict` wrote; Pulumi's state turns every number into a float.
+
+        Raises:
+            KeyError: a field without a default is missing.
+
+        """
+        return cls(
+            name=data["name"],
+            role=data["role"],
+            address=data["address"],
+            host_key=data["host_key"],
+            private_address=data["private_address"],
+            port=int(data.get("port", SSH_PORT)),
+            user=data.get("user", "root"),
+            labels={str(key): str(value) for key, value in (data.get("labels") or {}).items()},
+        )

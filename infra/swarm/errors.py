@@ -1,0 +1,7 @@
+"""What is raised when the swarm cannot be brought to what is wanted."""
+
+from __future__ import annotations
+
+
+class SwarmError(Exception):
+    """The swarm could not be brought to what is wanted; the text says why and what to do."""
