@@ -1,0 +1,14 @@
+"""dairflow: Apache Airflow on a Docker swarm. `pulumi up` runs this file."""
+
+from infra.cluster import bootstrap, deploy_airflow, export_outputs, publish_images
+from infra.machines.provision import provision
+from infra.resources.keys import Secrets
+from infra.settings import load
+
+settings = load()
+secrets = Secrets("secrets")
+fleet = provision(settings, secrets.cluster_id)
+cluster = bootstrap(settings, fleet, secrets)
+images = publish_images(settings, cluster)
+stack = deploy_airflow(settings, cluster, images, secrets)
+export_outputs(fleet, images, secrets, stack)

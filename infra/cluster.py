@@ -1,0 +1,185 @@
+"""The parts of the program, in the order in which ``__main__.py`` puts them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from infra import registry
+from infra.firewall import Policy
+from infra.resources.images import ROOT, PublishedImage, RegistryAccess
+from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
+from infra.resources.operator_files import OperatorFiles
+from infra.resources.registry import Registry
+from infra.resources.stack import Stack
+from infra.resources.swarm import Swarm
+from infra.stack.options import StackOptions
+from infra.stack.secrets import SECRET_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.machines.fleet import Fleet
+    from infra.settings import Settings
+
+ADMIN_USER = "admin"
+STACK_NAME = "airflow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A swarm and the registry on it."""
+
+    fleet: Fleet
+    swarm: Swarm
+    access: RegistryAccess
+    registry: Registry
+
+
+def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
+    """Join the machines into a swarm and start the registry on the first manager."""
+    pull_address = fleet.first_manager.apply(lambda m: f"{m['private_address']}:{registry.PORT}")
+    certificate = RegistryCertificate(
+        "registry-certificate",
+        addresses=[fleet.first_manager["private_address"], "127.0.0.1"],
+    )
+    swarm = Swarm(
+        "swarm",
+        machines=fleet.machines,
+        private_key=fleet.private_key,
+        firewall=_policy(settings, fleet),
+        trusted_registries=pulumi.Output.all(pull_address, certificate.authority).apply(
+            lambda pair: {pair[0]: pair[1]}
+        ),
+        drain_timeout=settings.task_grace_seconds,
+        opts=pulumi.ResourceOptions(
+            depends_on=list(fleet.resources), deleted_with=fleet.resources[0]
+        ),
+    )
+    password = secrets.values[REGISTRY_PASSWORD]
+    running = Registry(
+        "registry",
+        machine=fleet.first_manager,
+        private_key=fleet.private_key,
+        certificate=certificate.certificate,
+        certificate_key=certificate.private_key,
+        password=password,
+        opts=pulumi.ResourceOptions(depends_on=[swarm], deleted_with=fleet.resources[0]),
+    )
+    access = RegistryAccess(
+        push_host="127.0.0.1",
+        push_port=fleet.push_port,
+        pull_address=pull_address,
+        authority=certificate.authority,
+        password=password,
+    )
+    return Cluster(fleet=fleet, swarm=swarm, access=access, registry=running)
+
+
+def publish_images(settings: Settings, cluster: Cluster) -> Mapping[str, pulumi.Output[str]]:
+    """Build and push the stack's images; return each kind's reference by digest."""
+    places = {
+        "airflow": (settings.image_name, ROOT, ROOT / "images" / "airflow"),
+        "postgres": ("postgres", ROOT / "images" / "postgres", ROOT / "images" / "postgres"),
+        "redis": ("redis", ROOT / "images" / "redis", ROOT / "images" / "redis"),
+    }
+    return {
+        kind: PublishedImage(
+            name,
+            context=context,
+            dockerfile=folder / "Dockerfile",
+            access=cluster.access,
+            depends_on=[cluster.registry],
+        ).reference
+        for kind, (name, context, folder) in places.items()
+    }
+
+
+def deploy_airflow(
+    settings: Settings,
+    cluster: Cluster,
+    images: Mapping[str, pulumi.Output[str]],
+    secrets: Secrets,
+) -> Stack:
+    """Deploy the services and wait until Airflow is healthy."""
+    fleet = cluster.fleet
+    return Stack(
+        STACK_NAME,
+        options=_stack_options(settings, fleet, images, secrets),
+        machines=pulumi.Output.all(*fleet.machines),
+        private_key=fleet.private_key,
+        login=pulumi.Output.all(cluster.access.pull_address, cluster.access.password).apply(
+            lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
+        ),
+        opts=pulumi.ResourceOptions(depends_on=[cluster.swarm], deleted_with=fleet.resources[0]),
+    )
+
+
+def export_outputs(
+    fleet: Fleet, images: Mapping[str, pulumi.Output[str]], secrets: Secrets, stack: Stack
+) -> None:
+    """Export what the user needs next. The URLs are known once Airflow answers there."""
+    ready = stack.id
+    pulumi.export("airflowUrl", pulumi.Output.all(fleet.web_url, ready).apply(lambda v: v[0]))
+    pulumi.export("flowerUrl", pulumi.Output.all(fleet.flower_url, ready).apply(lambda v: v[0]))
+    pulumi.export("adminUser", ADMIN_USER)
+    pulumi.export("adminPassword", pulumi.Output.secret(secrets.values["admin_password"]))
+    pulumi.export("flowerPassword", pulumi.Output.secret(secrets.values["flower_password"]))
+    pulumi.export("nodes", pulumi.Output.all(*fleet.machines).apply(_nodes))
+    pulumi.export("imageRef", images["airflow"])
+    files = OperatorFiles(
+        "operator-files",
+        folder=f".dairflow/stacks/{pulumi.get_stack()}",
+        machines=fleet.machines,
+        private_key=fleet.private_key,
+    )
+    pulumi.export("managerSsh", files.manager_ssh)
+    pulumi.export("dockerContext", files.docker_context)
+
+
+def _policy(settings: Settings, fleet: Fleet) -> pulumi.Output[dict[str, Any]]:
+    def policy(operator_cidrs: list[str]) -> dict[str, Any]:
+        return Policy(
+            operator_cidrs=tuple(operator_cidrs),
+            client_cidrs=(*operator_cidrs, *settings.allowed_cidrs),
+            image_pusher_cidrs=tuple(operator_cidrs) if fleet.pushes_directly else (),
+            web_port=settings.web_port,
+            flower_port=settings.flower_port,
+            registry_port=registry.PORT,
+        ).to_dict()
+
+    return pulumi.Output.all(*fleet.operator_cidrs).apply(policy)
+
+
+def _stack_options(
+    settings: Settings,
+    fleet: Fleet,
+    images: Mapping[str, pulumi.Output[str]],
+    secrets: Secrets,
+) -> pulumi.Output[StackOptions]:
+    known = pulumi.Output.all(
+        images=images, base_url=fleet.web_url, mtu=fleet.mtu, secrets=secrets.values
+    )
+    return known.apply(
+        lambda values: StackOptions(
+            name=STACK_NAME,
+            images=values["images"],
+            worker_nodes=settings.workers,
+            workers_per_node=settings.workers_per_node,
+            worker_concurrency=settings.worker_concurrency,
+            task_grace_seconds=settings.task_grace_seconds,
+            web_port=settings.web_port,
+            flower_port=settings.flower_port,
+            base_url=values["base_url"],
+            mtu=int(values["mtu"]),
+            secrets={name: values["secrets"][name] for name in SECRET_NAMES},
+        )
+    )
+
+
+def _nodes(machines: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {"name": m["name"], "role": m["role"], "address": m["private_address"]} for m in machines
+    ]

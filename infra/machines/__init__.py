@@ -1,0 +1,1 @@
+"""Where machines come from. Every target returns the same thing: a ``Fleet``."""

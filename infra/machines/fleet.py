@@ -1,0 +1,52 @@
+"""What every target returns: machines, and how the operator reaches what runs on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+Record = dict[str, Any]
+"""A ``remote.machine.Machine`` as plain values, for a resource's inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """A target's machines. The first one is the first manager."""
+
+    machines: Sequence[pulumi.Output[Record]]
+    resources: Sequence[pulumi.Resource]
+    """What must exist before a machine can be reached, in the machines' order."""
+    private_key: pulumi.Output[str]
+    """The operator's SSH key, OpenSSH format."""
+    operator_cidrs: Sequence[pulumi.Input[str]]
+    """Where the operator's packets come from, as the machines see them."""
+    push_port: pulumi.Output[int]
+    """Loopback port of this machine that leads to the first manager's registry."""
+    web_url: pulumi.Output[str]
+    flower_url: pulumi.Output[str]
+    pushes_directly: bool
+    """Whether ``push_port`` is the registry's own port, published, and no tunnel through SSH."""
+    mtu: pulumi.Output[int]
+    """MTU of the machines' network, bytes: an overlay on it needs 50 less."""
+
+    @property
+    def first_manager(self) -> pulumi.Output[Record]:
+        """The machine that carries the registry, the database and the broker."""
+        return self.machines[0]
+
+
+def names(managers: int, workers: int) -> list[tuple[str, str, int]]:
+    """Return (name, role, number) of every machine, managers first.
+
+    Machines are named, never indexed into a list: one more or less renames none of the others.
+    """
+    return [
+        (f"{role}-{number}", role, number)
+        for role, count in (("manager", managers), ("worker", workers))
+        for number in range(1, count + 1)
+    ]

@@ -1,0 +1,111 @@
+"""The ``local`` target: the cluster's machines are containers on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from infra import registry
+from infra.machines import local_engine
+from infra.machines.fleet import Fleet, Record, names
+from infra.resources.keys import SshKey
+from infra.resources.local import LocalMachine, LocalNetwork
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+SSH_PORT = 22
+ANY_FREE_PORT = 0
+
+
+class LocalMachines(pulumi.ComponentResource):
+    """A network and a container for each machine, reached over loopback ports.
+
+    Loopback, because container addresses cannot be reached from outside the virtual machine that
+    Docker Desktop runs in.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        cluster_id: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``cluster_id`` marks every container, network and volume."""
+        super().__init__("dairflow:machines:Local", name, None, opts)
+        self._prefix = f"dairflow-{pulumi.get_stack()}"
+        self._settings = settings
+        self._cluster_id = cluster_id
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._operator = SshKey("operator", opts=self._child)
+        self._network = LocalNetwork(
+            "network",
+            network=self._prefix,
+            cluster=cluster_id,
+            published=[settings.web_port, settings.flower_port],
+            opts=self._child,
+        )
+        machines = {
+            machine: self._machine(machine, role, number)
+            for machine, role, number in names(settings.managers, settings.workers)
+        }
+        self.fleet = self._fleet(machines)
+        self.register_outputs({"names": list(machines)})
+
+    def _machine(self, name: str, role: str, number: int) -> tuple[LocalMachine, Record]:
+        host_key = SshKey(f"{name}-host-key", opts=self._child)
+        private_address = self._network.subnet.apply(
+            lambda subnet: local_engine.address(subnet, role, number)
+        )
+        machine = LocalMachine(
+            name,
+            container=f"{self._prefix}-{name}",
+            hostname=name,
+            cluster=self._cluster_id,
+            network=self._network.id,
+            private_address=private_address,
+            ports=self._ports(name),
+            host_key=host_key.private_key,
+            host_public_key=host_key.public_key,
+            authorized_key=self._operator.public_key,
+            opts=self._child,
+        )
+        record = {
+            "name": name,
+            "role": role,
+            "address": local_engine.LOOPBACK,
+            "port": machine.published.apply(lambda ports: int(ports[str(SSH_PORT)])),
+            "user": "root",
+            "host_key": host_key.public_key,
+            "private_address": private_address,
+            "labels": {},
+        }
+        return machine, record
+
+    def _ports(self, name: str) -> dict[int, int]:
+        ports = {SSH_PORT: ANY_FREE_PORT}
+        if name == "manager-1":
+            ports |= {
+                registry.PORT: ANY_FREE_PORT,
+                self._settings.web_port: self._settings.web_port,
+                self._settings.flower_port: self._settings.flower_port,
+            }
+        return ports
+
+    def _fleet(self, machines: dict[str, tuple[LocalMachine, Record]]) -> Fleet:
+        first, _ = machines["manager-1"]
+        host = local_engine.LOOPBACK
+        return Fleet(
+            machines=[pulumi.Output.from_input(record) for _, record in machines.values()],
+            resources=[machine for machine, _ in machines.values()],
+            private_key=self._operator.private_key,
+            operator_cidrs=[pulumi.Output.concat(self._network.gateway, "/32")],
+            push_port=first.published.apply(lambda ports: int(ports[str(registry.PORT)])),
+            web_url=pulumi.Output.from_input(f"http://{host}:{self._settings.web_port}"),
+            flower_url=pulumi.Output.from_input(f"http://{host}:{self._settings.flower_port}"),
+            pushes_directly=True,
+            mtu=self._network.mtu,
+        )

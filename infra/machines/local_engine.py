@@ -1,0 +1,376 @@
+"""The ``local`` target's machines, over Docker's Python SDK. Knows nothing of Pulumi.
+
+A machine is a container (``node_container``), its ``/var/lib/docker`` is a named volume, and all of
+a stack's machines share one bridge network with fixed addresses, so that a machine that was
+stopped or made anew keeps its place in the swarm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import socket
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import IPAMConfig, IPAMPool
+
+from infra.machines import node_container
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from docker.models.containers import Container
+
+LOOPBACK = "127.0.0.1"
+CLUSTER_LABEL = "dairflow.cluster"
+"""Label of every container, network and volume of ours: the cluster's random identity."""
+ROLE_SLOTS = 100
+"""Addresses kept for each role in a cluster's network."""
+NETWORK_PREFIX = 22
+CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
+"""Swarm's own overlay networks are taken from the beginning of 10.0.0.0/8, far from here."""
+MIN_FREE_BYTES = 8 * 10**9
+"""Three nodes hold the Airflow image unpacked (about 0.7 GB each), and the registry once more."""
+
+
+class LocalError(Exception):
+    """Docker on this machine refused or cannot serve; says what to do next."""
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[docker.DockerClient]:
+    """Connect to the user's Docker engine (``DOCKER_HOST`` counts, as for the docker command).
+
+    Raises:
+        LocalError: when it does not answer, or answers with an error.
+
+    """
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as error:
+        msg = (
+            f"Docker does not answer on this machine: {error}.\n"
+            "Start it (`make setup` does, or `systemctl start docker`), then run the same again."
+        )
+        raise LocalError(msg) from error
+    try:
+        yield client
+    except APIError as error:
+        msg = f"Docker on this machine refused: {error.explanation or error}"
+        raise LocalError(msg) from error
+    finally:
+        client.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A cluster's bridge network. Addresses are IPv4; the gateway is this machine."""
+
+    subnet: str
+    gateway: str
+    mtu: int
+
+
+def ensure_network(name: str, cluster: str, published: Iterable[int]) -> Network:
+    """Check that this machine can carry a cluster, and make its network or adopt it.
+
+    ``published`` are the loopback ports that the cluster is about to take.
+
+    Raises:
+        LocalError: before anything is made, when the node image is missing, a port is in use,
+            the disk is full, or the name belongs to another cluster.
+
+    """
+    with engine() as client:
+        network = _find_network(client, name, cluster)
+        if network is None:
+            _check_image(client)
+            _check_disk(client)
+            for port in published:
+                _check_port(port)
+            network = client.networks.create(
+                name,
+                driver="bridge",
+                labels={CLUSTER_LABEL: cluster},
+                ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(_free_subnet(client)))]),
+            )
+            network.reload()
+        return _described(network.attrs)
+
+
+def read_network(name: str) -> Network | None:
+    """Return the network, or None where there is none."""
+    with engine() as client:
+        try:
+            return _described(client.networks.get(name).attrs)
+        except NotFound:
+            return None
+
+
+def remove_network(name: str) -> None:
+    """Remove the network; it may be gone already."""
+    with engine() as client:
+        try:
+            client.networks.get(name).remove()
+        except NotFound:
+            return
+
+
+def address(subnet: str, role: str, number: int) -> str:
+    """Return the fixed address of a machine: managers first, then workers.
+
+    It is computed from role and number, never from what else exists, so that no machine's address
+    depends on another's.
+    """
+    base = IPv4Network(subnet).network_address + 10
+    return str(IPv4Address(base + (0 if role == "manager" else ROLE_SLOTS) + number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineSpec:
+    """A machine to be made. ``ports`` maps its TCP ports to loopback ports; 0: any free one."""
+
+    container: str
+    hostname: str
+    cluster: str
+    network: str
+    private_address: str
+    ports: Mapping[int, int]
+    host_key: str = field(repr=False)
+    host_public_key: str
+    authorized_key: str
+
+
+def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
+    """Make ``spec`` run, adopting what is there, and return its loopback ports.
+
+    A container that differs from ``spec`` (other ports, other keys, left half-made by an
+    interrupted run) is made anew; its volume, and so its place in the swarm, is kept.
+
+    Raises:
+        LocalError: when a port is in use, the image is missing, or the name is another cluster's.
+
+    """
+    with engine() as client:
+        found = _find_container(client, spec)
+        ports = _chosen_ports(spec.ports, known_ports or (_published(found) if found else {}))
+        if found is not None and _is(found, spec, ports):
+            found.start()
+            return ports
+        _check_image(client)
+        for port in set(ports.values()) - set(_published(found).values() if found else ()):
+            _check_port(port)
+        _ensure_volume(client, spec)
+        if found is not None:
+            found.remove(force=True)
+        node_container.start(
+            client,
+            name=spec.container,
+            hostname=spec.hostname,
+            network=spec.network,
+            address=spec.private_address,
+            volume=spec.container,
+            ports={inner: (LOOPBACK, outer) for inner, outer in ports.items()},
+            labels={CLUSTER_LABEL: spec.cluster, "dairflow.keys": _keys_mark(spec)},
+            host_key=spec.host_key,
+            authorized_key=spec.authorized_key,
+        )
+        return ports
+
+
+def is_running(container: str) -> bool | None:
+    """Return whether the machine runs; None where there is none."""
+    with engine() as client:
+        try:
+            return client.containers.get(container).status == "running"
+        except NotFound:
+            return None
+
+
+def remove_machine(container: str) -> None:
+    """Remove the container and its volume; each may be gone already."""
+    with engine() as client:
+        with contextlib.suppress(NotFound):
+            client.containers.get(container).remove(force=True, v=True)
+        with contextlib.suppress(NotFound):
+            client.volumes.get(container).remove()
+
+
+def archive(image: str) -> bytes:
+    """Return an image as ``docker save`` writes it. The image's ID is known to exist."""
+    with engine() as client:
+        return b"".join(client.images.get(image).save())
+
+
+def image_id(image: str) -> str:
+    """Return an image's ID.
+
+    Raises:
+        LocalError: when the image is not there.
+
+    """
+    with engine() as client:
+        try:
+            return str(client.images.get(image).id)
+        except NotFound:
+            raise LocalError(_missing_image(image)) from None
+
+
+def retag(image: str, kept_as: str, *, untag: bool) -> None:
+    """Keep an image's layers for the next build under ``kept_as``; take its own tag away."""
+    with engine() as client, contextlib.suppress(NotFound):
+        client.images.get(image).tag(kept_as)
+        if untag:
+            client.images.remove(image, noprune=True)
+
+
+def untag(image: str) -> None:
+    """Take an image's tag away; it may be gone already."""
+    with engine() as client, contextlib.suppress(NotFound):
+        client.images.remove(image, noprune=True)
+
+
+def _find_network(client: docker.DockerClient, name: str, cluster: str) -> Any | None:  # noqa: ANN401
+    try:
+        network = client.networks.get(name)
+    except NotFound:
+        return None
+    _check_owner("network", name, network.attrs.get("Labels") or {}, cluster)
+    return network
+
+
+def _find_container(client: docker.DockerClient, spec: MachineSpec) -> Container | None:
+    try:
+        container = client.containers.get(spec.container)
+    except NotFound:
+        return None
+    _check_owner("container", spec.container, container.labels, spec.cluster)
+    return container
+
+
+def _check_owner(kind: str, name: str, labels: Mapping[str, str], cluster: str) -> None:
+    if labels.get(CLUSTER_LABEL) == cluster:
+        return
+    msg = (
+        f"the {kind} {name} exists, but this stack did not make it (another clone of the project "
+        "with a stack of the same name, or a state folder that was deleted).\n"
+        "Run `pulumi destroy` where it was made, or choose another name with `pulumi stack init`. "
+        f"If nobody needs it: `docker {kind} rm -f {name}`."
+    )
+    raise LocalError(msg)
+
+
+def _described(attrs: Mapping[str, Any]) -> Network:
+    config = attrs["IPAM"]["Config"][0]
+    subnet = IPv4Network(config["Subnet"])
+    gateway = str(config.get("Gateway") or subnet.network_address + 1).split("/")[0]
+    mtu = int((attrs.get("Options") or {}).get("com.docker.network.driver.mtu", 1500))
+    return Network(subnet=str(subnet), gateway=gateway, mtu=mtu)
+
+
+def _free_subnet(client: docker.DockerClient) -> IPv4Network:
+    taken = [
+        IPv4Network(config["Subnet"])
+        for network in client.networks.list()
+        for config in (network.attrs["IPAM"].get("Config") or [])
+        if "." in config.get("Subnet", "")
+    ]
+    for candidate in CANDIDATE_NETWORKS.subnets(new_prefix=NETWORK_PREFIX):
+        if not any(candidate.overlaps(other) for other in taken):
+            return candidate
+    msg = (
+        f"every subnet of {CANDIDATE_NETWORKS} is taken by a Docker network; "
+        "`docker network prune` removes the unused ones"
+    )
+    raise LocalError(msg)
+
+
+def _check_image(client: docker.DockerClient) -> None:
+    try:
+        client.images.get(node_container.IMAGE)
+    except NotFound:
+        raise LocalError(_missing_image(node_container.IMAGE)) from None
+
+
+def _missing_image(image: str) -> str:
+    return f"this machine's Docker has no image {image}: run `make setup`, then the same again"
+
+
+def _check_disk(client: docker.DockerClient) -> None:
+    root = client.info()["DockerRootDir"]
+    try:
+        free = shutil.disk_usage(root).free
+    except OSError:  # the engine is in a virtual machine (Docker Desktop): its disk is not ours
+        return
+    if free < MIN_FREE_BYTES:
+        msg = (
+            f"{free / 1e9:.1f} GB are free under {root}; a cluster needs "
+            f"{MIN_FREE_BYTES / 1e9:.0f} GB. `docker system prune` frees what nothing uses."
+        )
+        raise LocalError(msg)
+
+
+def _check_port(port: int) -> None:
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            msg = (
+                f"port {port} on {LOOPBACK} cannot be used: {error.strerror}. End what listens "
+                f"there (`ss -ltnp 'sport = :{port}'` names it) or choose another: "
+                "`pulumi config set webPort 8081` (or flowerPort)."
+            )
+            raise LocalError(msg) from error
+
+
+def _chosen_ports(wanted: Mapping[int, int], known: Mapping[int, int]) -> dict[int, int]:
+    """Fill in the free choices (0) with the port that was chosen before, or else a free one."""
+    return {inner: outer or known.get(inner) or _free_port() for inner, outer in wanted.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _published(container: Container) -> dict[int, int]:
+    bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+    return {
+        int(inner.split("/")[0]): int(outer[0]["HostPort"])
+        for inner, outer in bindings.items()
+        if outer
+    }
+
+
+def _is(container: Container, spec: MachineSpec, ports: Mapping[int, int]) -> bool:
+    networks = container.attrs["NetworkSettings"]["Networks"]
+    return (
+        container.status != "created"  # its keys may not have been planted yet
+        and _published(container) == dict(ports)
+        and container.labels.get("dairflow.keys") == _keys_mark(spec)
+        and spec.network in networks
+    )
+
+
+def _keys_mark(spec: MachineSpec) -> str:
+    keys = f"{spec.host_public_key}\n{spec.authorized_key}"
+    return hashlib.sha256(keys.encode()).hexdigest()
+
+
+def _ensure_volume(client: docker.DockerClient, spec: MachineSpec) -> None:
+    try:
+        volume = client.volumes.get(spec.container)
+    except NotFound:
+        client.volumes.create(spec.container, labels={CLUSTER_LABEL: spec.cluster})
+        return
+    _check_owner("volume", spec.container, volume.attrs.get("Labels") or {}, spec.cluster)

@@ -1,0 +1,134 @@
+"""Keys, passwords and certificates: generated once, kept in the stack's encrypted state."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, Resource, UpdateResult
+
+from infra import credentials
+from infra.remote.keys import generate_key_pair
+from infra.resources.provider import Props, Provider
+from infra.stack.secrets import SECRET_NAMES, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SshKeyProvider(Provider):
+    """Makes an ed25519 key pair; there is nothing to update or delete outside the state."""
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this once for a key."""
+        pair = generate_key_pair()
+        outs = {**props, "private_key": pair.private, "public_key": pair.public}
+        return CreateResult(secrets.token_hex(8), outs)
+
+
+class SshKey(Resource, module="keys", name="SshKey"):
+    """An ed25519 key pair: a machine's host key, or the operator's."""
+
+    private_key: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make the key pair; it is never changed."""
+        super().__init__(
+            SshKeyProvider(),
+            name,
+            {"private_key": None, "public_key": None},
+            _secret_outputs(opts, "private_key"),
+        )
+
+
+REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
+
+
+class SecretsProvider(Provider):
+    """Makes the secrets that are not there yet."""
+
+    compared = ("names",)
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this once for a stack."""
+        outs = {**props, "values": _fill({}), "cluster_id": secrets.token_hex(4)}
+        return CreateResult(outs["cluster_id"], outs)
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this when a release names a further secret; the others stay."""
+        outs = {**news, "values": _fill(olds["values"]), "cluster_id": olds["cluster_id"]}
+        return UpdateResult(outs)
+
+
+class Secrets(Resource, module="keys", name="Secrets"):
+    """The passwords of the services, and the cluster's random identity."""
+
+    values: pulumi.Output[dict[str, str]]
+    cluster_id: pulumi.Output[str]
+    """Eight hexadecimal digits that tell this cluster's containers from another clone's."""
+
+    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make every secret that the stack's services and the registry need."""
+        super().__init__(
+            SecretsProvider(),
+            name,
+            {"names": [*SECRET_NAMES, REGISTRY_PASSWORD], "values": None, "cluster_id": None},
+            _secret_outputs(opts, "values"),
+        )
+
+
+class RegistryCertificateProvider(Provider):
+    """Makes a certificate authority and a server certificate for the registry's addresses."""
+
+    replaced_by = ("addresses",)
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this at first, and when the registry's addresses change."""
+        certificate = credentials.registry_certificate(props["addresses"])
+        outs: dict[str, Any] = {
+            **props,
+            "authority": certificate.authority,
+            "certificate": certificate.certificate,
+            "private_key": certificate.private_key,
+        }
+        return CreateResult(secrets.token_hex(8), outs)
+
+
+class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
+    """The TLS identity of the embedded registry; PEM texts."""
+
+    authority: pulumi.Output[str]
+    certificate: pulumi.Output[str]
+    private_key: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        addresses: pulumi.Input[Sequence[pulumi.Input[str]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``addresses`` are the IP addresses and host names that clients connect to."""
+        super().__init__(
+            RegistryCertificateProvider(),
+            name,
+            {
+                "addresses": addresses,
+                "authority": None,
+                "certificate": None,
+                "private_key": None,
+            },
+            _secret_outputs(opts, "private_key"),
+        )
+
+
+def _fill(values: dict[str, str]) -> dict[str, str]:
+    return {**generate(), REGISTRY_PASSWORD: credentials.password(), **values}
+
+
+def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(additional_secret_outputs=list(names))
+    )

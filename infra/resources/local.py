@@ -1,0 +1,165 @@
+"""The ``local`` target's network and machines as Pulumi resources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra.machines import local_engine
+from infra.machines.local_engine import MachineSpec
+from infra.resources.provider import Props, Provider, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GONE = ReadResult("", {})
+"""What ``read`` returns of something that is not there any more."""
+
+
+class LocalNetworkProvider(Provider):
+    """A bridge network of the user's Docker engine."""
+
+    replaced_by = ("network", "cluster")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this first of all: what this machine lacks is found here."""
+        ports = [int(port) for port in props["published"]]
+        found = local_engine.ensure_network(props["network"], props["cluster"], ports)
+        return CreateResult(props["network"], {**props, **_network_outs(found)})
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh."""
+        found = local_engine.read_network(id_)
+        return GONE if found is None else ReadResult(id_, {**props, **_network_outs(found)})
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Nothing of a network is changed in place."""
+        return UpdateResult({**olds, **news})
+
+    def delete(self, id_: str, _props: Props) -> None:
+        """Pulumi calls this after the machines' deletion."""
+        local_engine.remove_network(id_)
+
+
+class LocalNetwork(Resource, module="machines", name="LocalNetwork"):
+    """The network of a stack's node containers."""
+
+    subnet: pulumi.Output[str]
+    gateway: pulumi.Output[str]
+    mtu: pulumi.Output[int]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        network: str,
+        cluster: pulumi.Input[str],
+        published: Sequence[int],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take ``published``, loopback ports that must be free before anything is made."""
+        props = {
+            "network": network,
+            "cluster": cluster,
+            "published": list(published),
+            "subnet": None,
+            "gateway": None,
+            "mtu": None,
+        }
+        super().__init__(LocalNetworkProvider(), name, props, opts)
+
+
+class LocalMachineProvider(Provider):
+    """A node container with its volume."""
+
+    compared = ("ports", "private_address", "host_public_key", "authorized_key", "running")
+    replaced_by = ("container", "hostname", "network", "cluster")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this for a new machine, or again after an interrupted run: it adopts."""
+        published = local_engine.ensure_machine(_spec(props), {})
+        say(f"{props['hostname']}: its container runs")
+        return CreateResult(props["container"], _machine_outs(props, published))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh: a removed container is gone, a stopped one has drifted."""
+        running = local_engine.is_running(id_)
+        return GONE if running is None else ReadResult(id_, {**props, "running": running})
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this when ports or keys changed or the container was stopped."""
+        known = {int(inner): int(outer) for inner, outer in olds["published"].items()}
+        published = local_engine.ensure_machine(_spec(news), known)
+        say(f"{news['hostname']}: its container runs")
+        return UpdateResult(_machine_outs(news, published))
+
+    def delete(self, id_: str, props: Props) -> None:
+        """Pulumi calls this after the node has left the swarm."""
+        local_engine.remove_machine(id_)
+        say(f"{props['hostname']}: its container and volume are removed")
+
+
+class LocalMachine(Resource, module="machines", name="LocalMachine"):
+    """A machine of the ``local`` target: sshd, nftables and a Docker engine in a container."""
+
+    published: pulumi.Output[dict[str, int]]
+    """Loopback port of each of the machine's ports."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        container: str,
+        hostname: str,
+        cluster: pulumi.Input[str],
+        network: pulumi.Input[str],
+        private_address: pulumi.Input[str],
+        ports: Mapping[int, int],
+        host_key: pulumi.Input[str],
+        host_public_key: pulumi.Input[str],
+        authorized_key: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``ports`` maps the machine's TCP ports to loopback ports; 0 is any free one."""
+        props: dict[str, Any] = {
+            "container": container,
+            "hostname": hostname,
+            "cluster": cluster,
+            "network": network,
+            "private_address": private_address,
+            "ports": {str(inner): outer for inner, outer in ports.items()},
+            "host_key": pulumi.Output.secret(host_key),
+            "host_public_key": host_public_key,
+            "authorized_key": authorized_key,
+            "running": True,
+            "published": None,
+        }
+        super().__init__(LocalMachineProvider(), name, props, opts)
+
+
+def _spec(props: Props) -> MachineSpec:
+    return MachineSpec(
+        container=props["container"],
+        hostname=props["hostname"],
+        cluster=props["cluster"],
+        network=props["network"],
+        private_address=props["private_address"],
+        ports={int(inner): int(outer) for inner, outer in props["ports"].items()},
+        host_key=props["host_key"],
+        host_public_key=props["host_public_key"],
+        authorized_key=props["authorized_key"],
+    )
+
+
+def _machine_outs(props: Props, published: Mapping[int, int]) -> Props:
+    return {
+        **props,
+        "published": {str(inner): outer for inner, outer in published.items()},
+        "running": True,
+    }
+
+
+def _network_outs(network: local_engine.Network) -> Props:
+    return {"subnet": network.subnet, "gateway": network.gateway, "mtu": network.mtu}

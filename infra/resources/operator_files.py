@@ -1,0 +1,80 @@
+"""The operator's SSH files of a stack, as a Pulumi resource: made with it, gone with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra import operator_files
+from infra.remote.machine import Machine
+from infra.resources.provider import Props, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class OperatorFilesProvider(Provider):
+    """Keeps the files as the machines are."""
+
+    compared = ("machines", "private_key", "written")
+    replaced_by = ("folder",)
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this once the machines' addresses and host keys are known."""
+        return CreateResult(props["folder"], _write(props))
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for another machine or key, or when a file was changed."""
+        return UpdateResult(_write(news))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh."""
+        return ReadResult(id_, {**props, "written": operator_files.are_written(*_files(props))})
+
+    def delete(self, id_: str, _props: Props) -> None:
+        """Pulumi calls this on destroy."""
+        operator_files.remove(ROOT / id_)
+
+
+class OperatorFiles(Resource, module="operator", name="OperatorFiles"):
+    """SSH configuration, key and known hosts in ``folder``, relative to the project."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        folder: str,
+        machines: Sequence[pulumi.Input[Mapping[str, Any]]],
+        private_key: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``machines`` are records of ``remote.machine.Machine``."""
+        props = {
+            "folder": folder,
+            "machines": list(machines),
+            "private_key": pulumi.Output.secret(private_key),
+            "written": True,
+        }
+        super().__init__(OperatorFilesProvider(), name, props, opts)
+        where = ROOT / folder
+        self.manager_ssh = self.id.apply(lambda _: operator_files.ssh_command(where, "manager-1"))
+        self.docker_context = self.id.apply(
+            lambda _: operator_files.docker_context_command(
+                where, "manager-1", f"dairflow-{pulumi.get_stack()}"
+            )
+        )
+
+
+def _files(props: Props) -> tuple[Path, list[Machine], str]:
+    machines = [Machine.from_dict(record) for record in props["machines"]]
+    return ROOT / props["folder"], machines, props["private_key"]
+
+
+def _write(props: Props) -> Props:
+    operator_files.write(*_files(props))
+    return {**props, "written": True}

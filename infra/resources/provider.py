@@ -1,0 +1,115 @@
+"""What every dynamic provider of this project shares.
+
+A provider is stateless (its instance is pickled into the state), compares named inputs only, keeps
+its inputs among its outputs, and lets no traceback stand in front of the message.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pulumi.dynamic import ConfigureRequest, DiffResult, ResourceProvider
+
+from infra.remote.runner import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Props = dict[str, Any]
+Method = TypeVar("Method", bound="Callable[..., Any]")
+
+_PARENT_POLL_SECONDS = 1.0
+
+
+class ResourceError(Exception):
+    """What Pulumi shows of a failed operation: one message, without a traceback."""
+
+
+class _NoTraceback(logging.Filter):
+    """Drop gRPC's own log of a ``ResourceError``: the engine prints the message by itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], ResourceError))
+
+
+logging.getLogger("grpc._server").addFilter(_NoTraceback())
+
+
+def explained(method: Method) -> Method:
+    """Turn errors that speak to users into a ``ResourceError``; bugs keep their traceback."""
+
+    @functools.wraps(method)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return method(*args, **kwargs)
+        except tuple(_user_errors()) as error:
+            message = f"\n{error}"
+            raise ResourceError(message) from None
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _user_errors() -> set[type[BaseException]]:
+    from infra.machines.local_engine import LocalError  # noqa: PLC0415 - imports docker
+    from infra.registry import RegistryError  # noqa: PLC0415
+    from infra.stack.errors import StackError  # noqa: PLC0415
+    from infra.swarm.errors import SwarmError  # noqa: PLC0415
+
+    return {RemoteError, SwarmError, StackError, LocalError, RegistryError}
+
+
+class Provider(ResourceProvider):
+    """A dynamic provider that diffs by named inputs. Subclasses hold no attributes."""
+
+    serialize_as_secret_always = False
+    compared: ClassVar[tuple[str, ...]] = ()
+    """Inputs whose change is an update."""
+    replaced_by: ClassVar[tuple[str, ...]] = ()
+    """Inputs whose change is a replacement (the old one is deleted first)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - Python's own signature
+        super().__init_subclass__(**kwargs)
+        for name in ("create", "read", "update", "delete"):
+            if name in vars(cls):
+                setattr(cls, name, explained(vars(cls)[name]))
+
+    def configure(self, req: ConfigureRequest) -> None:  # noqa: ARG002 - Pulumi's signature
+        """Pulumi calls this once a process, before the first operation."""
+        _end_with_parent()
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Pulumi calls this in previews too, where a value not known yet counts as changed."""
+        replaces = [key for key in self.replaced_by if olds.get(key) != news.get(key)]
+        changed = [key for key in self.compared if olds.get(key) != news.get(key)]
+        return DiffResult(
+            changes=bool(replaces or changed), replaces=replaces, delete_before_replace=True
+        )
+
+
+def say(message: str) -> None:
+    """Print a line of progress; Pulumi shows it as one of the resource's stack.
+
+    Flushed, since Pulumi reads a pipe.
+    """
+    print(message, flush=True)  # noqa: T201 - this is how a dynamic provider logs
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """End this process when Pulumi was killed, so that no orphan goes on changing machines.
+
+    The engine cannot tell a plugin of its own ``kill -9``; the plugin sees its parent change.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()

@@ -1,0 +1,85 @@
+"""The embedded registry as a Pulumi resource."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra import registry
+from infra.machines import local_engine
+from infra.remote.machine import Machine
+from infra.remote.ssh import SshPool
+from infra.resources.provider import Props, Provider, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class RegistryProvider(Provider):
+    """Runs the registry on the first manager."""
+
+    compared = ("machine", "certificate", "password", "running")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        return CreateResult(props["machine"]["name"], _ensure(props))
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for a new certificate or password, or when it does not run."""
+        return UpdateResult(_ensure(news))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh."""
+        with closing(SshPool(props["private_key"])) as pool:
+            runner = pool.runner(Machine.from_dict(props["machine"]))
+            running = registry.fingerprint(runner) == props["fingerprint"]
+        return ReadResult(id_, {**props, "running": running})
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
+        with closing(SshPool(props["private_key"])) as pool:
+            registry.remove(pool.runner(Machine.from_dict(props["machine"])))
+
+
+class Registry(Resource, module="registry", name="Registry"):
+    """A registry with TLS and a password on one machine."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: pulumi.Input[Mapping[str, Any]],
+        private_key: pulumi.Input[str],
+        certificate: pulumi.Input[str],
+        certificate_key: pulumi.Input[str],
+        password: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``certificate`` and ``certificate_key`` are PEM texts; ``machine`` the first manager."""
+        props = {
+            "machine": machine,
+            "private_key": pulumi.Output.secret(private_key),
+            "certificate": certificate,
+            "certificate_key": pulumi.Output.secret(certificate_key),
+            "password": pulumi.Output.secret(password),
+            "running": True,
+            "fingerprint": None,
+        }
+        super().__init__(RegistryProvider(), name, props, opts)
+
+
+def _ensure(props: Props) -> Props:
+    spec = registry.RegistrySpec(
+        image_id=local_engine.image_id(registry.IMAGE),
+        certificate=props["certificate"],
+        private_key=props["certificate_key"],
+        password=props["password"],
+    )
+    with closing(SshPool(props["private_key"])) as pool:
+        runner = pool.runner(Machine.from_dict(props["machine"]))
+        registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image_id))
+    say(f"{props['machine']['name']}: the registry runs")
+    return {**props, "running": True, "fingerprint": spec.fingerprint()}

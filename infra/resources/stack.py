@@ -1,0 +1,121 @@
+"""The Airflow stack as a Pulumi resource."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import yaml
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra.remote.machine import Machine
+from infra.remote.ssh import SshPool
+from infra.resources.provider import Props, Provider, say
+from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
+from infra.stack.options import StackOptions
+from infra.stack.remove import remove
+from infra.stack.render import RenderedStack, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.remote.runner import Runner
+
+COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yaml"
+
+
+class StackProvider(Provider):
+    """Deploys the rendered compose file and waits until Airflow is healthy."""
+
+    compared = ("document", "secrets", "login", "converged")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        return CreateResult(props["name"], _deploy(props))
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for another image, number of workers or secret, or after drift."""
+        return UpdateResult(_deploy(news))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh: a service that was changed or is down is drift."""
+        with closing(SshPool(props["private_key"])) as pool:
+            state = observe(_manager(pool, props), props["name"])
+        converged = state is not None and _services(state) == props["services"]
+        return ReadResult(id_, {**props, "converged": converged})
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        with closing(SshPool(props["private_key"])) as pool:
+            nodes = [pool.runner(Machine.from_dict(record)) for record in props["machines"]]
+            remove(nodes[0], props["name"], report=say, nodes=nodes, volumes=True)
+
+
+class Stack(Resource, module="stack", name="Stack"):
+    """Airflow's services on the swarm."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        options: pulumi.Output[StackOptions],
+        machines: pulumi.Input[list[Mapping[str, Any]]],
+        private_key: pulumi.Input[str],
+        login: pulumi.Input[Mapping[str, Any]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``machines`` starts with the first manager, by which the stack is deployed."""
+        rendered = options.apply(_render)
+        props = {
+            "name": name,
+            "machines": machines,
+            "private_key": pulumi.Output.secret(private_key),
+            "login": pulumi.Output.secret(login),
+            "document": pulumi.Output.unsecret(rendered.apply(lambda stack: stack.document)),
+            "secret_names": pulumi.Output.unsecret(rendered.apply(lambda stack: stack.secrets)),
+            "secrets": pulumi.Output.secret(options.apply(lambda o: dict(o.secrets))),
+            "converged": True,
+            "services": None,
+        }
+        super().__init__(StackProvider(), name, props, opts)
+
+
+def _render(options: StackOptions) -> RenderedStack:
+    compose = yaml.load(COMPOSE_FILE.read_text(), Loader=yaml.CSafeLoader)
+    return render(compose, options)
+
+
+def _manager(pool: SshPool, props: Props) -> Runner:
+    return pool.runner(Machine.from_dict(props["machines"][0]))
+
+
+def _deploy(props: Props) -> Props:
+    rendered = RenderedStack(
+        name=props["name"], document=_whole(props["document"]), secrets=props["secret_names"]
+    )
+    login = RegistryLogin(**props["login"])
+    with closing(SshPool(props["private_key"])) as pool:
+        state = deploy(
+            _manager(pool, props), rendered, props["secrets"], registry=login, report=say
+        )
+    return {**props, "services": _services(state), "converged": True}
+
+
+def _services(state: StackState) -> dict[str, Any]:
+    return {
+        service.name: {"image": service.image, "desired": service.desired}
+        for service in state.services
+    }
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Turn Pulumi's floats back into the whole numbers that they were (compose refuses 2.0)."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value

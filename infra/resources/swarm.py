@@ -1,0 +1,111 @@
+"""The swarm as one Pulumi resource: its nodes are bootstrapped side by side (ADR 1)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra.firewall import Policy
+from infra.remote.machine import Machine
+from infra.remote.ssh import SshPool
+from infra.resources.provider import Props, Provider, say
+from infra.swarm.cluster import Cluster, ClusterState
+from infra.swarm.reconcile import dismantle, observe, reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+JOIN_TOKENS = ("worker_join_token", "manager_join_token")
+
+
+class SwarmProvider(Provider):
+    """Brings the machines into one swarm, and keeps them as the settings say."""
+
+    compared = ("machines", "firewall", "trusted_registries", "drain_timeout", "pending")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        state = _reconcile(props)
+        return CreateResult(state.cluster_id, _outs(props, state))
+
+    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this before it deletes the machines that are to go: they drain here."""
+        state = _reconcile(news, leaving=_leaving(olds, news), cluster_id=id_)
+        return UpdateResult(_outs(news, state))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
+        with closing(SshPool(props["private_key"])) as pool:
+            state = observe(_cluster(props), pool, cluster_id=id_)
+        return ReadResult(id_, _outs(props, state))
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        with closing(SshPool(props["private_key"])) as pool:
+            dismantle(_cluster(props), pool, say)
+
+
+class Swarm(Resource, module="swarm", name="Swarm"):
+    """A Docker swarm over machines that answer by SSH."""
+
+    nodes: pulumi.Output[list[dict[str, Any]]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machines: Sequence[pulumi.Input[Mapping[str, Any]]],
+        private_key: pulumi.Input[str],
+        firewall: pulumi.Input[Mapping[str, Any]],
+        trusted_registries: pulumi.Input[Mapping[str, pulumi.Input[str]]],
+        drain_timeout: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds."""
+        props: dict[str, Any] = {
+            "name": name,
+            "machines": list(machines),
+            "private_key": pulumi.Output.secret(private_key),
+            "firewall": firewall,
+            "trusted_registries": trusted_registries,
+            "drain_timeout": drain_timeout,
+            "pending": [],
+            "nodes": None,
+            **dict.fromkeys(JOIN_TOKENS),
+        }
+        opts = pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(additional_secret_outputs=list(JOIN_TOKENS))
+        )
+        super().__init__(SwarmProvider(), name, props, opts)
+
+
+def _cluster(props: Props) -> Cluster:
+    return Cluster(
+        name=props["name"],
+        machines=tuple(Machine.from_dict(record) for record in props["machines"]),
+        firewall=Policy.from_dict(props["firewall"]),
+        trusted_registries=props["trusted_registries"],
+        drain_timeout=float(props["drain_timeout"]),
+    )
+
+
+def _reconcile(
+    props: Props, *, leaving: tuple[Machine, ...] = (), cluster_id: str | None = None
+) -> ClusterState:
+    with closing(SshPool(props["private_key"])) as pool:
+        return reconcile(_cluster(props), pool, say, leaving=leaving, cluster_id=cluster_id)
+
+
+def _leaving(olds: Props, news: Props) -> tuple[Machine, ...]:
+    staying = {record["name"] for record in news["machines"]}
+    return tuple(
+        Machine.from_dict(record) for record in olds["machines"] if record["name"] not in staying
+    )
+
+
+def _outs(props: Props, state: ClusterState) -> Props:
+    plain = state.to_dict()
+    return {**props, **{key: plain[key] for key in ("nodes", "pending", *JOIN_TOKENS)}}

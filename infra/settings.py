@@ -1,0 +1,157 @@
+"""The stack's settings: the only reader of ``pulumi.Config``.
+
+Every setting, with its type, default and description, is declared in ``Pulumi.yaml``; the checks
+that a type cannot express are here. All mistakes are collected and reported together, before any
+resource exists.
+"""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_PORT = 65_535
+MAX_NODES_LOCAL = 50
+"""More node containers than this do not fit the address plan of one bridge (see ``local.py``)."""
+
+_PREFIX_ADVICE = "Nothing was created or changed. Fix them, for example:\n  pulumi config set "
+
+
+class SettingsError(Exception):
+    """One or more settings are invalid; the text names every one, its value and what is valid."""
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        msg = (
+            f"an odd number (1, 3, 5 or 7): {value} managers tolerate no more failures than "
+            f"{value - 1}, because the swarm needs a majority"
+        )
+        raise ValueError(msg)
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(IPv4Network(value))
+    except ValueError:
+        msg = "an IPv4 network such as 192.0.2.0/24, or 192.0.2.7/32 for one address"
+        raise ValueError(msg) from None
+
+
+Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
+
+
+class Settings(BaseModel):
+    """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    target: Literal["local"] = "local"
+    managers: Annotated[int, Field(ge=1, le=7), AfterValidator(_odd)] = 1
+    workers: Annotated[int, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
+    workers_per_node: Annotated[int, Field(ge=1, le=16, alias="workersPerNode")] = 1
+    worker_concurrency: Annotated[int, Field(ge=1, le=256, alias="workerConcurrency")] = 4
+    task_grace_seconds: Annotated[int, Field(ge=10, le=604_800, alias="taskGrace")] = 3_600
+    registry: Literal["embedded"] = "embedded"
+    image_name: Annotated[
+        str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName")
+    ] = "airflow"
+    web_port: Annotated[Port, Field(alias="webPort")] = 8080
+    flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
+    allowed_cidrs: Annotated[
+        tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
+    ] = ()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        if self.web_port == self.flower_port:
+            msg = (
+                f"webPort, flowerPort: both are {self.web_port}; "
+                "the web server and Flower need a port each"
+            )
+            raise ValueError(msg)
+        return self
+
+
+def parse(raw: dict[str, Any]) -> Settings:
+    """Check ``raw`` (key in ``Pulumi.yaml`` → value) and return the settings.
+
+    Raises:
+        SettingsError: with every mistake at once.
+
+    """
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(_report(error)) from None
+
+
+def load() -> Settings:
+    """Read the current stack's settings.
+
+    Raises:
+        SettingsError: with every mistake at once.
+
+    """
+    import pulumi  # noqa: PLC0415 - so that the checks are testable without it
+
+    config = pulumi.Config()
+    raw = {key: config.get(key) for key in keys()}
+    return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
+
+
+def keys() -> Iterable[str]:
+    """Return the settings' keys as ``Pulumi.yaml`` spells them."""
+    return [field.alias or name for name, field in Settings.model_fields.items()]
+
+
+def _decode(key: str, value: str) -> object:
+    """Pulumi hands lists over as JSON text."""
+    if key == "allowedCidrs":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _report(error: ValidationError) -> str:
+    lines = ["These settings are not valid:"]
+    first_key = "KEY"
+    for problem in error.errors():
+        location = ".".join(str(part) for part in problem["loc"])
+        if not location:  # a rule over several settings names them itself
+            lines.append(f"  {problem['msg'].removeprefix('Value error, ')}")
+            continue
+        if first_key == "KEY":
+            first_key = location.split(".")[0]
+        lines.append(f"  {location}: {problem['input']!r} given; valid: {_valid(problem)}")
+    return "\n".join([*lines, f"{_PREFIX_ADVICE}{first_key} VALUE"])
+
+
+def _valid(problem: Any) -> str:  # noqa: ANN401, PLR0911 - pydantic's ErrorDetails, by type
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "a whole number"
+        case "greater_than_equal":
+            return f"{context['ge']} or more"
+        case "less_than_equal":
+            return f"{context['le']} or less"
+        case "literal_error":
+            return f"{context['expected']}"
+        case "string_pattern_mismatch":
+            return "lower-case letters and digits, with single . _ or - between them"
+        case "tuple_type":
+            return 'a list, set with --path, such as: allowedCidrs[0] "192.0.2.0/24"'
+        case "extra_forbidden":
+            return "no such setting"
+        case _:
+            return problem["msg"].removeprefix("Value error, ")

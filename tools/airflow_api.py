@@ -1,0 +1,153 @@
+"""A small client of Airflow's REST API (v2), as far as proof and tests need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity.retry import retry_base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+POLL_SECONDS = 0.5
+FINAL_STATES = frozenset({"success", "failed"})
+
+
+class AirflowApiError(Exception):
+    """Airflow refused, or did not get to where it should in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInstance:
+    """A task of a run: ``hostname`` is the worker's that ran it, empty before it started."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    hostname: str
+    try_number: int
+
+
+@dataclass(kw_only=True)
+class Airflow:
+    """An Airflow at ``url``, signed in as ``user``."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    _session: requests.Session = field(default_factory=requests.Session, repr=False)
+
+    def sign_in(self) -> None:
+        """Get a token for all later requests.
+
+        Raises:
+            AirflowApiError: when the password is refused.
+
+        """
+        credentials = {"username": self.user, "password": self.password}
+        answer = self._call("POST", "/auth/token", json=credentials)
+        self._session.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def health(self) -> dict[str, str | None]:
+        """Return each component's status: ``healthy``, ``unhealthy`` or None (not running)."""
+        answer = self._call("GET", "/api/v2/monitor/health")
+        return {name: component.get("status") for name, component in answer.items()}
+
+    def wait_for_dag(self, dag_id: str, timeout: float) -> None:
+        """Wait until the DAG processor has stored the DAG.
+
+        Raises:
+            AirflowApiError: after ``timeout`` seconds, with the import errors that Airflow shows.
+
+        """
+        def find() -> bool:
+            answer = self._get(f"/api/v2/dags/{dag_id}")
+            return answer.status_code == requests.codes.ok
+
+        if not _poll(find, lambda found: not found, timeout):
+            errors = self._call("GET", "/api/v2/importErrors")["import_errors"]
+            shown = "\n".join(f"{e['filename']}: {e['stack_trace']}" for e in errors) or "none"
+            msg = f"the DAG {dag_id} did not appear within {timeout:.0f} s. Import errors: {shown}"
+            raise AirflowApiError(msg)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run of a DAG with the parameters ``conf`` and return the run's ID."""
+        body = {"logical_date": None, "conf": conf or {}}
+        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return a run's state: ``queued``, ``running``, ``success`` or ``failed``."""
+        return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
+        """Wait for a run to end and return its final state.
+
+        Raises:
+            AirflowApiError: after ``timeout`` seconds, with each task's state.
+
+        """
+        state = _poll(
+            lambda: self.run_state(dag_id, run_id), lambda s: s not in FINAL_STATES, timeout
+        )
+        if state not in FINAL_STATES:
+            tasks = ", ".join(f"{t.task_id} {t.state}" for t in self.tasks(dag_id, run_id))
+            msg = f"{dag_id} {run_id} is still {state} after {timeout:.0f} s: {tasks}"
+            raise AirflowApiError(msg)
+        return state
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """Return the run's task instances."""
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        return [
+            TaskInstance(
+                task_id=task["task_id"],
+                map_index=task["map_index"],
+                state=task["state"],
+                hostname=task["hostname"] or "",
+                try_number=task["try_number"],
+            )
+            for task in answer["task_instances"]
+        ]
+
+    def log(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        """Return the text of a task's log, as the web server fetches it from the worker."""
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}"
+            f"/logs/{task.try_number}?map_index={task.map_index}&full_content=true"
+        )
+        content = self._call("GET", path)["content"]
+        return "\n".join(str(event.get("event", event)) for event in content)
+
+    def _get(self, path: str) -> requests.Response:
+        return self._session.get(f"{self.url}{path}", timeout=REQUEST_TIMEOUT_SECONDS)
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+        try:
+            answer = self._session.request(
+                method, f"{self.url}{path}", timeout=REQUEST_TIMEOUT_SECONDS, **arguments
+            )
+        except requests.RequestException as error:
+            msg = f"Airflow did not answer at {self.url}{path}: {error}"
+            raise AirflowApiError(msg) from error
+        if not answer.ok:
+            msg = f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}"
+            raise AirflowApiError(msg)
+        return answer.json()
+
+
+def _poll(
+    ask: Callable[[], Any], again: Callable[[Any], bool], timeout: float
+) -> Any:  # noqa: ANN401 - what ``ask`` returns
+    """Ask until ``again`` says no or ``timeout`` seconds are over; return the last answer."""
+    condition: retry_base = retry_if_result(again)
+    polled = retry(
+        retry=condition,
+        stop=stop_after_delay(timeout),
+        wait=wait_fixed(POLL_SECONDS),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )(ask)
+    return polled()

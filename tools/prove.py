@@ -1,0 +1,89 @@
+"""The last step of ``make up``: run the example DAG and tell the user where everything is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tools.airflow_api import Airflow, AirflowApiError
+
+DAG_ID = "cluster_check"
+DAG_TIMEOUT_SECONDS = 90.0
+RUN_TIMEOUT_SECONDS = 300.0
+
+
+def main() -> int:
+    """Prove that the selected stack works. Returns the exit status."""
+    outputs = stack_outputs()
+    airflow = Airflow(
+        url=outputs["airflowUrl"], user=outputs["adminUser"], password=outputs["adminPassword"]
+    )
+    try:
+        seconds, hosts = prove(airflow)
+    except AirflowApiError as error:
+        print(f"\nThe cluster is up, but its example DAG did not succeed: {error}", file=sys.stderr)
+        print(f"Look at the run in the web server, {airflow.url}, or at the services:\n"
+              f"  {outputs['managerSsh']} docker service ls", file=sys.stderr)
+        return 1
+    print(_summary(outputs, seconds, hosts))
+    return 0
+
+
+def stack_outputs() -> dict[str, Any]:
+    """Return the selected stack's outputs, secrets in plain text."""
+    command = ["pulumi", "stack", "output", "--json", "--show-secrets"]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    outputs: dict[str, Any] = json.loads(found.stdout)
+    return outputs
+
+
+def prove(airflow: Airflow) -> tuple[float, dict[str, int]]:
+    """Run the example DAG to its end; return its seconds and the number of tasks by host name.
+
+    Raises:
+        AirflowApiError: when it does not succeed.
+
+    """
+    airflow.sign_in()
+    airflow.wait_for_dag(DAG_ID, DAG_TIMEOUT_SECONDS)
+    started = time.monotonic()
+    run_id = airflow.trigger(DAG_ID)
+    print(f"{DAG_ID}: started as {run_id}", flush=True)
+    state = airflow.wait_for_run(DAG_ID, run_id, RUN_TIMEOUT_SECONDS)
+    tasks = airflow.tasks(DAG_ID, run_id)
+    if state != "success":
+        failed = ", ".join(f"{t.task_id} on {t.hostname}" for t in tasks if t.state == "failed")
+        msg = f"{run_id} ended as {state}: {failed}"
+        raise AirflowApiError(msg)
+    hosts: dict[str, int] = {}
+    for task in tasks:
+        hosts[task.hostname] = hosts.get(task.hostname, 0) + 1
+    return time.monotonic() - started, hosts
+
+
+def _summary(outputs: dict[str, Any], seconds: float, hosts: dict[str, int]) -> str:
+    ran = ", ".join(f"{count} tasks on {host}" for host, count in sorted(hosts.items()))
+    nodes = "\n".join(
+        f"    {node['name']:<12} {node['role']:<8} {node['address']}" for node in outputs["nodes"]
+    )
+    return f"""
+{DAG_ID}: success in {seconds:.0f} s: {ran}
+
+  Airflow   {outputs["airflowUrl"]}
+  sign in   {outputs["adminUser"]} / {outputs["adminPassword"]}
+  Flower    {outputs["flowerUrl"]} (the same sign-in)
+  nodes
+{nodes}
+
+  Next, after `. ./env.sh`:
+    pulumi config set workers 3 && pulumi up    one more worker node
+    {outputs["managerSsh"]} docker node ls
+    pulumi destroy                              takes everything away
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
