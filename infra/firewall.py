@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from enum import Enum
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -78,8 +78,10 @@ class Policy:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, as a resource's state keeps them."""
         return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
+            **asdict(self),
+            "operator_cidrs": list(self.operator_cidrs),
+            "client_cidrs": list(self.client_cidrs),
+            "image_pusher_cidrs": list(self.image_pusher_cidrs),
         }
 
     @classmethod
@@ -133,6 +135,86 @@ def _row(port: int | None, protocol: Protocol, source: Source, why: str) -> Open
     return Opening(port=port, protocol=protocol, source=source, why=why)
 
 
+def nftables_ruleset(policy: Policy, members: Iterable[str], *, ssh_port: int = 22) -> str:
+    """Render the table for one node: a script for ``nft -f`` that replaces our table at once.
+
+    Other tables, Docker's among them, are left alone. The same members in any order render the
+    same text.
+    """
+    addresses = sorted(set(members), key=IPv4Address)
+    sets = [_address_set(source, policy.cidrs(source, addresses)) for source in Source]
+    rules = [_rule(opening) for opening in openings(policy, ssh_port=ssh_port)]
+    return _RULESET.format(
+        table=TABLE_NAME, sets="\n".join(sets), openings=_indented(rules, "        ")
+    )
+
+
+def _address_set(source: Source, cidrs: tuple[str, ...]) -> str:
+    elements = f"        elements = {{ {', '.join(cidrs)} }}\n" if cidrs else ""
+    return (
+        f"    set {source.value} {{\n"
+        "        type ipv4_addr\n"
+        "        flags interval\n"
+        "        auto-merge\n"
+        f"{elements}"
+        "    }"
+    )
+
+
+def _rule(opening: Opening) -> str:
+    match = f"meta l4proto {opening.protocol}"
+    if opening.port is not None:
+        match += f" ct original proto-dst {opening.port}"
+    return f'{match} ip saddr @{opening.source.value} accept comment "{opening.why}"'
+
+
+def _indented(lines: Iterable[str], by: str) -> str:
+    return "\n".join(by + line for line in lines)
+
+
 def digest(ruleset: str) -> str:
     """Return the short name of a ruleset, to tell a loaded one from the wanted one."""
     return hashlib.sha256(ruleset.encode()).hexdigest()[:16]
+
+
+# The first two lines make the script work whether or not the table is there already; nft runs a
+# whole file as one transaction, so there is no moment without rules.
+#
+# "ct original proto-dst" is the port that the client asked for, before Docker's translation of a
+# published port to a container's. In the forward path, connections that come from containers are
+# let out, and those from elsewhere only to published ports: a container's own address, which a
+# neighbour on the same link could route to, is closed.
+#
+# IPv6: the cluster does not use it, so nothing new comes in but what keeps the host's own address
+# and routes alive (RFC 4890, 4.4.1) and answers to DHCPv6, which conntrack cannot match to a
+# multicast request.
+_RULESET = """\
+table inet {table}
+delete table inet {table}
+table inet {table} {{
+{sets}
+
+    chain opened {{
+{openings}
+    }}
+
+    chain input {{
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        iif lo accept
+        meta l4proto icmp accept
+        icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem, \
+nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query }} accept
+        ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+        jump opened
+    }}
+
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "docker*" accept
+        iifname "br-*" accept
+        ct status dnat jump opened
+    }}
+}}
+"""

@@ -48,6 +48,7 @@ class Machine:
             KeyError: a field without a default is missing.
 
         """
+        labels: Mapping[Any, Any] = data.get("labels") or {}
         return cls(
             name=data["name"],
             role=data["role"],
@@ -56,5 +57,5 @@ class Machine:
             private_address=data["private_address"],
             port=int(data.get("port", SSH_PORT)),
             user=data.get("user", "root"),
-            labels={str(key): str(value) for key, value in (data.get("labels") or {}).items()},
+            labels={str(key): str(value) for key, value in labels.items()},
         )

@@ -1,0 +1,322 @@
+"""Commands over SSH, by paramiko, to machines whose host keys are known beforehand."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shlex
+import threading
+import time
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Self
+
+import paramiko
+import tenacity
+from paramiko.pkey import UnknownKeyType
+
+from infra.remote.machine import SSH_PORT
+from infra.remote.runner import (
+    DEFAULT_COMMAND_TIMEOUT_SECONDS,
+    Completed,
+    RemoteError,
+    shown_command,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from infra.remote.machine import Machine
+
+DEFAULT_CONNECT_TIMEOUT_SECONDS = 60.0
+_ATTEMPT_TIMEOUT_SECONDS = 10.0
+_RETRY_PAUSE_SECONDS = 0.1
+_RETRY_PAUSE_MAX_SECONDS = 2.0
+_KEEPALIVE_SECONDS = 15
+_SESSIONS_PER_CONNECTION = 8
+"""OpenSSH's MaxSessions is 10 unless an administrator chose another."""
+_CHUNK_BYTES = 65536
+
+
+class SshRunner:
+    """One live connection to one machine; several threads may run commands over it."""
+
+    def __init__(self, machine: Machine, client: paramiko.SSHClient) -> None:
+        """``client`` is connected, its host key verified. See `connect`."""
+        self._machine = machine
+        self._client = client
+        self._sessions = threading.BoundedSemaphore(_SESSIONS_PER_CONNECTION)
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that commands run on."""
+        return self._machine
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection still stands, as far as keep-alives tell."""
+        transport = self._client.get_transport()
+        return transport is not None and transport.is_active()
+
+    def run(
+        self,
+        command: str,
+        *,
+        stdin: bytes | None = None,
+        timeout: float = DEFAULT_COMMAND_TIMEOUT_SECONDS,
+        check: bool = True,
+    ) -> Completed:
+        """Run a command as root; see `infra.remote.runner.Runner.run`."""
+        deadline = time.monotonic() + timeout
+        with self._sessions:
+            channel = self._open(command, deadline)
+            with channel:
+                try:
+                    completed = _converse(
+                        channel, _as_root(self._machine, command), stdin, deadline
+                    )
+                except TimeoutError as exc:
+                    raise RemoteError(
+                        machine=self._machine,
+                        tried=shown_command(command),
+                        answer=f"it had not ended after {timeout:g} s",
+                        next_step="see what it waits for on the machine, then run the same again",
+                    ) from exc
+                except (paramiko.SSHException, OSError, EOFError) as exc:
+                    raise self._lost(command, exc) from exc
+        if completed is None:
+            raise self._lost(command, None)
+        if check and completed.exit_status != 0:
+            raise RemoteError.of_command(self._machine, command, completed)
+        return completed
+
+    def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        """Write a file whole or not at all; see `infra.remote.runner.Runner.write_file`."""
+        target = shlex.quote(path)
+        folder = shlex.quote(str(PurePosixPath(path).parent))
+        self.run(
+            f"umask 077 && mkdir -p -m 755 {folder} && cat > {target}.new"
+            f" && chmod {mode:o} {target}.new && mv -f {target}.new {target}",
+            stdin=content,
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """Use the runner as a context manager that closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the connection."""
+        self.close()
+
+    def _open(self, command: str, deadline: float) -> paramiko.Channel:
+        transport = self._client.get_transport()
+        if transport is None:
+            raise self._lost(command, None)
+        try:
+            return transport.open_session(timeout=max(deadline - time.monotonic(), 0.1))
+        except (paramiko.SSHException, OSError, EOFError) as exc:
+            raise self._lost(command, exc) from exc
+
+    def _lost(self, command: str, cause: BaseException | None) -> RemoteError:
+        return RemoteError(
+            machine=self._machine,
+            tried=shown_command(command),
+            answer=f"the SSH connection was lost ({cause or 'no exit status came back'})",
+            next_step="check that the machine runs, then run the same again",
+        )
+
+
+def connect(
+    machine: Machine, private_key: str, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+) -> SshRunner:
+    """Connect to a machine, waiting at most ``timeout`` seconds for its sshd to answer.
+
+    ``private_key`` is the operator's, in OpenSSH's PEM format.
+
+    Raises:
+        RemoteError: at once when the host key is another one or the key is refused; after the
+            timeout when nothing answers.
+
+    """
+    key = paramiko.PKey.from_private_key(io.StringIO(private_key))
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(timeout),
+        wait=tenacity.wait_exponential(
+            multiplier=_RETRY_PAUSE_SECONDS, max=_RETRY_PAUSE_MAX_SECONDS
+        ),
+        retry=tenacity.retry_if_not_exception_type(RemoteError),
+        reraise=True,
+    )
+    try:
+        return retrying(_connect_once, machine, key, min(timeout, _ATTEMPT_TIMEOUT_SECONDS))
+    except (paramiko.SSHException, OSError, EOFError) as exc:
+        raise RemoteError(
+            machine=machine,
+            tried=f"waited {timeout:g} s for SSH",
+            answer=str(exc) or type(exc).__name__,
+            next_step=(
+                "check that the machine runs, that sshd listens there, and that no firewall"
+                " between here and there drops the connection; then run the same again"
+            ),
+        ) from exc
+
+
+def _connect_once(machine: Machine, key: paramiko.PKey, timeout: float) -> SshRunner:
+    client = paramiko.SSHClient()
+    _pin(client, machine)
+    try:
+        client.connect(
+            machine.address,
+            port=machine.port,
+            username=machine.user,
+            pkey=key,
+            timeout=timeout,
+            banner_timeout=timeout,
+            auth_timeout=timeout,
+            channel_timeout=timeout,
+            allow_agent=False,
+            look_for_keys=False,
+        )
+        transport = client.get_transport()
+        if transport is not None:
+            transport.set_keepalive(_KEEPALIVE_SECONDS)
+    except paramiko.BadHostKeyException as exc:
+        client.close()
+        raise _another_machine(machine, exc.key) from exc
+    except paramiko.AuthenticationException as exc:
+        client.close()
+        raise _refused(machine, key, exc) from exc
+    except BaseException:
+        client.close()
+        raise
+    return SshRunner(machine, client)
+
+
+def _pin(client: paramiko.SSHClient, machine: Machine) -> None:
+    """Let the client accept the machine's own host key, and no other."""
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    try:
+        kind, encoded = machine.host_key.split()[:2]
+        key = paramiko.PKey.from_type_string(kind, base64.b64decode(encoded, validate=True))
+    except (paramiko.SSHException, UnknownKeyType, ValueError) as exc:
+        raise _unreadable(machine) from exc
+    client.get_host_keys().add(_known_as(machine), kind, key)
+
+
+def _known_as(machine: Machine) -> str:
+    """Return the name under which an SSH client files a host key (sshd(8), known_hosts)."""
+    if machine.port == SSH_PORT:
+        return machine.address
+    return f"[{machine.address}]:{machine.port}"
+
+
+def _unreadable(machine: Machine) -> RemoteError:
+    return RemoteError(
+        machine=machine,
+        tried="read the host key that is set for it",
+        answer=f"{machine.host_key[:60]!r} is no OpenSSH public key",
+        next_step="set it as `ssh-keyscan -t ed25519 HOST` prints it: ssh-ed25519 AAAA…",
+    )
+
+
+def _another_machine(machine: Machine, shown: paramiko.PKey) -> RemoteError:
+    return RemoteError(
+        machine=machine,
+        tried="compared its host key with the known one",
+        answer=(
+            f"it shows {shown.get_name()} {shown.fingerprint}, which is another key:"
+            " it is another machine, was made anew, or someone is in between. Nothing was sent"
+        ),
+        next_step="find out which; only if the machine was made anew, set its new host key",
+    )
+
+
+def _refused(machine: Machine, key: paramiko.PKey, exc: Exception) -> RemoteError:
+    return RemoteError(
+        machine=machine,
+        tried=f"signed in with the key {key.fingerprint}",
+        answer=f"refused ({exc})",
+        next_step=f"put that key's public half into ~{machine.user}/.ssh/authorized_keys there",
+    )
+
+
+def _as_root(machine: Machine, command: str) -> str:
+    """Wrap a command for POSIX shell, whatever the user's own login shell is.
+
+    sudo clears the environment; SSH_CONNECTION tells whom the firewall must not shut out.
+    """
+    quoted = shlex.quote(command)
+    if machine.user == "root":
+        return f"exec sh -c {quoted}"
+    return f'exec sudo -n env SSH_CONNECTION="$SSH_CONNECTION" sh -c {quoted}'
+
+
+def _converse(
+    channel: paramiko.Channel, command: str, stdin: bytes | None, deadline: float
+) -> Completed | None:
+    """Run the command on the channel; None when it ended without an exit status.
+
+    Standard input and error have threads of their own, since a command may fill one stream before
+    it serves another.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+
+    """
+    errors: list[bytes] = []
+    channel.settimeout(_remaining(deadline))
+    channel.exec_command(command)
+    threads = [
+        threading.Thread(target=_feed, args=(channel, stdin), daemon=True),
+        threading.Thread(target=_drain_errors, args=(channel, errors), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    output: list[bytes] = []
+    while chunk := channel.recv(_CHUNK_BYTES):
+        output.append(chunk)
+        channel.settimeout(_remaining(deadline))
+    if not channel.status_event.wait(_remaining(deadline)):
+        raise TimeoutError
+    for thread in threads:
+        thread.join(_remaining(deadline))
+    status = channel.recv_exit_status()
+    if status < 0:
+        return None
+    return Completed(stdout=_text(output), stderr=_text(errors), exit_status=status)
+
+
+def _feed(channel: paramiko.Channel, stdin: bytes | None) -> None:
+    try:
+        if stdin:
+            channel.sendall(stdin)
+        channel.shutdown_write()
+    except (paramiko.SSHException, OSError):
+        return  # The command did not read it all; its exit status tells whether that matters.
+
+
+def _drain_errors(channel: paramiko.Channel, into: list[bytes]) -> None:
+    try:
+        while chunk := channel.recv_stderr(_CHUNK_BYTES):
+            into.append(chunk)
+    except (paramiko.SSHException, OSError):
+        return  # The channel is gone, or its time is over, which the other reader reports.
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    return remaining
+
+
+def _text(chunks: list[bytes]) -> str:
+    return b"".join(chunks).decode(errors="replace")

@@ -1,0 +1,111 @@
+"""The table of ports, and its rendering for nftables."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from infra.firewall import Policy, Source, digest, nftables_ruleset, openings
+
+POLICY = Policy(
+    operator_cidrs=("198.51.100.7/32",),
+    client_cidrs=("0.0.0.0/0",),
+    image_pusher_cidrs=("10.213.0.1/32",),
+)
+MEMBERS = ("10.213.0.11", "10.213.0.111")
+
+
+def test_table_is_what_the_documentation_says() -> None:
+    rows = {(row.port, row.protocol, row.source) for row in openings(POLICY)}
+    assert rows == {
+        (22, "tcp", Source.OPERATOR),
+        (2377, "tcp", Source.MEMBERS),
+        (7946, "tcp", Source.MEMBERS),
+        (7946, "udp", Source.MEMBERS),
+        (4789, "udp", Source.MEMBERS),
+        (5000, "tcp", Source.MEMBERS),
+        (5000, "tcp", Source.IMAGE_PUSHERS),
+        (8080, "tcp", Source.CLIENTS),
+        (5555, "tcp", Source.CLIENTS),
+    }
+
+
+def test_vxlan_is_opened_as_udp_only() -> None:
+    """As TCP the rule looks right and no overlay traffic passes (moby#25836)."""
+    assert [row.protocol for row in openings(POLICY) if row.port == 4789] == ["udp"]
+
+
+def test_encrypted_overlays_open_esp_between_members() -> None:
+    policy = Policy(operator_cidrs=(), client_cidrs=(), encrypted_overlay=True)
+    esp = [row for row in openings(policy) if row.protocol == "esp"]
+    assert [(row.port, row.source) for row in esp] == [(None, Source.MEMBERS)]
+    assert "meta l4proto esp ip saddr @members accept" in nftables_ruleset(policy, MEMBERS)
+
+
+def test_every_row_is_rendered_once_with_its_reason() -> None:
+    ruleset = nftables_ruleset(POLICY, MEMBERS)
+    for row in openings(POLICY):
+        rule = (
+            f"meta l4proto {row.protocol} ct original proto-dst {row.port}"
+            f' ip saddr @{row.source.value} accept comment "{row.why}"'
+        )
+        assert ruleset.count(rule) == 1
+
+
+def test_ports_of_the_settings_are_used() -> None:
+    policy = Policy(
+        operator_cidrs=(),
+        client_cidrs=("0.0.0.0/0",),
+        web_port=18080,
+        flower_port=15555,
+        registry_port=15000,
+    )
+    ports = set(re.findall(r"proto-dst (\d+)", nftables_ruleset(policy, MEMBERS, ssh_port=2222)))
+    assert ports == {"2222", "2377", "7946", "4789", "15000", "18080", "15555"}
+
+
+def test_sources_become_sets() -> None:
+    ruleset = nftables_ruleset(POLICY, MEMBERS)
+    assert "elements = { 198.51.100.7/32 }" in ruleset
+    assert "elements = { 10.213.0.11, 10.213.0.111 }" in ruleset
+
+
+def test_a_source_without_addresses_is_an_empty_set_that_lets_nobody_in() -> None:
+    policy = Policy(operator_cidrs=("0.0.0.0/0",), client_cidrs=())
+    clients = re.search(r"set clients \{(.*?)\}", nftables_ruleset(policy, MEMBERS), re.DOTALL)
+    assert clients is not None
+    assert "elements" not in clients.group(1)
+
+
+def test_both_paths_drop_by_default() -> None:
+    ruleset = nftables_ruleset(POLICY, MEMBERS)
+    assert ruleset.count("policy drop") == 2
+    assert "hook input" in ruleset
+    assert "hook forward" in ruleset
+
+
+def test_the_order_of_members_makes_no_difference() -> None:
+    forth = nftables_ruleset(POLICY, MEMBERS)
+    back = nftables_ruleset(POLICY, reversed([*MEMBERS, MEMBERS[0]]))
+    assert forth == back
+    assert digest(forth) == digest(back)
+
+
+def test_another_member_is_another_digest() -> None:
+    more = nftables_ruleset(POLICY, [*MEMBERS, "10.213.0.112"])
+    assert digest(more) != digest(nftables_ruleset(POLICY, MEMBERS))
+
+
+@pytest.mark.parametrize("field", ["operator_cidrs", "client_cidrs", "image_pusher_cidrs"])
+@pytest.mark.parametrize("cidr", ["everyone", "::/0", "10.0.0.1/8", "10.0.0.0/33", ""])
+def test_a_source_that_is_no_network_is_refused_by_name(field: str, cidr: str) -> None:
+    fields = {"operator_cidrs": (), "client_cidrs": (), field: (cidr,)}
+    with pytest.raises(ValueError, match=re.escape(f"{field}: {cidr!r} is no IPv4 network")):
+        Policy(**fields)
+
+
+def test_policy_survives_a_state_that_knows_only_floats() -> None:
+    stored = {k: float(v) if k.endswith("port") else v for k, v in POLICY.to_dict().items()}
+    assert Policy.from_dict(stored) == POLICY
+    assert isinstance(Policy.from_dict(stored).web_port, int)
