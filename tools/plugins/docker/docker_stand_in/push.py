@@ -1,0 +1,135 @@
+"""Pushing an image, and the digest under which the registry has it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import DockerException
+from docker.utils import parse_repository_tag
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from .cancellation import Cancellation, Cancelled
+from .connection import EngineError, explain
+from .inputs import registry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import docker
+
+_REPORT_SECONDS = 0.5
+_STORED = frozenset({"Pushed", "Layer already exists"})
+_HINTS = {
+    "unauthorized": "The registry did not accept the sign-in: see registry.username and password.",
+    "no basic auth credentials": "The registry wants a sign-in: set registry.username and "
+    "password.",
+    "denied": "The account may not push there.",
+    "server gave http response to https client": "The registry has no TLS. Docker pushes without "
+    "TLS to loopback addresses and to the engine's insecure-registries only.",
+    "x509": "The engine does not trust the registry's certificate: its CA belongs in the engine's "
+    "/etc/docker/certs.d/<host:port>/ca.crt.",
+    "connection refused": "No registry answers there: is it running, and is the address that of "
+    "the engine's own side?",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """Who pushes. The password stays out of ``repr``."""
+
+    username: str
+    password: str = field(repr=False)
+    server: str
+
+    def to_auth_config(self) -> dict[str, str]:
+        """Put it into the form that Docker's API takes."""
+        return {
+            "username": self.username,
+            "password": self.password,
+            "serveraddress": self.server,
+        }
+
+
+def push(
+    client: docker.APIClient,
+    image_name: str,
+    sign_in: SignIn | None,
+    report: Callable[[str], None],
+    cancellation: Cancellation,
+) -> str:
+    """Push the image and return ``repository@sha256:…``.
+
+    The digest is the one that this push reported (not the engine's list of digests, which can be
+    stale: pulumi-docker#778), and the registry is asked whether it has it.
+
+    Without a sign-in, that of Docker's own configuration file is used.
+
+    Raises:
+        EngineError: naming the registry and what it said.
+        Cancelled: the engine asked for work in flight to end.
+
+    """
+    repository, tag = parse_repository_tag(image_name)
+    auth = sign_in.to_auth_config() if sign_in else None
+    progress = _Progress(image_name, report)
+    digest: str | None = None
+    try:
+        for message in client.push(
+            repository, tag or "latest", stream=True, decode=True, auth_config=auth
+        ):
+            cancellation.check()
+            if "error" in message:
+                raise _failed(image_name, sign_in, str(message["error"]))
+            digest = message.get("aux", {}).get("Digest", digest)
+            progress.add(message)
+        cancellation.check()
+        if digest is None:
+            raise _failed(image_name, sign_in, "the engine ended its answer without a digest")
+        report("Asking the registry for the digest")
+        client.inspect_distribution(f"{repository}@{digest}", auth_config=auth)
+    except (DockerException, RequestException, HTTPError, OSError) as exc:
+        if cancellation.asked:
+            raise Cancelled from exc
+        raise _failed(image_name, sign_in, explain(exc)) from exc
+    return f"{repository}@{digest}"
+
+
+def _failed(image_name: str, sign_in: SignIn | None, said: str) -> EngineError:
+    who = f"as {sign_in.username!r}" if sign_in else "with the sign-in of Docker's configuration"
+    hint = next((text for sign, text in _HINTS.items() if sign in said.lower()), "")
+    return EngineError(
+        f"pushing {image_name} to {registry_of(image_name)} {who} failed: {said.strip()}"
+        + (f"\n{hint}" if hint else "")
+        + "\nThe image itself is built and cached: the next update only pushes."
+    )
+
+
+class _Progress:
+    """One line for all layers: how many are stored, how much was sent."""
+
+    def __init__(self, image_name: str, report: Callable[[str], None]) -> None:
+        self._image_name = image_name
+        self._report = report
+        self._states: dict[str, str] = {}
+        self._sent: dict[str, int] = {}
+        self._next_report = 0.0
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        layer, status = message.get("id"), message.get("status")
+        if layer is None or status is None or str(status).startswith("digest:"):
+            return
+        self._states[layer] = status
+        self._sent[layer] = message.get("progressDetail", {}).get("current", 0) or self._sent.get(
+            layer, 0
+        )
+        now = time.monotonic()
+        stored = sum(state in _STORED for state in self._states.values())
+        if now >= self._next_report or stored == len(self._states):
+            self._next_report = now + _REPORT_SECONDS
+            self._report(
+                f"Pushing {self._image_name}: {stored} of {len(self._states)} layers stored, "
+                f"{sum(self._sent.values()) / 1e6:.1f} MB sent"
+            )

@@ -1,0 +1,35 @@
+"""Taking away the tags that the plugin made, without losing the build cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from docker.errors import ImageNotFound
+
+if TYPE_CHECKING:
+    import docker
+
+
+def remove_tag(client: docker.APIClient, name: str, repo_digest: str) -> bool:
+    """Remove a tag, if it still is that of the image with this digest or id.
+
+    The image's parents are kept (``noprune``): they are the classic builder's cache, so the next
+    build repeats at most the last step, and ``docker image prune`` frees them.
+
+    Returns:
+        Whether the tag is gone. It is not when it names another image by now.
+
+    Raises:
+        docker.errors.APIError: the engine refused, e.g. because a container uses the image.
+
+    """
+    try:
+        image = client.inspect_image(name)
+    except ImageNotFound:
+        return True
+    digest = repo_digest.rpartition("@")[2]
+    digests = [known.rpartition("@")[2] for known in image.get("RepoDigests") or ()]
+    if digest not in (image["Id"], *digests):
+        return False
+    client.remove_image(name, noprune=True)
+    return True
