@@ -11,7 +11,7 @@ import json
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,13 @@ MAX_PORT = 65_535
 MAX_NODES_LOCAL = 50
 """More node containers than this do not fit the address plan of one bridge (see ``local.py``)."""
 
-_PREFIX_ADVICE = "Nothing was created or changed. Fix them, for example:\n  pulumi config set "
+RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
+"""TCP ports that a manager listens on already."""
+
+Problem = tuple[str, object, str]
+"""Key, value given, what is valid."""
+
+_ADVICE = "Nothing was created or changed. Fix them, for example:"
 
 
 class SettingsError(Exception):
@@ -69,16 +75,6 @@ class Settings(BaseModel):
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Settings:
-        if self.web_port == self.flower_port:
-            msg = (
-                f"webPort, flowerPort: both are {self.web_port}; "
-                "the web server and Flower need a port each"
-            )
-            raise ValueError(msg)
-        return self
-
 
 def parse(raw: dict[str, Any]) -> Settings:
     """Check ``raw`` (key in ``Pulumi.yaml`` → value) and return the settings.
@@ -87,24 +83,34 @@ def parse(raw: dict[str, Any]) -> Settings:
         SettingsError: with every mistake at once.
 
     """
+    problems = _port_conflicts(raw)
     try:
-        return Settings.model_validate(raw)
+        settings = Settings.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(_report(error)) from None
+        problems = [*_field_problems(error), *problems]
+    else:
+        if not problems:
+            return settings
+    lines = [f"  {key}: {given!r} given; valid: {valid}" for key, given, valid in problems]
+    example = f"  pulumi config set {problems[0][0].split('.')[0]} VALUE"
+    raise SettingsError("\n".join(["These settings are not valid:", *lines, _ADVICE, example]))
 
 
 def load() -> Settings:
     """Read the current stack's settings.
 
     Raises:
-        SettingsError: with every mistake at once.
+        pulumi.RunError: with every mistake at once; Pulumi shows it without a traceback.
 
     """
     import pulumi  # noqa: PLC0415 - so that the checks are testable without it
 
     config = pulumi.Config()
     raw = {key: config.get(key) for key in keys()}
-    return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
+    try:
+        return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
 
 
 def keys() -> Iterable[str]:
@@ -122,18 +128,27 @@ def _decode(key: str, value: str) -> object:
     return value
 
 
-def _report(error: ValidationError) -> str:
-    lines = ["These settings are not valid:"]
-    first_key = "KEY"
-    for problem in error.errors():
-        location = ".".join(str(part) for part in problem["loc"])
-        if not location:  # a rule over several settings names them itself
-            lines.append(f"  {problem['msg'].removeprefix('Value error, ')}")
-            continue
-        if first_key == "KEY":
-            first_key = location.split(".")[0]
-        lines.append(f"  {location}: {problem['input']!r} given; valid: {_valid(problem)}")
-    return "\n".join([*lines, f"{_PREFIX_ADVICE}{first_key} VALUE"])
+def _field_problems(error: ValidationError) -> list[Problem]:
+    return [
+        (".".join(str(part) for part in problem["loc"]), problem["input"], _valid(problem))
+        for problem in error.errors()
+    ]
+
+
+def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
+    """Find ports that a manager has given away already."""
+    taken = dict(RESERVED_PORTS)
+    problems: list[Problem] = []
+    for field in ("web_port", "flower_port"):
+        info = Settings.model_fields[field]
+        key = info.alias or field
+        given = raw.get(key, info.default)
+        port = int(given) if str(given).isdecimal() else None
+        if port in taken:
+            problems.append((key, given, f"another port: this one is {taken[port]}"))
+        elif port is not None:
+            taken[port] = f"{key}'s"
+    return problems
 
 
 def _valid(problem: Any) -> str:  # noqa: ANN401, PLR0911 - pydantic's ErrorDetails, by type

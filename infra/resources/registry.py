@@ -11,7 +11,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra import registry
 from infra.machines import local_engine
 from infra.remote.machine import Machine
-from infra.remote.ssh import SshPool
+from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import yaml
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
-from infra.remote.ssh import SshPool
+from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
 from infra.stack.options import StackOptions

@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.firewall import Policy
 from infra.remote.machine import Machine
-from infra.remote.ssh import SshPool
+from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.reconcile import dismantle, observe, reconcile

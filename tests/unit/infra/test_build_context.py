@@ -1,0 +1,53 @@
+"""The tag of a build: the same content gives the same tag, any other content another."""
+
+from pathlib import Path
+
+import pytest
+from infra.build_context import TAG_LENGTH, tag
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "a.py").write_text("a = 1\n")
+    (tmp_path / ".dockerignore").write_text("# notes\n*.log\nsecret\n")
+    return tmp_path
+
+
+def test_it_is_stable(context: Path) -> None:
+    first = tag(context, context / "Dockerfile", {})
+    (context / "dags" / "a.py").touch()
+    assert tag(context, context / "Dockerfile", {}) == first
+    assert len(first) == TAG_LENGTH
+
+
+def test_an_ignored_file_changes_nothing(context: Path) -> None:
+    first = tag(context, context / "Dockerfile", {})
+    (context / "build.log").write_text("noise")
+    (context / "secret").mkdir()
+    (context / "secret" / "key").write_text("noise")
+    assert tag(context, context / "Dockerfile", {}) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: (c / "dags" / "a.py").write_text("a = 2\n"),
+        lambda c: (c / "dags" / "b.py").write_text("a = 1\n"),
+        lambda c: (c / "dags" / "a.py").rename(c / "dags" / "c.py"),
+        lambda c: (c / "dags" / "a.py").unlink(),
+        lambda c: (c / "dags" / "a.py").chmod(0o755),
+        lambda c: (c / "Dockerfile").write_text("FROM scratch\n"),
+        lambda c: (c / "link").symlink_to("dags"),
+    ],
+)
+def test_any_other_change_gives_another_tag(context: Path, change) -> None:
+    first = tag(context, context / "Dockerfile", {})
+    change(context)
+    assert tag(context, context / "Dockerfile", {}) != first
+
+
+def test_an_argument_counts(context: Path) -> None:
+    dockerfile = context / "Dockerfile"
+    assert tag(context, dockerfile, {"A": "1"}) != tag(context, dockerfile, {"A": "2"})

@@ -1,0 +1,70 @@
+"""The registry's certificate is one that a strict client accepts, for its addresses only."""
+
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+from infra.credentials import Certificate, password, registry_certificate
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Certificate:
+    return registry_certificate(["127.0.0.1", "registry.test"])
+
+
+def handshake(tmp_path: Path, certificate: Certificate, host: str) -> None:
+    """Run a real TLS handshake over a socket pair."""
+    import socket
+
+    for name in ("certificate", "private_key"):
+        (tmp_path / name).write_text(getattr(certificate, name))
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_context.load_cert_chain(tmp_path / "certificate", tmp_path / "private_key")
+    client_context = ssl.create_default_context(cadata=certificate.authority)
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        try:
+            server_context.wrap_socket(theirs, server_side=True).close()
+        except ssl.SSLError:
+            theirs.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        client_context.wrap_socket(ours, server_hostname=host).close()
+    finally:
+        ours.close()
+        thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "registry.test"])
+def test_a_strict_client_accepts_it(tmp_path: Path, certificate: Certificate, host: str) -> None:
+    handshake(tmp_path, certificate, host)
+
+
+def test_another_address_is_refused(tmp_path: Path, certificate: Certificate) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(tmp_path, certificate, "127.0.0.2")
+
+
+def test_another_authority_is_refused(tmp_path: Path, certificate: Certificate) -> None:
+    stranger = registry_certificate(["127.0.0.1"])
+    mixed = Certificate(
+        authority=certificate.authority,
+        certificate=stranger.certificate,
+        private_key=stranger.private_key,
+    )
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(tmp_path, mixed, "127.0.0.1")
+
+
+def test_the_key_is_not_shown(certificate: Certificate) -> None:
+    assert "PRIVATE KEY" not in repr(certificate)
+
+
+def test_passwords_differ_and_are_long() -> None:
+    made = {password() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(text) == 32 for text in made)

@@ -1,0 +1,65 @@
+"""The operator's SSH files: what OpenSSH itself reads from them, their modes, their removal."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from infra import operator_files
+from infra.remote.keys import generate_key_pair
+from infra.remote.machine import Machine
+
+KEY = generate_key_pair()
+
+
+@pytest.fixture
+def machines() -> list[Machine]:
+    return [
+        Machine(
+            name=name,
+            role=role,
+            address="127.0.0.1",
+            port=port,
+            host_key=KEY.public,
+            private_address="10.0.0.1",
+        )
+        for name, role, port in (("manager-1", "manager", 2201), ("worker-1", "worker", 2202))
+    ]
+
+
+def effective(folder: Path, host: str) -> dict[str, str]:
+    """Ask OpenSSH how it understands the configuration."""
+    command = ["ssh", "-G", "-F", str(folder / "ssh_config"), host]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
+
+
+def test_openssh_finds_each_machine(tmp_path: Path, machines: list[Machine]) -> None:
+    operator_files.write(tmp_path / "stack", machines, KEY.private)
+    found = effective(tmp_path / "stack", "worker-1")
+    assert (found["hostname"], found["port"], found["user"]) == ("127.0.0.1", "2202", "root")
+    assert found["stricthostkeychecking"] in {"true", "yes"}
+    assert found["identityfile"] == str(tmp_path / "stack" / "id_ed25519")
+
+
+def test_only_the_owner_reads_them(tmp_path: Path, machines: list[Machine]) -> None:
+    folder = tmp_path / "stack"
+    operator_files.write(folder, machines, KEY.private)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in [folder, *folder.iterdir()]}
+    assert modes == {"stack": 0o700, "id_ed25519": 0o600, "known_hosts": 0o600, "ssh_config": 0o600}
+
+
+def test_a_change_is_seen_and_mended(tmp_path: Path, machines: list[Machine]) -> None:
+    operator_files.write(tmp_path, machines, KEY.private)
+    assert operator_files.are_written(tmp_path, machines, KEY.private)
+    (tmp_path / "ssh_config").write_text("")
+    assert not operator_files.are_written(tmp_path, machines, KEY.private)
+    operator_files.write(tmp_path, machines[:1], KEY.private)
+    assert operator_files.are_written(tmp_path, machines[:1], KEY.private)
+
+
+def test_they_are_removed_also_twice(tmp_path: Path, machines: list[Machine]) -> None:
+    operator_files.write(tmp_path / "stack", machines, KEY.private)
+    operator_files.remove(tmp_path / "stack")
+    operator_files.remove(tmp_path / "stack")
+    assert not (tmp_path / "stack").exists()

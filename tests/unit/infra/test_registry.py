@@ -1,0 +1,94 @@
+"""The embedded registry: what is sent to the manager, and what is never shown."""
+
+import bcrypt
+import pytest
+from infra import registry
+from infra.registry import RegistrySpec
+from infra.remote.fake import FakeRunner
+from infra.remote.machine import Machine
+from infra.remote.runner import Completed
+
+MANAGER = Machine(
+    name="manager-1",
+    role="manager",
+    address="127.0.0.1",
+    host_key="ssh-ed25519 AAAA",
+    private_address="10.213.0.11",
+)
+SPEC = RegistrySpec(
+    image_id="sha256:abc",
+    certificate="a certificate",
+    private_key="a private key",
+    password="a password",
+)
+FAILED = Completed(stdout="", stderr="no such thing", exit_status=1)
+
+
+def manager(fingerprint: str, *, has_image: bool) -> FakeRunner:
+    runner = FakeRunner(MANAGER)
+    runner.on("docker run -d --name dairflow-registry")
+    runner.on("install -d")
+    runner.on("docker load")
+    runner.on("docker image inspect", "" if has_image else FAILED)
+    runner.on("docker inspect --format", f"{fingerprint}\n")
+    return runner
+
+
+def saved() -> bytes:
+    return b"archive"
+
+
+def test_what_runs_already_is_left_alone() -> None:
+    runner = manager(SPEC.fingerprint(), has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert len(runner.commands) == 1
+    assert not runner.files
+
+
+def test_the_image_travels_only_where_it_is_missing() -> None:
+    runner = manager("", has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert not any("docker load" in command for command in runner.commands)
+
+    runner = manager("", has_image=False)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert [call.stdin for call in runner.calls if "docker load" in call.command] == [b"archive"]
+
+
+@pytest.mark.parametrize("field", ["image_id", "certificate", "private_key", "password"])
+def test_any_other_content_makes_it_anew(field: str) -> None:
+    values = {name: getattr(SPEC, name) for name in RegistrySpec.__dataclass_fields__}
+    other = RegistrySpec(**(values | {field: "another"}))
+    runner = manager(other.fingerprint(), has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert any("docker run" in command for command in runner.commands)
+
+
+def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
+    runner = manager("", has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert {runner.modes[path] for path in runner.files} == {0o600}
+    shown = "\n".join(runner.commands)
+    assert SPEC.password not in shown
+    assert SPEC.private_key not in shown
+    user, hashed = runner.files["/etc/dairflow/registry/htpasswd"].strip().split(b":", 1)
+    assert user == b"dairflow"
+    assert bcrypt.checkpw(SPEC.password.encode(), hashed)
+
+
+def test_neither_is_shown_by_repr() -> None:
+    assert SPEC.password not in repr(SPEC)
+    assert SPEC.private_key not in repr(SPEC)
+
+
+def test_an_unreachable_registry_says_what_to_do() -> None:
+    from infra.credentials import registry_certificate
+
+    endpoint = registry.Endpoint(
+        host="127.0.0.1",
+        port=1,
+        authority=registry_certificate(["127.0.0.1"]).authority,
+        password="p",
+    )
+    with pytest.raises(registry.RegistryError, match="pulumi up --refresh"):
+        registry.digest(endpoint, "airflow", "latest")

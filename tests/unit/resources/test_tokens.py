@@ -1,0 +1,62 @@
+"""Type tokens and provider paths are part of every stack's state: a change orphans resources.
+
+A provider is pickled by reference, so the module that it lives in is persisted as well. Who moves
+one leaves an alias (or a shim) behind, and only then changes this list.
+"""
+
+import base64
+
+import pytest
+from infra.machines.local import LocalMachines
+from infra.resources import images, keys, local, operator_files, registry, stack, swarm
+from pulumi.dynamic.dynamic import serialize_provider
+
+TOKENS = {
+    images.DeployedImage: "dynamic/images:DeployedImage",
+    keys.RegistryCertificate: "dynamic/keys:RegistryCertificate",
+    keys.Secrets: "dynamic/keys:Secrets",
+    keys.SshKey: "dynamic/keys:SshKey",
+    local.LocalMachine: "dynamic/machines:LocalMachine",
+    local.LocalNetwork: "dynamic/machines:LocalNetwork",
+    operator_files.OperatorFiles: "dynamic/operator:OperatorFiles",
+    registry.Registry: "dynamic/registry:Registry",
+    stack.Stack: "dynamic/stack:Stack",
+    swarm.Swarm: "dynamic/swarm:Swarm",
+}
+
+PROVIDERS = {
+    images.DeployedImageProvider: "infra.resources.images",
+    keys.RegistryCertificateProvider: "infra.resources.keys",
+    keys.SecretsProvider: "infra.resources.keys",
+    keys.SshKeyProvider: "infra.resources.keys",
+    local.LocalMachineProvider: "infra.resources.local",
+    local.LocalNetworkProvider: "infra.resources.local",
+    operator_files.OperatorFilesProvider: "infra.resources.operator_files",
+    registry.RegistryProvider: "infra.resources.registry",
+    stack.StackProvider: "infra.resources.stack",
+    swarm.SwarmProvider: "infra.resources.swarm",
+}
+
+
+@pytest.mark.parametrize(("resource", "token"), TOKENS.items())
+def test_a_token_stays(resource: type, token: str) -> None:
+    assert resource._resource_type_name == token
+
+
+@pytest.mark.parametrize(("provider", "module"), PROVIDERS.items())
+def test_a_provider_is_pickled_by_reference(provider: type, module: str) -> None:
+    pickled = base64.b64decode(serialize_provider(provider()))
+    assert len(pickled) < 100
+    assert module.encode() in pickled
+    assert provider.__name__.encode() in pickled
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_update_never_wipes_the_outputs(provider: type) -> None:
+    """The SDK's own ``update`` returns no outputs: what can be updated must bring its own."""
+    if provider.compared:
+        assert "update" in vars(provider)
+
+
+def test_the_component_is_documented() -> None:
+    assert LocalMachines.__doc__
