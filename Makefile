@@ -1,0 +1,64 @@
+# Each target says what it is for; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+
+# What is after it runs with the project's own programs and settings.
+ENV := . ./env.sh &&
+COMPOSE := $(ENV) docker compose
+
+.PHONY: help setup setup-up setup-dev up down dev dev-logs dev-down dev-reset \
+	test test-unit lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## find, get or build everything that the project needs
+	@$(PYTHON) -m tools.setup
+
+setup-up:
+	@$(PYTHON) -m tools.setup --for up
+
+setup-dev:
+	@$(PYTHON) -m tools.setup --for dev
+
+up: setup-up ## bring up Airflow on a swarm on this machine, and prove it with a run
+	@$(ENV) python -m tools.local_stack up
+	@$(ENV) python -m tools.prove
+
+down: setup-up ## take it all away again
+	@$(ENV) python -m tools.local_stack down
+
+dev: setup-dev ## the same services on the laptop, without a cluster (docker compose)
+	@$(COMPOSE) up --detach --build --wait
+
+dev-logs: ## follow the laptop's logs
+	@$(COMPOSE) logs --follow --tail 100
+
+dev-down: ## stop the laptop's services, keep their data
+	@$(COMPOSE) down --remove-orphans
+
+dev-reset: ## stop the laptop's services and remove their data
+	@$(COMPOSE) down --remove-orphans --volumes
+
+test: setup ## run every test, a real cluster included
+	@$(ENV) pytest
+
+test-unit: setup-up ## run the tests that need seconds and no containers
+	@$(ENV) pytest -m "not contract and not integration and not e2e"
+
+lint: setup-up ## check style and types
+	@$(ENV) ruff check . && ruff format --check . && pyright
+
+format: setup-up ## rewrite the code in the project's style
+	@$(ENV) ruff check --fix . ; ruff format .
+
+bench: setup ## measure against named peers, in the same run
+	@$(ENV) python -m benchmarks
+
+clean: ## remove what set-up made in this folder; keeps stacks, their passphrase and the cache
+	@rm -rf .venv .dairflow/bin .dairflow/logs .dairflow/pulumi .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "kept: .dairflow/state and .dairflow/passphrase (your stacks)," \
+		"and $${XDG_CACHE_HOME:-$$HOME/.cache}/dairflow (built programs, for all clones)"

@@ -1,0 +1,135 @@
+"""The locked Python environment, and uv, which makes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools import versions
+from tools.paths import digest_of_files, filling
+from tools.process import probe, run_logged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tools.paths import Paths
+
+INSTALL_TIMEOUT_SECONDS = 600
+SYNC_TIMEOUT_SECONDS = 1800
+VERSION_TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uv:
+    """The package manager `uv`."""
+
+    paths: Paths
+    say: Callable[[str], None]
+    name: str = "uv"
+
+    def check(self) -> str | None:
+        """Return which uv there is, or None."""
+        program = self.program()
+        return str(program) if program else None
+
+    def install(self) -> None:
+        """Install the pinned uv into the cache, with pip."""
+        self.say(f"• {self.name}: pip installs uv {versions.UV} to {self._folder}")
+        log = self.paths.logs / "uv.log"
+        # A virtual environment cannot be moved once it is made, but its programs' binary can.
+        with filling(self._folder) as folder:
+            run_logged(
+                [sys.executable, "-m", "venv", str(folder / "pip")],
+                log=log,
+                timeout=INSTALL_TIMEOUT_SECONDS,
+                say=self.say,
+            )
+            run_logged(
+                [
+                    *(str(folder / "pip" / "bin" / "python"), "-m", "pip", "install"),
+                    *("--require-hashes", "--only-binary=:all:"),
+                    *("--requirement", str(self._requirements)),
+                ],
+                log=log,
+                timeout=INSTALL_TIMEOUT_SECONDS,
+                say=self.say,
+            )
+            shutil.move(folder / "pip" / "bin" / "uv", folder / "uv")
+            shutil.rmtree(folder / "pip")
+        self.paths.programs.mkdir(parents=True, exist_ok=True)
+        link = self.paths.programs / "uv"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self._folder / "uv")
+
+    def program(self) -> Path | None:
+        """Return the uv to use: the user's own when it is new enough, else the cached one."""
+        own = shutil.which("uv")
+        if own:
+            answer = probe([own, "--version"], timeout=VERSION_TIMEOUT_SECONDS)
+            if versions.at_least(answer.stdout, versions.UV_MINIMUM):
+                return Path(own)
+        cached = self._folder / "uv"
+        return cached if cached.exists() else None
+
+    @property
+    def _requirements(self) -> Path:
+        return self.paths.repository / "tools" / "uv-requirements.txt"
+
+    @property
+    def _folder(self) -> Path:
+        return self.paths.cached("uv", versions.UV, digest_of_files(self._requirements))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedEnvironment:
+    """`.venv`, exactly as `uv.lock` says."""
+
+    paths: Paths
+    uv: Uv
+    bundle: Path | None
+    say: Callable[[str], None]
+    name: str = "Python environment"
+
+    def check(self) -> str | None:
+        """Return the environment's folder when it was made from the present lock."""
+        try:
+            made_from = self._stamp.read_text()
+        except OSError:
+            return None
+        same = made_from == self._digest() and os.access(self.paths.python, os.X_OK)
+        return ".venv (as in uv.lock)" if same else None
+
+    def install(self) -> None:
+        """Bring `.venv` to what the lock says."""
+        program = self.uv.program()
+        assert program is not None, "uv is the step before this one"  # noqa: S101
+        self.say(f"• {self.name}: uv sync --frozen into {self.paths.environment}")
+        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+        environment.pop("VIRTUAL_ENV", None)
+        if not self.paths.python.exists():
+            environment["UV_PYTHON"] = str(Path(sys.executable).resolve())
+        if self.bundle is not None:
+            environment.setdefault("SSL_CERT_FILE", str(self.bundle))
+        run_logged(
+            [str(program), "sync", "--frozen"],
+            log=self.paths.logs / "uv-sync.log",
+            timeout=SYNC_TIMEOUT_SECONDS,
+            say=self.say,
+            env=environment,
+            cwd=self.paths.repository,
+        )
+        self._stamp.write_text(self._digest())
+
+    @property
+    def _stamp(self) -> Path:
+        return self.paths.environment / "dairflow-lock"
+
+    def _digest(self) -> str:
+        root = self.paths.repository
+        return digest_of_files(
+            root / "uv.lock", root / "pyproject.toml", root / "dag_builder" / "pyproject.toml"
+        )

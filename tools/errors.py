@@ -1,0 +1,8 @@
+"""The one error that set-up shows to its user."""
+
+
+class SetupError(Exception):
+    """Set-up cannot go on.
+
+    Its text is printed as it is: what was tried, what came back, and what to type next.
+    """

@@ -1,0 +1,114 @@
+"""Run programs with a deadline, and turn every failure into a message that can be acted on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from tools.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+LAST_LINES = 15
+PROGRESS_INTERVAL_SECONDS = 30
+
+
+def probe(
+    command: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Ask a program something; `timeout` in seconds.
+
+    Never raises: a program that is missing or does not answer in time is exit status 127 or 124,
+    as in a shell, with the reason in `stderr`.
+    """
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            env=env,
+            check=False,
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
+    except subprocess.TimeoutExpired:
+        reason = f"no answer in {timeout:g} s"
+        return subprocess.CompletedProcess(command, 124, "", reason)
+
+
+def run_logged(
+    command: Sequence[str],
+    *,
+    log: Path,
+    timeout: float,
+    say: Callable[[str], None],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a long command with its output in `log`; `timeout` in seconds.
+
+    Says every half minute that it is still at work. Raises SetupError with the last lines of the
+    log when the command fails, cannot be started or takes too long; it is then ended with all its
+    children.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SetupError(_failure(command, f"cannot be started: {error}", log)) from error
+        try:
+            while process.poll() is None:
+                elapsed = time.monotonic() - started
+                if elapsed > timeout:
+                    reason = f"was not done after {timeout:g} s"
+                    raise SetupError(_failure(command, reason, log))
+                try:
+                    process.wait(min(PROGRESS_INTERVAL_SECONDS, max(timeout - elapsed, 0.1)))
+                except subprocess.TimeoutExpired:
+                    say(f"  … still at it after {time.monotonic() - started:.0f} s (log: {log})")
+        finally:
+            _end(process)
+    if process.returncode != 0:
+        raise SetupError(_failure(command, f"ended with status {process.returncode}", log))
+
+
+def last_lines(log: Path, count: int = LAST_LINES) -> str:
+    """Return the last lines of a log, or say that there is none."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"(no log at {log})"
+    return "\n".join(lines[-count:])
+
+
+def _failure(command: Sequence[str], reason: str, log: Path) -> str:
+    quoted = "\n".join(f"    {line}" for line in last_lines(log).splitlines())
+    return f"`{' '.join(command)}` {reason}. Its last lines (all of them: {log}):\n{quoted}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,123 @@
+"""`python3 -m tools.setup`: find, get or build everything that the project needs.
+
+`--for up` leaves out Compose, which only the laptop (`make dev`) needs; `--for dev` leaves out
+Pulumi.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tools.base_image import BaseImage
+from tools.certificates import find_bundle
+from tools.compose import Compose
+from tools.docker_plugin import DockerPlugin
+from tools.engine import DockerEngine, ask_engine
+from tools.environment import LockedEnvironment, Uv
+from tools.errors import SetupError
+from tools.golang import GoFinder
+from tools.host import Host, detect
+from tools.official import Official
+from tools.packages import Apt, SystemPackages
+from tools.paths import Paths
+from tools.platform_check import Platform
+from tools.project_state import ProjectState
+from tools.pulumi_cli import CLI, PulumiCli
+from tools.step import Step, run_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+PURPOSES = ("all", "up", "dev")
+LEAST_PYTHON = (3, 11)
+
+
+def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
+    """Return the steps for a purpose, in order."""
+    bundle = find_bundle()
+    ca_file = bundle[0] if bundle else None
+    official = Official(
+        cache=paths.cache, bundle=ca_file, retry=bool(os.environ.get("DAIRFLOW_RETRY_OFFICIAL"))
+    )
+    apt = Apt(host=host, logs=paths.logs, say=say)
+    go = GoFinder(apt=apt, say=say)
+    uv = Uv(paths=paths, say=say)
+    always: list[Step] = [
+        Platform(paths=paths, host=host),
+        SystemPackages(apt=apt, engine_answers=lambda: ask_engine().version is not None),
+        DockerEngine(paths=paths, host=host, say=say),
+        uv,
+        LockedEnvironment(paths=paths, uv=uv, bundle=ca_file, say=say),
+    ]
+    pulumi: list[Step] = [
+        PulumiCli(paths=paths, host=host, official=official, go=go, say=say),
+        ProjectState(paths=paths, pulumi=lambda: _program(paths, CLI), say=say),
+        DockerPlugin(paths=paths, official=official, say=say),
+    ]
+    compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
+    image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
+    return [
+        *always,
+        image,
+        *(pulumi if purpose in ("all", "up") else []),
+        *([compose] if purpose in ("all", "dev") else []),
+    ]
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Set up; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools.setup", description=__doc__)
+    parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="all")
+    options = parser.parse_args(arguments)
+    if sys.version_info < LEAST_PYTHON:
+        found = ".".join(map(str, sys.version_info[:3]))
+        print(f"Python 3.11 or newer is needed, and this is {found}.", file=sys.stderr)
+        return 1
+    paths = Paths.find()
+    started = time.monotonic()
+    try:
+        with _alone(paths):
+            installed = run_steps(steps(options.purpose, paths=paths, host=detect()), say)
+    except SetupError as error:
+        print(f"✗ {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("✗ interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    outcome = f"{len(installed)} step(s) done" if installed else "nothing to do"
+    say(f"set-up: {outcome}, {time.monotonic() - started:.1f} s")
+    return 0
+
+
+@contextmanager
+def _alone(paths: Paths) -> Generator[None, None, None]:
+    """Let one set-up at a time use the cache; the kernel frees the lock of one that dies."""
+    paths.cache.mkdir(parents=True, exist_ok=True)
+    with (paths.cache / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("• waits for another set-up that is at work")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _program(paths: Paths, name: str) -> str:
+    search = f"{paths.programs}{os.pathsep}{os.environ.get('PATH', '')}"
+    return shutil.which(name, path=search) or name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
