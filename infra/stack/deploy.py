@@ -40,7 +40,7 @@ class StackState:
     services: tuple[ServiceState, ...]
 
 
-def deploy(  # noqa: PLR0913 - each is a different thing that the caller decides
+def deploy(
     runner: Runner,
     rendered: RenderedStack,
     secrets: Mapping[str, str],

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
 
 
-def remove(  # noqa: PLR0913 - each is a different thing that the caller decides
+def remove(
     runner: Runner,
     name: str,
     *,

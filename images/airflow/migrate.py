@@ -1,0 +1,93 @@
+#!/opt/airflow_env/bin/python -E
+"""Bring Airflow's database to this image's release, and the administrator's password to the secret.
+
+One process does both, because most of either's time is the import of Airflow. Where the release is
+migrated already nothing of Airflow is imported, and only the password is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from database import connect, migrated, release, wait_for
+
+ADMIN = os.environ.get("ADMIN_USER", "admin")
+DATABASE_TIMEOUT_SECONDS = 300.0
+
+
+def admin_password() -> str:
+    """Read the secret; a file's last line break is no part of it."""
+    path = Path(os.environ.get("SECRETS", "/run/secrets"), "admin_password")
+    return path.read_text().rstrip("\n")
+
+
+def migrate() -> None:
+    """Create or upgrade all tables, FAB's included, and its roles and permissions."""
+    from airflow.utils.db import upgradedb
+    from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+
+    providers_configuration_loaded(upgradedb)()
+
+
+def sync_administrator(password: str) -> None:
+    """Create FAB's roles and permissions, and the administrator where there is none."""
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+    with get_application_builder() as builder:
+        builder.add_permissions(update_perms=True)
+        builder.sm.sync_roles()
+        if builder.sm.find_user(ADMIN):
+            return
+        role = builder.sm.find_role("Admin")
+        added = builder.sm.add_user(ADMIN, "Ad", "Min", f"{ADMIN}@localhost", role, password)
+        if not added:
+            sys.exit(f"FAB did not create the user {ADMIN}; its log above says why")
+
+
+def sync_password(connection: object, password: str) -> bool:
+    """Give the administrator the secret's password where it is another; say whether it was."""
+    from werkzeug.security import check_password_hash, generate_password_hash
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT password FROM ab_user WHERE username = %s", (ADMIN,))
+        row = cursor.fetchone()
+        if row is None:
+            sys.exit(f"there is no user {ADMIN} in a database that was migrated: create one")
+        if check_password_hash(row[0], password):
+            return False
+        cursor.execute(
+            "UPDATE ab_user SET password = %s WHERE username = %s",
+            (generate_password_hash(password), ADMIN),
+        )
+    return True
+
+
+def mark_complete(connection: object) -> None:
+    """Tell every part that waits (``database.py wait-for-migration``) that it may start."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS dairflow_migration"
+            " (release text PRIMARY KEY, completed_at timestamptz NOT NULL DEFAULT now())"
+        )
+        cursor.execute("INSERT INTO dairflow_migration (release) VALUES (%s)", (release(),))
+
+
+def main() -> None:
+    """Run the migration."""
+    connection = wait_for(lambda _: True, "the database", DATABASE_TIMEOUT_SECONDS)
+    password = admin_password()
+    if migrated(connection):
+        print(f"the database is at {release()} already")
+    else:
+        migrate()
+        sync_administrator(password)
+        mark_complete(connection)
+        print(f"the database is at {release()}")
+    if sync_password(connection, password):
+        print(f"the password of {ADMIN} is the secret's now")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The ``${NAME}`` of compose files: filled in here, because the swarm's side has no environment.
+
+``docker stack deploy`` interpolates too, from the environment of the shell on the manager; so what is
+left of a ``$`` is escaped for it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from infra.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))"
+)
+
+
+def interpolate(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN401 - any YAML value
+    """Fill ``${NAME}`` and ``${NAME:-default}`` in every string of ``value``.
+
+    Raises:
+        StackError: for a variable with neither a value nor a default, or another form of ``$``.
+
+    """
+    return _map_strings(value, lambda text: _VARIABLE.sub(lambda m: _fill(m, variables), text))
+
+
+def escape(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """Double every ``$`` so that ``docker stack deploy`` takes it for itself."""
+    return _map_strings(value, lambda text: text.replace("$", "$$"))
+
+
+def _fill(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    if match["escaped"]:
+        return "$"
+    name = match["name"]
+    if name is None:
+        msg = (
+            f"{match.string!r} in the compose file: only ${{NAME}}, ${{NAME:-default}} and $$ are"
+            " known here"
+        )
+        raise StackError(msg)
+    value = variables.get(name, match["default"])
+    if value is None:
+        msg = f"{match.string!r} in the compose file: {name} has no value and no default"
+        raise StackError(msg)
+    return value
+
+
+def _map_strings(value: Any, change: Any) -> Any:  # noqa: ANN401 - any YAML value
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {_map_strings(k, change): _map_strings(v, change) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_map_strings(item, change) for item in value]
+    return value
