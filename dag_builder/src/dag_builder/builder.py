@@ -1,0 +1,233 @@
+"""build_dag and its relatives: from a dictionary to a registered DAG."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dag_builder import register, templates
+from dag_builder.build import make_dag
+from dag_builder.errors import DagError, Problem, Problems
+from dag_builder.imports import ImportPathError, import_object
+from dag_builder.keys import merged
+from dag_builder.parse import parse_dag
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from dag_builder.documents import Document
+
+Tasks = Mapping[str, Any] | ModuleType | str | None
+
+
+def build_dag(
+    dag_id: str,
+    dag: Mapping[str, Any],
+    tasks: Tasks = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> DAG:
+    """Make a DAG of a dictionary and register it in the calling file. Returns the DAG.
+
+    `dag` is either only the structure, ``{"extract": [], "load": ["extract"]}``, or everything
+    about the DAG with its tasks under the key ``tasks``. `tasks` gives the functions (or
+    operators, or dictionaries) of the tasks that are only named: a module, its import path, or a
+    mapping; the calling file itself if left out. `options` are keys of the DAG, such as
+    ``schedule="@daily"``. `defaults` is a dictionary that `dag` goes over.
+
+    Raises DagError with every mistake in the dictionary. While Airflow reads the file, the
+    mistakes are shown as the file's import error instead, and its other DAGs stay.
+    """
+    return _in_file(sys._getframe(1), dag_id, dag, tasks, defaults, options)  # noqa: SLF001
+
+
+def build_dags(  # noqa: PLR0913
+    dag_id: str,
+    dag: Mapping[str, Any],
+    for_each: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]],
+    tasks: Tasks = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> list[DAG]:
+    """Make one DAG for each set of parameters and register them in the calling file.
+
+    ``${name}`` in `dag_id`, in any text and in any key of `dag` is replaced; a text that is
+    nothing but ``${name}`` becomes the parameter itself, with its type. `for_each` is a list of
+    mappings, or a mapping of names to values of which every combination is taken. Write ``$${``
+    for a ``${`` that is meant for a shell.
+
+    Raises DagError as build_dag does; the DAGs without mistakes are still built and registered.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001
+    template = {**dag, **options} if options else dag
+    place = _Place.of(frame)
+    try:
+        instances = templates.instances(dag_id, template, for_each)
+    except DagError as error:
+        return [register.report(error, place.module, place.fileloc)]
+    built: list[DAG] = []
+    problems: list[Problem] = []
+    for name, dictionary in instances:
+        try:
+            built.append(place.build(name, dictionary, tasks, defaults or {}))
+        except DagError as error:
+            problems.extend(error.problems)
+    if problems:
+        built.append(register.report(DagError(problems), place.module, place.fileloc))
+    return built
+
+
+def build_yaml(
+    path: str | Path, tasks: Tasks = None, *, defaults: Mapping[str, Any] | None = None
+) -> list[DAG]:
+    """Make the DAGs of a YAML file, or of every one in a folder, and register them.
+
+    `path` is relative to the calling file. A file ``defaults.yaml`` in a folder, or in one around
+    it up to the calling file's, gives defaults to the DAGs in there. Raises DagError as build_dag
+    does, with line and column; the DAGs without mistakes are still built and registered.
+    """
+    from dag_builder.documents import read_documents  # noqa: PLC0415
+
+    place = _Place.of(sys._getframe(1))  # noqa: SLF001
+    built: list[DAG] = []
+    problems: list[Problem] = []
+    for document in read_documents(place.folder / path, top=place.folder):
+        built.extend(place.build_document(document, tasks, defaults or {}, problems))
+    if problems:
+        built.append(register.report(DagError(problems), place.module, place.fileloc))
+    return built
+
+
+def dag_of(
+    dag_id: str,
+    dag: Mapping[str, Any],
+    tasks: Tasks = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    fileloc: str = "",
+) -> DAG:
+    """Make a DAG of a dictionary without registering it anywhere. Raises DagError."""
+    place = _Place({}, fileloc)
+    return place.build(dag_id, dag, tasks if tasks is not None else {}, defaults or {}, keep=False)
+
+
+def _in_file(  # noqa: PLR0913, PLR0917
+    frame: FrameType,
+    dag_id: str,
+    dag: Mapping[str, Any],
+    tasks: Tasks,
+    defaults: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> DAG:
+    place = _Place.of(frame)
+    try:
+        return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
+    except DagError as error:
+        return register.report(error, place.module, place.fileloc)
+
+
+def _with_options(
+    defaults: Mapping[str, Any] | None, options: Mapping[str, Any], dag: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Options go over the defaults; a key that the dictionary has as well is a mistake."""
+    if not options:
+        return defaults or {}
+    full = isinstance(dag, Mapping) and isinstance(dag.get("tasks"), Mapping)
+    twice = sorted(options.keys() & dag.keys()) if full else []
+    if twice:
+        problems = [
+            Problem(
+                path=("build_dag", key),
+                message=f"{key!r} is in the dictionary and an argument as well",
+                given=options[key],
+            )
+            for key in twice
+        ]
+        raise DagError(problems)
+    return merged(defaults or {}, options)
+
+
+class _Place:
+    """The DAG file that is built for: its module and its folder."""
+
+    def __init__(self, module: dict[str, Any], fileloc: str) -> None:
+        self.module = module
+        self.fileloc = fileloc
+        self.folder = Path(fileloc).parent
+
+    @classmethod
+    def of(cls, frame: FrameType) -> _Place:
+        """The file whose code runs in a frame."""
+        return cls(frame.f_globals, frame.f_code.co_filename)
+
+    def build(  # noqa: PLR0913
+        self,
+        dag_id: str,
+        dictionary: Mapping[str, Any],
+        tasks: Tasks,
+        defaults: Mapping[str, Any],
+        *,
+        problems: Problems | None = None,
+        keep: bool = True,
+    ) -> DAG:
+        problems = Problems() if problems is None else problems
+        namespace = self._namespace(dag_id, tasks, problems)
+        plan = parse_dag(
+            dag_id,
+            dictionary,
+            problems=problems,
+            namespace=namespace,
+            defaults=defaults,
+            folder=self.folder,
+        )
+        problems.raise_any()
+        dag = make_dag(plan, problems, self.fileloc)
+        problems.raise_any()
+        if dag is None:  # pragma: no cover - make_dag notes a problem whenever it gives None
+            raise DagError(problems.found)
+        if keep:
+            register.register(dag, self.module)
+        return dag
+
+    def build_document(
+        self,
+        document: Document,
+        tasks: Tasks,
+        defaults: Mapping[str, Any],
+        problems: list[Problem],
+    ) -> list[DAG]:
+        built: list[DAG] = []
+        problems.extend(document.problems)
+        for entry in document.dags:
+            try:
+                built.append(
+                    self.build(
+                        entry.dag_id,
+                        entry.dictionary,
+                        tasks,
+                        merged(defaults, entry.defaults),
+                        problems=Problems(entry.locate),
+                    )
+                )
+            except DagError as error:
+                problems.extend(error.problems)
+        return built
+
+    def _namespace(
+        self, dag_id: str, tasks: Tasks, problems: Problems
+    ) -> Mapping[str, Any] | ModuleType:
+        if tasks is None:
+            return self.module
+        if not isinstance(tasks, str):
+            return tasks
+        try:
+            module = import_object(tasks) if "." in tasks else __import__(tasks)
+        except (ImportPathError, ImportError) as error:
+            problems.add((str(dag_id),), f"tasks={tasks!r}: {error}", given=tasks)
+            return {}
+        return module if isinstance(module, ModuleType | Mapping) else {}

@@ -1,0 +1,182 @@
+"""What is wrong with a dictionary: one Problem a mistake, all of them in one DagError."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+#: Where a value sits: ``("sales", "tasks", "load", "upstream", 0)``.
+Path = tuple[str | int, ...]
+
+#: More names than this are not a help but a wall of text.
+MAX_NAMES_SHOWN = 12
+
+
+class _Nothing:
+    """The type of NOTHING, which stands for "no value was given" where None is a value."""
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOTHING = _Nothing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place in a text file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}, column {self.column}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One mistake.
+
+    `path` leads to it from the DAG's name. `on_key` says that the key itself is wrong, not what
+    it holds. `valid` says in words or names what would be right, `suggestion` the likeliest one.
+    """
+
+    path: Path
+    message: str
+    given: object = NOTHING
+    valid: str = ""
+    suggestion: str = ""
+    hint: str = ""
+    on_key: bool = False
+    position: Position | None = None
+
+    @property
+    def where(self) -> str:
+        """The path as one would write it: ``sales.tasks.load.upstream[0]``."""
+        return format_path(self.path)
+
+    def __str__(self) -> str:
+        place = f"{self.where} ({self.position})" if self.position else self.where
+        lines = [place, f"    {self.message}"]
+        if self.given is not NOTHING:
+            lines.append(f"    given: {_shorten(repr(self.given))}")
+        if self.valid:
+            lines.append(f"    valid: {self.valid}")
+        if self.suggestion:
+            lines.append(f"    did you mean {self.suggestion!r}?")
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+
+class DagError(Exception):
+    """A dictionary that cannot become a DAG. `problems` holds every mistake in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        names = list(dict.fromkeys(str(problem.path[0]) for problem in self.problems))
+        count = len(self.problems)
+        mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
+        dags = "DAG " if len(names) == 1 else "DAGs "
+        title = f"{mistakes} in {dags}{', '.join(repr(name) for name in names)}"
+        return "\n\n".join([title, *(str(problem) for problem in self.problems)])
+
+    def __reduce__(self) -> tuple[type[DagError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class Problems:
+    """Collects mistakes, so that all of them are told at once."""
+
+    def __init__(self, locate: Callable[[Path, bool], Position | None] | None = None) -> None:
+        self.found: list[Problem] = []
+        self._locate = locate
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def add(
+        self,
+        path: Path,
+        message: str,
+        *,
+        given: object = NOTHING,
+        valid: str = "",
+        suggestion: str = "",
+        hint: str = "",
+        on_key: bool = False,
+    ) -> None:
+        """Note one mistake; the position in its file is looked up here."""
+        self.found.append(
+            Problem(
+                path=path,
+                message=message,
+                given=given,
+                valid=valid,
+                suggestion=suggestion,
+                hint=hint,
+                on_key=on_key,
+                position=self._locate(path, on_key) if self._locate else None,
+            )
+        )
+
+    def add_unknown(
+        self, path: Path, message: str, given: str, valid: Iterable[str], *, on_key: bool = False
+    ) -> None:
+        """Note a name that is none of the `valid` ones, with the likeliest of them."""
+        names = list(valid)
+        self.add(
+            path,
+            message,
+            given=given,
+            valid=listed(names),
+            suggestion=closest(given, names),
+            on_key=on_key,
+        )
+
+    def raise_any(self) -> None:
+        """Raise all that was found as one DagError, or do nothing."""
+        if self.found:
+            raise DagError(self.found)
+
+
+def format_path(path: Path) -> str:
+    """``("sales", "tasks", "a b", "upstream", 0)`` → ``sales.tasks["a b"].upstream[0]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not text:
+            text = part
+        elif part.replace("-", "_").replace("$", "_").isidentifier():
+            text += f".{part}"
+        else:
+            text += f'["{part}"]'
+    return text
+
+
+def closest(given: str, names: Iterable[str]) -> str:
+    """The name that `given` was probably meant to be, or an empty string."""
+    by_lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a person to read, cut short where there are too many."""
+    all_names = list(names)
+    shown = ", ".join(repr(name) for name in all_names[:MAX_NAMES_SHOWN])
+    rest = len(all_names) - MAX_NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

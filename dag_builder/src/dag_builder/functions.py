@@ -1,0 +1,45 @@
+"""What a task's Python function takes, and which of it Airflow gives it by itself."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """A function's parameters; `takes_any` where it has ``**kwargs``."""
+
+    names: tuple[str, ...]
+    required: tuple[str, ...]
+    takes_any: bool
+
+
+@functools.lru_cache(maxsize=4096)
+def parameters_of(function: Callable[..., Any]) -> Parameters:
+    """The parameters of a function. One that Python cannot inspect is taken to accept anything."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return Parameters(names=(), required=(), takes_any=True)
+    named = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+    ]
+    return Parameters(
+        names=tuple(parameter.name for parameter in named),
+        required=tuple(p.name for p in named if p.default is p.empty),
+        takes_any=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
+    )
+
+
+@functools.cache
+def context_names() -> frozenset[str]:
+    """The names that Airflow fills by itself: ``ti``, ``ds``, ``params``, …"""
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS  # noqa: PLC0415
+
+    return frozenset(KNOWN_CONTEXT_KEYS)

@@ -1,0 +1,84 @@
+"""Objects by their import path, and what to say when there is none."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+
+from dag_builder.errors import closest, listed
+
+
+class ImportPathError(Exception):
+    """Nothing could be imported from a path. `valid` and `suggestion` are as in a Problem."""
+
+    def __init__(self, message: str, *, valid: str = "", suggestion: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.valid = valid
+        self.suggestion = suggestion
+
+
+@functools.lru_cache(maxsize=4096)
+def import_object(path: str) -> object:
+    """The object at ``package.module.name`` (or ``package.module:name``, or a class's attribute).
+
+    Raises ImportPathError, which says whether the module or the name in it is missing, or that
+    the module itself fails.
+    """
+    parts = path.replace(":", ".").split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):  # noqa: PLR2004
+        message = f"{path!r} is no import path"
+        raise ImportPathError(message, valid="'module.name' or 'package.module.name'")
+    for length in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:length])
+        try:
+            found: object = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+                raise _module_fails(module_name, error) from error
+            continue
+        except Exception as error:
+            raise _module_fails(module_name, error) from error
+        return _attribute(found, module_name, parts[length:])
+    raise _no_module(parts)
+
+
+def _attribute(found: object, name: str, attributes: list[str]) -> object:
+    for attribute in attributes:
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            names = [item for item in dir(found) if not item.startswith("_")]
+            suggestion = closest(attribute, names)
+            raise ImportPathError(
+                f"{name!r} has nothing named {attribute!r}",
+                valid=listed(names) if len(names) <= 12 else "",  # noqa: PLR2004
+                suggestion=f"{name}.{suggestion}" if suggestion else "",
+            ) from error
+        name = f"{name}.{attribute}"
+    return found
+
+
+def _module_fails(name: str, error: Exception) -> ImportPathError:
+    return ImportPathError(f"importing {name!r} fails: {type(error).__name__}: {error}")
+
+
+def _no_module(parts: list[str]) -> ImportPathError:
+    """Say which part is missing, and what there is in its place."""
+    known = 0
+    places = None
+    for length in range(1, len(parts)):
+        specification = importlib.util.find_spec(".".join(parts[:length]))
+        if specification is None:
+            break
+        known = length
+        places = specification.submodule_search_locations
+    package = ".".join(parts[:known])
+    missing = ".".join(parts[: known + 1])
+    names = [item.name for item in pkgutil.iter_modules(places if known else None)]
+    suggestion = closest(parts[known], names)
+    full = ".".join([*parts[:known], suggestion, *parts[known + 1 :]]) if suggestion else ""
+    inside = f" in package {package!r}" if package else ""
+    return ImportPathError(f"there is no module {missing!r}{inside}", suggestion=full)

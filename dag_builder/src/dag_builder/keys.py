@@ -1,0 +1,89 @@
+"""Which keys a dictionary may have, and what is meant by one that it may not."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from dag_builder.errors import Path, Problems, closest, listed
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS
+
+#: What people write who come from another version, another tool or another word.
+_OTHER_WORDS = {
+    "after": "upstream",
+    "before": "downstream",
+    "concurrency": "max_active_tasks",
+    "cron": "schedule",
+    "dependencies": "upstream",
+    "depends_on": "upstream",
+    "docs": "doc_md",
+    "env": "python",
+    "environment": "python",
+    "interval": "schedule",
+    "needs": "upstream",
+    "op_kwargs": "arguments",
+    "python_callable": "callable",
+    "requires": "upstream",
+    "schedule_interval": "schedule",
+    "steps": "tasks",
+    "task_concurrency": "max_active_tis_per_dag",
+    "timeout": "execution_timeout",
+    "timetable": "schedule",
+    "type": "operator",
+}
+_NAMED_BY_ITS_KEY = frozenset({"task_id", "group_id", "task_group"})
+
+
+@functools.cache
+def dag_keys() -> frozenset[str]:
+    """Every key of a DAG: the table's, and whatever else this Airflow's DAG class takes."""
+    from airflow.sdk import DAG  # noqa: PLC0415
+
+    arguments = set(inspect.signature(DAG).parameters) - {"dag_id", "task_group"}
+    return frozenset(arguments | DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys()) - {"sla_miss_callback"}
+
+
+def refuse_unknown(
+    problems: Problems,
+    path: Path,
+    what: str,
+    given: Iterable[str],
+    valid: Collection[str],
+    *,
+    first: Iterable[str] = (),
+) -> None:
+    """Note each key in `given`: `what` has no such key. `first` are the likeliest valid ones."""
+    for key in given:
+        text = str(key)
+        other_word = _OTHER_WORDS.get(text, "")
+        preferred = [name for name in first if name in valid]
+        names = [*preferred, *sorted(set(valid) - set(preferred))]
+        hint = ""
+        if text in _NAMED_BY_ITS_KEY:
+            hint = "the name of a task or group is its key in 'tasks'"
+        elif text == "dag_id":
+            hint = "the DAG's name is the first argument, or its key in 'dags'"
+        problems.add(
+            (*path, text),
+            f"{what} has no {text!r}",
+            valid=listed(names),
+            suggestion=other_word if other_word in valid else closest(text, names),
+            hint=hint,
+            on_key=True,
+        )
+
+
+def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` over `defaults`: mappings are joined key by key, tags are added up."""
+    result = dict(defaults)
+    for key, value in own.items():
+        default = result.get(key)
+        if key == "tags" and isinstance(default, list) and isinstance(value, list):
+            result[key] = [*default, *(tag for tag in value if tag not in default)]
+        elif key != "schedule" and isinstance(default, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(default, value)
+        else:
+            result[key] = value
+    return result

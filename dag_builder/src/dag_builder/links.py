@@ -1,0 +1,302 @@
+"""Which task comes before which: names become nodes, and a cycle is shown as a cycle."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dag_builder.errors import Path, Problems, closest, listed
+from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
+from dag_builder.references import ABSOLUTE, Argument, Output
+from dag_builder.tasks import fill_function
+
+Reference = tuple[Node, str, Any, Path]
+#: Chains as given, the group whose names they use, and its path.
+Chains = tuple[Any, GroupPlan, Path]
+
+
+def connect(
+    plan: DagPlan, problems: Problems, references: Iterable[Reference], chains: Iterable[Chains]
+) -> None:
+    """Resolve every name into `plan.links`, fill functions from upstream, and refuse cycles."""
+    linker = Linker(plan, problems)
+    for node, kind, value, path in references:
+        linker.reference(node, kind, value, path)
+    for given, group, path in chains:
+        if given is not None:
+            linker.chains(given, group, (*path, "chains"))
+    linker.fill_functions()
+    for names, path in cycles(plan):
+        problems.add(
+            path,
+            f"tasks wait for each other in a circle: {' → '.join(names)}",
+            hint="take one of these dependencies away",
+        )
+
+
+@dataclass
+class Linker:
+    plan: DagPlan
+    problems: Problems
+
+    def reference(self, node: Node, kind: str, value: Any, path: Path) -> None:  # noqa: ANN401
+        """One ``upstream``, ``downstream``, ``teardown`` or marker of a node."""
+        scope = node.group if isinstance(node, TaskPlan) else node.parent or node
+        if kind == "$reference":
+            self._value_reference(node, scope, value, path)
+            return
+        given = cast("Any", value)
+        single = isinstance(given, str | Mapping)
+        if not isinstance(given, str | Mapping | list | tuple):
+            self.problems.add(path, "this must be a list of names", given=given)
+            return
+        for index, item in enumerate([given] if single else given):
+            where = path if single else (*path, index)
+            name, label = self._name_and_label(item, where)
+            other = self.find(name, scope, where) if name is not None else None
+            if other is None:
+                continue
+            if kind == "downstream":
+                self.link(node, other, where, label)
+            else:
+                self.link(other, node, where, label)
+            if kind == "teardown" and isinstance(other, TaskPlan):
+                other.setup = True
+                cast("TaskPlan", node).teardown = [
+                    *(t if isinstance(t := cast("TaskPlan", node).teardown, list) else []),
+                    other.id,
+                ]
+
+    def _name_and_label(self, item: Any, path: Path) -> tuple[str | None, str]:  # noqa: ANN401
+        if isinstance(item, str):
+            return item, ""
+        if isinstance(item, Mapping):
+            mapping = cast("Mapping[str, Any]", item)
+            if mapping.keys() == {"task", "label"} and all(
+                isinstance(part, str) for part in mapping.values()
+            ):
+                return mapping["task"], mapping["label"]
+        self.problems.add(
+            path, "this names no task", given=item, valid="a name, or {task: name, label: text}"
+        )
+        return None, ""
+
+    def _value_reference(
+        self, node: Node, scope: GroupPlan, reference: Output | Argument, path: Path
+    ) -> None:
+        if isinstance(reference, Argument):
+            arguments = mapped_arguments(scope)
+            if reference.name not in arguments:
+                self.problems.add(
+                    path,
+                    f"no group around this is expanded over {reference.name!r}",
+                    given=reference.name,
+                    valid=listed(arguments) or "an argument of a group with 'expand'",
+                    suggestion=closest(reference.name, arguments),
+                )
+            return
+        other = self.find(reference.task, scope, path)
+        if isinstance(other, GroupPlan):
+            self.problems.add(
+                path, "a group has no output; name one of its tasks", given=reference.task,
+                valid=listed(task.id for task in self.plan.tasks.values() if within(task, other)),
+            )
+        elif other is not None:
+            self.link(other, node, path)
+
+    def chains(self, given: Any, group: GroupPlan, path: Path) -> None:  # noqa: ANN401
+        """Lists of names, each upstream of the next; what stands next to a fan joins all of it."""
+        whole = [given] if isinstance(given, str) else given
+        if not isinstance(whole, list):
+            self.problems.add(
+                path, "this is no chain", given=given, valid="[a, [b, c], d] or 'a >> [b, c] >> d'"
+            )
+            return
+        items = cast("list[Any]", whole)
+        one = any(isinstance(item, str) and ">>" not in item for item in items)
+        for index, chain in enumerate([items] if one else items):
+            where = path if one or isinstance(given, str) else (*path, index)
+            self._chain(_steps(chain), group, where)
+
+    def _chain(self, steps: list[Any], group: GroupPlan, path: Path) -> None:
+        before: list[Node] = []
+        for index, step in enumerate(steps):
+            names = cast("list[Any]", step if isinstance(step, list) else [step])
+            nodes: list[Node] = []
+            for position, name in enumerate(names):
+                where = (*path, index, position) if isinstance(step, list) else (*path, index)
+                if not isinstance(name, str):
+                    self.problems.add(where, "this names no task", given=name, valid="a name")
+                    continue
+                node = self.find(name, group, where)
+                if node is not None:
+                    nodes.append(node)
+                    for other in before:
+                        self.link(other, node, where)
+            before = nodes
+
+    def find(self, name: str, scope: GroupPlan, path: Path) -> Node | None:
+        """The node of a name: in the scope, then in what is around it, then by its full id."""
+        if name.startswith(ABSOLUTE):
+            return self.plan.tasks[name.removeprefix(ABSOLUTE)]
+        tasks, groups = self.plan.tasks, self.plan.groups
+        around: GroupPlan | None = scope
+        found: Node | None = None
+        while around is not None and found is None:
+            inside = around.child_id(name)
+            found = around.children.get(name) or tasks.get(inside) or groups.get(inside)
+            around = around.parent
+        found = found or tasks.get(name) or groups.get(name)
+        if found is None:
+            near = list(scope.children)
+            names = list(dict.fromkeys([*near, *self.plan.tasks, *self.plan.groups]))
+            self.problems.add_unknown(path, f"there is no task or group {name!r}", name, names)
+        return found
+
+    def link(self, upstream: Node, downstream: Node, path: Path, label: str = "") -> None:
+        self.plan.links.append(
+            Link(upstream=upstream, downstream=downstream, path=path, label=label)
+        )
+
+    def fill_functions(self) -> None:
+        """Functions get the results of the upstream tasks that their parameters are named after."""
+        functions = [task for task in self.plan.tasks.values() if task.function is not None]
+        if not functions:
+            return
+        upstream: dict[int, dict[str, str]] = {}
+        for link in self.plan.links:
+            if isinstance(link.upstream, TaskPlan) and isinstance(link.downstream, TaskPlan):
+                names = upstream.setdefault(id(link.downstream), {})
+                names[link.upstream.name] = link.upstream.id
+        for task in functions:
+            named = upstream.get(id(task), {})
+            left, _ = fill_function(task, named, mapped_arguments(task.group))
+            for name in left:
+                function = getattr(task.function, "__name__", "the function")
+                valid = ["arguments"]
+                self.problems.add(
+                    task.path,
+                    f"{function}() needs {name!r}, which nothing gives it",
+                    valid=f"an upstream task of this name, or {{{valid[0]}: {{{name}: …}}}}",
+                    suggestion=closest(name, self.plan.tasks.keys() - {task.id}),
+                )
+
+
+def mapped_arguments(group: GroupPlan | None) -> list[str]:
+    """The arguments that the groups around are expanded over."""
+    names: list[str] = []
+    while group is not None:
+        names.extend(mapped_arguments_of(group))
+        group = group.parent
+    return list(dict.fromkeys(names))
+
+
+def mapped_arguments_of(group: GroupPlan) -> list[str]:
+    """The arguments that this group itself is expanded over."""
+    names = list(group.expand or ())
+    if isinstance(group.expand_kwargs, list):
+        for item in cast("list[Any]", group.expand_kwargs):
+            names.extend(item if isinstance(item, Mapping) else ())
+    return names
+
+
+def within(node: Node, group: GroupPlan) -> bool:
+    """Whether a node is in a group, at any depth."""
+    around = node.group if isinstance(node, TaskPlan) else node.parent
+    while around is not None:
+        if around is group:
+            return True
+        around = around.parent
+    return False
+
+
+def _steps(chain: Any) -> list[Any]:  # noqa: ANN401
+    if not isinstance(chain, str):
+        return list(cast("list[Any]", chain)) if isinstance(chain, list | tuple) else [chain]
+    steps: list[Any] = []
+    for part in chain.split(">>"):
+        text = part.strip()
+        if text.startswith("[") and text.endswith("]"):
+            steps.append([name.strip() for name in text[1:-1].split(",") if name.strip()])
+        else:
+            steps.append(text)
+    return steps
+
+
+def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
+    """Every circle of dependencies: its names, the first also at the end, and where it is."""
+    order = {id(task): index for index, task in enumerate(plan.tasks.values())}
+    if all(
+        order.get(id(link.upstream), len(order)) < order.get(id(link.downstream), -1)
+        for link in plan.links
+    ):
+        return
+    graph, owner = _graph(plan)
+    while True:
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            ring = cast("list[tuple[str, str]]", error.args[1])
+            names = [owner[point] for point in ring]
+            shown = [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+            if len(shown) == 1:
+                shown *= 2
+            yield shown, _path_of_ring(plan, set(names))
+            for point in ring:
+                graph.pop(point, None)
+            for befores in graph.values():
+                befores.difference_update(ring)
+        else:
+            return
+
+
+Point = tuple[str, str]
+
+
+def _graph(plan: DagPlan) -> tuple[dict[Point, set[Point]], dict[Point, str]]:
+    """What comes before each point. A group is two points: before and after all that is in it."""
+    graph: dict[Point, set[Point]] = {}
+    owner: dict[Point, str] = {}
+    for task in plan.tasks.values():
+        graph[("task", task.id)] = set()
+        owner[("task", task.id)] = task.id
+    for group in plan.groups.values():
+        start, end = ("start", group.id), ("end", group.id)
+        graph.setdefault(start, set())
+        graph.setdefault(end, set()).add(start)
+        owner[start] = owner[end] = group.id
+    for node in [*plan.tasks.values(), *plan.groups.values()]:
+        parent = node.group if isinstance(node, TaskPlan) else node.parent
+        if parent is not None and parent.id:
+            graph[_entry(node)].add(("start", parent.id))
+            graph[("end", parent.id)].add(_exit(node))
+    for link in plan.links:
+        graph[_entry(link.downstream)].add(_exit(link.upstream))
+    return graph, owner
+
+
+def _entry(node: Node) -> Point:
+    return ("task" if isinstance(node, TaskPlan) else "start", node.id)
+
+
+def _exit(node: Node) -> Point:
+    return ("task" if isinstance(node, TaskPlan) else "end", node.id)
+
+
+def _path_of_ring(plan: DagPlan, names: set[str]) -> Path:
+    """The place of the last dependency that closes the circle, which is the likeliest mistake."""
+    inside = [
+        link.path
+        for link in plan.links
+        if link.upstream.id in names and link.downstream.id in names
+    ]
+    return inside[-1] if inside else plan.root.path
+
+
+def topological(plan: DagPlan) -> list[TaskPlan]:
+    """The tasks, each after those it depends on, else in the dictionary's order."""
+    graph, _ = _graph(plan)
+    points = graphlib.TopologicalSorter(graph).static_order()
+    return [plan.tasks[name] for kind, name in points if kind == "task"]

@@ -1,0 +1,231 @@
+"""Operators by short name or import path, and what each one's signature takes.
+
+A class is looked at once in a process; every task of that class is then checked against sets.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dag_builder.errors import closest, listed
+from dag_builder.fields import COMMON_ARGUMENTS, TASK_FIELDS, Kind
+from dag_builder.imports import ImportPathError, import_object
+
+_STANDARD = "airflow.providers.standard"
+_SQL = "airflow.providers.common.sql"
+
+#: Short names. A package of yours adds its own by an entry point of the group
+#: ``dag_builder.operators``; a DAG file by register_operator().
+OPERATORS: dict[str, str] = {
+    "bash": f"{_STANDARD}.operators.bash.BashOperator",
+    "python": f"{_STANDARD}.operators.python.PythonOperator",
+    "branch_python": f"{_STANDARD}.operators.python.BranchPythonOperator",
+    "short_circuit": f"{_STANDARD}.operators.python.ShortCircuitOperator",
+    "external_python": f"{_STANDARD}.operators.python.ExternalPythonOperator",
+    "branch_external_python": f"{_STANDARD}.operators.python.BranchExternalPythonOperator",
+    "virtualenv": f"{_STANDARD}.operators.python.PythonVirtualenvOperator",
+    "branch_virtualenv": f"{_STANDARD}.operators.python.BranchPythonVirtualenvOperator",
+    "empty": f"{_STANDARD}.operators.empty.EmptyOperator",
+    "latest_only": f"{_STANDARD}.operators.latest_only.LatestOnlyOperator",
+    "branch_date_time": f"{_STANDARD}.operators.datetime.BranchDateTimeOperator",
+    "branch_day_of_week": f"{_STANDARD}.operators.weekday.BranchDayOfWeekOperator",
+    "trigger_dag_run": f"{_STANDARD}.operators.trigger_dagrun.TriggerDagRunOperator",
+    "human_approval": f"{_STANDARD}.operators.hitl.ApprovalOperator",
+    "human_branch": f"{_STANDARD}.operators.hitl.HITLBranchOperator",
+    "human_entry": f"{_STANDARD}.operators.hitl.HITLEntryOperator",
+    "file_sensor": f"{_STANDARD}.sensors.filesystem.FileSensor",
+    "bash_sensor": f"{_STANDARD}.sensors.bash.BashSensor",
+    "python_sensor": f"{_STANDARD}.sensors.python.PythonSensor",
+    "external_task_sensor": f"{_STANDARD}.sensors.external_task.ExternalTaskSensor",
+    "date_time_sensor": f"{_STANDARD}.sensors.date_time.DateTimeSensor",
+    "time_sensor": f"{_STANDARD}.sensors.time.TimeSensor",
+    "time_delta_sensor": f"{_STANDARD}.sensors.time_delta.TimeDeltaSensor",
+    "day_of_week_sensor": f"{_STANDARD}.sensors.weekday.DayOfWeekSensor",
+    "sql": f"{_SQL}.operators.sql.SQLExecuteQueryOperator",
+    "sql_check": f"{_SQL}.operators.sql.SQLCheckOperator",
+    "sql_value_check": f"{_SQL}.operators.sql.SQLValueCheckOperator",
+    "sql_column_check": f"{_SQL}.operators.sql.SQLColumnCheckOperator",
+    "sql_table_check": f"{_SQL}.operators.sql.SQLTableCheckOperator",
+    "sql_insert_rows": f"{_SQL}.operators.sql.SQLInsertRowsOperator",
+    "sql_branch": f"{_SQL}.operators.sql.BranchSQLOperator",
+    "sql_transfer": f"{_SQL}.operators.generic_transfer.GenericTransfer",
+    "sql_sensor": f"{_SQL}.sensors.sql.SqlSensor",
+    "http": "airflow.providers.http.operators.http.HttpOperator",
+    "http_sensor": "airflow.providers.http.sensors.http.HttpSensor",
+    "email": "airflow.providers.smtp.operators.smtp.EmailOperator",
+    "docker": "airflow.providers.docker.operators.docker.DockerOperator",
+    "kubernetes_pod": "airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator",
+    "ssh": "airflow.providers.ssh.operators.ssh.SSHOperator",
+}
+
+#: The standard TaskFlow decorators. Others of installed providers are found by Airflow.
+DECORATORS: dict[str, str] = {
+    "python": f"{_STANDARD}.decorators.python.python_task",
+    "branch": f"{_STANDARD}.decorators.branch_python.branch_task",
+    "short_circuit": f"{_STANDARD}.decorators.short_circuit.short_circuit_task",
+    "sensor": f"{_STANDARD}.decorators.sensor.sensor_task",
+    "bash": f"{_STANDARD}.decorators.bash.bash_task",
+    "virtualenv": f"{_STANDARD}.decorators.python_virtualenv.virtualenv_task",
+    "external_python": f"{_STANDARD}.decorators.external_python.external_python_task",
+    "branch_virtualenv": f"{_STANDARD}.decorators.branch_virtualenv.branch_virtualenv_task",
+    "branch_external_python": (
+        f"{_STANDARD}.decorators.branch_external_python.branch_external_python_task"
+    ),
+}
+
+_ENTRY_POINT_GROUP = "dag_builder.operators"
+#: What the builder itself passes to an operator.
+_BUILDER_PASSES = frozenset({"task_id", "dag", "task_group", "default_args"})
+#: What a decorator makes of the function and its arguments.
+_DECORATOR_PASSES = frozenset({"python_callable", "op_args", "op_kwargs", "python"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What an operator takes: its arguments, those it cannot do without, and their kinds."""
+
+    operator: Any
+    name: str
+    arguments: frozenset[str]
+    required: frozenset[str]
+    kinds: dict[str, Kind]
+    makes: Callable[..., Any]
+
+
+def register_operator(name: str, path: str) -> None:
+    """Give an operator a short name for the DAGs of this process: ``register_operator("spark",
+    "airflow.providers.apache.spark.operators.spark_submit.SparkSubmitOperator")``."""
+    OPERATORS[name] = path
+    _path_of.cache_clear()
+    signature_of.cache_clear()
+
+
+@functools.lru_cache(maxsize=1024)
+def signature_of(operator: object) -> Signature:
+    """The signature of an operator: its class, its import path, or its short or class name.
+
+    Raises ImportPathError where there is no such operator.
+    """
+    found = import_object(_path_of(operator)) if isinstance(operator, str) else operator
+    from airflow.sdk import BaseOperator  # noqa: PLC0415
+
+    if not (isinstance(found, type) and issubclass(found, BaseOperator)):
+        message = f"{_name(found)} is no operator"
+        raise ImportPathError(message, valid="a class made from BaseOperator")
+    return _signature(found, found, hidden=frozenset())
+
+
+@functools.cache
+def decorator_signature(name: str) -> Signature:
+    """The signature of the operator behind ``@task.<name>``. Raises ImportPathError for no such."""
+    if name in DECORATORS:
+        decorator = import_object(DECORATORS[name])
+    else:
+        decorator = _decorator_of_providers(name)
+    made = cast("Any", decorator)(_nothing)
+    return _signature(
+        made.operator_class, cast("Callable[..., Any]", decorator), hidden=_DECORATOR_PASSES
+    )
+
+
+def decorated_signature(decorated: Any) -> Signature:  # noqa: ANN401
+    """The signature of the operator that a function decorated with @task becomes."""
+
+    def makes(**kwargs: Any) -> Callable[..., Any]:  # noqa: ANN401
+        return lambda _function: decorated.override(**kwargs)
+
+    return _signature(decorated.operator_class, makes, hidden=_DECORATOR_PASSES)
+
+
+def _nothing() -> None:
+    """A function to decorate, to learn which operator the decorator makes."""
+
+
+def _decorator_of_providers(name: str) -> object:
+    from airflow.sdk import task  # noqa: PLC0415
+
+    try:
+        return getattr(task, name)
+    except AttributeError as error:
+        raise ImportPathError(
+            f"there is no decorator @task.{name}",
+            valid=listed(DECORATORS),
+            suggestion=closest(name, DECORATORS),
+        ) from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _path_of(name: str) -> str:
+    if name in OPERATORS:
+        return OPERATORS[name]
+    if "." in name or ":" in name:
+        return name
+    by_class = {path.rpartition(".")[2]: path for path in OPERATORS.values()}
+    if name in by_class:
+        return by_class[name]
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    for entry in entry_points(group=_ENTRY_POINT_GROUP):
+        if entry.name == name:
+            return entry.value
+    raise ImportPathError(
+        f"there is no operator {name!r}",
+        valid=f"{listed(OPERATORS)}, or an import path",
+        suggestion=closest(name, [*OPERATORS, *by_class]),
+    )
+
+
+def _signature(
+    operator: type, makes: Callable[..., Any], *, hidden: frozenset[str]
+) -> Signature:
+    """Join the signatures of a class and of those it hands its other arguments on to."""
+    parameters: dict[str, inspect.Parameter] = {}
+    required: frozenset[str] = frozenset()
+    outermost = True
+    for base in operator.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = inspect.signature(vars(base)["__init__"]).parameters
+        named = {
+            name: parameter
+            for name, parameter in own.items()
+            if name != "self" and parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+        }
+        if outermost:
+            required = frozenset(n for n, p in named.items() if p.default is p.empty)
+        outermost = False
+        parameters = {**named, **parameters}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    arguments = parameters.keys() - _BUILDER_PASSES - hidden
+    return Signature(
+        operator=operator,
+        name=getattr(operator, "custom_operator_name", operator.__name__),
+        arguments=frozenset(arguments),
+        required=required - _BUILDER_PASSES - hidden,
+        kinds={name: kind for name in arguments if (kind := _kind(parameters[name]))},
+        makes=makes,
+    )
+
+
+def _kind(parameter: inspect.Parameter) -> Kind | None:
+    """What an argument holds, where that is known from its name or its annotation."""
+    name = parameter.name
+    if name in TASK_FIELDS:
+        kind = TASK_FIELDS[name].kind
+        return None if kind is Kind.ANY else kind
+    if name in COMMON_ARGUMENTS:
+        kind = COMMON_ARGUMENTS[name]
+        return None if kind is Kind.ANY else kind
+    annotation = str(parameter.annotation)
+    if "timedelta" in annotation and "str" not in annotation:
+        return Kind.DURATION
+    return None
+
+
+def _name(found: object) -> str:
+    return getattr(found, "__name__", repr(found))

@@ -1,0 +1,267 @@
+"""Reads a whole dictionary into a DagPlan, noting every mistake on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path as FilePath
+from types import ModuleType
+from typing import Any, cast
+
+from dag_builder import links, tasks, times
+from dag_builder.errors import NOTHING, Path, Problems
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
+from dag_builder.keys import dag_keys, merged, refuse_unknown
+from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
+from dag_builder.reader import Reader
+
+_DAG_ID = re.compile(r"[A-Za-z0-9_.\-]{1,250}")
+_GROUP_KEYS = frozenset(GROUP_FIELDS)
+#: Keys of a DAG that are not handed to Airflow's DAG class.
+_OWN = frozenset(DAG_OWN_FIELDS) - {"default_args"}
+
+
+def parse_dag(
+    dag_id: str,
+    dictionary: Mapping[str, Any],
+    *,
+    problems: Problems,
+    namespace: Mapping[str, Any] | ModuleType | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    folder: FilePath | None = None,
+) -> DagPlan:
+    """Understand one DAG. The plan is only fit to be built when `problems` stayed empty.
+
+    `namespace` gives the tasks that the dictionary only names. `defaults` is a dictionary of DAG
+    keys that `dictionary` goes over. Files are found relative to `folder`.
+    """
+    return _DagParser(dag_id, problems, namespace, folder).parse(dictionary, defaults or {})
+
+
+class _DagParser:
+    def __init__(
+        self,
+        dag_id: str,
+        problems: Problems,
+        namespace: Mapping[str, Any] | ModuleType | None,
+        folder: FilePath | None,
+    ) -> None:
+        self.problems = problems
+        self.reader = Reader(problems, namespace)
+        self.folder = folder
+        self.path: Path = (str(dag_id),)
+        root = GroupPlan(id="", name="", path=self.path, parent=None)
+        self.plan = DagPlan(dag_id=dag_id, kwargs={}, root=root)
+        self.task_parser = tasks.TaskParser(self.reader, self.plan)
+        self.chains: list[tuple[Any, GroupPlan, Path]] = []
+
+    def parse(self, dictionary: Mapping[str, Any], defaults: Mapping[str, Any]) -> DagPlan:
+        if not isinstance(self.plan.dag_id, str) or not _DAG_ID.fullmatch(self.plan.dag_id):
+            self.problems.add(
+                self.path,
+                "this is no name for a DAG",
+                given=self.plan.dag_id,
+                valid="up to 250 letters, digits, dashes, dots and underscores",
+            )
+        if not isinstance(dictionary, Mapping):
+            self.problems.add(
+                self.path, "a DAG is a dictionary", given=dictionary, valid="{task: [upstream]}"
+            )
+            return self.plan
+        full = self._full_form(dictionary)
+        if full is not None:
+            self._dag(merged(defaults, full))
+        return self.plan
+
+    def _full_form(self, dictionary: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The full form of a short one; a full one as it is; None for neither."""
+        given_tasks = dictionary.get("tasks")
+        if isinstance(given_tasks, Mapping):
+            return dictionary
+        structural = all(
+            value is None or isinstance(value, str | list | tuple) for value in dictionary.values()
+        )
+        if structural and not (dictionary.keys() & (DAG_FIELDS.keys() - {"tags"})):
+            return {"tasks": dictionary}
+        if "tasks" in dictionary:
+            self.problems.add(
+                (*self.path, "tasks"),
+                "tasks is a mapping of names to tasks",
+                given=given_tasks,
+                valid="{tasks: {extract: {operator: bash, …}}}",
+            )
+        else:
+            self.problems.add(
+                self.path,
+                "a full dictionary has the key 'tasks', a short one only lists of upstream names",
+                given=list(dictionary),
+                valid="{tasks: {extract: {…}}} or {extract: [], load: [extract]}",
+            )
+        return None
+
+    def _dag(self, dictionary: Mapping[str, Any]) -> None:
+        unknown = dictionary.keys() - dag_keys()
+        if unknown:
+            ordered = [key for key in dictionary if key in unknown]
+            refuse_unknown(
+                self.problems, self.path, "a DAG", ordered, dag_keys() - {"for_each"},
+                first=[*DAG_OWN_FIELDS, *DAG_FIELDS],
+            )
+        self._timezone(dictionary.get("timezone"))
+        self._assets(dictionary.get("assets"))
+        kwargs = self.plan.kwargs
+        for key, value in dictionary.items():
+            if key in _OWN or key in unknown or key == "default_args":
+                continue
+            field = DAG_FIELDS.get(key)
+            found = self.reader.read(field.kind if field else Kind.ANY, value, (*self.path, key))
+            if found is not NOTHING:
+                kwargs[key] = found
+        if "doc_md" in kwargs:
+            self._documentation(kwargs)
+        default_args = self._default_args(dictionary.get("default_args"), self.path)
+        kwargs["default_args"] = default_args
+        self.task_parser.read_operator_defaults(dictionary.get("operator_defaults"), self.path)
+        self._children(self.plan.root, dictionary["tasks"], frozenset(default_args))
+        self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
+        self.task_parser.check_default_args()
+        links.connect(
+            self.plan, self.problems, self.task_parser.references, self.chains
+        )
+
+    def _timezone(self, name: object) -> None:
+        if name is None:
+            return
+        try:
+            times.zone(cast("str", name))
+        except ValueError as error:
+            self.problems.add(
+                (*self.path, "timezone"), str(error), given=name, valid="a name such as 'Europe/Paris'"
+            )
+            return
+        self.reader.timezone = cast("str", name)
+
+    def _assets(self, given: object) -> None:
+        path = (*self.path, "assets")
+        if given is None:
+            return
+        if not isinstance(given, Mapping):
+            self.problems.add(path, "this must be a mapping of names to assets", given=given)
+            return
+        from dag_builder.assets import read_asset  # noqa: PLC0415
+
+        for name, value in cast("Mapping[str, Any]", given).items():
+            named = {"name": name} | value if isinstance(value, dict) and "$object" not in value else value
+            if isinstance(value, str):
+                named = {"name": name, "uri": value}
+            self.reader.assets[name] = read_asset(self.reader, named, (*path, name))
+
+    def _documentation(self, kwargs: dict[str, Any]) -> None:
+        """A .md file is looked for beside the DAG's file; Airflow would look in the cwd."""
+        text = kwargs["doc_md"]
+        if not isinstance(text, str) or not text.endswith(".md") or "\n" in text:
+            return
+        file = (self.folder or FilePath()) / text
+        try:
+            kwargs["doc_md"] = file.read_text(encoding="utf-8")
+        except OSError as error:
+            self.problems.add(
+                (*self.path, "doc_md"),
+                f"the file cannot be read: {error.strerror}",
+                given=text,
+                valid=f"Markdown text, or a .md file's path from {file.parent}",
+            )
+
+    def _default_args(self, given: object, path: Path) -> dict[str, Any]:
+        if given is None:
+            return {}
+        inner = (*path, "default_args")
+        if not isinstance(given, Mapping):
+            self.problems.add(inner, "this must be a mapping", given=given)
+            return {}
+        found: dict[str, Any] = {}
+        for key, value in cast("Mapping[str, Any]", given).items():
+            field = TASK_FIELDS.get(key)
+            read = self.reader.read(field.kind if field else Kind.ANY, value, (*inner, key))
+            found[key] = read
+            self.task_parser.default_args_given.append((key, (*inner, key)))
+        return {key: value for key, value in found.items() if value is not NOTHING}
+
+    # Tasks and groups
+
+    def _children(
+        self, group: GroupPlan, given: Mapping[str, Any], defaults: Collection[str]
+    ) -> None:
+        path = (*group.path, "tasks")
+        if not given:
+            self.problems.add(path, "there is no task in it", valid="at least one task")
+        for name, value in given.items():
+            inner = (*path, str(name))
+            if not self._good_name(name, inner):
+                continue
+            if isinstance(value, Mapping) and "tasks" in value:
+                self._group(name, cast("Mapping[str, Any]", value), group, inner, defaults)
+                continue
+            task = self.task_parser.parse(name, value, group, inner, defaults)
+            group.children[name] = task
+            self._add(task.id, inner, lambda task=task: self.plan.tasks.__setitem__(task.id, task))
+
+    def _good_name(self, name: object, path: Path) -> bool:
+        if isinstance(name, str) and _DAG_ID.fullmatch(name):
+            return True
+        self.problems.add(
+            path,
+            "this is no name for a task",
+            given=name,
+            valid="letters, digits, dashes, dots and underscores, as text",
+            on_key=True,
+        )
+        return False
+
+    def _add(self, node_id: str, path: Path, add: Callable[[], None]) -> None:
+        if node_id in self.plan.tasks or node_id in self.plan.groups:
+            self.problems.add(
+                path,
+                f"the DAG has {node_id!r} twice",
+                hint="groups with prefix_group_id: false share their DAG's names",
+                on_key=True,
+            )
+        add()
+
+    def _group(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        parent: GroupPlan,
+        path: Path,
+        defaults: Collection[str],
+    ) -> None:
+        unknown = [key for key in given if key not in _GROUP_KEYS]
+        refuse_unknown(self.problems, path, "a group", unknown, _GROUP_KEYS, first=GROUP_FIELDS)
+        if "." in name:
+            self.problems.add(path, "a group's name has no dots", given=name, on_key=True)
+        group = GroupPlan(id=parent.child_id(name), name=name, path=path, parent=parent)
+        for key in given.keys() & _GROUP_KEYS - {
+            "tasks", "upstream", "downstream", "default_args", "expand", "expand_kwargs", "chains",
+        }:
+            found = self.reader.read(GROUP_FIELDS[key].kind, given[key], (*path, key))
+            if found is not NOTHING and found is not None:
+                group.kwargs[key] = found
+        group.id = parent.child_id(name)
+        default_args = self._default_args(given.get("default_args"), path)
+        if default_args:
+            group.kwargs["default_args"] = default_args
+        parent.children[name] = group
+        self._add(group.id, path, lambda: self.plan.groups.__setitem__(group.id, group))
+        self.task_parser.read_mapping(group, given, path)
+        self.task_parser.read_links(group, parent, given, path)
+        children = given["tasks"]
+        if isinstance(children, Mapping):
+            inherited = {*defaults, *default_args} if default_args else defaults
+            self._children(group, cast("Mapping[str, Any]", children), inherited)
+        else:
+            self.problems.add((*path, "tasks"), "this must be a mapping of names to tasks", given=children)
+        self.chains.append((given.get("chains"), group, path))
+
+
+Node = TaskPlan | GroupPlan

@@ -1,0 +1,81 @@
+"""A dictionary once it is understood, and before anything of Airflow is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dag_builder.errors import Path
+from dag_builder.operators import Signature
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class GroupPlan:
+    """A group of tasks, or the DAG itself (with the empty id)."""
+
+    id: str
+    name: str
+    path: Path
+    parent: GroupPlan | None
+    kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
+    expand: Any = None
+    expand_kwargs: Any = None
+    #: The tasks and groups directly in it, by their own name.
+    children: dict[str, TaskPlan | GroupPlan] = field(
+        default_factory=dict[str, "TaskPlan | GroupPlan"]
+    )
+
+    def child_id(self, name: str) -> str:
+        """The full id of a task or group of this name in here."""
+        prefixed = self.id and self.kwargs.get("prefix_group_id", True)
+        return f"{self.id}.{name}" if prefixed else name
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TaskPlan:
+    """A task: what makes it, and with what."""
+
+    id: str
+    name: str
+    path: Path
+    group: GroupPlan
+    #: None where `instance` is an operator that the user made.
+    signature: Signature | None
+    kwargs: dict[str, Any]
+    function: Callable[..., Any] | None = None
+    instance: Any = None
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    expand: dict[str, Any] | None = None
+    expand_kwargs: Any = None
+    setup: bool = False
+    teardown: bool | list[str] = False
+    on_failure_fail_dagrun: bool | None = None
+    #: Whether any value holds an Output or Argument to be replaced.
+    has_references: bool = False
+
+
+Node = TaskPlan | GroupPlan
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Link:
+    """`upstream` comes before `downstream`."""
+
+    upstream: Node
+    downstream: Node
+    path: Path
+    label: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class DagPlan:
+    """Everything about one DAG."""
+
+    dag_id: str
+    kwargs: dict[str, Any]
+    root: GroupPlan
+    #: In the order of the dictionary, groups opened where they stand.
+    tasks: dict[str, TaskPlan] = field(default_factory=dict[str, TaskPlan])
+    groups: dict[str, GroupPlan] = field(default_factory=dict[str, GroupPlan])
+    links: list[Link] = field(default_factory=list[Link])

@@ -1,0 +1,110 @@
+"""Puts a built DAG where Airflow looks for it, and a broken one where Airflow shows it.
+
+Airflow takes the DAG objects of a file's module. When the module raises, every DAG of the file is
+lost (airflow/dag_processing/importers/python_importer.py, 3.3). When one DAG's validate() raises,
+that is the file's import error and the other DAGs stay (dagbag.py, process_file). So while
+Airflow reads a file, a broken DAG leaves a BrokenDags object there, whose validate() raises.
+Anywhere else (a test, a shell, the command line) the mistake is raised at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dag_builder.errors import DagError, Problem
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+#: The name in a DAG file's module under which its broken DAGs are kept.
+BROKEN = "__broken_dags__"
+
+
+def is_read_by_airflow(module_name: str) -> bool:
+    """Whether Airflow is reading a DAG file now, and this module is that file or used by it."""
+    context = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
+    reading = context.DagContext.current_autoregister_module_name if context else None
+    return reading is not None and (reading == module_name or reading in sys.modules)
+
+
+def register(dag: DAG, module: dict[str, Any]) -> None:
+    """Let Airflow find `dag` in the module whose globals these are.
+
+    Raises DagError when the module already has another DAG of that id, of which Airflow would
+    silently drop one.
+    """
+    name = _variable(dag.dag_id)
+    for other in list(module.values()):
+        if other is not dag and getattr(other, "dag_id", None) == dag.dag_id and _is_dag(other):
+            problem = Problem(
+                path=(dag.dag_id,),
+                message=f"this file has two DAGs with the id {dag.dag_id!r}",
+                hint="Airflow would keep one of them and say nothing",
+            )
+            raise DagError([problem])
+    if dag.auto_register:
+        module[name] = dag
+        reading = _module_read_by_airflow()
+        if reading is not None and reading.__dict__ is not module:
+            from airflow.sdk.definitions._internal.contextmanager import (  # noqa: PLC0415
+                DagContext,
+            )
+
+            DagContext.autoregistered_dags.add((dag, reading))
+
+
+def report(error: DagError, module: dict[str, Any], fileloc: str) -> DAG:
+    """Keep a broken DAG's mistakes for Airflow to show; raise them where Airflow is not reading."""
+    if not is_read_by_airflow(str(module.get("__name__", ""))):
+        raise error
+    reading = _module_read_by_airflow()
+    place = module if reading is None else reading.__dict__
+    broken = place.get(BROKEN)
+    if broken is None:
+        broken = place[BROKEN] = _new_broken_dags(fileloc)
+    broken.problems.extend(error.problems)
+    return broken
+
+
+def _module_read_by_airflow() -> ModuleType | None:
+    context = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
+    name = context.DagContext.current_autoregister_module_name if context else None
+    return sys.modules.get(name) if name else None
+
+
+def _variable(dag_id: str) -> str:
+    """A name for the DAG in its module that no variable of the user's has."""
+    return f"dag:{dag_id}"
+
+
+def _is_dag(value: object) -> bool:
+    from airflow.sdk import DAG  # noqa: PLC0415
+
+    return isinstance(value, DAG)
+
+
+def _new_broken_dags(fileloc: str) -> Any:  # noqa: ANN401
+    from airflow.sdk import DAG  # noqa: PLC0415
+
+    class BrokenDags(DAG):
+        """Stands for the DAGs of a file that could not be built; any use of it raises why."""
+
+        problems: list[Problem]
+
+        def validate(self) -> None:
+            raise DagError(self.problems)
+
+        def _refuse(self, *_: object, **__: object) -> NoReturn:
+            raise DagError(self.problems)
+
+        get_task = has_task = add_task = test = cli = __enter__ = _refuse
+
+        def __hash__(self) -> int:
+            return id(self)
+
+    broken = BrokenDags("broken_dags_of_this_file")
+    broken.problems = []
+    broken.fileloc = fileloc
+    return broken

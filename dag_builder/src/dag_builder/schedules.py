@@ -1,0 +1,243 @@
+"""When a DAG runs: cron, presets, durations, dates, assets and timetables; and its deadline."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from dag_builder import assets, times
+from dag_builder.errors import NOTHING, Path, closest, listed
+
+if TYPE_CHECKING:
+    from dag_builder.reader import Reader
+
+PRESETS = (
+    "@once",
+    "@continuous",
+    "@hourly",
+    "@daily",
+    "@weekly",
+    "@monthly",
+    "@quarterly",
+    "@yearly",
+)
+SCHEDULE_FORMS = (
+    "a cron expression such as '0 6 * * 1-5', a preset such as '@daily', a duration such as "
+    "'10m', a list of assets, or one of {cron:}, {crons:}, {every:}, {dates:}, {assets:}, "
+    "{all:}, {any:}, {timetable:}"
+)
+_CRON_OPTIONS = ("timezone", "interval", "run_immediately")
+#: The keys that say which schedule a mapping is, with the others it may have.
+_FORMS: dict[str, tuple[str, ...]] = {
+    "cron": (*_CRON_OPTIONS, "assets"),
+    "crons": (*_CRON_OPTIONS, "assets"),
+    "every": ("interval", "assets"),
+    "dates": ("restrict_to_events", "description", "assets"),
+    "timetable": (),
+    "$object": (),
+    "all": (),
+    "any": (),
+    "assets": ("cron", "crons", "every", "dates"),
+}
+_DEADLINE_KEYS = ("reference", "interval", "callback", "name")
+_DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at")
+
+
+def read_schedule(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    """A schedule in any of SCHEDULE_FORMS; an Airflow timetable or asset is taken as it is."""
+    if isinstance(value, str):
+        return _read_text(reader, value, path)
+    if isinstance(value, Mapping):
+        return _read_mapping(reader, cast("Mapping[str, Any]", value), path)
+    if isinstance(value, list):
+        return assets.read_condition(reader, value, path)
+    if isinstance(value, bool):
+        reader.problems.add(path, "this is no schedule", given=value, valid=SCHEDULE_FORMS)
+        return NOTHING
+    if isinstance(value, int | float):
+        return dt.timedelta(seconds=value)
+    return value
+
+
+def _read_text(reader: Reader, text: str, path: Path) -> Any:  # noqa: ANN401
+    if text in PRESETS or _cron_fault(text) is None:
+        return text
+    if text.startswith("@"):
+        reader.problems.add_unknown(path, f"there is no preset {text!r}", text, PRESETS)
+        return NOTHING
+    try:
+        return times.duration(text)
+    except ValueError:
+        hint = ""
+        if text.strip().lower() in {"none", "null", "never", ""}:
+            hint = "for no schedule, leave the key out (or write null in YAML, None in Python)"
+        elif len(text.split()) == 5:  # noqa: PLR2004 - a cron expression has five fields
+            hint = f"as a cron expression: {_cron_fault(text)}"
+        presets = [name for name in PRESETS if closest(text.lower(), [name.removeprefix("@")])]
+        reader.problems.add(
+            path,
+            "this is no schedule",
+            given=text,
+            valid=SCHEDULE_FORMS,
+            suggestion=presets[0] if presets else "",
+            hint=hint,
+        )
+        return NOTHING
+
+
+@functools.lru_cache(maxsize=1024)
+def _cron_fault(expression: str) -> str | None:
+    """What croniter (which Airflow uses) finds wrong, or None for a good expression."""
+    from croniter import CroniterBadCronError, CroniterBadDateError, croniter  # noqa: PLC0415
+
+    try:
+        croniter(expression)
+    except (CroniterBadCronError, CroniterBadDateError) as error:
+        return str(error)
+    return None
+
+
+def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    form = next((name for name in _FORMS if name in value), None)
+    if form is None:
+        unknown = next(iter(value), "")
+        reader.problems.add(
+            path,
+            "this says no schedule",
+            given=dict(value),
+            valid=listed(_FORMS),
+            suggestion=closest(str(unknown), _FORMS),
+        )
+        return NOTHING
+    if form == "timetable":
+        return reader.new_object(
+            {"$object": value["timetable"]} | {k: v for k, v in value.items() if k != "timetable"},
+            path,
+        )
+    if form == "$object":
+        return reader.new_object(value, path)
+    unknown_keys = [name for name in value if name != form and name not in _FORMS[form]]
+    for name in unknown_keys:
+        reader.problems.add_unknown(
+            (*path, name),
+            f"a schedule with {form!r} has no {name!r}",
+            name,
+            _FORMS[form],
+            on_key=True,
+        )
+    if unknown_keys:
+        return NOTHING
+    if form in {"all", "any"}:
+        return assets.read_condition(reader, value, path)
+    timetable = _timetable(reader, form, value, path) if form != "assets" else None
+    if "assets" not in value or timetable is NOTHING:
+        return timetable
+    condition = assets.read_condition(reader, value["assets"], (*path, "assets"))
+    if condition is NOTHING or timetable is None:
+        return condition
+    from airflow.sdk import AssetOrTimeSchedule  # noqa: PLC0415
+
+    return reader.call(
+        AssetOrTimeSchedule, (), {"timetable": timetable, "assets": condition}, path
+    )
+
+
+def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    """The timetable of a cron, crons, every or dates mapping."""
+    from airflow.sdk import (  # noqa: PLC0415
+        CronTriggerTimetable,
+        DeltaTriggerTimetable,
+        EventsTimetable,
+        MultipleCronTriggerTimetable,
+    )
+
+    inner = (*path, form)
+    options = {k: v for k, v in value.items() if k not in {form, "assets"}}
+    if "interval" in options:
+        options["interval"] = reader.value({"$duration": options["interval"]}, path)
+    if form == "every":
+        delta = reader.value({"$duration": value["every"]}, inner)
+        return reader.call(DeltaTriggerTimetable, (delta,), options, path)
+    given = value[form]
+    if form == "dates":
+        dates = [reader.value({"$date": item}, (*inner, i)) for i, item in enumerate(given)]
+        if NOTHING in dates:
+            return NOTHING
+        return reader.call(EventsTimetable, (dates,), options, path)
+    options["timezone"] = options.get("timezone", reader.timezone)
+    run_immediately = options.get("run_immediately")
+    if isinstance(run_immediately, str):
+        options["run_immediately"] = reader.value({"$duration": run_immediately}, path)
+    expressions = [given] if form == "cron" else list(given)
+    wrong = [text for text in expressions if _cron_fault(str(text)) is not None]
+    for text in wrong:
+        reader.problems.add(
+            inner, f"this is no cron expression: {_cron_fault(str(text))}", given=text
+        )
+    if wrong:
+        return NOTHING
+    kind = CronTriggerTimetable if form == "cron" else MultipleCronTriggerTimetable
+    return reader.call(kind, expressions, options, path)
+
+
+def read_deadline(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    """``{reference:, interval:, callback:}`` as a DeadlineAlert, or a list of them."""
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [read_deadline(reader, item, (*path, index)) for index, item in enumerate(items)]
+    if not isinstance(value, Mapping):
+        return value
+    mapping = cast("Mapping[str, Any]", value)
+    if "$object" in mapping:
+        return reader.new_object(mapping, path)
+    before = len(reader.problems.found)
+    for name in mapping:
+        if name not in _DEADLINE_KEYS:
+            reader.problems.add_unknown(
+                (*path, name), f"a deadline has no {name!r}", name, _DEADLINE_KEYS, on_key=True
+            )
+    for name in ("reference", "interval", "callback"):
+        if name not in mapping:
+            reader.problems.add(path, f"a deadline needs {name!r}", valid=listed(_DEADLINE_KEYS))
+    if len(reader.problems.found) > before:
+        return NOTHING
+    reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
+    interval = reader.value({"$duration": mapping["interval"]}, (*path, "interval"))
+    callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
+    if NOTHING in (reference, interval, callback):
+        return NOTHING
+    from airflow.sdk import DeadlineAlert  # noqa: PLC0415
+
+    kwargs = {"reference": reference, "interval": interval, "callback": callback}
+    return reader.call(DeadlineAlert, (), kwargs | _name_of(mapping), path)
+
+
+def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": mapping["name"]} if "name" in mapping else {}
+
+
+def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    from airflow.sdk import DeadlineReference  # noqa: PLC0415
+
+    if isinstance(value, str) and value in _DEADLINE_REFERENCES:
+        return getattr(DeadlineReference, value.upper())
+    if isinstance(value, dt.date | str):
+        try:
+            return DeadlineReference.FIXED_DATETIME(times.moment(value, reader.timezone))
+        except ValueError:
+            reader.problems.add_unknown(
+                path, "this is no reference for a deadline", str(value), _DEADLINE_REFERENCES
+            )
+            return NOTHING
+    return reader.value(value, path)
+
+
+def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    """An import path becomes an asynchronous callback, which the triggerer runs."""
+    if isinstance(value, str):
+        from airflow.sdk import AsyncCallback  # noqa: PLC0415
+
+        return reader.call(AsyncCallback, (value,), {}, path)
+    return reader.value(value, path)

@@ -1,0 +1,118 @@
+"""Many DAGs from one dictionary: ``${name}`` in it stands for a parameter."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from dag_builder.errors import DagError, Path, Problems
+
+_PLACE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+_WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+
+ForEach = Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]]
+
+
+def instances(
+    dag_id: str, template: Mapping[str, Any], for_each: ForEach, problems: Problems | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """The id and dictionary of each DAG of a template. Raises DagError for a wrong template."""
+    problems = Problems() if problems is None else problems
+    sets = list(_parameter_sets(dag_id, for_each, problems))
+    problems.raise_any()
+    made = [
+        (
+            str(_filled(dag_id, parameters, (dag_id,), problems)),
+            _filled(template, parameters, (dag_id,), problems),
+        )
+        for parameters in sets
+    ]
+    ids = [name for name, _ in made]
+    for twice in dict.fromkeys(name for name in ids if ids.count(name) > 1):
+        problems.add(
+            (dag_id,),
+            f"{ids.count(twice)} sets of parameters make the same DAG {twice!r}",
+            given=dag_id,
+            hint="put every parameter that differs into the DAG's id: 'sales_${country}'",
+        )
+    problems.raise_any()
+    return made
+
+
+def _parameter_sets(
+    dag_id: str, for_each: ForEach, problems: Problems
+) -> Iterator[Mapping[str, Any]]:
+    path: Path = (dag_id, "for_each")
+    valid = "[{country: fr}, {country: de}] or {country: [fr, de]}"
+    if isinstance(for_each, Mapping):
+        mapping = cast("Mapping[str, Any]", for_each)
+        wrong = [name for name, values in mapping.items() if not isinstance(values, list | tuple)]
+        for name in wrong:
+            problems.add((*path, name), "this must be a list", given=mapping[name], valid=valid)
+        if not wrong:
+            for values in itertools.product(*mapping.values()):
+                yield dict(zip(mapping, values, strict=True))
+        return
+    if isinstance(for_each, str) or not isinstance(for_each, Iterable):
+        problems.add(path, "these are no sets of parameters", given=for_each, valid=valid)
+        return
+    for index, parameters in enumerate(for_each):
+        if isinstance(parameters, Mapping):
+            yield parameters
+        else:
+            problems.add((*path, index), "this must be a mapping", given=parameters, valid=valid)
+
+
+def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Problems) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        return _filled_text(value, parameters, path, problems)
+    if isinstance(value, Mapping):
+        return {
+            _filled(key, parameters, path, problems): _filled(
+                item, parameters, (*path, str(key)), problems
+            )
+            for key, item in cast("Mapping[str, Any]", value).items()
+        }
+    if isinstance(value, list):
+        return [
+            _filled(item, parameters, (*path, index), problems)
+            for index, item in enumerate(cast("list[Any]", value))
+        ]
+    return value
+
+
+def _filled_text(
+    text: str, parameters: Mapping[str, Any], path: Path, problems: Problems
+) -> Any:  # noqa: ANN401
+    if "${" not in text:
+        return text
+    whole = _WHOLE.fullmatch(text)
+    if whole:
+        return _parameter(whole[1], parameters, path, problems)
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "${"
+        return str(_parameter(match[1], parameters, path, problems))
+
+    return _PLACE.sub(replaced, text)
+
+
+def _parameter(
+    name: str, parameters: Mapping[str, Any], path: Path, problems: Problems
+) -> Any:  # noqa: ANN401
+    value: Any = parameters
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            problems.add_unknown(
+                path, f"there is no parameter {name!r}; for a shell's write $${{{name}}}", name,
+                [str(key) for key in parameters],
+            )
+            return ""
+        value = cast("Mapping[str, Any]", value)[part]
+    return value
+
+
+__all__ = ["DagError", "ForEach", "instances"]

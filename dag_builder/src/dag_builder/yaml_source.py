@@ -1,0 +1,215 @@
+"""YAML text as plain values that still know their line and column.
+
+The text is parsed by PyYAML's C parser into its nodes. The values are made from the nodes here,
+which is faster than PyYAML's own way, keeps the nodes for positions, and follows YAML 1.2 in what
+a bare word means: only ``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text,
+a date is text until a key wants a date.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from dag_builder.errors import Path, Position, Problem
+
+try:
+    from yaml import CSafeLoader as _SafeLoader
+except ImportError:  # pragma: no cover - a PyYAML built without libyaml: the same, but slower
+    from yaml import SafeLoader as _SafeLoader
+
+_TAG = "tag:yaml.org,2002:"
+_STR, _MAP, _SEQ = f"{_TAG}str", f"{_TAG}map", f"{_TAG}seq"
+_MERGE, _NULL, _BOOL = f"{_TAG}merge", f"{_TAG}null", f"{_TAG}bool"
+_INT, _FLOAT = f"{_TAG}int", f"{_TAG}float"
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file's value, with the nodes it was made from."""
+
+    file: str
+    value: Any
+    node: Node | None
+    problems: tuple[Problem, ...] = ()
+
+    def locate(self, path: Path, on_key: bool = False) -> Position | None:  # noqa: FBT001, FBT002
+        """Where the value at a path stands, or the nearest thing around it that is in the file."""
+        if self.node is None:
+            return None
+        node, mark = self.node, self.node.start_mark
+        for index, part in enumerate(path):
+            child = _child(node, part)
+            if child is None:
+                break
+            key, node = child
+            last = index == len(path) - 1
+            mark = (key if key is not None and (on_key and last) else node).start_mark
+        return Position(file=self.file, line=mark.line + 1, column=mark.column + 1)
+
+
+def read_text(text: str, file: str, name: str) -> Source:
+    """Read YAML. Mistakes of syntax are in the Source's problems, under the path `name`."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        problems: list[Problem] = []
+        maker = _Maker(loader, file, name, problems)
+        value = maker.make(node) if node is not None else None
+        return Source(file=file, value=value, node=node, problems=tuple(problems))
+    except yaml.YAMLError as error:
+        return Source(file=file, value=None, node=None, problems=(_syntax(error, file, name),))
+    finally:
+        loader.dispose()
+
+
+class _Loader(_SafeLoader):
+    """PyYAML's loader with YAML 1.2's meaning of bare words."""
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:  # noqa: ANN401
+        if kind is ScalarNode:
+            return _meaning(value) if implicit[0] else _STR
+        return _MAP if kind is MappingNode else _SEQ
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:  # noqa: ANN401
+        """No tag depends on where a node stands."""
+
+    def ascend_resolver(self) -> None:
+        """No tag depends on where a node stands."""
+
+
+@functools.lru_cache(maxsize=8192)
+def _meaning(text: str) -> str:
+    """The tag of a bare word."""
+    if text in {"", "~", "null", "Null", "NULL"}:
+        return _NULL
+    if text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
+        return _BOOL
+    if text == "<<":
+        return _MERGE
+    if text[0] in "-+.0123456789":
+        if _INTEGER.fullmatch(text):
+            return _INT
+        if _NUMBER.fullmatch(text):
+            return _FLOAT
+    return _STR
+
+
+class _Maker:
+    """Makes the values of nodes."""
+
+    def __init__(self, loader: Any, file: str, name: str, problems: list[Problem]) -> None:  # noqa: ANN401
+        self.loader = loader
+        self.file = file
+        self.name = name
+        self.problems = problems
+        self.made: dict[int, Any] = {}
+
+    def make(self, node: Node) -> Any:  # noqa: ANN401
+        tag = node.tag
+        if tag == _STR:
+            return node.value
+        if tag == _MAP:
+            return self._mapping(cast("MappingNode", node))
+        if tag == _SEQ:
+            # An alias gives the same node again, and then the same list.
+            key = id(node)
+            if key not in self.made:
+                self.made[key] = [self.make(item) for item in node.value]
+            return self.made[key]
+        return self._scalar(node)
+
+    def _scalar(self, node: Node) -> Any:  # noqa: ANN401
+        tag, text = node.tag, node.value
+        if tag == _NULL:
+            return None
+        if tag == _BOOL:
+            return text.lower() == "true"
+        if tag == _INT:
+            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+        if tag == _FLOAT:
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return self.loader.construct_object(node, deep=True)
+
+    def _mapping(self, node: MappingNode) -> dict[Any, Any]:
+        key = id(node)
+        if key in self.made:
+            return self.made[key]
+        result: dict[Any, Any] = {}
+        self.made[key] = result
+        merged: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                merged.update(self._merge(value_node))
+                continue
+            name = key_node.value if key_node.tag == _STR else self._key(key_node)
+            if name in result:
+                self._twice(name, key_node)
+            result[name] = self.make(value_node)
+        if merged:
+            own = dict(result)
+            result.clear()
+            result.update(merged)
+            result.update(own)
+        return result
+
+    def _key(self, node: Node) -> Any:  # noqa: ANN401
+        made = self.make(node)
+        return made if isinstance(made, str | int | float | bool | None) else str(made)
+
+    def _merge(self, node: Node) -> dict[Any, Any]:
+        """What ``<<:`` brings in; of several mappings the first one wins."""
+        made = self.make(node)
+        parts = cast("list[Any]", made if isinstance(made, list) else [made])
+        result: dict[Any, Any] = {}
+        for part in reversed(parts):
+            if isinstance(part, dict):
+                result.update(cast("dict[Any, Any]", part))
+        return result
+
+    def _twice(self, name: Any, node: Node) -> None:  # noqa: ANN401
+        self.problems.append(
+            Problem(
+                path=(self.name,),
+                message=f"the key {name!r} is there twice; YAML keeps only the last one",
+                given=name,
+                position=_position(node.start_mark, self.file),
+            )
+        )
+
+
+def _child(node: Node, part: str | int) -> tuple[Node | None, Node] | None:
+    if isinstance(node, MappingNode):
+        for key, value in reversed(node.value):
+            if key.value == str(part):
+                return key, value
+        for key, value in node.value:
+            if key.tag == _MERGE and (found := _child(value, part)):
+                return found
+    if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return None, node.value[part]
+    return None
+
+
+def _syntax(error: yaml.YAMLError, file: str, name: str) -> Problem:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        parts = [part for part in (error.context, error.problem) if part]
+        return Problem(
+            path=(name,),
+            message=f"this is no YAML: {', '.join(parts)}",
+            position=_position(mark, file) if mark else None,
+            hint="a tab, a missing space after ':' or a wrong indentation are the usual causes",
+        )
+    return Problem(path=(name,), message=f"this is no YAML: {error}")
+
+
+def _position(mark: Any, file: str) -> Position:  # noqa: ANN401
+    return Position(file=file, line=mark.line + 1, column=mark.column + 1)
