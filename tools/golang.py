@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,13 +92,14 @@ class GoFinder:
 
     apt: Apt
     say: Callable[[str], None]
+    programs: Callable[[], list[Path]] = field(default_factory=lambda: installed_programs)
 
     def find(self) -> Go:
         """Return a Go that builds what is needed; raises SetupError when none can be had."""
-        found = self._usable(installed_programs())
+        found = self._usable(self.programs())
         if found is None:
             self.apt.install(["golang-go"], why=f"Go {versions.GO} or newer (to build programs)")
-            found = self._usable(installed_programs())
+            found = self._usable(self.programs())
         if found is None:
             message = (
                 f"Go {versions.GO} or newer is needed to build Pulumi's command line, and none "

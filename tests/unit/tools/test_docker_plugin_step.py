@@ -1,0 +1,106 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.docker_plugin import DockerPlugin
+from tools.errors import SetupError
+from tools.official import UnreachableError
+from tools.paths import Paths
+
+VERSION = "5.2.0"
+PULUMI = """
+echo "$*" >> "$PULUMI_HOME/calls"
+case "$*" in *--file*) ;; *) [ -n "$OPEN" ] || { echo "error: 404 not found" >&2; exit 1; } ;; esac
+mkdir -p "$PULUMI_HOME/plugins/resource-docker-v5.2.0"
+touch "$PULUMI_HOME/plugins/resource-docker-v5.2.0/pulumi-resource-docker"
+"""
+
+
+class Network:
+    def __init__(self, *, reachable: bool) -> None:
+        self.reachable = reachable
+
+    def require(self, host: str) -> None:
+        if not self.reachable:
+            message = f"{host}: no answer"
+            raise UnreachableError(message)
+
+
+@pytest.fixture
+def stand_in(paths: Paths) -> Path:
+    folder = paths.repository / "tools" / "plugins" / "docker"
+    folder.mkdir(parents=True)
+    (folder / "pulumi-resource-docker").write_text("#!/bin/sh\n")
+    return folder
+
+
+@pytest.fixture
+def plugin(paths: Paths, said: list[str], programs: Callable[..., Path]):
+    programs("pulumi", PULUMI)
+    paths.pulumi_home.mkdir(parents=True)
+    sdk = paths.environment / "lib" / "python3.11" / "site-packages" / "pulumi_docker"
+    sdk.mkdir(parents=True)
+    (sdk / "pulumi-plugin.json").write_text(json.dumps({"name": "docker", "version": VERSION}))
+
+    def make(*, reachable: bool = False) -> DockerPlugin:
+        network = Network(reachable=reachable)
+        return DockerPlugin(paths=paths, official=network, say=said.append)  # type: ignore[arg-type]
+
+    return make
+
+
+def calls(paths: Paths) -> list[str]:
+    return (paths.pulumi_home / "calls").read_text().splitlines()
+
+
+def test_a_closed_network_gets_the_stand_in(
+    plugin, stand_in: Path, paths: Paths, said: list[str]
+) -> None:
+    step = plugin()
+    assert step.check() is None
+    step.install()
+    assert step.check() == f"{VERSION} (stand-in)"
+    assert calls(paths) == [
+        f"plugin install resource docker {VERSION} --file {stand_in} --reinstall"
+    ]
+    assert "get.pulumi.com: no answer" in said[0]
+
+
+def test_a_changed_stand_in_is_installed_again(plugin, stand_in: Path) -> None:
+    plugin().install()
+    (stand_in / "pulumi-resource-docker").write_text("#!/bin/sh\n# changed\n")
+    assert plugin().check() is None
+    plugin().install()
+    assert plugin().check() is not None
+
+
+def test_the_official_one_is_taken_where_it_can_be_had(
+    plugin, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPEN", "yes")
+    plugin(reachable=True).install()
+    assert plugin(reachable=True).check() == VERSION
+    assert calls(paths) == [f"plugin install resource docker {VERSION}"]
+
+
+def test_a_download_that_fails_also_gets_the_stand_in(
+    plugin, stand_in: Path, paths: Paths, said: list[str]
+) -> None:
+    plugin(reachable=True).install()
+    assert len(calls(paths)) == 2
+    assert "error: 404 not found" in said[-1]
+    assert plugin().check() == f"{VERSION} (stand-in)"
+
+
+def test_a_new_sdk_asks_for_its_own_version(plugin, stand_in: Path, paths: Paths) -> None:
+    plugin().install()
+    file = next(paths.environment.rglob("pulumi-plugin.json"))
+    file.write_text(json.dumps({"name": "docker", "version": "6.0.0"}))
+    assert plugin().check() is None
+
+
+def test_a_clone_without_the_stand_in_says_so(plugin) -> None:
+    with pytest.raises(SetupError, match="this clone is incomplete"):
+        plugin().install()

@@ -1,0 +1,88 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tools.engine import Answer, DockerEngine, forbidden_advice
+from tools.errors import SetupError
+from tools.host import Host
+from tools.paths import Paths
+
+MakeProgram = Callable[..., Path]
+SILENT = Answer(version=None, reason="Cannot connect to the Docker daemon")
+FORBIDDEN = Answer(version=None, reason="permission denied while trying to connect")
+
+
+@pytest.fixture(autouse=True)
+def _no_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+
+def engine(paths: Paths, host: Host, said: list[str], ask: Callable[[], Answer]) -> DockerEngine:
+    return DockerEngine(paths=paths, host=host, say=said.append, ask=ask)
+
+
+def test_an_engine_that_answers_is_left_alone(paths: Paths, host: Host, said: list[str]) -> None:
+    step = engine(paths, host, said, lambda: Answer(version="29.1.0", reason=""))
+    assert step.check() == "29.1.0"
+
+
+def test_without_an_init_system_dockerd_is_started_and_awaited(
+    paths: Paths, host: Host, said: list[str], programs: MakeProgram, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    programs("dockerd", f"echo starting; touch {ready}; exec sleep 2")
+
+    def ask() -> Answer:
+        return Answer(version="20.10.24", reason="") if ready.exists() else SILENT
+
+    step = engine(paths, host, said, ask)
+    step.install()
+    assert step.check() == "20.10.24"
+    assert str(paths.state / "dockerd.log") in said[0]
+    assert "stays running" in said[0]
+
+
+def test_a_dockerd_that_dies_shows_its_own_reason(
+    paths: Paths, host: Host, said: list[str], programs: MakeProgram
+) -> None:
+    programs("dockerd", "echo 'failed to start daemon: Devices cgroup is not mounted'; exit 1")
+    with pytest.raises(SetupError) as caught:
+        engine(paths, host, said, lambda: SILENT).install()
+    assert "dockerd ended with status 1" in str(caught.value)
+    assert "    failed to start daemon: Devices cgroup is not mounted" in str(caught.value)
+    assert "cgroupfs-mount" in str(caught.value)
+
+
+def test_systemd_starts_it_where_there_is_systemd(
+    paths: Paths, host: Host, said: list[str], programs: MakeProgram, tmp_path: Path
+) -> None:
+    called = tmp_path / "called"
+    programs("systemctl", f'echo "$*" > {called}')
+
+    def ask() -> Answer:
+        return Answer(version="29.1.0", reason="") if called.exists() else SILENT
+
+    engine(paths, replace(host, has_systemd=True), said, ask).install()
+    assert called.read_text() == "start docker\n"
+
+
+def test_an_engine_elsewhere_is_not_replaced_by_one_here(
+    paths: Paths, host: Host, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    with pytest.raises(SetupError, match="tcp://elsewhere:2375"):
+        engine(paths, host, said, lambda: SILENT).install()
+
+
+def test_a_user_who_may_not_is_told_what_to_type(
+    paths: Paths, host: Host, said: list[str]
+) -> None:
+    with pytest.raises(SetupError, match="newgrp docker"):
+        engine(paths, host, said, lambda: FORBIDDEN).check()
+
+
+def test_advice_depends_on_membership() -> None:
+    assert "sudo usermod -aG docker alice" in forbidden_advice("alice", set())
+    assert "usermod" not in forbidden_advice("alice", {"docker"})

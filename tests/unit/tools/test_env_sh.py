@@ -1,0 +1,106 @@
+"""`env.sh` in real shells, with a home folder of its own."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[3] / "env.sh"
+SHELLS = [name for name in ("bash", "zsh") if shutil.which(name)]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a clone that is set up, at a path with a space in it."""
+    root = tmp_path / "a clone"
+    for folder in (".dairflow/bin", ".dairflow/pulumi", ".venv/bin"):
+        (root / folder).mkdir(parents=True)
+    (root / ".dairflow" / "passphrase").touch()
+    for program in (".dairflow/bin/pulumi", ".venv/bin/python"):
+        (root / program).write_text("#!/bin/sh\n")
+        (root / program).chmod(0o755)
+    shutil.copy(SOURCE, root)
+    return root
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path):
+    """Return a function that sources env.sh from another folder and runs a line after it."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(line: str, *, before: str = ":") -> subprocess.CompletedProcess[str]:
+        script = f'{before}; . "{clone}/env.sh"; {line}'
+        return subprocess.run(
+            [str(shutil.which(request.param)), "-euc", script],
+            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    return run
+
+
+def test_plain_commands_are_the_projects(shell, clone: Path) -> None:
+    out = shell("command -v pulumi; command -v python").stdout.splitlines()
+    assert out == [f"{clone}/.dairflow/bin/pulumi", f"{clone}/.venv/bin/python"]
+
+
+def test_sourcing_twice_changes_nothing(shell, clone: Path) -> None:
+    once = shell("env | sort").stdout
+    twice = shell("env | sort", before=f'. "{clone}/env.sh"').stdout
+    assert once == twice
+
+
+def test_the_projects_folders_come_first_even_when_they_were_on_path(shell, clone: Path) -> None:
+    out = shell("echo $PATH", before=f'PATH="$PATH:{clone}/.venv/bin:/usr/sbin"').stdout.strip()
+    assert out == f"{clone}/.dairflow/bin:{clone}/.venv/bin:/usr/bin:/bin:/usr/sbin"
+
+
+def test_the_projects_own_backend_and_passphrase_are_the_default(shell, clone: Path) -> None:
+    out = shell("env").stdout
+    assert f"PULUMI_HOME={clone}/.dairflow/pulumi\n" in out
+    assert f"PULUMI_CONFIG_PASSPHRASE_FILE={clone}/.dairflow/passphrase\n" in out
+    assert f"PULUMI_PYTHON_CMD={clone}/.venv/bin/python\n" in out
+    assert "PULUMI_SKIP_UPDATE_CHECK=true\n" in out
+    # The backend is a login in that home, which a later `pulumi login` replaces.
+    assert "PULUMI_BACKEND_URL" not in out
+    assert "PULUMI_CREDENTIALS_PATH" not in out
+
+
+def test_a_users_own_login_wins(shell) -> None:
+    login = 'mkdir ~/.pulumi; echo \'{"current": "https://api.example"}\' > '
+    out = shell("env; echo home=$HOME", before=f"{login} ~/.pulumi/credentials.json").stdout
+    home = out.split("home=")[-1].strip()
+    assert f"PULUMI_CREDENTIALS_PATH={home}/.pulumi\n" in out
+
+
+def test_a_user_who_has_logged_out_again_gets_the_projects_backend(shell) -> None:
+    logout = "mkdir ~/.pulumi; echo '{\"current\": \"\"}' > ~/.pulumi/credentials.json"
+    assert "PULUMI_CREDENTIALS_PATH" not in shell("env", before=logout).stdout
+
+
+def test_an_access_token_wins(shell) -> None:
+    out = shell("env", before="export PULUMI_ACCESS_TOKEN=token").stdout
+    assert "PULUMI_CREDENTIALS_PATH=" in out
+
+
+def test_a_users_own_backend_and_passphrase_stay(shell) -> None:
+    before = "export PULUMI_BACKEND_URL=s3://team PULUMI_CONFIG_PASSPHRASE="
+    out = shell("env", before=before).stdout
+    assert "PULUMI_BACKEND_URL=s3://team\n" in out
+    assert "PULUMI_CONFIG_PASSPHRASE=\n" in out
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in out
+
+
+def test_a_clone_that_is_not_set_up_says_so(shell, clone: Path) -> None:
+    assert shell("true").stderr == ""
+    shutil.rmtree(clone / ".dairflow")
+    assert "make setup" in shell("true").stderr
+
+
+def test_it_leaves_no_names_of_its_own_behind(shell) -> None:
+    assert "_dairflow" not in shell("set").stdout.split("BASH_EXECUTION_STRING")[0]

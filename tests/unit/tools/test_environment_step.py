@@ -1,0 +1,79 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools import versions
+from tools.environment import LockedEnvironment, Uv
+from tools.errors import SetupError
+from tools.paths import Paths
+
+MakeProgram = Callable[..., Path]
+SYNC = """
+echo "$*" >> calls
+mkdir -p .venv/bin
+printf '#!/bin/sh\\n' > .venv/bin/python
+chmod +x .venv/bin/python
+"""
+
+
+@pytest.fixture
+def uv(paths: Paths, said: list[str], programs: MakeProgram) -> Uv:
+    (paths.repository / "dag_builder").mkdir()
+    (paths.repository / "tools").mkdir()
+    for file in ("uv.lock", "pyproject.toml", "dag_builder/pyproject.toml"):
+        (paths.repository / file).write_text(file)
+    (paths.repository / "tools" / "uv-requirements.txt").write_text("uv\n")
+    return Uv(paths=paths, say=said.append)
+
+
+def environment(paths: Paths, uv: Uv, said: list[str]) -> LockedEnvironment:
+    return LockedEnvironment(paths=paths, uv=uv, bundle=None, say=said.append)
+
+
+def own_uv(programs: MakeProgram, version: str, script: str = "") -> Path:
+    answer = f'if [ "$1" = --version ]; then echo "uv {version}"; exit; fi'
+    return programs("uv", f"{answer}\n{script}")
+
+
+def test_the_users_own_uv_is_used(uv: Uv, programs: MakeProgram) -> None:
+    program = own_uv(programs, versions.UV)
+    assert uv.program() == program
+
+
+def test_an_old_uv_is_not(uv: Uv, programs: MakeProgram) -> None:
+    own_uv(programs, "0.1.0")
+    assert uv.check() is None
+
+
+def test_the_environment_follows_the_lock(
+    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+) -> None:
+    own_uv(programs, versions.UV, SYNC)
+    step = environment(paths, uv, said)
+    assert step.check() is None
+    step.install()
+    assert (paths.repository / "calls").read_text() == "sync --frozen\n"
+    assert step.check() is not None
+    (paths.repository / "uv.lock").write_text("another lock")
+    assert step.check() is None
+
+
+def test_a_sync_that_fails_is_done_again(
+    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+) -> None:
+    own_uv(programs, versions.UV, "echo 'no such package' >&2; exit 2")
+    step = environment(paths, uv, said)
+    with pytest.raises(SetupError, match="no such package"):
+        step.install()
+    assert step.check() is None
+
+
+def test_no_python_is_downloaded_behind_the_users_back(
+    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+) -> None:
+    own_uv(programs, versions.UV, f'{SYNC}\necho "$UV_PYTHON_DOWNLOADS $UV_PYTHON" > asked')
+    environment(paths, uv, said).install()
+    policy, interpreter = (paths.repository / "asked").read_text().split()
+    assert policy == "never"
+    assert Path(interpreter).is_file()
