@@ -1,8 +1,8 @@
 """From ``docker-compose.yaml`` to Airflow running on a swarm, and away again.
 
-``render`` turns the compose file into a stack document, ``deploy`` brings it up over a
-:class:`~infra.remote.runner.Runner` of a manager and waits until Airflow is healthy, ``remove`` takes
-it away. Nothing here knows Pulumi.
+``render`` turns the compose file into a stack document, ``deploy`` brings it up over a runner of a
+manager (`infra.remote.runner`) and waits until Airflow is healthy, ``remove`` takes it away.
+Nothing here knows Pulumi.
 """
 
 from infra.stack.deploy import RegistryLogin, ServiceState, StackState, deploy, observe

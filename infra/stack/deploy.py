@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.stack import convergence, engine, health
+from infra.stack.errors import StackError
+from infra.stack.tasks import FAILURES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from infra.remote.runner import Runner
     from infra.stack.render import RenderedStack
+    from infra.stack.tasks import Snapshot, Task
+
+POLL_SECONDS = 1.5
+LEFTOVERS_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,11 @@ class ServiceState:
 
 @dataclass(frozen=True, kw_only=True)
 class StackState:
-    """The stack as it runs. ``digest`` is that of the document it was deployed from."""
+    """The stack as it runs.
+
+    ``digest`` is that of the document it was deployed from, and empty when the services do not
+    all come from one deployment.
+    """
 
     name: str
     digest: str
@@ -57,12 +70,190 @@ def deploy(
 
     Raises:
         StackError: when a task keeps failing, or the wait is over; see its own documentation.
-        RemoteError: when the manager cannot be reached.
+        RemoteError: when the manager cannot be reached, or refuses the document.
 
     """
-    raise NotImplementedError
+    deployment = _Deployment(runner, rendered, secrets, report)
+    engine.require_manager(runner)
+    deployment.wait_for_leftovers()
+    before = engine.snapshot(runner, rendered.name)
+    already_failed = {task.id for task in before.tasks if task.state in FAILURES}
+    deployment.create_secrets()
+    login = (registry.address, registry.user, registry.password) if registry else None
+    engine.stack_deploy(runner, rendered.name, rendered.to_bytes(), login=login)
+    deployment.wait_for_convergence(already_failed, timeout)
+    deployment.sweep_secrets()
+    state = observe(runner, rendered.name)
+    if state is None:
+        msg = f"the stack {rendered.name} converged and was then removed by someone else"
+        raise StackError(msg)
+    return state
 
 
 def observe(runner: Runner, name: str) -> StackState | None:
-    """Return what runs of the stack now, or None where there is none."""
-    raise NotImplementedError
+    """Return what runs of the stack now, or None where there is none.
+
+    Raises:
+        RemoteError: when the manager cannot be reached.
+
+    """
+    seen = engine.snapshot(runner, name)
+    if not seen.services:
+        return None
+    digests = {service.digest for service in seen.services}
+    return StackState(
+        name=name,
+        digest=digests.pop() if len(digests) == 1 else "",
+        services=tuple(
+            ServiceState(
+                name=service.name,
+                image=service.image,
+                desired=convergence.desired(seen, service),
+                running=convergence.up_count(seen, service),
+            )
+            for service in seen.services
+        ),
+    )
+
+
+class _Deployment:
+    """One run of `deploy`: what its steps share."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        rendered: RenderedStack,
+        secrets: Mapping[str, str],
+        report: Callable[[str], None],
+    ) -> None:
+        self._runner = runner
+        self._rendered = rendered
+        self._secrets = secrets
+        self._report = report
+        self._said = ""
+
+    def wait_for_leftovers(self) -> None:
+        """Wait until a stack of this name that is being removed is gone.
+
+        ``stack rm`` returns before the network is gone; a deployment that finds the network still
+        there does not make it, and then fails half-way (moby#29293).
+        """
+        deadline = time.monotonic() + LEFTOVERS_TIMEOUT_SECONDS
+        name = self._rendered.name
+        while True:
+            seen = engine.snapshot(self._runner, name)
+            left = engine.stack_networks(self._runner, name) if not seen.services else []
+            if seen.services or not (left or seen.tasks):
+                return
+            self._say("an earlier removal of this stack is still under way")
+            if time.monotonic() > deadline:
+                tasks = ", ".join(f"{task.slot} on {task.node}" for task in seen.tasks)
+                msg = (
+                    f"{self._runner.machine}: waited {LEFTOVERS_TIMEOUT_SECONDS:.0f} s for the"
+                    f" removal of an earlier stack {name}; still there: networks"
+                    f" {left or 'none'}, tasks {tasks or 'none'}. Is a node down? See"
+                    f" `docker node ls` and `docker stack ps {name}` on that machine."
+                )
+                raise StackError(msg)
+            time.sleep(POLL_SECONDS)
+
+    def create_secrets(self) -> None:
+        """Make the secrets that the swarm does not have under their present names."""
+        present = engine.secret_names(self._runner, self._rendered.name)
+        missing = {
+            name: self._secrets[logical]
+            for logical, name in self._rendered.secrets.items()
+            if name not in present
+        }
+        if missing:
+            engine.create_secrets(self._runner, self._rendered.name, missing)
+
+    def sweep_secrets(self) -> None:
+        """Remove the secrets of former values: the swarm never does (moby#35048)."""
+        present = engine.secret_names(self._runner, self._rendered.name)
+        engine.remove_secrets(self._runner, present - set(self._rendered.secrets.values()))
+
+    def wait_for_convergence(self, already_failed: Collection[str], timeout: float) -> None:
+        """Poll until all services and Airflow's own health agree, or give up and say why."""
+        started = time.monotonic()
+        deadline = started + timeout
+        while True:
+            seen = engine.snapshot(self._runner, self._rendered.name)
+            self._raise_on_failure(seen, already_failed)
+            waiting = self._waiting_for(seen)
+            if not waiting:
+                return
+            self._say(waiting)
+            if any(seen.leaving(service) for service in convergence.unsettled(seen)):
+                deadline = max(deadline, started + timeout + self._rendered.task_grace_seconds)
+            if time.monotonic() > deadline:
+                self._raise_timeout(seen, waiting, time.monotonic() - started)
+            time.sleep(POLL_SECONDS)
+
+    def _waiting_for(self, seen: Snapshot) -> str:
+        """Say what is missing yet; the cheap questions first."""
+        expected = set(self._rendered.document["services"])
+        if missing := expected - {service.name for service in seen.services}:
+            return f"not created yet: {', '.join(sorted(missing))}"
+        if waiting := convergence.progress(seen):
+            return waiting
+        if outdated := self._outdated(seen):
+            return f"being replaced: {', '.join(outdated)}"
+        problems = health.ask(self._runner, self._rendered.web_port).problems
+        return f"Airflow says: {', '.join(problems)}" if problems else ""
+
+    def _outdated(self, seen: Snapshot) -> list[str]:
+        """Return the slots that run another specification than their service's.
+
+        Just after a deployment the swarm has not begun to replace tasks, and all looks converged.
+        """
+        wanted = {service.name: service.container for service in seen.services}
+        current = [task for service in seen.services for task in seen.newest(service)]
+        found = engine.task_containers(self._runner, [task.id for task in current])
+        return sorted(task.slot for task in current if found.get(task.id) != wanted[task.service])
+
+    def _raise_on_failure(self, seen: Snapshot, already_failed: Collection[str]) -> None:
+        if task := convergence.crash_loop(seen, already_failed):
+            raise StackError(
+                self._explain(f"{task.service} does not start: it failed again and again", task)
+            )
+        if service := convergence.paused_update(seen):
+            task = convergence.last_failure(seen, service)
+            raise StackError(
+                self._explain(
+                    f"the update of {service.name} was stopped: {service.update_message}", task
+                )
+            )
+
+    def _raise_timeout(self, seen: Snapshot, waiting: str, waited: float) -> None:
+        what = f"waited {waited:.0f} s for the stack {self._rendered.name}; last seen: {waiting}"
+        unsettled = convergence.unsettled(seen)
+        task = convergence.last_failure(seen, unsettled[0]) if unsettled else None
+        raise StackError(self._explain(what, task))
+
+    def _explain(self, what: str, task: Task | None) -> str:
+        """Compose an error's text: what, where, the engine's error, the log, what to do next."""
+        name = self._rendered.name
+        lines = [f"{self._runner.machine}: {what}."]
+        if task is not None:
+            lines.append(
+                f"Task {task.slot} ({task.id}) on node {task.node or '(none yet)'}:"
+                f" {task.state}{': ' + task.error if task.error else ''}"
+            )
+            log = engine.task_log(self._runner, task.id)
+            lines += ["Last lines of its log:", *(f"  {line}" for line in log.splitlines())]
+        lines.append(
+            "Next: correct the cause and run `pulumi up` again; what has come up stays. More:"
+            f" `docker stack ps --no-trunc {name}` on that machine."
+        )
+        return self._without_secrets("\n".join(lines))
+
+    def _without_secrets(self, text: str) -> str:
+        for value in self._secrets.values():
+            text = text.replace(value, "***")
+        return text
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._report(line)
+            self._said = line

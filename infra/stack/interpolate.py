@@ -1,18 +1,18 @@
 """The ``${NAME}`` of compose files: filled in here, because the swarm's side has no environment.
 
-``docker stack deploy`` interpolates too, from the environment of the shell on the manager; so what is
-left of a ``$`` is escaped for it.
+``docker stack deploy`` interpolates too, from the environment of the shell on the manager; so what
+is left of a ``$`` is escaped for it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from infra.stack.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))"
@@ -26,36 +26,46 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN40
         StackError: for a variable with neither a value nor a default, or another form of ``$``.
 
     """
-    return _map_strings(value, lambda text: _VARIABLE.sub(lambda m: _fill(m, variables), text))
+
+    def fill(text: str) -> str:
+        return _VARIABLE.sub(lambda match: _fill(match, variables), text)
+
+    return _map_strings(value, fill)
 
 
 def escape(value: Any) -> Any:  # noqa: ANN401 - any YAML value
     """Double every ``$`` so that ``docker stack deploy`` takes it for itself."""
-    return _map_strings(value, lambda text: text.replace("$", "$$"))
+
+    def double(text: str) -> str:
+        return text.replace("$", "$$")
+
+    return _map_strings(value, double)
 
 
 def _fill(match: re.Match[str], variables: Mapping[str, str]) -> str:
     if match["escaped"]:
         return "$"
-    name = match["name"]
-    if name is None:
+    name = match["name"] or ""
+    if not name:
         msg = (
             f"{match.string!r} in the compose file: only ${{NAME}}, ${{NAME:-default}} and $$ are"
             " known here"
         )
         raise StackError(msg)
     value = variables.get(name, match["default"])
-    if value is None:
+    if value is None:  # pyright: ignore[reportUnnecessaryComparison] - typeshed has no None here
         msg = f"{match.string!r} in the compose file: {name} has no value and no default"
         raise StackError(msg)
     return value
 
 
-def _map_strings(value: Any, change: Any) -> Any:  # noqa: ANN401 - any YAML value
+def _map_strings(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - any YAML value
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {_map_strings(k, change): _map_strings(v, change) for k, v in value.items()}
+        mapping = cast("dict[str, Any]", value)
+        return {key: _map_strings(item, change) for key, item in mapping.items()}
     if isinstance(value, list):
-        return [_map_strings(item, change) for item in value]
+        items = cast("list[Any]", value)
+        return [_map_strings(item, change) for item in items]
     return value

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from shlex import quote
 from typing import TYPE_CHECKING
+
+from infra.stack import engine
+from infra.stack.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from infra.remote.runner import Runner
+    from infra.stack.tasks import Snapshot
+
+POLL_SECONDS = 1.0
+_RM_TIMEOUT_SECONDS = 120.0
 
 
 def remove(
@@ -17,15 +26,89 @@ def remove(
     report: Callable[[str], None],
     nodes: Sequence[Runner] = (),
     volumes: bool = False,
+    grace: float = 30,
     timeout: float = 180,
 ) -> None:
     """Remove the stack ``name``: services, tasks, networks, secrets and configs.
 
-    ``nodes`` are the runners of the nodes whose volumes go too when ``volumes`` is set: a swarm
-    does not know volumes. A stack that is not there is no error.
+    ``nodes`` are the runners of the cluster's nodes, ``runner`` is a manager's. Airflow tasks that
+    run are given ``grace`` seconds; the containers that are left then are killed on ``nodes``.
+    With ``volumes``, the stack's volumes on ``nodes`` go too: a swarm does not know volumes.
+    A stack that is not there is no error.
 
     Raises:
         StackError: when something of the stack is still there after ``timeout`` seconds.
+        RemoteError: when a machine cannot be reached.
 
     """
-    raise NotImplementedError
+    runner.run(
+        f"docker stack rm {quote(name)} >/dev/null 2>&1 || true", timeout=_RM_TIMEOUT_SECONDS
+    )
+    started = time.monotonic()
+    killed = False
+    said = ""
+    while left := _left(runner, nodes, name):
+        if left != said:
+            report(f"being removed: {left}")
+            said = left
+        waited = time.monotonic() - started
+        if waited > grace and not killed:
+            report("the rest is stopped without waiting for its tasks")
+            _kill(nodes, name)
+            killed = True
+        if waited > timeout:
+            msg = (
+                f"{runner.machine}: {waited:.0f} s after its removal, the stack {name} still has:"
+                f" {left}. Is a node down? See `docker node ls` there; then run this again."
+            )
+            raise StackError(msg)
+        time.sleep(POLL_SECONDS)
+    leftovers = engine.secret_names(runner, name)
+    engine.remove_secrets(runner, leftovers)
+    if volumes:
+        _remove_volumes(nodes, name, deadline=started + timeout)
+
+
+def _left(runner: Runner, nodes: Sequence[Runner], name: str) -> str:
+    """Say what is left: services, tasks, then networks, on every machine that is known."""
+    seen = engine.snapshot(runner, name)
+    if seen.services or seen.tasks:
+        return _tasks_left(seen)
+    machines = {r.machine.name: r for r in (runner, *nodes)}
+    networks = [
+        f"network {network} on {machine}"
+        for machine, known in machines.items()
+        for network in engine.stack_networks(known, name)
+    ]
+    return ", ".join(networks)
+
+
+def _tasks_left(seen: Snapshot) -> str:
+    tasks = [f"{task.slot} on {task.node or 'no node'}" for task in seen.tasks]
+    services = [f"service {service.name}" for service in seen.services]
+    return ", ".join(dict.fromkeys([*services, *tasks]))
+
+
+def _kill(nodes: Sequence[Runner], name: str) -> None:
+    for node in nodes:
+        node.run(
+            f"containers=$(docker ps -q --filter label={engine.NAMESPACE}={quote(name)});"
+            ' [ -z "$containers" ] || docker kill $containers >/dev/null 2>&1 || true'
+        )
+
+
+def _remove_volumes(nodes: Sequence[Runner], name: str, *, deadline: float) -> None:
+    """Remove the stack's volumes; a container that is just being removed still holds its own."""
+    for node in nodes:
+        while True:
+            answer = node.run(
+                f"volumes=$(docker volume ls -q --filter label={engine.NAMESPACE}={quote(name)});"
+                ' [ -z "$volumes" ] || docker volume rm $volumes',
+                check=False,
+            )
+            if answer.exit_status == 0:
+                break
+            if time.monotonic() > deadline:
+                msg = f"{node.machine}: a volume of the stack {name} stays: {answer.stderr.strip()}"
+                raise StackError(msg)
+            time.sleep(POLL_SECONDS)

@@ -1,12 +1,13 @@
 """Turn the compose file into the document of a swarm stack. Pure: no I/O, no clock, no chance.
 
-What both the laptop and the swarm need is in ``docker-compose.yaml``. What only one of them can use
-is added or taken away here: a swarm builds no image, orders no start, mounts no folder of the user's,
-has no service address without IPVS, and cannot change a secret.
+What both the laptop and the swarm need is in ``docker-compose.yaml``. What only one of them can
+use is added or taken away here: a swarm builds no image, orders no start, mounts no folder of the
+user's, has no service address without IPVS, and cannot change a secret.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
 from infra.stack.secrets import hashed_name, require
+from infra.stack.tasks import DIGEST_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,20 +45,30 @@ _SECRET_FILE_MODE = 0o444
 class RenderedStack:
     """A stack that is ready to be deployed.
 
-    ``secrets`` maps each logical name to the swarm's name for its present value.
+    ``secrets`` maps each logical name to the swarm's name for its present value. ``web_port`` is
+    where managers publish the web server; ``task_grace_seconds`` is how long a worker may take to
+    finish its tasks.
     """
 
     name: str
     document: Document
     secrets: Mapping[str, str]
+    web_port: int
+    task_grace_seconds: float
 
     def to_bytes(self) -> bytes:
-        """Return the document as ``docker stack deploy -c -`` reads it (JSON is YAML)."""
-        return json.dumps(self.document, indent=1, sort_keys=True).encode()
+        """Return what ``docker stack deploy -c -`` reads (JSON is YAML).
+
+        Every service is labelled with the document's digest, by which `observe` recognises it.
+        """
+        labelled = copy.deepcopy(self.document)
+        for service in labelled["services"].values():
+            service["deploy"].setdefault("labels", {})[DIGEST_LABEL] = self.digest()
+        return _encode(labelled)
 
     def digest(self) -> str:
         """Return a hash of everything that is deployed; equal means that nothing changes."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
+        return _digest(self.document)
 
 
 def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
@@ -81,7 +93,21 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
             name: {"external": True, "name": secrets[name]} for name in source.get("secrets", {})
         },
     }
-    return RenderedStack(name=options.name, document=escape(document), secrets=secrets)
+    return RenderedStack(
+        name=options.name,
+        document=escape(document),
+        secrets=secrets,
+        web_port=options.web_port,
+        task_grace_seconds=options.task_grace_seconds,
+    )
+
+
+def _encode(document: Document) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()
+
+
+def _digest(document: Document) -> str:
+    return hashlib.sha256(_encode(document)).hexdigest()
 
 
 def _variables(options: StackOptions) -> dict[str, str]:

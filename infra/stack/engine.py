@@ -1,0 +1,138 @@
+"""The Docker commands that the stack needs of a manager, and their output as records."""
+
+from __future__ import annotations
+
+import base64
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from infra.stack.errors import StackError
+from infra.stack.tasks import Snapshot, parse_services, parse_task_containers, parse_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import Any
+
+    from infra.remote.runner import Runner
+
+NAMESPACE = "com.docker.stack.namespace"
+"""The label by which the engine knows what belongs to a stack."""
+
+LOG_LINES = 25
+_SEPARATOR = "-- services --"
+_DEPLOY_TIMEOUT_SECONDS = 180.0
+_LOG_TIMEOUT_SECONDS = 20.0
+_COMMAND_TIMEOUT_SECONDS = 60.0
+
+
+def snapshot(runner: Runner, stack: str) -> Snapshot:
+    """Read the stack's services and tasks; both are empty where there is no such stack."""
+    answer = runner.run(
+        f"docker stack ps --no-trunc --format '{{{{json .}}}}' {quote(stack)} 2>/dev/null;"
+        f" echo {quote(_SEPARATOR)};"
+        f" services=$(docker service ls -q --filter label={NAMESPACE}={quote(stack)}) || exit;"
+        " [ -z \"$services\" ] || docker service inspect --format '{{json .}}' $services"
+    )
+    tasks, _, services = answer.stdout.partition(_SEPARATOR)
+    return Snapshot(services=parse_services(stack, services), tasks=parse_tasks(stack, tasks))
+
+
+def task_containers(runner: Runner, tasks: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return what each task was told to run, by the task's ID."""
+    ids = " ".join(quote(task) for task in tasks)
+    if not ids:
+        return {}
+    answer = runner.run(f"docker inspect --type task --format '{{{{json .}}}}' {ids}")
+    return parse_task_containers(answer.stdout)
+
+
+def task_log(runner: Runner, task: str) -> str:
+    """Return the last lines that a task wrote; empty where its node does not answer."""
+    answer = runner.run(
+        f"timeout {_LOG_TIMEOUT_SECONDS:.0f} docker service logs --raw --tail {LOG_LINES}"
+        f" {quote(task)} 2>&1",
+        timeout=_LOG_TIMEOUT_SECONDS * 2,
+        check=False,
+    )
+    return answer.stdout.rstrip() if answer.exit_status == 0 else ""
+
+
+def secret_names(runner: Runner, stack: str) -> set[str]:
+    """Return the names of the secrets that were made for the stack."""
+    answer = runner.run(
+        f"docker secret ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
+    )
+    return set(answer.stdout.split())
+
+
+def create_secrets(runner: Runner, stack: str, values: Mapping[str, str]) -> None:
+    """Make secrets, name → value. The values travel on standard input and touch no disk."""
+    lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in values.items()]
+    runner.run(
+        "set -e; while read -r name value; do"
+        ' printf %s "$value" | base64 -d |'
+        f' docker secret create --label {NAMESPACE}={quote(stack)} "$name" - >/dev/null; done',
+        stdin="".join(f"{line}\n" for line in lines).encode(),
+    )
+
+
+def remove_secrets(runner: Runner, names: Collection[str]) -> None:
+    """Remove secrets that no service uses any more; one that is still in use stays."""
+    if names:
+        arguments = " ".join(quote(name) for name in sorted(names))
+        runner.run(f"docker secret rm {arguments} >/dev/null 2>&1 || true")
+
+
+def stack_deploy(
+    runner: Runner, stack: str, document: bytes, *, login: tuple[str, str, str] | None
+) -> None:
+    """Run ``docker stack deploy``; ``login`` is a registry's address, user and password.
+
+    The sign-in is kept in a folder of its own for the time of the deployment. Every image is a
+    digest, so none needs to be resolved (docker/cli#787).
+
+    Raises:
+        RemoteError: with the engine's words.
+
+    """
+    deploy = "stack deploy --prune --resolve-image never"
+    if login is None:
+        runner.run(
+            f"docker {deploy} -c - {quote(stack)}", stdin=document, timeout=_DEPLOY_TIMEOUT_SECONDS
+        )
+        return
+    address, user, password = login
+    runner.run(
+        "set -e; folder=$(mktemp -d); trap 'rm -rf \"$folder\"' EXIT;"
+        " IFS= read -r password;"
+        f' printf %s "$password" | docker --config "$folder" login -u {quote(user)}'
+        f' --password-stdin {quote(address)} >/dev/null 2>"$folder/said"'
+        ' || { cat "$folder/said" >&2; exit 1; };'
+        f' docker --config "$folder" {deploy} --with-registry-auth -c - {quote(stack)}',
+        stdin=password.encode() + b"\n" + document,
+        timeout=_DEPLOY_TIMEOUT_SECONDS,
+    )
+
+
+def stack_networks(runner: Runner, stack: str) -> list[str]:
+    """Return the networks of the stack that this machine's engine knows."""
+    answer = runner.run(
+        f"docker network ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
+    )
+    return answer.stdout.split()
+
+
+def require_manager(runner: Runner) -> None:
+    """Check that the machine is a manager of a swarm.
+
+    Raises:
+        StackError: when it is not.
+
+    """
+    answer = runner.run("docker info --format '{{.Swarm.ControlAvailable}}'")
+    if answer.stdout.strip() != "true":
+        msg = (
+            f"{runner.machine}: is no manager of a swarm, so no stack can be deployed there."
+            " Join it as a manager first."
+        )
+        raise StackError(msg)

@@ -1,0 +1,126 @@
+"""What a manager says of a stack's services and tasks, read into records. Pure: parsing only."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DIGEST_LABEL = "dairflow.digest"
+"""Every service carries the digest of the document that it was deployed from."""
+
+GONE = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
+"""Task states after which nothing runs any more (swarmkit's api/types.proto)."""
+
+FAILURES = frozenset({"failed", "rejected"})
+
+_AGE = re.compile(r"\s+(about|less|\d|an?\s).*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task of a service: a container, or the wish for one."""
+
+    id: str
+    slot: str
+    service: str
+    node: str
+    image: str
+    wanted: str
+    state: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service as the swarm is told to run it; ``replicas`` is None for one task a node."""
+
+    name: str
+    image: str
+    replicas: int | None
+    digest: str
+    ends: bool
+    update_state: str
+    update_message: str
+    container: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A stack's services and tasks at one moment; of each slot the newest task comes first."""
+
+    services: tuple[Service, ...]
+    tasks: tuple[Task, ...]
+
+    def newest(self, service: Service) -> list[Task]:
+        """Return the newest task of each slot of a service that is still a slot of it."""
+        found: dict[str, Task] = {}
+        for task in self.tasks:
+            if task.service == service.name:
+                found.setdefault(task.slot, task)
+        if service.ends:
+            return list(found.values())
+        return [task for task in found.values() if task.wanted not in {"shutdown", "remove"}]
+
+    def leaving(self, service: Service) -> list[Task]:
+        """Return the tasks that were told to stop and still run."""
+        return [
+            task
+            for task in self.tasks
+            if task.service == service.name
+            and task.wanted in {"shutdown", "remove"}
+            and task.state not in GONE
+        ]
+
+
+def parse_tasks(stack: str, text: str) -> tuple[Task, ...]:
+    """Read ``docker stack ps --no-trunc --format '{{json .}}'``."""
+    return tuple(_task(stack, json.loads(line)) for line in text.splitlines() if line.strip())
+
+
+def parse_services(stack: str, text: str) -> tuple[Service, ...]:
+    """Read ``docker service inspect --format '{{json .}}'`` of a stack's services."""
+    services = [_service(stack, json.loads(line)) for line in text.splitlines() if line.strip()]
+    return tuple(sorted(services, key=lambda service: service.name))
+
+
+def parse_task_containers(text: str) -> dict[str, Mapping[str, Any]]:
+    """Read ``docker inspect --type task --format '{{json .}}'``: task ID → container spec."""
+    found: Iterable[dict[str, Any]] = (json.loads(line) for line in text.splitlines() if line)
+    return {task["ID"]: task["Spec"].get("ContainerSpec", {}) for task in found}
+
+
+def _task(stack: str, raw: Mapping[str, str]) -> Task:
+    slot = raw["Name"].removeprefix(" \\_ ").strip().removeprefix(f"{stack}_")
+    return Task(
+        id=raw["ID"],
+        slot=slot,
+        service=slot.rsplit(".", 1)[0],
+        node=raw["Node"],
+        image=raw["Image"],
+        wanted=raw["DesiredState"].lower(),
+        state=_AGE.sub("", raw["CurrentState"]).strip().lower(),
+        error=raw["Error"].strip('"'),
+    )
+
+
+def _service(stack: str, raw: Mapping[str, Any]) -> Service:
+    spec: dict[str, Any] = raw["Spec"]
+    template: dict[str, Any] = spec["TaskTemplate"]
+    update: dict[str, str] = raw.get("UpdateStatus") or {}
+    restart: dict[str, Any] = template.get("RestartPolicy") or {}
+    replicated: dict[str, int] | None = spec["Mode"].get("Replicated")
+    return Service(
+        name=spec["Name"].removeprefix(f"{stack}_"),
+        image=template["ContainerSpec"]["Image"],
+        replicas=None if replicated is None else replicated.get("Replicas", 1),
+        digest=spec.get("Labels", {}).get(DIGEST_LABEL, ""),
+        ends=restart.get("Condition", "any") in {"none", "on-failure"},
+        update_state=update.get("State", ""),
+        update_message=update.get("Message", ""),
+        container=template["ContainerSpec"],
+    )
