@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CALLS_AT_ONCE = 64
+_ENDINGS = frozenset({signal.SIGINT, signal.SIGTERM})
+_ENGINE_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 1.0
 
 
@@ -33,10 +36,10 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     The engine gives its own address as the last argument and reads the plugin's port from the
     first line of standard output.
     """
-    ended = threading.Event()
+    # Blocked before the first thread, so in all of them: the signal stays pending until sigwait.
+    # (A handler may run while the main thread holds the lock that the handler needs.)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     journal, cancellation = Journal(), Cancellation()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     options: Any = _GRPC_CHANNEL_OPTIONS
     schema.image_inputs()  # before any thread: it sets up the package's import
     server = grpc.server(ThreadPoolExecutor(_CALLS_AT_ONCE), options=options)
@@ -46,10 +49,11 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     if arguments:
-        channel = grpc.insecure_channel(arguments[-1], options=options)
+        address = arguments[-1]
+        channel = grpc.insecure_channel(address, options=options)
         journal.attach(channel)
-        _end_with_the_engine(channel, ended)
-    ended.wait()
+        _end_with_the_engine(channel, address)
+    signal.sigwait(_ENDINGS)
     cancellation.cancel()
     server.stop(grace=_LAST_ANSWERS_SECONDS).wait(_LAST_ANSWERS_SECONDS)
     # Not sys.exit: it would wait for threads that wait for Docker; the kernel closes their
@@ -57,14 +61,27 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     os._exit(0)
 
 
-def _end_with_the_engine(channel: grpc.Channel, ended: threading.Event) -> None:
-    """Set the event once the connection to the engine is lost: it was killed."""
+def _end_with_the_engine(channel: grpc.Channel, address: str) -> None:
+    """End this process once the engine is gone: it was killed, and could not ask for the end.
+
+    A lost connection shows at once as a change of the channel's state. It is confirmed by another
+    connection: gRPC also drops one that nothing has used for half an hour.
+    """
     was_ready = threading.Event()
 
     def changed(state: grpc.ChannelConnectivity) -> None:
         if state is grpc.ChannelConnectivity.READY:
             was_ready.set()
-        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and was_ready.is_set():
-            ended.set()
+        elif was_ready.is_set() and not _answers(address):
+            os.kill(os.getpid(), signal.SIGTERM)
 
     channel.subscribe(changed, try_to_connect=True)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ENGINE_SECONDS).close()
+    except OSError:
+        return False
+    return True

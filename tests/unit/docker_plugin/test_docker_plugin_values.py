@@ -1,0 +1,98 @@
+"""Secrets and unknowns on the wire, differences, and what is kept out of lines."""
+
+import pytest
+from docker_stand_in.build import Transcript
+from docker_stand_in.difference import Change, changes
+from docker_stand_in.inputs import registry_of
+from docker_stand_in.journal import Journal
+from docker_stand_in.values import (
+    UNKNOWN,
+    Secret,
+    decode,
+    encode,
+    has_unknown,
+    is_secret_at,
+    plain,
+    secret_texts,
+)
+
+PROPERTIES = {
+    "text": "a",
+    "flag": True,
+    "list": ["a", Secret("b")],
+    "object": {"hidden": Secret({"deep": "c"}), "later": UNKNOWN},
+}
+
+
+def test_the_wire_keeps_secrets_and_unknowns() -> None:
+    assert decode(encode(PROPERTIES)) == PROPERTIES
+
+
+def test_opening_leaves_no_secret_and_finds_every_text() -> None:
+    assert plain(PROPERTIES)["object"] == {"hidden": {"deep": "c"}, "later": UNKNOWN}
+    assert secret_texts(PROPERTIES) == {"b", "c"}
+    assert has_unknown(PROPERTIES)
+    assert not has_unknown(PROPERTIES["list"])
+
+
+def test_a_value_is_secret_with_what_it_lies_in() -> None:
+    inputs = {"registry": Secret({"server": "s"}), "build": {"args": {"A": Secret("x")}}}
+    assert is_secret_at(inputs, "registry", "server")
+    assert is_secret_at(inputs, "build", "args")
+    assert not is_secret_at(inputs, "build", "context")
+
+
+def test_a_secret_never_shows_in_a_repr() -> None:
+    assert "hush" not in repr(Secret("hush"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": "1"}, {"a": "1"}, {}),
+        ({"a": "1"}, {"a": Secret("1")}, {}),
+        ({"a": "1"}, {"a": "2"}, {"a": Change.UPDATED}),
+        ({"a": "1"}, {"a": UNKNOWN}, {"a": Change.UPDATED}),
+        ({}, {"a": {"b": "1"}}, {"a.b": Change.ADDED}),
+        ({"a": {"b": "1"}}, {"a": {}}, {"a.b": Change.DELETED}),
+        ({"a": {"b-c": "1"}}, {"a": {"b-c": "2"}}, {'a["b-c"]': Change.UPDATED}),
+        ({"l": ["1"]}, {"l": ["1", "2"]}, {"l": Change.UPDATED}),
+        ({"registry": {"password": "1"}}, {"registry": {"password": "2", "username": "u"}}, {}),
+        (
+            {"registry": {"server": "1"}},
+            {"registry": {"server": "2"}},
+            {"registry.server": Change.UPDATED},
+        ),
+    ],
+)
+def test_changes(old, new, expected) -> None:
+    assert changes(old, new) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000"),
+        ("localhost/a", "localhost"),
+        ("docker.io/user/a", "docker.io"),
+        ("user/a:tag", None),
+        ("a:tag", None),
+    ],
+)
+def test_registry_of(image: str, registry: str | None) -> None:
+    assert registry_of(image) == registry
+
+
+def test_secrets_are_taken_out_of_lines_longest_first() -> None:
+    report = Journal().of("urn", {"pass", "password", "first line\nsecond line"})
+    assert report.mask("password pass") == "[secret] [secret]"
+    assert report.mask("> second line") == "> [secret]"
+
+
+def test_output_is_reported_as_whole_lines_with_their_step() -> None:
+    lines: list[str] = []
+    transcript = Transcript(lines.append)
+    for stream in ("Step 1/2 : RUN x\n", " ---> Running in 12\n", "se", "cret\r\nlast", "\n"):
+        transcript.add({"stream": stream})
+    assert lines == ["Step 1/2: RUN x", "[1/2] secret", "[1/2] last"]
+    assert list(transcript.tail) == ["secret", "last"]
