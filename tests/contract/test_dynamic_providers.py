@@ -16,13 +16,14 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import struct_pb2
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.rpc import UNKNOWN
+
 from infra.resources.keys import RegistryCertificateProvider, SecretsProvider, SshKeyProvider
 from infra.resources.local import LocalNetworkProvider
 from infra.resources.operator_files import OperatorFilesProvider
 from infra.stack.secrets import SECRET_NAMES
-from pulumi.dynamic.dynamic import serialize_provider
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
-from pulumi.runtime.rpc import UNKNOWN
 
 pytestmark = pytest.mark.contract
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,9 @@ class Engine:
         answer = self.stub.Create(request)
         return answer.id, plain(answer.properties)
 
-    def changes(self, provider: Any, olds: dict[str, Any], news: dict[str, Any]) -> tuple[bool, set]:
+    def changes(
+        self, provider: Any, olds: dict[str, Any], news: dict[str, Any]
+    ) -> tuple[bool, set]:
         request = provider_pb2.DiffRequest(
             id="x", urn=URN, olds=self._struct(provider, olds), news=self._struct(provider, news)
         )
@@ -194,9 +197,7 @@ def test_it_ends_when_pulumi_was_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
     pid, port = pids.read_text().split()
     engine = Engine.__new__(Engine)
-    engine.stub = provider_pb2_grpc.ResourceProviderStub(
-        grpc.insecure_channel(f"127.0.0.1:{port}")
-    )
+    engine.stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
     engine.stub.Configure(provider_pb2.ConfigureRequest())
     engine.create(SshKeyProvider(), {})
     parent.send_signal(signal.SIGKILL)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from infra.build_context import TAG_LENGTH, tag
 
 

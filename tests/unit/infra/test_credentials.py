@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from infra.credentials import Certificate, password, registry_certificate
 
 

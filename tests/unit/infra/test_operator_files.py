@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from infra import operator_files
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine

@@ -2,6 +2,7 @@
 
 import bcrypt
 import pytest
+
 from infra import registry
 from infra.registry import RegistrySpec
 from infra.remote.fake import FakeRunner

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from infra.settings import Settings, SettingsError, keys, parse
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())["config"]

@@ -7,9 +7,10 @@ one leaves an alias (or a shim) behind, and only then changes this list.
 import base64
 
 import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+
 from infra.machines.local import LocalMachines
 from infra.resources import images, keys, local, operator_files, registry, stack, swarm
-from pulumi.dynamic.dynamic import serialize_provider
 
 TOKENS = {
     images.DeployedImage: "dynamic/images:DeployedImage",

@@ -1,0 +1,149 @@
+"""From nothing to the example DAG's success, by phase; an `up` with nothing to do; idle memory.
+
+The images are built already (`make setup`), so what is measured is what a user waits for on the
+second day. The limits are the project's own goals: 90 s, 6 s and 3 GiB on two cores. The phases
+are read off Pulumi's own progress, as it arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+
+from tools.airflow_api import Airflow
+from tools.prove import DAG_ID, DAG_TIMEOUT_SECONDS, RUN_TIMEOUT_SECONDS
+
+ROOT = Path(__file__).resolve().parents[1]
+STACK = "test-benchmark"
+UP_LIMIT_SECONDS = 90.0
+NOTHING_LIMIT_SECONDS = 6.0
+MEMORY_LIMIT_BYTES = 3 * 2**30
+PHASES = (
+    ("keys and network", re.compile(r"LocalMachine manager-1 creating")),
+    ("node containers", re.compile(r":Swarm swarm creating")),
+    ("swarm joined over SSH, firewall in place", re.compile(r":Swarm swarm created")),
+    ("registry", re.compile(r":Registry registry created")),
+    ("images built and pushed", re.compile(r":Stack airflow creating")),
+    ("pulled, migrated, Airflow healthy", re.compile(r":Stack airflow created")),
+)
+
+
+@dataclass
+class Watch:
+    """Seconds since the start at which each phase ended."""
+
+    started: float = field(default_factory=time.monotonic)
+    ended: dict[str, float] = field(default_factory=dict)
+
+    def see(self, line: str) -> None:
+        """Note the end of each phase that this line of Pulumi's progress tells of."""
+        for phase, pattern in PHASES:
+            if phase not in self.ended and pattern.search(line):
+                self.ended[phase] = time.monotonic() - self.started
+
+    def close(self, phase: str) -> float:
+        """End a phase now; return the seconds since the start."""
+        self.ended[phase] = time.monotonic() - self.started
+        return self.ended[phase]
+
+
+def pulumi(*arguments: str, watch: Watch | None = None) -> None:
+    """Run pulumi, showing its progress to ``watch``; its output is printed when it fails."""
+    running = subprocess.Popen(
+        ["pulumi", *arguments, "--non-interactive"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    for line in running.stdout or ():
+        lines.append(line)
+        if watch:
+            watch.see(line)
+    if running.wait() != 0:
+        print("".join(lines))
+        message = f"pulumi {' '.join(arguments)} failed"
+        raise SystemExit(message)
+
+
+def outputs() -> dict[str, str]:
+    """Return the stack's outputs, secrets included."""
+    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
+    found: dict[str, str] = json.loads(subprocess.check_output(command, cwd=ROOT))
+    return found
+
+
+def memory_of_the_nodes() -> int:
+    """Return the bytes that the node containers use, without the page cache."""
+    client = docker.from_env()
+    total = 0
+    for node in client.containers.list(filters={"name": f"dairflow-{STACK}-"}):
+        memory = node.stats(stream=False)["memory_stats"]
+        counted = memory["stats"]
+        cache = counted.get("total_inactive_file", counted.get("inactive_file", 0))
+        total += memory["usage"] - cache
+    return total
+
+
+def measure() -> None:
+    """Bring a cluster up, use it, bring it up again, and destroy it."""
+    watch = Watch()
+    pulumi("up", "--yes", "--skip-preview", "--stack", STACK, watch=watch)
+    watch.close("Pulumi's end")
+    found = outputs()
+    airflow = Airflow(
+        url=found["airflowUrl"], user=found["adminUser"], password=found["adminPassword"]
+    )
+    airflow.sign_in()
+    airflow.wait_for_dag(DAG_ID, DAG_TIMEOUT_SECONDS)
+    run = airflow.trigger(DAG_ID)
+    state = airflow.wait_for_run(DAG_ID, run, RUN_TIMEOUT_SECONDS)
+    if state != "success":
+        message = f"the example DAG ended as {state}"
+        raise SystemExit(message)
+    whole = watch.close("example DAG's success")
+    before = 0.0
+    for phase, end in watch.ended.items():
+        print(f"  {phase:<45} {end - before:6.1f} s   at {end:6.1f} s")
+        before = end
+    _ratio("from nothing to success", whole, UP_LIMIT_SECONDS, "s")
+
+    started = time.monotonic()
+    pulumi("up", "--yes", "--stack", STACK)
+    _ratio("up with nothing to do", time.monotonic() - started, NOTHING_LIMIT_SECONDS, "s")
+    gib = 2**30
+    _ratio("memory when idle", memory_of_the_nodes() / gib, MEMORY_LIMIT_BYTES / gib, "GiB")
+
+
+def _ratio(what: str, seen: float, limit: float, unit: str) -> None:
+    print(f"{what}: {seen:.2f} {unit}; goal {limit:g} {unit}; ratio {seen / limit:.2f}", flush=True)
+
+
+def main() -> None:
+    """Measure with a backend of its own, and leave nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="dairflow-benchmark-") as folder:
+        os.environ["PULUMI_BACKEND_URL"] = f"file://{folder}"
+        os.environ["PULUMI_CONFIG_PASSPHRASE"] = "a passphrase for a benchmark"  # noqa: S105
+        os.environ.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+        pulumi("stack", "init", STACK)
+        try:
+            pulumi("config", "set", "webPort", "28081", "--stack", STACK)
+            pulumi("config", "set", "flowerPort", "25556", "--stack", STACK)
+            measure()
+        finally:
+            pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
+            pulumi("stack", "rm", "--yes", STACK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The cluster that the end-to-end tests share."""
+
+import subprocess
+from collections.abc import Iterator
+
+import docker
+import pytest
+from project import (
+    COMMAND_TIMEOUT_SECONDS,
+    FLOWER_PORT,
+    ROOT,
+    STACK,
+    WEB_PORT,
+    Project,
+    inventory,
+    make_project,
+)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def before(engine: docker.DockerClient) -> dict[str, set[str]]:
+    """What this machine's Docker had before the cluster."""
+    return inventory(engine)
+
+
+@pytest.fixture(scope="session")
+def project(
+    before: dict[str, set[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    """The cluster that the tests of this folder share; destroyed at the end whatever happens."""
+    folder = tmp_path_factory.mktemp("e2e")
+    project = make_project(folder, STACK, web_port=WEB_PORT, flower_port=FLOWER_PORT)
+    yield project
+    for arguments in (("cancel", "--yes"), ("destroy", "--yes", "--skip-preview")):
+        subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=project.folder,
+            env=project.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_SECONDS,
+            check=False,
+        )
+    (ROOT / ".dairflow").mkdir(exist_ok=True)
+    (ROOT / ".dairflow" / "e2e.log").write_text("\n".join(project.log))

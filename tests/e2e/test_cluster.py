@@ -1,0 +1,373 @@
+"""The main job with the real command line, in the order in which a user's days go.
+
+The tests share one cluster and run from top to bottom: nothing → a cluster → a change → a failure
+→ nothing.
+"""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import pytest
+from browser import chromium, picture
+from project import FLOWER_PORT, STACK, WEB_PORT, Project, inventory
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as expected
+from selenium.webdriver.support.wait import WebDriverWait
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+DAG = "cluster_check"
+PAGE_TIMEOUT_SECONDS = 60
+LONG_TASK_SECONDS = 60
+
+
+def wait_until(condition: Callable[[], Any], timeout: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.5)
+    return found
+
+
+def container_ids(engine: docker.DockerClient) -> dict[str, str]:
+    found = engine.containers.list(filters={"name": f"dairflow-{STACK}-"})
+    return {container.name.removeprefix(f"dairflow-{STACK}-"): container.id for container in found}
+
+
+def run_dag(project: Project, **conf: int) -> list[Any]:
+    airflow = project.airflow()
+    airflow.wait_for_dag(DAG, 90)
+    run = airflow.trigger(DAG, conf)
+    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    return airflow.tasks(DAG, run)
+
+
+def test_a_port_in_use_is_said_before_anything_is_made(
+    project: Project, engine: docker.DockerClient, before: dict[str, set[str]]
+) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", WEB_PORT))
+        other.listen()
+        printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert f"port {WEB_PORT} on 127.0.0.1 cannot be used: Address already in use" in printed
+    assert "pulumi config set webPort" in printed
+    assert "Traceback" not in printed
+    assert inventory(engine) == before
+
+
+def test_wrong_settings_are_reported_together_at_preview(
+    project: Project, engine: docker.DockerClient, before: dict[str, set[str]]
+) -> None:
+    project.set("workers", 0)
+    project.set("managers", 2)
+    printed = project.pulumi("preview", check=False)
+    project.set("workers", 2)
+    project.set("managers", 1)
+    assert "workers: '0' given; valid: 1 or more" in printed
+    assert "managers: '2' given; valid: an odd number" in printed
+    assert "Traceback" not in printed
+    assert inventory(engine) == before
+
+
+def test_a_setting_of_another_type_names_its_key(project: Project) -> None:
+    project.set("workers", "two")
+    printed = project.pulumi("preview", check=False)
+    project.set("workers", 2)
+    assert "'workers' must be of type 'integer'" in printed
+
+
+def test_a_wrong_passphrase_is_one_message(project: Project) -> None:
+    printed = project.pulumi("preview", check=False, PULUMI_CONFIG_PASSPHRASE="wrong")
+    assert "incorrect passphrase" in printed
+
+
+def test_killed_in_the_middle_it_goes_on_with_the_next_up(
+    project: Project, engine: docker.DockerClient
+) -> None:
+    """``kill -9`` while the machines are being made; then up makes the whole cluster."""
+    running = project.start("up", "--yes", "--skip-preview")
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "its container runs" in line or "swarm creating" in line:
+            break
+    running.kill()
+    running.communicate()
+    printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert "pulumi cancel" in printed
+    project.pulumi("cancel", "--yes")
+    project.up()
+    assert sorted(container_ids(engine)) == ["manager-1", "worker-1", "worker-2"]
+
+
+def test_the_nodes_are_one_swarm(project: Project) -> None:
+    assert project.nodes() == dict.fromkeys(("manager-1", "worker-1", "worker-2"), "Ready")
+
+
+def test_a_second_up_changes_nothing_also_after_a_refresh(project: Project) -> None:
+    project.expect_no_changes()
+    project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    project.expect_no_changes()
+
+
+def test_a_dag_runs_on_the_worker_nodes(project: Project) -> None:
+    tasks = run_dag(project)
+    hosts = {task.hostname for task in tasks}
+    assert {task.state for task in tasks} == {"success"}
+    assert hosts == {"worker-1", "worker-2"}
+
+
+def test_the_web_server_shows_a_tasks_log_from_its_worker(project: Project) -> None:
+    airflow = project.airflow()
+    run = airflow.trigger(DAG)
+    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    task = next(task for task in airflow.tasks(DAG, run) if task.task_id == "count")
+    assert "words in" in airflow.log(DAG, run, task)
+
+
+def test_a_user_signs_in_and_sees_the_run_green(project: Project) -> None:
+    airflow = project.airflow()
+    run = airflow.trigger(DAG)
+    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    outputs = project.outputs()
+    with chromium() as browser:
+        wait = WebDriverWait(browser, PAGE_TIMEOUT_SECONDS)
+        browser.get(outputs["airflowUrl"])
+        wait.until(expected.presence_of_element_located((By.ID, "username")))
+        picture(browser, "sign-in")
+        browser.find_element(By.ID, "username").send_keys(outputs["adminUser"])
+        browser.find_element(By.ID, "password").send_keys(outputs["adminPassword"])
+        browser.find_element(By.CSS_SELECTOR, "[type=submit]").click()
+        wait.until(lambda page: "/auth/login" not in page.current_url)
+        browser.get(f"{outputs['airflowUrl']}/dags/{DAG}/runs/{run}")
+        badge = (By.XPATH, "//h2[contains(., 'manual__')]/following::span[text()='Success']")
+        success = wait.until(expected.visibility_of_element_located(badge))
+        wait.until(lambda page: "report" in page.find_element(By.TAG_NAME, "table").text)
+        red, green, blue = _colour(success.value_of_css_property("background-color"))
+        assert green > max(red, blue)
+        picture(browser, "run")
+
+
+def test_flower_shows_two_workers_and_asks_who_is_there(project: Project) -> None:
+    import requests
+
+    outputs = project.outputs()
+    assert requests.get(outputs["flowerUrl"], timeout=30).status_code == 401
+    password = outputs["flowerPassword"]
+    signed_in = outputs["flowerUrl"].replace("//", f"//{outputs['adminUser']}:{password}@")
+    with chromium() as browser:
+        browser.get(signed_in)
+        wait = WebDriverWait(browser, PAGE_TIMEOUT_SECONDS)
+        wait.until(expected.presence_of_element_located((By.LINK_TEXT, "celery@worker-1")))
+        workers = re.findall(r"celery@worker-\d+", browser.find_element(By.TAG_NAME, "table").text)
+        assert sorted(workers) == ["celery@worker-1", "celery@worker-2"]
+        picture(browser, "flower")
+
+
+def test_the_outputs_are_what_a_user_needs(project: Project) -> None:
+    outputs = project.outputs()
+    assert outputs["airflowUrl"] == f"http://127.0.0.1:{WEB_PORT}"
+    assert outputs["flowerUrl"] == f"http://127.0.0.1:{FLOWER_PORT}"
+    assert [node["name"] for node in outputs["nodes"]] == ["manager-1", "worker-1", "worker-2"]
+    assert [node["role"] for node in outputs["nodes"]] == ["manager", "worker", "worker"]
+    assert re.fullmatch(r"10\.213\.\d+\.\d+:5000/airflow@sha256:[0-9a-f]{64}", outputs["imageRef"])
+    shown = json.loads(project.pulumi("stack", "output", "--json"))
+    assert shown["adminPassword"] == "[secret]"
+
+
+def test_the_printed_commands_work(project: Project) -> None:
+    outputs = project.outputs()
+    ran = subprocess.run(
+        f"{outputs['managerSsh']} docker node ls",
+        shell=True,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "worker-2" in ran.stdout
+    context = f"dairflow-{STACK}"
+    try:
+        ran = subprocess.run(
+            outputs["dockerContext"],
+            shell=True,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=60,
+        )
+        assert "worker-2" in ran.stdout
+    finally:
+        subprocess.run(["docker", "context", "rm", "-f", context], check=False, capture_output=True)
+
+
+def test_no_secret_is_readable_in_the_state(project: Project) -> None:
+    state = "".join(
+        path.read_text()
+        for path in (project.folder.parent / "state").rglob("*.json")
+        if path.is_file()
+    )
+    assert "dairflow-test-e2e-manager-1" in state
+    outputs = project.outputs()
+    token = project.on("manager-1", "docker swarm join-token -q worker").strip()
+    for secret in (outputs["adminPassword"], outputs["flowerPassword"], token):
+        assert secret not in state
+    assert "OPENSSH PRIVATE KEY" not in state
+    assert "BEGIN PRIVATE KEY" not in state
+
+
+def test_no_secret_is_in_a_services_settings(project: Project) -> None:
+    services = project.on(
+        "manager-1", "docker service inspect $(docker service ls -q) --format '{{json .Spec}}'"
+    )
+    outputs = project.outputs()
+    assert outputs["adminPassword"] not in services
+    assert outputs["flowerPassword"] not in services
+
+
+def test_one_more_worker_leaves_the_others_as_they_are(
+    project: Project, engine: docker.DockerClient
+) -> None:
+    before = container_ids(engine)
+    tasks = _task_ids(project)
+    project.set("workers", 3)
+    project.up()
+    after = container_ids(engine)
+    assert set(after) - set(before) == {"worker-3"}
+    assert {name: after[name] for name in before} == before
+    assert _task_ids(project) >= tasks
+    assert project.nodes()["worker-3"] == "Ready"
+    wait_until(lambda: "worker-3" in _hosts(project), 120, "a task on worker-3")
+
+
+def test_a_leaving_worker_finishes_its_running_task(
+    project: Project, engine: docker.DockerClient
+) -> None:
+    airflow = project.airflow()
+    run = airflow.trigger(DAG, {"seconds": LONG_TASK_SECONDS})
+    wait_until(lambda: _running_on(airflow, run, "worker-3"), 120, "a long task on worker-3")
+    caught = _running_on(airflow, run, "worker-3")
+    project.set("workers", 2)
+    printed = project.up()
+    assert "worker-3" not in project.nodes()
+    assert sorted(container_ids(engine)) == ["manager-1", "worker-1", "worker-2"]
+    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    ended = {(task.task_id, task.map_index): task for task in airflow.tasks(DAG, run)}
+    for key in caught:
+        assert ended[key].state == "success"
+        assert ended[key].hostname == "worker-3"
+        assert ended[key].try_number == 1
+    assert "worker-3" in printed
+    project.expect_no_changes()
+
+
+def test_a_removed_worker_is_drift_and_comes_back(
+    project: Project, engine: docker.DockerClient
+) -> None:
+    engine.containers.get(f"dairflow-{STACK}-worker-2").remove(force=True, v=True)
+    engine.volumes.get(f"dairflow-{STACK}-worker-2").remove()
+    project.up("--refresh")
+    assert project.nodes() == dict.fromkeys(("manager-1", "worker-1", "worker-2"), "Ready")
+    assert {task.hostname for task in run_dag(project)} <= {"worker-1", "worker-2"}
+    project.expect_no_changes()
+
+
+def test_an_edited_dag_ships_only_its_layer(project: Project) -> None:
+    before = _layers(project)
+    example = project.folder / "dags" / "cluster_check.py"
+    text = example.read_text()
+    (project.folder / "dags" / "edited.py").write_text(
+        text.replace("def cluster_check(", "def edited(").replace("\ncluster_check()", "\nedited()")
+    )
+    project.up()
+    after = _layers(project)
+    assert len(after) == len(before)
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
+    project.airflow().wait_for_dag("edited", 120)
+    project.expect_no_changes()
+
+
+def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
+    image = project.outputs()["imageRef"]
+    dockerfile = project.folder / "images" / "airflow" / "Dockerfile"
+    text = dockerfile.read_text()
+    dockerfile.write_text(f"{text}RUN echo this cannot work && exit 7\n")
+    try:
+        printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
+    finally:
+        dockerfile.write_text(text)
+    assert "this cannot work" in printed
+    assert "Traceback" not in printed
+    assert project.outputs()["imageRef"] == image
+    assert set(project.airflow().health().values()) == {"healthy"}
+    project.up()
+    project.expect_no_changes()
+
+
+def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> None:
+    """Its firewall closes the way; the message says so, and refresh and up mend it."""
+    project.on("manager-1", "nft delete element inet dairflow members '{ %s }'" % _address(project))
+    project.set("workerConcurrency", 5)
+    (project.folder / "dags" / "edited.py").unlink()
+    printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert "worker-2" in printed
+    assert "Traceback" not in printed
+    project.up("--refresh")
+    assert {task.state for task in run_dag(project)} == {"success"}
+    project.expect_no_changes()
+
+
+def test_destroy_leaves_nothing_and_may_be_repeated(
+    project: Project, engine: docker.DockerClient, before: dict[str, set[str]]
+) -> None:
+    folder = project.folder / ".dairflow" / "stacks" / STACK
+    assert folder.exists()
+    project.pulumi("destroy", "--yes", "--skip-preview")
+    assert inventory(engine) == before
+    assert not folder.exists()
+    project.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def _colour(css: str) -> tuple[float, float, float]:
+    red, green, blue = re.findall(r"[\d.]+", css)[:3]
+    return float(red), float(green), float(blue)
+
+
+def _task_ids(project: Project) -> set[str]:
+    command = "docker service ps $(docker service ls -q) -q --filter desired-state=running"
+    return set(project.on("manager-1", command).split())
+
+
+def _hosts(project: Project) -> set[str]:
+    return {task.hostname for task in run_dag(project)}
+
+
+def _running_on(airflow: Any, run: str, host: str) -> list[tuple[str, int]]:
+    return [
+        (task.task_id, task.map_index)
+        for task in airflow.tasks(DAG, run)
+        if task.hostname == host and task.state == "running"
+    ]
+
+
+def _layers(project: Project) -> list[str]:
+    """Return the digests of the deployed image's layers, as worker-1's engine has them."""
+    reference = project.outputs()["imageRef"]
+    printed = project.on(
+        "worker-1", f"docker image inspect {reference} --format '{{{{json .RootFS.Layers}}}}'"
+    )
+    return json.loads(printed)
+
+
+def _address(project: Project) -> str:
+    nodes = project.outputs()["nodes"]
+    return next(node["address"] for node in nodes if node["name"] == "worker-2")
