@@ -30,7 +30,7 @@ _KEY_FILES = {
 }
 
 
-def create_options(  # noqa: PLR0913 - each is a different property of the node
+def create_options(
     *,
     name: str,
     hostname: str,
@@ -81,7 +81,7 @@ def create_options(  # noqa: PLR0913 - each is a different property of the node
     }
 
 
-def start(  # noqa: PLR0913 - each is a different property of the node
+def start(
     client: docker.DockerClient,
     *,
     name: str,

@@ -146,7 +146,7 @@ def connect(
             timeout when nothing answers.
 
     """
-    key = paramiko.PKey.from_private_key(io.StringIO(private_key))
+    key = _read_private_key(machine, private_key)
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(timeout),
         wait=tenacity.wait_exponential(
@@ -198,6 +198,20 @@ def _connect_once(machine: Machine, key: paramiko.PKey, timeout: float) -> SshRu
         client.close()
         raise
     return SshRunner(machine, client)
+
+
+def _read_private_key(machine: Machine, private_key: str) -> paramiko.PKey:
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(private_key))
+        except (paramiko.SSHException, ValueError):
+            continue  # Another kind of key; the format does not tell before it is read.
+    raise RemoteError(
+        machine=machine,
+        tried="read the operator's private key",
+        answer="it is no Ed25519, ECDSA or RSA key in OpenSSH's format without a passphrase",
+        next_step="make one with `ssh-keygen -t ed25519` and set that",
+    )
 
 
 def _pin(client: paramiko.SSHClient, machine: Machine) -> None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from infra.swarm.errors import SwarmError
+from infra.swarm.execute import Execution
+from infra.swarm.gather import gather
+from infra.swarm.plan import plan
+from infra.swarm.state import describe, unsettled
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from infra.remote.machine import Machine
     from infra.remote.runner import RunnerPool
     from infra.swarm.cluster import Cluster, ClusterState
+    from infra.swarm.facts import MachineFacts
+
+LEAVING_CONNECT_SECONDS = 20.0
+"""How long a leaving machine may be silent before it is removed from the managers' side."""
+VERIFY_SECONDS = 90.0
+"""How long every node may take to be ready after its last step."""
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 2.0
 
 
 def reconcile(
@@ -32,25 +47,65 @@ def reconcile(
         RemoteError: a machine does not answer, or a command on it failed.
 
     """
-    raise NotImplementedError
+    facts = gather(cluster.machines, pool)
+    facts |= _gather_leaving(leaving, pool, report)
+    stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
+    Execution(pool, report, tokens=_tokens(facts)).run(stages)
+    if stages:
+        facts = gather(cluster.machines, pool)
+    return _verify(cluster, pool, facts, leaving)
 
 
-def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None) -> ClusterState:
-    """Look at what is there, changing nothing; ``pending`` tells what differs from ``cluster``.
+def _tokens(facts: Mapping[str, MachineFacts]) -> dict[str, str]:
+    """Return the join tokens by role, from any manager; none when there is no swarm yet."""
+    for told in facts.values():
+        if told.nodes:
+            return {"worker": told.worker_token, "manager": told.manager_token}
+    return {}
 
-    A worker that does not answer is described as its manager sees it.
+
+def _gather_leaving(
+    leaving: tuple[Machine, ...], pool: RunnerPool, report: Callable[[str], None]
+) -> dict[str, MachineFacts]:
+    """Ask the leaving machines; those that are silent are left out."""
+
+    def silent(machine: Machine) -> None:
+        report(
+            f"{machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s;"
+            " it will be removed from the managers' side"
+        )
+
+    return gather(leaving, pool, timeout=LEAVING_CONNECT_SECONDS, silent=silent)
+
+
+def _verify(
+    cluster: Cluster,
+    pool: RunnerPool,
+    facts: Mapping[str, MachineFacts],
+    leaving: tuple[Machine, ...],
+) -> ClusterState:
+    """Look until nothing is left to do and every node is ready.
 
     Raises:
-        SwarmError: no manager answers, or the swarm there is another one.
+        SwarmError: something is still amiss after `VERIFY_SECONDS`; says what.
 
     """
-    raise NotImplementedError
-
-
-def dismantle(cluster: Cluster, pool: RunnerPool, report: Callable[[str], None]) -> tuple[str, ...]:
-    """Leave the swarm on every machine and remove the firewall and files of ours.
-
-    The engine, its images and its volumes stay. Returns the names of machines that did not
-    answer, which are left as they are: a machine may be gone already.
-    """
-    raise NotImplementedError
+    deadline = time.monotonic() + VERIFY_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        state = describe(cluster, facts, leaving=leaving)
+        amiss = (*state.pending, *unsettled(cluster, state))
+        if not amiss:
+            return state
+        if time.monotonic() > deadline:
+            seen = "\n  ".join(amiss)
+            message = (
+                f"{cluster.name}: waited {VERIFY_SECONDS:g} s for the swarm to be as wanted;"
+                f" still amiss:\n  {seen}\nNext: see `docker node ls` on"
+                f" {cluster.managers[0].name} and `journalctl -u docker` (or the container's"
+                " log) on the machine named, then run the same again"
+            )
+            raise SwarmError(message)
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        facts = gather(cluster.machines, pool)

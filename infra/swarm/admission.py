@@ -1,0 +1,121 @@
+"""What must hold before anything is changed; every objection is told at once."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+from infra.swarm.cluster import PRIMARY_LABEL
+from infra.swarm.errors import SwarmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from infra.firewall import Policy
+    from infra.remote.machine import Machine
+    from infra.swarm.cluster import Cluster
+    from infra.swarm.facts import MachineFacts
+    from infra.swarm.standing import Standing
+
+_PACKAGED_SYSTEMS = {"debian", "ubuntu"}
+_DEFAULT_POOL_START = IPv4Network("10.0.0.0/12")
+"""Docker takes overlay subnets from the beginning of 10.0.0.0/8, a /24 each."""
+_OTHER_POOLS = ("192.168.0.0/16", "10.240.0.0/12")
+
+
+def check(cluster: Cluster, facts: Mapping[str, MachineFacts], standing: Standing) -> None:
+    """Refuse what would fail half-way, lock the operator out, or lose data.
+
+    Raises:
+        SwarmError: with every objection.
+
+    """
+    objections = list(_cluster_objections(cluster, standing, facts))
+    for machine in cluster.machines:
+        objections += _machine_objections(cluster, machine, facts[machine.name], standing)
+    if objections:
+        raise SwarmError("\n".join(objections))
+
+
+def address_pool(members: Iterable[str]) -> str:
+    """Return where overlay networks take their subnets from, clear of the machines' own.
+
+    Empty stands for Docker's default. A virtual network in the cloud is often 10.0.0.0/16, which
+    the first overlay networks would collide with.
+    """
+    addresses = [IPv4Address(member) for member in members]
+    if not any(address in _DEFAULT_POOL_START for address in addresses):
+        return ""
+    return next(pool for pool in _OTHER_POOLS if not any(a in IPv4Network(pool) for a in addresses))
+
+
+def _cluster_objections(
+    cluster: Cluster, standing: Standing, facts: Mapping[str, MachineFacts]
+) -> Iterator[str]:
+    if not cluster.managers:
+        yield f"{cluster.name}: no machine is a manager\nNext: give one the role manager"
+    names = [machine.name for machine in cluster.machines]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{cluster.name}: two machines are called {name}\nNext: rename one of them"
+    for name, node in standing.departing.items():
+        alive = name in facts or node.state == "ready"
+        if node.labels.get(PRIMARY_LABEL) == "true" and alive:
+            yield (
+                f"{name}: it is to leave, but its disk holds the database and the registry"
+                f" (label {PRIMARY_LABEL})\nNext: keep it in the settings; or take a backup,"
+                " destroy the cluster and make it anew without this machine"
+            )
+
+
+def _machine_objections(
+    cluster: Cluster, machine: Machine, facts: MachineFacts, standing: Standing
+) -> Iterator[str]:
+    if facts.mtus and machine.private_address not in facts.mtus:
+        has = ", ".join(sorted(facts.mtus))
+        yield (
+            f"{machine}: {machine.private_address} is set as its private address, but it has"
+            f" {has}\nNext: set the one of these that the other nodes reach"
+        )
+    if not _admits(cluster.firewall, facts.ssh_client):
+        yield (
+            f"{machine}: the firewall would shut you out: your SSH comes from"
+            f" {facts.ssh_client}, and the operator's addresses are"
+            f" {', '.join(cluster.firewall.operator_cidrs) or 'none'}\nNext: add"
+            f" {facts.ssh_client}/32 to them"
+        )
+    missing = facts.engine == "missing" or not facts.has_nft
+    if missing and not _PACKAGED_SYSTEMS.intersection(facts.os_family):
+        yield (
+            f"{machine}: Docker's engine and nftables are installed from packages on Debian and"
+            f" Ubuntu only; this is {' '.join(facts.os_family) or 'unknown'}\nNext: install both"
+            " there, then run the same again"
+        )
+    if facts.swarm_state == "locked":
+        yield (
+            f"{machine}: its swarm is locked\nNext: run `docker swarm unlock` on it, then the"
+            " same again"
+        )
+    if cluster.firewall.encrypted_overlay and not facts.esp:
+        yield (
+            f"{machine}: its kernel has no IPsec ESP (AES-GCM), which encrypted overlay networks"
+            " need\nNext: switch the encryption off, or use a kernel with CONFIG_INET_ESP"
+        )
+    node = standing.members.get(machine.name)
+    if node is not None and facts.node_address not in ("", machine.private_address):
+        yield (
+            f"{machine}: it is in the swarm with the address {facts.node_address}, and its private"
+            f" address is {machine.private_address} now\nNext: run `docker swarm leave --force` on"
+            " it, then the same again: it joins anew; for the only manager, first"
+            f" `docker swarm init --force-new-cluster --advertise-addr {machine.private_address}`"
+        )
+
+
+def _admits(policy: Policy, client: str) -> bool:
+    """Tell whether the operator's own packets pass; an IPv6 connection is never admitted."""
+    if not client:
+        return True
+    try:
+        address = IPv4Address(client.removeprefix("::ffff:"))
+    except ValueError:
+        return False
+    return any(address in IPv4Network(cidr) for cidr in policy.operator_cidrs)

@@ -1,0 +1,215 @@
+"""The commands that steps are made of: text in, text out. Nothing here runs anything.
+
+Standard input carries what is secret or long; see `infra.remote.runner.Runner.run`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from infra.firewall import TABLE_NAME
+from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, TRUST_MARK
+
+if TYPE_CHECKING:
+    from infra.swarm.steps import InitSwarm, Join, NodeChange
+
+SWARM_PORT = 2377
+APT_SECONDS = 600
+NODE_ID = "docker info --format '{{.Swarm.NodeID}}'"
+
+_UNIT_FILE = "/etc/systemd/system/dairflow-firewall.service"
+_UNIT = f"""\
+[Unit]
+Description=Firewall of the dairflow cluster
+DefaultDependencies=no
+Before=network-pre.target docker.service
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {FIREWALL_FILE}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# The file is kept only after the kernel took it, so that a boot never meets a broken one.
+LOAD_FIREWALL = f"""set -e
+umask 077
+mkdir -p {FIREWALL_FILE.rpartition("/")[0]}
+cat > {FIREWALL_FILE}.new
+nft -f {FIREWALL_FILE}.new
+mv -f {FIREWALL_FILE}.new {FIREWALL_FILE}
+nft -s list table inet {TABLE_NAME} | sha256sum > {FIREWALL_LIVE_FILE}
+if [ -d /run/systemd/system ]; then
+    printf %s {shlex.quote(_UNIT)} > {_UNIT_FILE}
+    systemctl daemon-reload
+    systemctl enable --quiet {_UNIT_FILE.rpartition("/")[2]}
+fi
+"""
+
+CLEAN_MACHINE = f"""set -e
+if nft list table inet {TABLE_NAME} > /dev/null 2>&1; then nft delete table inet {TABLE_NAME}; fi
+if [ -e {_UNIT_FILE} ]; then
+    systemctl disable --quiet {_UNIT_FILE.rpartition("/")[2]}
+    rm -f {_UNIT_FILE}
+    systemctl daemon-reload
+fi
+rm -f {FIREWALL_FILE} {FIREWALL_FILE}.new {FIREWALL_LIVE_FILE}
+rmdir {FIREWALL_FILE.rpartition("/")[0]} 2> /dev/null || true
+grep -lsx {shlex.quote(TRUST_MARK)} /etc/docker/certs.d/*/ca.crt | while read -r file; do
+    rm -f "$file"
+    rmdir "${{file%/*}}" 2> /dev/null || true
+done
+"""
+
+_APT = (
+    f"timeout {APT_SECONDS} env DEBIAN_FRONTEND=noninteractive"
+    " apt-get -qq -o DPkg::Lock::Timeout=120"
+)
+
+INSTALL_NFTABLES = f"""set -e
+{_APT} update > /dev/null
+{_APT} install --no-install-recommends nftables > /dev/null
+"""
+
+# Debian 13 has the docker command in a package of its own; earlier ones and Ubuntu do not.
+INSTALL_ENGINE = f"""set -e
+{_APT} update > /dev/null
+cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
+{_APT} install --no-install-recommends docker.io $cli iptables ca-certificates > /dev/null
+if [ -d /run/systemd/system ]; then systemctl enable --quiet --now docker.service; fi
+docker info > /dev/null
+"""
+
+START_ENGINE = """set -e
+if [ -d /run/systemd/system ]; then systemctl enable --quiet --now docker.service; fi
+docker info > /dev/null
+"""
+
+FORGET_SWARM = "docker swarm leave --force"
+LEAVE_SWARM = "docker swarm leave"
+
+
+def registry_certificate(registry: str) -> str:
+    """Return where an engine looks for a registry's authority; ``registry`` is ``host:port``."""
+    return f"/etc/docker/certs.d/{registry}/ca.crt"
+
+
+def distrust_registry(registry: str) -> str:
+    """Take a registry's certificate away, and its folder when nothing else is in it."""
+    path = shlex.quote(registry_certificate(registry))
+    return f"rm -f {path}; rmdir $(dirname {path}) 2> /dev/null || true"
+
+
+def init_swarm(step: InitSwarm) -> str:
+    """Make the swarm; prints the node's ID and the two join tokens, each on its line."""
+    address = step.machine.private_address
+    pool = f" --default-addr-pool {step.address_pool}" if step.address_pool else ""
+    return (
+        f"docker swarm init --advertise-addr {address} --listen-addr {address}:{SWARM_PORT}"
+        f" --data-path-addr {address}{pool} > /dev/null && {NODE_ID}"
+        " && docker swarm join-token -q worker && docker swarm join-token -q manager"
+    )
+
+
+def join_swarm(step: Join, token: str) -> tuple[str, bytes]:
+    """Return a command that joins, drained, and its standard input.
+
+    It speaks to the engine's API (`SwarmJoin`) instead of running ``docker swarm join``, whose
+    token would be among the arguments, which every user of the machine can list. Prints the HTTP
+    answer, then the node's ID.
+    """
+    address = step.machine.private_address
+    body = json.dumps(
+        {
+            "ListenAddr": f"{address}:{SWARM_PORT}",
+            "AdvertiseAddr": address,
+            "DataPathAddr": address,
+            "RemoteAddrs": [f"{manager}:{SWARM_PORT}" for manager in step.managers],
+            "JoinToken": token,
+            "Availability": "drain",
+        }
+    ).encode()
+    head = (
+        "POST /swarm/join HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return f"docker system dial-stdio && printf '\\n' && {NODE_ID}", head.encode() + body
+
+
+def joined_node_id(answer: str) -> str:
+    """Return the node's ID from what `join_swarm` printed.
+
+    Raises:
+        ValueError: the engine refused; the text is the engine's own message.
+
+    """
+    status, _, rest = answer.partition("\r\n")
+    if " 200 " in status:
+        return rest.split()[-1]
+    _, _, body = rest.partition("\r\n\r\n")
+    try:
+        message = json.JSONDecoder().raw_decode(body.lstrip())[0]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"it answered {status or 'nothing'}"
+    raise ValueError(message)
+
+
+def update_nodes(changes: tuple[NodeChange, ...], node_ids: dict[str, str]) -> str:
+    """Set labels and availability, one update a node, so that the two change together."""
+    return " && ".join(_update_node(change, node_ids) for change in changes)
+
+
+def _update_node(change: NodeChange, node_ids: dict[str, str]) -> str:
+    words = ["docker", "node", "update"]
+    for key, value in sorted(change.add_labels.items()):
+        words += ["--label-add", f"{key}={value}"]
+    for key in change.remove_labels:
+        words += ["--label-rm", key]
+    if change.activate:
+        words += ["--availability", "active"]
+    words.append(change.node_id or node_ids[change.name])
+    return f"{shlex.join(words)} > /dev/null"
+
+
+def drain(node_id: str) -> str:
+    """Let the swarm stop a node's tasks."""
+    return f"docker node update --availability drain {node_id} > /dev/null"
+
+
+def promote(node_id: str) -> str:
+    """Make a node a manager."""
+    return f"docker node promote {node_id} > /dev/null"
+
+
+def demote(node_id: str) -> str:
+    """Make a node a worker."""
+    return f"docker node demote {node_id} > /dev/null"
+
+
+def remove_node(node_id: str) -> str:
+    """Take a node off the list, down or not; one that is gone already is no error."""
+    return (
+        f"docker node rm --force {node_id} > /dev/null 2>&1"
+        f" || ! docker node inspect {node_id} > /dev/null 2>&1"
+    )
+
+
+def node_status(node_id: str) -> str:
+    """Print a node's state, role and reachability."""
+    return (
+        "docker node inspect --format '{{.Status.State}} {{.Spec.Role}}"
+        f" {{{{with .ManagerStatus}}}}{{{{.Reachability}}}}{{{{end}}}}' {node_id}"
+    )
+
+
+def running_tasks(node_id: str) -> str:
+    """Print a node's state, then every task on it that has not ended: name and state."""
+    return (
+        f"docker node inspect --format '{{{{.Status.State}}}}' {node_id}"
+        f" && docker node ps --no-trunc --format '{{{{.Name}}}}\t{{{{.CurrentState}}}}' {node_id}"
+    )

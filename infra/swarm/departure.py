@@ -1,0 +1,112 @@
+"""The part of a plan that lets nodes go: drained, demoted within the quorum, gone; no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.swarm.errors import SwarmError
+from infra.swarm.steps import (
+    AwaitTasks,
+    CleanMachine,
+    Demote,
+    Drain,
+    Leave,
+    RemoveNode,
+    Stage,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from infra.remote.machine import Machine
+    from infra.swarm.cluster import Cluster
+    from infra.swarm.facts import SwarmNode
+    from infra.swarm.standing import Standing
+
+
+def departure_stages(
+    cluster: Cluster, standing: Standing, answering: tuple[Machine, ...]
+) -> tuple[Stage, ...]:
+    """Return the stages by which departing nodes go, and wanted ones become workers.
+
+    ``answering`` are the leaving machines that can be reached; the others are only taken off the
+    managers' list, once they are down or their tasks have ended.
+
+    Raises:
+        SwarmError: the managers would lose their quorum on the way.
+
+    """
+    if standing.manager is None:
+        return ()
+    via = _remaining_manager(cluster, standing)
+    reachable = {machine.name: machine for machine in (*cluster.machines, *answering)}
+    drains, goings = list[tuple[Step, ...]](), list[tuple[Step, ...]]()
+    for name, node in standing.departing.items():
+        machine = reachable.get(name)
+        drains.append(_draining(cluster, via, name, node))
+        remove = RemoveNode(via=via, name=name, node_id=node.node_id)
+        if machine is None:
+            goings.append((remove,))
+        else:
+            goings.append((Leave(machine=machine), remove, CleanMachine(machine=machine)))
+    return (
+        Stage(title="drain", lanes=tuple(drains)),
+        Stage(title="demote", lanes=(_demotions(cluster, standing, via, reachable),)),
+        Stage(title="leave", lanes=tuple(goings)),
+    )
+
+
+def _draining(cluster: Cluster, via: Machine, name: str, node: SwarmNode) -> tuple[Step, ...]:
+    """Drain and wait, unless the node is down: a task of its last state would never end."""
+    if node.state == "down":
+        return ()
+    wait = AwaitTasks(via=via, name=name, node_id=node.node_id, timeout=cluster.drain_timeout)
+    if node.availability == "drain":
+        return (wait,)
+    return (Drain(via=via, name=name, node_id=node.node_id), wait)
+
+
+def _remaining_manager(cluster: Cluster, standing: Standing) -> Machine:
+    """Return a manager that stays one: a demoted one could no longer command."""
+    for machine in cluster.managers:
+        if machine == standing.manager:
+            return machine
+    return cluster.managers[0]
+
+
+def _demotions(
+    cluster: Cluster, standing: Standing, via: Machine, reachable: dict[str, Machine]
+) -> tuple[Step, ...]:
+    """Demote one at a time, those that are down first and the leader last.
+
+    Leaving without it would leave a manager counted in the quorum (moby#30847); demoting the
+    leader while another is not ready can leave none (moby#34384).
+    """
+    wanted = {machine.name for machine in cluster.managers}
+    current = {**standing.members, **standing.departing}
+    going = sorted(
+        (
+            (name, node)
+            for name, node in current.items()
+            if node.role == "manager" and name not in wanted
+        ),
+        key=lambda item: (item[1].reachability == "reachable", item[1].leader, item[0]),
+    )
+    gone = {node.node_id for node in standing.ghosts}
+    raft = [node for node in standing.nodes if node.role == "manager" and node.node_id not in gone]
+    joining = len(wanted - {name for name, node in current.items() if node.role == "manager"})
+    voters, live = len(raft) + joining, joining + sum(n.reachability == "reachable" for n in raft)
+    steps: list[Step] = []
+    for name, node in going:
+        voters, live = voters - 1, live - (node.reachability == "reachable")
+        if live * 2 <= voters:
+            raise _no_quorum(name, live, voters)
+        steps.append(Demote(via=via, name=name, node_id=node.node_id, machine=reachable.get(name)))
+    return tuple(steps)
+
+
+def _no_quorum(name: str, live: int, voters: int) -> SwarmError:
+    return SwarmError(
+        f"{name}: it cannot be demoted: {live} of the {voters} managers that would be left"
+        " answer, and a swarm needs more than half\nNext: start the managers that are down, then"
+        " run the same again"
+    )

@@ -1,0 +1,311 @@
+"""What a machine tells about itself, read in one round trip; the parsing is pure.
+
+`SCRIPT` prints sections of plain text and JSON; `parse` turns them into `MachineFacts`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from infra.firewall import TABLE_NAME
+from infra.swarm.errors import SwarmError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.remote.machine import Machine
+
+FIREWALL_FILE = "/etc/dairflow/firewall.nft"
+FIREWALL_LIVE_FILE = "/etc/dairflow/firewall.live"
+"""Keeps the checksum of what the kernel listed right after loading: another listing later means
+that somebody altered the table."""
+TRUST_MARK = "# Written by dairflow"
+"""First line of the certificates that we plant; a PEM reader skips it (RFC 7468, 2)."""
+
+EngineState = Literal["missing", "stopped", "running"]
+
+# ESP is tried in a network namespace of its own, which is gone at once. A module that is not
+# loaded yet counts where the kernel can load it: genl asks for it by its family's name.
+SCRIPT = r"""
+section() { printf '\n== %s\n' "$1"; }
+section hostname; hostname
+section ssh; echo "$SSH_CONNECTION"
+section os; (. /etc/os-release && echo "$ID ${ID_LIKE:-}")
+section systemd; [ -d /run/systemd/system ] && echo yes
+section addresses; ip -j -4 addr show
+section nft; command -v nft
+section firewall
+if [ -e FIREWALL_FILE ]; then
+    sha256sum < FIREWALL_FILE | cut -c 1-16
+    nft -s list table inet TABLE_NAME 2> /dev/null | sha256sum | cmp -s - FIREWALL_LIVE_FILE \
+        && echo live
+fi
+section trust
+grep -lsx 'TRUST_MARK' /etc/docker/certs.d/*/ca.crt | while read -r file; do
+    sha256sum "$file"
+done
+section ipvs
+{ [ -e /proc/net/ip_vs ] || modprobe -nq ip_vs || genl ctrl get name IPVS; } \
+    > /dev/null 2>&1 && echo yes
+section esp
+unshare -n ip xfrm state add src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 \
+    aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 \
+    2> /dev/null && echo yes
+section engine
+if ! command -v docker > /dev/null; then echo missing; exit 0; fi
+tries=0
+while ! info=$(docker info --format 'INFO_FORMAT' 2> /dev/null); do
+    tries=$((tries + 1))
+    if ! pgrep -x dockerd > /dev/null || [ $tries -gt 300 ]; then echo stopped; exit 0; fi
+    sleep 0.1
+done
+echo running
+section info; printf '%s\n' "$info"
+case $info in *' true '*) ;; *) exit 0 ;; esac
+section nodes
+nodes=$(docker node ls -q 2>&1) || { section nodes-error; printf '%s\n' "$nodes"; exit 0; }
+docker node inspect --format 'NODE_FORMAT' $nodes
+section tokens
+docker swarm join-token -q worker
+docker swarm join-token -q manager
+exit 0
+"""
+
+_INFO_FORMAT = (
+    "{{json .ServerVersion}} {{with .Swarm}}{{json .LocalNodeState}} {{json .ControlAvailable}}"
+    " {{json .NodeID}} {{json .NodeAddr}} {{json .Error}} {{json .RemoteManagers}}"
+    ' {{with .Cluster}}{{json .ID}}{{else}}""{{end}}{{end}}'
+)
+
+_NODE_FORMAT = " ".join(
+    "{{json " + key + "}}"
+    for key in (
+        ".ID",
+        ".Description.Hostname",
+        ".Spec.Role",
+        ".Spec.Availability",
+        ".Status.State",
+        ".Status.Addr",
+        ".Spec.Labels",
+        ".Description.Engine.EngineVersion",
+        ".ManagerStatus",
+    )
+)
+
+for _name, _value in {
+    "FIREWALL_LIVE_FILE": FIREWALL_LIVE_FILE,
+    "FIREWALL_FILE": FIREWALL_FILE,
+    "TABLE_NAME": TABLE_NAME,
+    "TRUST_MARK": TRUST_MARK,
+    "INFO_FORMAT": _INFO_FORMAT,
+    "NODE_FORMAT": _NODE_FORMAT,
+}.items():
+    SCRIPT = SCRIPT.replace(_name, _value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmNode:
+    """A node as a manager lists it. ``reachability`` is empty for a worker."""
+
+    node_id: str
+    hostname: str
+    role: str
+    availability: str
+    state: str
+    address: str
+    labels: Mapping[str, str]
+    engine_version: str
+    leader: bool = False
+    reachability: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """What one machine told. Swarm's fields are empty where it is in none.
+
+    ``firewall_digest`` names the ruleset that is live, and is empty when there is none or it was
+    altered. ``mtus`` maps the machine's own IPv4 addresses to the MTU (bytes) of their device.
+    ``nodes``, the tokens and ``cluster_id`` are known to managers only; ``nodes_error`` is why a
+    manager could not list them.
+    """
+
+    hostname: str
+    ssh_client: str = ""
+    ssh_port: int = 22
+    os_family: tuple[str, ...] = ()
+    systemd: bool = False
+    mtus: Mapping[str, int] = field(default_factory=dict[str, int])
+    has_nft: bool = True
+    firewall_digest: str = ""
+    trusted: Mapping[str, str] = field(default_factory=dict[str, str])
+    ipvs: bool = False
+    esp: bool = False
+    engine: EngineState = "running"
+    engine_version: str = ""
+    swarm_state: str = "inactive"
+    swarm_error: str = ""
+    node_id: str = ""
+    node_address: str = ""
+    cluster_id: str = ""
+    remote_managers: tuple[str, ...] = ()
+    nodes: tuple[SwarmNode, ...] = ()
+    nodes_error: str = ""
+    worker_token: str = field(default="", repr=False)
+    manager_token: str = field(default="", repr=False)
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether it is a manager of some swarm."""
+        return bool(self.cluster_id)
+
+
+def certificate_file(certificate: str) -> bytes:
+    """Return what we plant for an engine to trust a registry: the mark, then the PEM."""
+    return f"{TRUST_MARK}\n{certificate.strip()}\n".encode()
+
+
+def certificate_checksum(certificate: str) -> str:
+    """Return the checksum that `MachineFacts.trusted` has once the certificate is planted."""
+    return hashlib.sha256(certificate_file(certificate)).hexdigest()
+
+
+def parse(machine: Machine, text: str) -> MachineFacts:
+    """Read what `SCRIPT` printed.
+
+    Raises:
+        SwarmError: the text is none of the script's; names the machine and the section.
+
+    """
+    sections = _sections(text)
+    section = ""
+    try:
+        section = "hostname"
+        hostname = sections[section]
+        section = "ssh"
+        client, port = _ssh(sections[section])
+        section = "addresses"
+        mtus = _mtus(sections[section])
+        section = "firewall"
+        firewall = sections[section].split()
+        section = "trust"
+        trusted = _trusted(sections[section])
+        section = "engine"
+        engine = _engine(sections[section])
+        section = "info"
+        info = _info(sections.get(section, ""))
+        section = "nodes"
+        nodes = tuple(_node(line) for line in sections.get(section, "").splitlines())
+        section = "tokens"
+        tokens = sections.get(section, "").split() or ["", ""]
+        worker_token, manager_token = tokens
+    except (KeyError, ValueError, TypeError, AttributeError) as exc:
+        message = (
+            f"{machine}: asked for its facts: the section {section!r} of the answer cannot be"
+            f" read ({type(exc).__name__})\nNext: run `docker info` there and see what it says"
+        )
+        raise SwarmError(message) from exc
+    return MachineFacts(
+        hostname=hostname,
+        ssh_client=client,
+        ssh_port=port,
+        os_family=tuple(sections.get("os", "").split()),
+        systemd=sections.get("systemd") == "yes",
+        mtus=mtus,
+        has_nft=bool(sections.get("nft")),
+        firewall_digest=firewall[0] if firewall[1:] == ["live"] else "",
+        trusted=trusted,
+        ipvs=sections.get("ipvs") == "yes",
+        esp=sections.get("esp") == "yes",
+        engine=engine,
+        nodes=nodes,
+        nodes_error=sections.get("nodes-error", ""),
+        worker_token=worker_token,
+        manager_token=manager_token,
+        **info,
+    )
+
+
+def _sections(text: str) -> dict[str, str]:
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("== "):
+            lines = sections.setdefault(line.removeprefix("== "), [])
+        else:
+            lines.append(line)
+    return {name: "\n".join(kept).strip() for name, kept in sections.items()}
+
+
+def _ssh(text: str) -> tuple[str, int]:
+    """Read SSH_CONNECTION: client address and port, server address and port (ssh(1))."""
+    client, _, _, port = text.split()
+    return client, int(port)
+
+
+def _mtus(text: str) -> dict[str, int]:
+    devices: list[dict[str, Any]] = json.loads(text)
+    return {
+        address["local"]: int(device["mtu"])
+        for device in devices
+        for address in device.get("addr_info", [])
+        if "local" in address
+    }
+
+
+def _trusted(text: str) -> dict[str, str]:
+    """Map a registry to the checksum of its certificate, from sha256sum's lines."""
+    checksums = (line.split(maxsplit=1) for line in text.splitlines())
+    return {path.split("/")[-2]: checksum for checksum, path in checksums}
+
+
+def _engine(text: str) -> EngineState:
+    states: tuple[EngineState, ...] = ("missing", "stopped", "running")
+    return states[states.index(text)]  # type: ignore[arg-type] # a ValueError otherwise
+
+
+def _info(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    version, state, is_manager, node_id, address, error, peers, cluster_id = _values(text)
+    managers: list[dict[str, str]] = peers or []
+    return {
+        "engine_version": version,
+        "swarm_state": state,
+        "swarm_error": error,
+        "node_id": node_id,
+        "node_address": address,
+        "cluster_id": cluster_id if is_manager else "",
+        "remote_managers": tuple(
+            sorted(manager["Addr"].rpartition(":")[0] for manager in managers)
+        ),
+    }
+
+
+def _node(line: str) -> SwarmNode:
+    node_id, hostname, role, availability, state, address, labels, version, manager = _values(line)
+    status: dict[str, Any] = manager or {}
+    return SwarmNode(
+        node_id=node_id,
+        hostname=hostname,
+        role=role,
+        availability=availability,
+        state=state,
+        address=address,
+        labels=labels or {},
+        engine_version=version,
+        leader=bool(status.get("Leader")),
+        reachability=status.get("Reachability", ""),
+    )
+
+
+def _values(line: str) -> list[Any]:
+    """Read JSON values that are separated by single spaces."""
+    decoder, values, position = json.JSONDecoder(), list[Any](), 0
+    while position < len(line):
+        value, position = decoder.raw_decode(line, position)
+        values.append(value)
+        position += 1
+    return values

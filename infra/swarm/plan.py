@@ -1,0 +1,231 @@
+"""From what is wanted and what is there to the steps between; no I/O.
+
+The order is the point of it. A firewall is closed and knows every member before anything joins;
+a node joins drained and is activated with its labels, so that no placement races a label; a node
+drains and its tasks end before it is demoted, leaves and is forgotten; only then is the firewall
+closed to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.firewall import digest, nftables_ruleset
+from infra.swarm.admission import address_pool, check
+from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
+from infra.swarm.departure import departure_stages
+from infra.swarm.facts import certificate_checksum
+from infra.swarm.standing import Standing, assess, name_of
+from infra.swarm.steps import (
+    Demote,
+    DistrustRegistry,
+    ForgetSwarm,
+    InitSwarm,
+    InstallEngine,
+    InstallNftables,
+    Join,
+    LoadFirewall,
+    NodeChange,
+    Promote,
+    RemoveNode,
+    Stage,
+    StartEngine,
+    Step,
+    TrustRegistry,
+    UpdateNodes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from infra.remote.machine import Machine
+    from infra.swarm.cluster import Cluster
+    from infra.swarm.facts import MachineFacts, SwarmNode
+
+
+def plan(
+    cluster: Cluster,
+    facts: Mapping[str, MachineFacts],
+    *,
+    leaving: tuple[Machine, ...] = (),
+    cluster_id: str | None = None,
+) -> tuple[Stage, ...]:
+    """Return the stages that bring the machines to ``cluster``; none when they are there.
+
+    ``facts`` holds every wanted machine, and those of ``leaving`` that answered.
+
+    Raises:
+        SwarmError: the machines cannot become this swarm; the text says why and what to do.
+
+    """
+    standing = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
+    check(cluster, facts, standing)
+    answering = tuple(m for m in leaving if m.name in facts and m.name in standing.departing)
+    grown = (*cluster.members, *_departing_addresses(leaving, standing))
+    stages = (
+        Stage(
+            title="prepare",
+            lanes=tuple(
+                _preparation(cluster, machine, facts[machine.name], grown, standing)
+                for machine in (*cluster.machines, *answering)
+            ),
+        ),
+        Stage(title="begin", lanes=_beginning(cluster, standing)),
+        Stage(title="join", lanes=_joins(cluster, standing)),
+        Stage(title="promote", lanes=(_promotions(cluster, standing),)),
+        Stage(title="activate", lanes=(_updates(cluster, standing),)),
+        *departure_stages(cluster, standing, answering),
+        Stage(
+            title="close",
+            lanes=tuple(
+                _firewall(cluster, machine, facts[machine.name], cluster.members, grown)
+                for machine in cluster.machines
+            ),
+        ),
+    )
+    filled = (Stage(title=s.title, lanes=tuple(filter(None, s.lanes))) for s in stages)
+    return tuple(stage for stage in filled if stage.lanes)
+
+
+def _departing_addresses(leaving: Iterable[Machine], standing: Standing) -> tuple[str, ...]:
+    known = {machine.name: machine.private_address for machine in leaving}
+    return tuple(known.get(name, node.address) for name, node in standing.departing.items())
+
+
+def _preparation(
+    cluster: Cluster,
+    machine: Machine,
+    facts: MachineFacts,
+    members: tuple[str, ...],
+    standing: Standing,
+) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if not facts.has_nft:
+        steps.append(InstallNftables(machine=machine))
+    steps += _firewall(cluster, machine, facts, members)
+    if facts.engine == "missing":
+        steps.append(InstallEngine(machine=machine))
+    elif facts.engine == "stopped":
+        steps.append(StartEngine(machine=machine))
+    if machine.name not in standing.departing:
+        steps += _trust(cluster, machine, facts)
+    return tuple(steps)
+
+
+def _firewall(
+    cluster: Cluster,
+    machine: Machine,
+    facts: MachineFacts,
+    members: tuple[str, ...],
+    loaded_before: tuple[str, ...] | None = None,
+) -> tuple[Step, ...]:
+    """Return the step that loads the firewall, unless it is live or was just loaded."""
+    ruleset = nftables_ruleset(cluster.firewall, members, ssh_port=facts.ssh_port)
+    live = facts.firewall_digest
+    if loaded_before is not None:
+        live = digest(nftables_ruleset(cluster.firewall, loaded_before, ssh_port=facts.ssh_port))
+    if live == digest(ruleset):
+        return ()
+    return (LoadFirewall(machine=machine, ruleset=ruleset, members=len(set(members))),)
+
+
+def _trust(cluster: Cluster, machine: Machine, facts: MachineFacts) -> list[Step]:
+    steps: list[Step] = [
+        TrustRegistry(machine=machine, registry=registry, certificate=certificate)
+        for registry, certificate in sorted(cluster.trusted_registries.items())
+        if facts.trusted.get(registry) != certificate_checksum(certificate)
+    ]
+    steps += [
+        DistrustRegistry(machine=machine, registry=registry)
+        for registry in sorted(facts.trusted.keys() - cluster.trusted_registries.keys())
+    ]
+    return steps
+
+
+def _beginning(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], ...]:
+    """Forget swarms that are gone; make the swarm, or rid it of entries that are gone."""
+    first = cluster.managers[0]
+    lanes: list[tuple[Step, ...]] = [
+        (ForgetSwarm(machine=machine),)
+        for machine in cluster.machines
+        if machine.name in standing.lost and (machine != first or standing.manager)
+    ]
+    if standing.manager is None:
+        init = InitSwarm(machine=first, address_pool=address_pool(cluster.members))
+        forget = (ForgetSwarm(machine=first),) if first.name in standing.lost else ()
+        lanes.append((*forget, init))
+    else:
+        ghosts: list[Step] = []
+        for node in standing.ghosts:
+            ghosts += _exorcism(standing.manager, node)
+        lanes.append(tuple(ghosts))
+    return tuple(lanes)
+
+
+def _exorcism(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
+    name, node_id = name_of(node), node.node_id
+    remove = RemoveNode(via=via, name=name, node_id=node_id)
+    if node.role != "manager":
+        return (remove,)
+    return (Demote(via=via, name=name, node_id=node_id, machine=None), remove)
+
+
+def _joins(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], ...]:
+    """Let managers join one after the other, for Raft's quorum, and workers all at once."""
+    first = standing.manager or cluster.managers[0]
+    joins = [
+        Join(machine=machine, role=machine.role, managers=(first.private_address,))
+        for machine in cluster.machines
+        if machine.name not in standing.members and (standing.manager or machine != first)
+    ]
+    managers = tuple(join for join in joins if join.role == "manager")
+    return (managers, *((join,) for join in joins if join.role == "worker"))
+
+
+def _promotions(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
+    if standing.manager is None:
+        return ()
+    return tuple(
+        Promote(via=standing.manager, name=m.name, node_id=standing.members[m.name].node_id)
+        for m in cluster.managers
+        if m.name in standing.members and standing.members[m.name].role != "manager"
+    )
+
+
+def _updates(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
+    primary = _primary(cluster, standing)
+    changes = [_change(machine, standing, primary) for machine in cluster.machines]
+    needed = tuple(change for change in changes if change is not None)
+    if not needed:
+        return ()
+    return (UpdateNodes(via=standing.manager or cluster.managers[0], changes=needed),)
+
+
+def _change(machine: Machine, standing: Standing, primary: str) -> NodeChange | None:
+    wanted = {**machine.labels, MACHINE_LABEL: machine.name}
+    if machine.name == primary:
+        wanted[PRIMARY_LABEL] = "true"
+    node = standing.members.get(machine.name)
+    there: Mapping[str, str] = node.labels if node else {}
+    added = {key: value for key, value in wanted.items() if there.get(key) != value}
+    removed = tuple(sorted(there.keys() - wanted.keys()))
+    begins = standing.manager is None and machine.name == primary
+    activate = node.availability != "active" if node else not begins
+    if not (added or removed or activate):
+        return None
+    return NodeChange(
+        name=machine.name,
+        node_id=node.node_id if node else "",
+        add_labels=added,
+        remove_labels=removed,
+        activate=activate,
+    )
+
+
+def _primary(cluster: Cluster, standing: Standing) -> str:
+    """Return who keeps the data: who has it already, whatever the settings' order is now."""
+    for machine in cluster.managers:
+        node = standing.members.get(machine.name)
+        if node is not None and node.labels.get(PRIMARY_LABEL) == "true":
+            return machine.name
+    return cluster.managers[0].name
