@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _CALLS_AT_ONCE = 64
 _ENDINGS = frozenset({signal.SIGINT, signal.SIGTERM})
-_ENGINE_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 1.0
 
 
@@ -49,10 +47,9 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     if arguments:
-        address = arguments[-1]
-        channel = grpc.insecure_channel(address, options=options)
+        channel = grpc.insecure_channel(arguments[-1], options=options)
         journal.attach(channel)
-        _end_with_the_engine(channel, address)
+        _end_with_the_engine(channel)
     signal.sigwait(_ENDINGS)
     cancellation.cancel()
     server.stop(grace=_LAST_ANSWERS_SECONDS).wait(_LAST_ANSWERS_SECONDS)
@@ -61,27 +58,23 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     os._exit(0)
 
 
-def _end_with_the_engine(channel: grpc.Channel, address: str) -> None:
+def _end_with_the_engine(channel: grpc.Channel) -> None:
     """End this process once the engine is gone: it was killed, and could not ask for the end.
 
-    A lost connection shows at once as a change of the channel's state. It is confirmed by another
-    connection: gRPC also drops one that nothing has used for half an hour.
+    A lost connection makes the channel idle (as half an hour without a call does): it is then
+    made to connect again, and fails if nobody listens any more.
     """
     was_ready = threading.Event()
 
     def changed(state: grpc.ChannelConnectivity) -> None:
         if state is grpc.ChannelConnectivity.READY:
             was_ready.set()
-        elif was_ready.is_set() and not _answers(address):
+        elif not was_ready.is_set():
+            return
+        elif state is grpc.ChannelConnectivity.IDLE:
+            channel.unsubscribe(changed)
+            channel.subscribe(changed, try_to_connect=True)
+        elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             os.kill(os.getpid(), signal.SIGTERM)
 
     channel.subscribe(changed, try_to_connect=True)
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_ENGINE_SECONDS).close()
-    except OSError:
-        return False
-    return True
