@@ -32,7 +32,6 @@ _KEY_FILES = {
 
 def create_options(
     *,
-    name: str,
     hostname: str,
     network: str,
     address: str,
@@ -105,7 +104,6 @@ def start(
 
     """
     body = create_options(
-        name=name,
         hostname=hostname,
         network=network,
         address=address,
@@ -115,11 +113,11 @@ def start(
         cgroup_version=str(client.info().get("CgroupVersion", "1")),
         image=image,
     )
-    created: dict[str, Any] = client.api.create_container_from_config(body, name)
-    container = client.containers.get(str(created["Id"]))
+    api: Any = client.api  # docker-py's low-level half has no types of its own
+    container = client.containers.get(api.create_container_from_config(body, name)["Id"])
     try:
         keys = _archive({"host_key": host_key, "authorized_key": authorized_key})
-        container.put_archive("/", keys)
+        api.put_archive(container.id, "/", keys)
         container.start()
     except APIError:
         container.remove(force=True)

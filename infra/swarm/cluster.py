@@ -25,8 +25,8 @@ class Cluster:
     """What is wanted. ``machines`` starts with the first manager; names are unique.
 
     ``trusted_registries`` maps ``host:port`` to the PEM of the authority that signs that
-    registry's certificate. ``drain_timeout`` (seconds) bounds the wait for the tasks of a leaving
-    node; it should exceed every service's ``stop_grace_period``.
+    registry's certificate. ``drain_timeout`` (seconds) is the longest that a task of a leaving
+    node may take to end, as its ``stop_grace_period`` says.
     """
 
     name: str

@@ -10,6 +10,7 @@ from infra.swarm.steps import (
     CleanMachine,
     Demote,
     Drain,
+    ForgetSwarm,
     Leave,
     RemoveNode,
     Stage,
@@ -17,10 +18,17 @@ from infra.swarm.steps import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.remote.machine import Machine
     from infra.swarm.cluster import Cluster
-    from infra.swarm.facts import SwarmNode
+    from infra.swarm.facts import MachineFacts, SwarmNode
     from infra.swarm.standing import Standing
+
+
+KILL_SECONDS = 30.0
+"""What the engine and the managers get on top, to kill a task at the end of its time and to hear
+of it."""
 
 
 def departure_stages(
@@ -55,11 +63,33 @@ def departure_stages(
     )
 
 
+def stragglers(
+    facts: Mapping[str, MachineFacts], standing: Standing, leaving: tuple[Machine, ...]
+) -> tuple[tuple[Step, ...], ...]:
+    """Return the lanes for leaving machines that the swarm lists no more.
+
+    An interrupted run may have taken them off the list before they were cleaned.
+    """
+    lanes: list[tuple[Step, ...]] = []
+    for machine in leaving:
+        if machine.name in standing.departing or machine.name not in facts:
+            continue
+        steps: list[Step] = []
+        if machine.name in standing.lost:
+            steps.append(ForgetSwarm(machine=machine))
+        if facts[machine.name].firewall_digest or facts[machine.name].trusted:
+            steps.append(CleanMachine(machine=machine))
+        lanes.append(tuple(steps))
+    return tuple(lanes)
+
+
 def _draining(cluster: Cluster, via: Machine, name: str, node: SwarmNode) -> tuple[Step, ...]:
     """Drain and wait, unless the node is down: a task of its last state would never end."""
     if node.state == "down":
         return ()
-    wait = AwaitTasks(via=via, name=name, node_id=node.node_id, timeout=cluster.drain_timeout)
+    wait = AwaitTasks(
+        via=via, name=name, node_id=node.node_id, timeout=cluster.drain_timeout + KILL_SECONDS
+    )
     if node.availability == "drain":
         return (wait,)
     return (Drain(via=via, name=name, node_id=node.node_id), wait)

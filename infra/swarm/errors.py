@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class SwarmError(Exception):
     """The swarm could not be brought to what is wanted; the text says why and what to do."""
+
+
+class SwarmGoneError(SwarmError):
+    """No wanted manager is in a swarm: there is none to look at, and one can be made."""

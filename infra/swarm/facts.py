@@ -29,7 +29,7 @@ EngineState = Literal["missing", "stopped", "running"]
 
 # ESP is tried in a network namespace of its own, which is gone at once. A module that is not
 # loaded yet counts where the kernel can load it: genl asks for it by its family's name.
-SCRIPT = r"""
+_TEMPLATE = r"""
 section() { printf '\n== %s\n' "$1"; }
 section hostname; hostname
 section ssh; echo "$SSH_CONNECTION"
@@ -95,15 +95,23 @@ _NODE_FORMAT = " ".join(
     )
 )
 
-for _name, _value in {
-    "FIREWALL_LIVE_FILE": FIREWALL_LIVE_FILE,
-    "FIREWALL_FILE": FIREWALL_FILE,
-    "TABLE_NAME": TABLE_NAME,
-    "TRUST_MARK": TRUST_MARK,
-    "INFO_FORMAT": _INFO_FORMAT,
-    "NODE_FORMAT": _NODE_FORMAT,
-}.items():
-    SCRIPT = SCRIPT.replace(_name, _value)
+
+def _script() -> str:
+    script = _TEMPLATE
+    for name, value in (
+        ("FIREWALL_LIVE_FILE", FIREWALL_LIVE_FILE),
+        ("FIREWALL_FILE", FIREWALL_FILE),
+        ("TABLE_NAME", TABLE_NAME),
+        ("TRUST_MARK", TRUST_MARK),
+        ("INFO_FORMAT", _INFO_FORMAT),
+        ("NODE_FORMAT", _NODE_FORMAT),
+    ):
+        script = script.replace(name, value)
+    return script
+
+
+SCRIPT = _script()
+"""What a machine runs to tell about itself; see `parse`."""
 
 
 @dataclass(frozen=True, kw_only=True)

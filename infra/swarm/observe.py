@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import RemoteError
-from infra.swarm.errors import SwarmError
+from infra.swarm.errors import SwarmGoneError
 from infra.swarm.gather import gather
 from infra.swarm.state import describe
 
@@ -24,7 +24,8 @@ def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None
 
     Raises:
         RemoteError: no manager answers; it is the first one's error.
-        SwarmError: the swarm there is another one, or there is none.
+        SwarmGoneError: the managers answer, and none is in a swarm.
+        SwarmError: the swarm there is another one.
 
     """
     silent: list[Machine] = []
@@ -39,5 +40,5 @@ def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None
         )
     if not any(told.is_manager for told in facts.values()):
         message = f"{cluster.name}: the swarm is gone\nNext: run `pulumi up`, which makes one"
-        raise SwarmError(message)
+        raise SwarmGoneError(message)
     return describe(cluster, facts, cluster_id=cluster_id)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from infra.firewall import digest, nftables_ruleset
 from infra.swarm.admission import address_pool, check
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
-from infra.swarm.departure import departure_stages
+from infra.swarm.departure import departure_stages, stragglers
 from infra.swarm.facts import certificate_checksum
 from infra.swarm.standing import Standing, assess, name_of
 from infra.swarm.steps import (
@@ -75,6 +75,7 @@ def plan(
         Stage(title="promote", lanes=(_promotions(cluster, standing),)),
         Stage(title="activate", lanes=(_updates(cluster, standing),)),
         *departure_stages(cluster, standing, answering),
+        Stage(title="clean", lanes=stragglers(facts, standing, leaving)),
         Stage(
             title="close",
             lanes=tuple(

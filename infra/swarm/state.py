@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra.swarm.cluster import ClusterState, NodeState
-from infra.swarm.errors import SwarmError
+from infra.swarm.errors import SwarmGoneError
 from infra.swarm.plan import plan
 from infra.swarm.standing import assess, name_of
 
@@ -31,7 +31,8 @@ def describe(
     ``facts`` may lack machines that did not answer; each is pending then.
 
     Raises:
-        SwarmError: no manager of the swarm answered, or a machine is in another swarm.
+        SwarmGoneError: no machine that answered is a manager.
+        SwarmError: a machine is in another swarm.
 
     """
     standing = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
@@ -40,7 +41,7 @@ def describe(
             f"{cluster.name}: none of {', '.join(m.name for m in cluster.managers)} is a manager"
             " of a swarm\nNext: run `pulumi up`, which makes one"
         )
-        raise SwarmError(message)
+        raise SwarmGoneError(message)
     told = facts[standing.manager.name]
     names = {node.node_id: name for name, node in standing.members.items()}
     silent = [machine for machine in cluster.machines if machine.name not in facts]
