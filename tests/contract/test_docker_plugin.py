@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -21,6 +23,7 @@ PLUGIN = Path(__file__).parents[2] / "tools" / "plugins" / "docker"
 sys.path.insert(0, str(PLUGIN))
 
 from docker_stand_in.client import UNKNOWN, PluginProcess, Secret, urn_of  # noqa: E402
+from docker_stand_in.values import Properties, Value  # noqa: E402
 
 pytestmark = pytest.mark.contract
 
@@ -36,24 +39,23 @@ def program(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plugin(program: Path):
+def plugin(program: Path) -> Iterator[PluginProcess]:
     environment = {**os.environ, "DOCKER_HOST": f"unix://{program}/no-docker.sock"}
     with PluginProcess(program, environment) as running:
         running.configure()
         yield running
 
 
-def inputs(**more):
+def inputs(**more: Value) -> dict[str, Value]:
     return {"imageName": IMAGE, "build": {"context": "app"}, **more}
 
 
-def saved(checked):
+def saved(checked: Properties) -> dict[str, Value]:
     """The state after a create, as the engine sends it back."""
     return {"imageName": IMAGE, "__inputs": Secret(checked)}
 
 
 def test_plugin_info_is_the_packages_version(plugin: PluginProcess) -> None:
-    from importlib.metadata import version  # noqa: PLC0415
 
     assert plugin.stub.GetPluginInfo(empty_pb2.Empty()).version == version("pulumi-docker")
 
@@ -128,7 +130,7 @@ def test_check_reports_all_mistakes_by_name(plugin: PluginProcess) -> None:
     ],
 )
 def test_check_refuses_what_is_not_served_by_name(
-    plugin: PluginProcess, build, refused: str
+    plugin: PluginProcess, build: dict[str, Value], refused: str
 ) -> None:
     _, failures = plugin.check(inputs(build={"context": "app", **build}))
     assert failures.keys() == {refused}
@@ -175,7 +177,9 @@ def test_check_hides_the_password_even_if_the_program_did_not(plugin: PluginProc
         {"build": Secret({"context": "app", "platform": UNKNOWN})},
     ],
 )
-def test_a_preview_takes_what_is_not_known_yet(plugin: PluginProcess, unknown) -> None:
+def test_a_preview_takes_what_is_not_known_yet(
+    plugin: PluginProcess, unknown: dict[str, Value]
+) -> None:
     checked, failures = plugin.check(inputs(**unknown))
     assert failures == {}
     for key, value in unknown.items():
@@ -203,7 +207,9 @@ def test_no_change_is_no_difference(plugin: PluginProcess) -> None:
         ({"build": {"context": "app", "target": "last"}}, "build.target"),
     ],
 )
-def test_a_changed_input_is_an_update(plugin: PluginProcess, change, path: str) -> None:
+def test_a_changed_input_is_an_update(
+    plugin: PluginProcess, change: dict[str, Value], path: str
+) -> None:
     first, _ = plugin.check(inputs())
     again, _ = plugin.check(inputs(**change))
     assert plugin.diff(saved(first), again, first).keys() == {path}

@@ -3,6 +3,8 @@
 import io
 import os
 import tarfile
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -98,7 +100,9 @@ def _link(root: Path) -> None:
 @pytest.mark.parametrize(
     "change", [_edit, _add, _remove, _rename, _make_executable, _edit_dockerfile, _link]
 )
-def test_every_change_of_a_file_changes_the_digest(context: BuildContext, change) -> None:
+def test_every_change_of_a_file_changes_the_digest(
+    context: BuildContext, change: Callable[[Path], None]
+) -> None:
     before = context.digest()
     change(context.root)
     assert context.digest() != before
@@ -123,7 +127,6 @@ def test_a_dangling_link_counts_by_the_path_that_it_names(context: BuildContext)
 
 def test_the_digest_is_that_of_the_official_recipe(tmp_path: Path) -> None:
     """Spelt out here from pulumi-docker's ``hashContext``, for one small context."""
-    from hashlib import sha256  # noqa: PLC0415
 
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "Dockerfile").chmod(0o644)

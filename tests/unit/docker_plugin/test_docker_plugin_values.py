@@ -8,6 +8,7 @@ from docker_stand_in.journal import Journal
 from docker_stand_in.values import (
     UNKNOWN,
     Secret,
+    Value,
     decode,
     encode,
     has_unknown,
@@ -65,7 +66,7 @@ def test_a_secret_never_shows_in_a_repr() -> None:
         ),
     ],
 )
-def test_changes(old, new, expected) -> None:
+def test_changes(old: dict[str, Value], new: dict[str, Value], expected: dict[str, Change]) -> None:
     assert changes(old, new) == expected
 
 

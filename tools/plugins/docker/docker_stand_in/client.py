@@ -6,7 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.protobuf import empty_pb2
@@ -85,7 +85,7 @@ class PluginProcess:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.stub: Any = provider_pb2_grpc.ResourceProviderStub(self._channel)
 
-    def __enter__(self) -> PluginProcess:
+    def __enter__(self) -> Self:
         """Begin."""
         return self
 

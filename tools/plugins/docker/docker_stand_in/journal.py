@@ -41,7 +41,7 @@ class Journal:
             ephemeral=ephemeral,
         )
         with contextlib.suppress(grpc.RpcError):
-            self._engine.Log(request)
+            self._engine.Log(request)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Report:

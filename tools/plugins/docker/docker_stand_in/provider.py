@@ -202,6 +202,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Remove the tag on the engine; leave the registry and the build cache as they are."""
         state = decode(request.properties)
+        state.pop(SAVED_INPUTS, None)  # secret as a whole: the image's name would be masked
         report = self._report(request.urn, state)
         name, digest = str(plain(state.get("imageName"))), str(plain(state.get("repoDigest")))
         try:

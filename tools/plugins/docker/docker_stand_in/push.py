@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docker.errors import DockerException
 from docker.utils import parse_repository_tag
@@ -16,7 +16,7 @@ from .connection import EngineError, explain
 from .inputs import registry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import docker
 
@@ -77,9 +77,13 @@ def push(
     progress = _Progress(image_name, report)
     digest: str | None = None
     try:
-        for message in client.push(
-            repository, tag or "latest", stream=True, decode=True, auth_config=auth
-        ):
+        messages = cast(
+            "Iterable[dict[str, Any]]",
+            client.push(  # pyright: ignore[reportUnknownMemberType]
+                repository, tag or "latest", stream=True, decode=True, auth_config=auth
+            ),
+        )
+        for message in messages:
             cancellation.check()
             if "error" in message:
                 raise _failed(image_name, sign_in, str(message["error"]))
@@ -89,7 +93,9 @@ def push(
         if digest is None:
             raise _failed(image_name, sign_in, "the engine ended its answer without a digest")
         report("Asking the registry for the digest")
-        client.inspect_distribution(f"{repository}@{digest}", auth_config=auth)
+        client.inspect_distribution(  # pyright: ignore[reportUnknownMemberType]
+            f"{repository}@{digest}", auth_config=auth
+        )
     except (DockerException, RequestException, HTTPError, OSError) as exc:
         if cancellation.asked:
             raise Cancelled from exc

@@ -104,4 +104,4 @@ def _property(name: str, annotation: object, *, required: bool) -> Property:
         return Property(name=name, required=required, type=dict, fields={})
     if origin is not None and issubclass(origin, Sequence):
         return Property(name=name, required=required, type=list, fields={})
-    return Property(name=name, required=required, type=kind, fields={})
+    return Property(name=name, required=required, type=typing.cast("type", kind), fields={})

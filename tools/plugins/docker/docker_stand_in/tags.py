@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from docker.errors import ImageNotFound
 
@@ -24,12 +24,13 @@ def remove_tag(client: docker.APIClient, name: str, repo_digest: str) -> bool:
 
     """
     try:
-        image = client.inspect_image(name)
+        image = cast("dict[str, Any]", client.inspect_image(name))  # pyright: ignore[reportUnknownMemberType]
     except ImageNotFound:
         return True
     digest = repo_digest.rpartition("@")[2]
-    digests = [known.rpartition("@")[2] for known in image.get("RepoDigests") or ()]
+    known = cast("list[str]", image.get("RepoDigests") or [])
+    digests = [reference.rpartition("@")[2] for reference in known]
     if digest not in (image["Id"], *digests):
         return False
-    client.remove_image(name, noprune=True)
+    client.remove_image(name, noprune=True)  # pyright: ignore[reportUnknownMemberType]
     return True

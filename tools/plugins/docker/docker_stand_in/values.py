@@ -73,7 +73,7 @@ def encode(properties: Properties) -> struct_pb2.Struct:
     return struct
 
 
-def _encode(value: Value) -> object:
+def _encode(value: Value) -> Any:  # noqa: ANN401 - json's types
     if isinstance(value, Secret):
         return {_TAG: _SECRET, "value": _encode(value.element)}
     if value is UNKNOWN:
