@@ -168,7 +168,7 @@ class Execution:
         """Run an update of nodes, again when the node changed between its reading and writing."""
         for attempt in tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_UPDATE_ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=1),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=1),
             retry=tenacity.retry_if_exception(_is_out_of_sequence),
             reraise=True,
         ):

@@ -1,0 +1,263 @@
+"""A real swarm's life: it comes up, stays as it is, grows, shrinks, heals, and goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import tenacity
+
+from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL, Cluster
+from infra.swarm.dismantle import dismantle
+from infra.swarm.errors import SwarmError, SwarmGoneError
+from infra.swarm.observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Lab, Trio
+
+    from infra.remote.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+PROBE_IMAGE = "dairflow/probe:latest"
+# Ends by itself, cleanly, five seconds after it was asked to.
+FINISHES_ITS_WORK = "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.1; done"
+
+
+def listed(trio: Trio) -> dict[str, tuple[str, str, str]]:
+    """Return state, availability and manager status by host name, as ``docker node ls`` has it."""
+    lines = trio.docker("node ls --format '{{json .}}'").splitlines()
+    nodes = [json.loads(line) for line in lines]
+    return {n["Hostname"]: (n["Status"], n["Availability"], n["ManagerStatus"]) for n in nodes}
+
+
+def until(seen: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something outside is so."""
+    tenacity.Retrying(
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_fixed(0.2),
+        retry=tenacity.retry_if_result(lambda result: not result),
+    )(seen)
+
+
+def identities(trio: Trio) -> dict[str, tuple[str, str]]:
+    """Return container and node ID of the three, which nothing here may change."""
+    return {
+        machine.name: (
+            trio.lab.container(machine.name).id or "",
+            trio.lab.run(machine, "docker info --format '{{.Swarm.NodeID}}'"),
+        )
+        for machine in trio.cluster.machines
+    }
+
+
+def test_three_machines_are_one_swarm_with_a_firewall(trio: Trio) -> None:
+    assert listed(trio) == {
+        "manager-1": ("Ready", "Active", "Leader"),
+        "worker-1": ("Ready", "Active", ""),
+        "worker-2": ("Ready", "Active", ""),
+    }
+    by_name = {node.name: node for node in trio.state.nodes}
+    assert by_name["manager-1"].labels == {PRIMARY_LABEL: "true", MACHINE_LABEL: "manager-1"}
+    assert by_name["worker-2"].labels == {MACHINE_LABEL: "worker-2"}
+    assert trio.state.primary == "manager-1"
+    assert len({node.firewall_digest for node in trio.state.nodes}) == 1
+    assert by_name["worker-1"].firewall_digest
+    assert trio.state.mtu == 1500
+    assert trio.state.worker_join_token != trio.state.manager_join_token
+
+
+def test_a_second_run_takes_no_step(trio: Trio) -> None:
+    state = trio.reconcile(trio.cluster, cluster_id=trio.state.cluster_id)
+    assert trio.lab.reports == []
+    assert state == trio.state
+    assert observe(trio.cluster, trio.lab.pool).pending == ()
+
+
+def test_one_more_worker_leaves_the_others_as_they_are(trio: Trio, probe_image: bytes) -> None:
+    before = identities(trio)
+    newcomer = trio.lab.machine("worker-3", labels={"disk": "ssd"})
+    state = trio.reconcile(trio.with_machines(newcomer))
+    assert identities(trio) == before
+    assert listed(trio)["worker-3"] == ("Ready", "Active", "")
+    assert {n.name: n.labels for n in state.nodes}["worker-3"]["disk"] == "ssd"
+    joined = [line for line in trio.lab.reports if "joined" in line]
+    assert [line.split(" (")[0] for line in joined] == ["worker-3: joined the swarm as worker"]
+
+    trio.load(probe_image, newcomer)
+    trio.docker(
+        "service create --detach --quiet --no-resolve-image --name slow --stop-grace-period 30s"
+        f" --constraint node.labels.disk==ssd {PROBE_IMAGE} sh -c {FINISHES_ITS_WORK!r}"
+    )
+    until(lambda: "Running" in trio.docker("service ps slow --format '{{.CurrentState}}'"))
+    task = trio.docker("service ps slow --no-trunc --quiet").splitlines()[0]
+    begun = time.monotonic()
+    trio.restore(newcomer)
+    assert time.monotonic() - begun > 4, "the task's own end was not waited for"
+    assert set(listed(trio)) == {"manager-1", "worker-1", "worker-2"}
+    assert any("waiting for slow.1 to end" in line for line in trio.lab.reports)
+    status = json.loads(trio.docker(f"inspect {task}"))[0]["Status"]
+    assert status["ContainerStatus"]["ExitCode"] == 0, "the task was killed"
+    assert identities(trio) == before
+
+    left = trio.lab.run(
+        newcomer, "docker info --format '{{.Swarm.LocalNodeState}}'; nft list tables"
+    )
+    assert left.split()[0] == "inactive"
+    assert "dairflow" not in left
+    trio.docker("service rm slow")
+    trio.lab.remove("worker-3")
+
+
+def test_a_dead_worker_made_anew_takes_its_old_place(trio: Trio) -> None:
+    trio.reconcile(trio.with_machines(trio.lab.machine("worker-3")))
+    trio.lab.remove("worker-3")
+    until(lambda: listed(trio)["worker-3"][0] == "Down", 60)
+    again = trio.lab.machine("worker-3")
+    state = trio.reconcile(trio.with_machines(again))
+    assert "worker-3: gone from the swarm's list" in "\n".join(trio.lab.reports)
+    assert [node.name for node in state.nodes].count("worker-3") == 1
+    assert listed(trio)["worker-3"] == ("Ready", "Active", "")
+
+    trio.lab.container("worker-3").stop()
+    trio.restore(again)
+    assert "worker-3: does not answer" in "\n".join(trio.lab.reports)
+    assert set(listed(trio)) == {"manager-1", "worker-1", "worker-2"}
+    trio.lab.remove("worker-3")
+
+
+def test_a_restarted_node_is_back_with_its_firewall(trio: Trio) -> None:
+    node = trio.cluster.machines[2]
+    before = identities(trio)
+    rules = trio.lab.run(node, "nft -s list table inet dairflow")
+    trio.lab.container("worker-2").restart()
+    state = trio.reconcile(trio.cluster)
+    assert [line for line in trio.lab.reports if "worker-2" in line] == []
+    assert state.pending == ()
+    assert identities(trio) == before
+    assert trio.lab.run(node, "nft -s list table inet dairflow") == rules
+
+
+def test_labels_follow_the_settings(trio: Trio) -> None:
+    manager, worker, other = trio.cluster.machines
+    labelled = replace(worker, labels={"zone": "a b", "gpu": "1"})
+    state = trio.reconcile(replace(trio.cluster, machines=(manager, labelled, other)))
+    labels = {node.name: node.labels for node in state.nodes}
+    assert labels["worker-1"] == {MACHINE_LABEL: "worker-1", "zone": "a b", "gpu": "1"}
+    state = trio.restore()
+    labels = {node.name: node.labels for node in state.nodes}
+    assert labels["worker-1"] == {MACHINE_LABEL: "worker-1"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "pending"),
+    [
+        ("nft delete table inet dairflow", "load the firewall for 3 members"),
+        (
+            "nft add rule inet dairflow input tcp dport 23 accept",
+            "load the firewall for 3 members",
+        ),
+    ],
+)
+def test_a_firewall_altered_by_hand_is_seen_and_mended(
+    trio: Trio, damage: str, pending: str
+) -> None:
+    worker = trio.cluster.machines[1]
+    trio.lab.run(worker, damage)
+    assert observe(trio.cluster, trio.lab.pool).pending == (f"worker-1: {pending}",)
+    trio.restore()
+    assert "dport 23" not in trio.lab.run(worker, "nft list table inet dairflow")
+
+
+def test_a_registry_is_trusted_and_trusted_no_more(trio: Trio) -> None:
+    trusting = replace(trio.cluster, trusted_registries={"10.0.0.9:5000": "-----BEGIN …"})
+    trio.reconcile(trusting)
+    worker = trio.cluster.machines[1]
+    planted = "/etc/docker/certs.d/10.0.0.9:5000/ca.crt"
+    assert "-----BEGIN" in trio.lab.run(worker, f"cat {planted}")
+    trio.restore()
+    assert trio.lab.run(worker, f"test -e {planted} || echo gone") == "gone\n"
+
+
+def test_one_manager_to_three_and_back(trio: Trio) -> None:
+    more = trio.lab.machines("manager-2", "manager-3")
+    trio.reconcile(trio.with_machines(*more))
+    managers = {name: status for name, (*_, status) in listed(trio).items() if status}
+    assert managers == {
+        "manager-1": "Leader",
+        "manager-2": "Reachable",
+        "manager-3": "Reachable",
+    }
+    # The leader is one of those that go, which is the case that can leave a swarm without any.
+    trio.docker("node demote manager-1")
+    trio.lab.run(more[0], "docker node promote manager-1")
+    until(lambda: "Reachable" in trio.lab.run(more[0], _status_of("manager-1")))
+    trio.restore(*more)
+    assert listed(trio)["manager-1"] == ("Ready", "Active", "Leader")
+    assert set(listed(trio)) == {"manager-1", "worker-1", "worker-2"}
+    for machine in more:
+        trio.lab.remove(machine.name)
+
+
+def _status_of(name: str) -> str:
+    return f"docker node ls --filter name={name} --format '{{{{.ManagerStatus}}}}'"
+
+
+def test_a_member_of_another_swarm_is_refused_untouched(trio: Trio) -> None:
+    stranger = trio.lab.machine("worker-4")
+    trio.lab.run(stranger, f"docker swarm init --advertise-addr {stranger.address}")
+    before = trio.lab.run(stranger, "docker info --format '{{.Swarm.Cluster.ID}}'")
+    with pytest.raises(SwarmError, match=r"worker-4 .*manager of swarm .*\nNext: .*swarm leave"):
+        trio.reconcile(trio.with_machines(stranger), cluster_id=trio.state.cluster_id)
+    assert trio.lab.run(stranger, "docker info --format '{{.Swarm.Cluster.ID}}'") == before
+    assert "worker-4" not in listed(trio)
+    trio.lab.remove("worker-4")
+
+
+def test_a_firewall_that_would_shut_the_operator_out_is_refused(trio: Trio) -> None:
+    policy = trio.lab.policy(operator_cidrs=("203.0.113.0/24",))
+    with pytest.raises(SwarmError, match=f"would shut you out.*comes from {trio.lab.gateway}"):
+        trio.reconcile(replace(trio.cluster, firewall=policy))
+    assert trio.lab.run(trio.manager, "echo still here") == "still here\n"
+
+
+def test_dismantling_leaves_engines_and_nothing_of_ours(own_lab: Lab) -> None:
+    machine = own_lab.machine("manager-1")
+    cluster = Cluster(
+        name="solo",
+        machines=(machine,),
+        firewall=own_lab.policy(),
+        trusted_registries={"10.0.0.9:5000": "-----BEGIN …"},
+    )
+    _reconcile_alone(own_lab, cluster)
+    gone = replace(machine, name="worker-9", role="worker", address="127.0.0.1", port=9)
+    silent = dismantle(replace(cluster, machines=(machine, gone)), own_lab.pool, own_lab.report)
+    assert silent == ("worker-9",)
+    left = own_lab.run(
+        machine,
+        "docker info --format '{{.Swarm.LocalNodeState}}'; nft list tables;"
+        " ls -d /etc/dairflow /etc/docker/certs.d/* 2>&1 | grep -v 'No such file'; true",
+    )
+    assert left.split()[0] == "inactive"
+    assert "dairflow" not in left
+    assert "certs.d" not in left
+    with pytest.raises(SwarmGoneError):
+        observe(cluster, own_lab.pool)
+
+
+def _reconcile_alone(lab: Lab, cluster: Cluster) -> None:
+    from infra.swarm.reconcile import reconcile  # noqa: PLC0415
+
+    reconcile(cluster, lab.pool, lab.report)
+    assert len(lab.reports) > 2
+
+
+def test_the_machine_is_awaited_while_it_boots(own_lab: Lab) -> None:
+    """Reconciling begins before sshd and the engine are up, as after every machine's start."""
+    machine: Machine = own_lab.machine("manager-1")
+    _reconcile_alone(own_lab, Cluster(name="early", machines=(machine,), firewall=own_lab.policy()))
