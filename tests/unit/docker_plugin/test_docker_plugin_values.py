@@ -3,6 +3,7 @@
 import pytest
 from docker_stand_in.build import Transcript
 from docker_stand_in.difference import Change, changes
+from docker_stand_in.image import SAVED_INPUTS, Image
 from docker_stand_in.inputs import registry_of
 from docker_stand_in.journal import Journal
 from docker_stand_in.values import (
@@ -97,3 +98,37 @@ def test_output_is_reported_as_whole_lines_with_their_step() -> None:
         transcript.add({"stream": stream})
     assert lines == ["Step 1/2: RUN x", "[1/2] secret", "[1/2] last"]
     assert list(transcript.tail) == ["secret", "last"]
+
+
+def test_outputs_are_secret_exactly_where_their_inputs_are() -> None:
+    image = Image(
+        inputs={
+            "imageName": Secret("127.0.0.1:5000/it:dev"),
+            "build": {"context": ".", "dockerfile": "Dockerfile", "args": {"A": Secret("x")}},
+            "registry": Secret({"server": "127.0.0.1:5000", "password": "hush"}),
+        }
+    )
+    outputs = image.outputs("127.0.0.1:5000/it@sha256:00")
+    secret = {key for key, value in outputs.items() if isinstance(value, Secret)}
+    assert secret == {"imageName", "baseImageName", "repoDigest", "registryServer", SAVED_INPUTS}
+    assert outputs["context"] == "."
+
+
+@pytest.mark.parametrize(
+    ("registry", "account", "half"),
+    [
+        ({"username": "u", "password": Secret("p")}, ("u", "p", "127.0.0.1:5000"), None),
+        ({"username": "u", "password": "p", "server": "s"}, ("u", "p", "s"), None),
+        ({"username": "u"}, None, "username"),
+        ({"password": Secret("p")}, None, "password"),
+        ({}, None, None),
+    ],
+)
+def test_sign_in(
+    registry: dict[str, Value], account: tuple[str, str, str] | None, half: str | None
+) -> None:
+    image = Image(inputs={"imageName": "127.0.0.1:5000/it:dev", "registry": registry})
+    given = image.sign_in()
+    assert (given and (given.username, given.password, given.server)) == account
+    assert "password" not in repr(given)
+    assert image.half_sign_in() == half
