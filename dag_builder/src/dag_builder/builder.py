@@ -185,9 +185,12 @@ class _Place:
             defaults=defaults,
             folder=self.folder,
         )
-        problems.raise_any()
-        dag = make_dag(plan, problems, self.fileloc)
-        problems.raise_any()
+        try:
+            problems.raise_any()
+            dag = make_dag(plan, problems, self.fileloc)
+            problems.raise_any()
+        finally:
+            plan.dissolve()
         if dag is None:  # pragma: no cover - make_dag notes a problem whenever it gives None
             raise DagError(problems.found)
         if keep:

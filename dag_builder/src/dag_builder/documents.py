@@ -35,10 +35,11 @@ class Document:
     problems: tuple[Problem, ...]
 
 
-def read_documents(path: FilePath, *, top: FilePath) -> list[Document]:
+def read_documents(path: FilePath, *, top: FilePath) -> Iterator[Document]:
     """The YAML file at `path`, or every one in the folder at `path`, in the order of their names.
 
-    Defaults are read from each folder from `top` down to the file's own.
+    Defaults are read from each folder from `top` down to the file's own. Each file is read when
+    it is its turn, so that no two are in memory at a time.
     """
     if path.is_dir():
         files = sorted(
@@ -47,9 +48,11 @@ def read_documents(path: FilePath, *, top: FilePath) -> list[Document]:
             if file.suffix in {".yaml", ".yml"} and file.name != DEFAULTS_FILE
         )
         if not files:
-            return [_failed(path, "there is no YAML file in this folder", str(path))]
-        return [read_document(file, top=top) for file in files]
-    return [read_document(path, top=top)]
+            yield _failed(path, "there is no YAML file in this folder", str(path))
+        for file in files:
+            yield read_document(file, top=top)
+    else:
+        yield read_document(path, top=top)
 
 
 def read_document(path: FilePath, *, top: FilePath) -> Document:

@@ -79,3 +79,9 @@ class DagPlan:
     tasks: dict[str, TaskPlan] = field(default_factory=dict[str, TaskPlan])
     groups: dict[str, GroupPlan] = field(default_factory=dict[str, GroupPlan])
     links: list[Link] = field(default_factory=list[Link])
+
+    def dissolve(self) -> None:
+        """Let go of each other's nodes, so that they are freed now and not by the collector."""
+        for group in (self.root, *self.groups.values()):
+            group.children = {}
+        self.links = []

@@ -43,34 +43,12 @@ class Reader:
         self.namespace = namespace
         self.timezone = "UTC"
         self.assets: dict[str, Any] = {}
-        self._converters: dict[Kind, Callable[[Any, Path], Any]] = {
-            Kind.ANY: self.value,
-            Kind.TEXT: functools.partial(self._typed, types=(str,), valid="text"),
-            Kind.INTEGER: functools.partial(self._typed, types=(int,), valid="a whole number"),
-            Kind.COUNT: self._count,
-            Kind.NUMBER: functools.partial(self._typed, types=(int, float), valid="a number"),
-            Kind.BOOLEAN: functools.partial(self._typed, types=(bool,), valid="true or false"),
-            Kind.NAMES: self._names,
-            Kind.MAPPING: self._mapping,
-            Kind.DURATION: self._duration,
-            Kind.MOMENT: self._moment,
-            Kind.CALLBACK: self._callbacks,
-            Kind.CALLABLE: self.callable,
-            Kind.OBJECTS: self._objects,
-            Kind.SCHEDULE: functools.partial(schedules.read_schedule, self),
-            Kind.DEADLINE: functools.partial(schedules.read_deadline, self),
-            Kind.PARAMS: self._params,
-            Kind.ASSETS: functools.partial(assets.read_assets, self),
-            Kind.TRIGGER_RULE: functools.partial(self._choice, what="trigger rule"),
-            Kind.WEIGHT_RULE: functools.partial(self._choice, what="weight rule"),
-            Kind.RUN_TYPES: self._run_types,
-        }
 
     def read(self, kind: Kind, value: object, path: Path) -> Any:  # noqa: ANN401
         """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
         if value is None:
             return None
-        return self._converters[kind](value, path)
+        return _CONVERTERS[kind](self, value, path)
 
     # Anything, with markers in it
 
@@ -104,12 +82,12 @@ class Reader:
             case "$output":
                 return self._output(mapping, path)
             case "$argument":
-                name = self._typed(given, inner, types=(str,), valid="the name of an argument")
+                name = self.typed(given, inner, types=(str,), valid="the name of an argument")
                 return Argument(name=name) if name else NOTHING
             case "$zip" | "$concat":
                 parts = self.value(given, inner)
                 if not isinstance(parts, list) or len(cast("list[Any]", parts)) < 2:  # noqa: PLR2004
-                    self._wrong(inner, given, "a list of two or more {$output: …}")
+                    self.wrong(inner, given, "a list of two or more {$output: …}")
                     return NOTHING
                 return Combined(how=marker[1:], parts=tuple(cast("list[Any]", parts)))
             case "$object":
@@ -119,16 +97,16 @@ class Reader:
             case "$asset":
                 return assets.read_asset(self, given, inner)
             case "$duration":
-                return self._duration(given, inner)
+                return self.duration(given, inner)
             case _:
-                return self._moment(given, inner)
+                return self.moment(given, inner)
 
     def _output(self, mapping: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
         for name in mapping.keys() - {"$output", "key", "map"}:
             self.problems.add_unknown(
                 (*path, name), f"$output has no {name!r}", name, ["key", "map"], on_key=True
             )
-        task = self._typed(
+        task = self.typed(
             mapping["$output"], (*path, "$output"), types=(str,), valid="the name of a task"
         )
         if not task:
@@ -220,55 +198,55 @@ class Reader:
 
     # The kinds
 
-    def _wrong(self, path: Path, given: object, valid: str, message: str = "") -> None:
+    def wrong(self, path: Path, given: object, valid: str, message: str = "") -> None:
         what = message or f"this must be {valid}"
         self.problems.add(path, what, given=given, valid=valid if message else "")
 
-    def _typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:  # noqa: ANN401
+    def typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:  # noqa: ANN401
         # bool is an int to Python, but no person means true by 1.
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
-        self._wrong(path, value, valid)
+        self.wrong(path, value, valid)
         return NOTHING
 
-    def _count(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def count(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
             return value
-        self._wrong(path, value, "a whole number of 1 or more")
+        self.wrong(path, value, "a whole number of 1 or more")
         return NOTHING
 
-    def _names(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def name_list(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list | tuple | set | frozenset):
             found = sorted(items) if isinstance(items, set | frozenset) else list(items)
             wrong = [index for index, item in enumerate(found) if not isinstance(item, str)]
             for index in wrong:
-                self._wrong((*path, index), found[index], "text")
+                self.wrong((*path, index), found[index], "text")
             return NOTHING if wrong else found
-        self._wrong(path, value, "a list of names")
+        self.wrong(path, value, "a list of names")
         return NOTHING
 
-    def _mapping(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def mapping(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         if isinstance(value, Mapping):
             return self.value(value, path)
-        self._wrong(path, value, "a mapping")
+        self.wrong(path, value, "a mapping")
         return NOTHING
 
-    def _duration(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def duration(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         try:
             return times.duration(value)
         except ValueError as error:
-            self._wrong(path, value, times.DURATION_FORMS, str(error))
+            self.wrong(path, value, times.DURATION_FORMS, str(error))
             return NOTHING
 
-    def _moment(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def moment(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         try:
             return times.moment(value, self.timezone)
         except ValueError as error:
-            self._wrong(path, value, times.MOMENT_FORMS, str(error))
+            self.wrong(path, value, times.MOMENT_FORMS, str(error))
             return NOTHING
 
-    def _callbacks(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def callbacks(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         if isinstance(value, list):
             return [
                 self._callback(item, (*path, index))
@@ -283,7 +261,7 @@ class Reader:
         if "$object" in mapping:
             return self.new_object(mapping, path)
         if "callback" not in mapping:
-            self._wrong(path, value, "an import path, or {callback: path, argument: value}")
+            self.wrong(path, value, "an import path, or {callback: path, argument: value}")
             return NOTHING
         found = self.callable(mapping["callback"], (*path, "callback"))
         kwargs = {
@@ -295,18 +273,18 @@ class Reader:
             return self.call(found, (), kwargs, path)
         return functools.partial(found, **kwargs)
 
-    def _objects(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def objects(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         if not isinstance(value, Mapping):
-            self._wrong(path, value, "a mapping of names to import paths or values")
+            self.wrong(path, value, "a mapping of names to import paths or values")
             return NOTHING
         return {
             name: self.value(item, (*path, name))
             for name, item in cast("Mapping[str, Any]", value).items()
         }
 
-    def _params(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def params(self, value: Any, path: Path) -> Any:  # noqa: ANN401
         if not isinstance(value, Mapping):
-            self._wrong(path, value, "a mapping of names to values or schemas")
+            self.wrong(path, value, "a mapping of names to values or schemas")
             return NOTHING
         mapping = cast("Mapping[str, Any]", value)
         return {name: self._param(item, (*path, name)) for name, item in mapping.items()}
@@ -330,7 +308,7 @@ class Reader:
                 )
         return param
 
-    def _choice(self, value: Any, path: Path, *, what: str) -> Any:  # noqa: ANN401
+    def choice(self, value: Any, path: Path, *, what: str) -> Any:  # noqa: ANN401
         names = _choices(what)
         if value in names:
             return value
@@ -342,8 +320,8 @@ class Reader:
         self.problems.add_unknown(path, f"there is no {what} {text!r}", text, names)
         return NOTHING
 
-    def _run_types(self, value: Any, path: Path) -> Any:  # noqa: ANN401
-        names = self._names(value, path)
+    def run_types(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+        names = self.name_list(value, path)
         if names is NOTHING:
             return NOTHING
         for index, name in enumerate(names):
@@ -352,6 +330,46 @@ class Reader:
                     (*path, index), f"there is no run type {name!r}", name, _choices("run type")
                 )
         return names
+
+
+def _typed(*types: type, valid: str) -> Callable[[Reader, Any, Path], Any]:
+    def read(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+        return reader.typed(value, path, types=types, valid=valid)
+
+    return read
+
+
+def _choice(what: str) -> Callable[[Reader, Any, Path], Any]:
+    def read(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+        return reader.choice(value, path, what=what)
+
+    return read
+
+
+#: In the module and not in the Reader, where its bound methods would make a reference cycle of
+#: each Reader, left for the garbage collector to find.
+_CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
+    Kind.ANY: Reader.value,
+    Kind.TEXT: _typed(str, valid="text"),
+    Kind.INTEGER: _typed(int, valid="a whole number"),
+    Kind.COUNT: Reader.count,
+    Kind.NUMBER: _typed(int, float, valid="a number"),
+    Kind.BOOLEAN: _typed(bool, valid="true or false"),
+    Kind.NAMES: Reader.name_list,
+    Kind.MAPPING: Reader.mapping,
+    Kind.DURATION: Reader.duration,
+    Kind.MOMENT: Reader.moment,
+    Kind.CALLBACK: Reader.callbacks,
+    Kind.CALLABLE: Reader.callable,
+    Kind.OBJECTS: Reader.objects,
+    Kind.SCHEDULE: schedules.read_schedule,
+    Kind.DEADLINE: schedules.read_deadline,
+    Kind.PARAMS: Reader.params,
+    Kind.ASSETS: assets.read_assets,
+    Kind.TRIGGER_RULE: _choice("trigger rule"),
+    Kind.WEIGHT_RULE: _choice("weight rule"),
+    Kind.RUN_TYPES: Reader.run_types,
+}
 
 
 @functools.cache

@@ -1,15 +1,17 @@
 """YAML text as plain values that still know their line and column.
 
 The text is parsed by PyYAML's C parser into its nodes. The values are made from the nodes here,
-which is faster than PyYAML's own way, keeps the nodes for positions, and follows YAML 1.2 in what
-a bare word means: only ``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text,
+which is faster than PyYAML's own way, and follows YAML 1.2 in what a bare word means: only ``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text,
 a date is text until a key wants a date.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -33,18 +35,29 @@ _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One file's value, with the nodes it was made from."""
+    """One file's value, with the text to find positions in."""
 
     file: str
     value: Any
-    node: Node | None
+    text: str
     problems: tuple[Problem, ...] = ()
+
+    @functools.cached_property
+    def _node(self) -> Node | None:
+        """The nodes are made again when a position is asked for, which only a mistake does."""
+        loader = _Loader(self.text)
+        try:
+            return loader.get_single_node()
+        except yaml.YAMLError:
+            return None
+        finally:
+            loader.dispose()
 
     def locate(self, path: Path, on_key: bool = False) -> Position | None:  # noqa: FBT001, FBT002
         """Where the value at a path stands, or the nearest thing around it that is in the file."""
-        if self.node is None:
+        if self._node is None:
             return None
-        node, mark = self.node, self.node.start_mark
+        node, mark = self._node, self._node.start_mark
         for index, part in enumerate(path):
             child = _child(node, part)
             if child is None:
@@ -57,17 +70,39 @@ class Source:
 
 def read_text(text: str, file: str, name: str) -> Source:
     """Read YAML. Mistakes of syntax are in the Source's problems, under the path `name`."""
+    problems: list[Problem] = []
+    with _collector_paused():
+        value = _value(text, file, name, problems)
+    return Source(file=file, value=value, text=text, problems=tuple(problems))
+
+
+def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:  # noqa: ANN401
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        problems: list[Problem] = []
-        maker = _Maker(loader, file, name, problems)
-        value = maker.make(node) if node is not None else None
-        return Source(file=file, value=value, node=node, problems=tuple(problems))
+        return None if node is None else _Maker(loader, file, name, problems).make(node)
     except yaml.YAMLError as error:
-        return Source(file=file, value=None, node=None, problems=(_syntax(error, file, name),))
+        problems.append(_syntax(error, file, name))
+        return None
     finally:
         loader.dispose()
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Some thousand nodes live for a moment and are freed without Python's cycle collector.
+
+    It would run several times for nothing, over everything that Airflow has imported: a third of
+    the time of a folder of YAML files (benchmarks/dag_builder.py).
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Loader(_SafeLoader):
