@@ -34,13 +34,31 @@ class Uv:
     def check(self) -> str | None:
         """Return which uv there is, or None."""
         program = self.program()
+        if program == self._cached and not self._link.exists():
+            return None
         return str(program) if program else None
 
     def install(self) -> None:
-        """Install the pinned uv into the cache, with pip."""
+        """Link the cached uv; or first install the pinned one into the cache, with pip."""
+        if not self._cached.exists():
+            self._fill_cache()
+        self.paths.programs.mkdir(parents=True, exist_ok=True)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(self._cached)
+
+    def program(self) -> Path | None:
+        """Return the uv to use: the user's own when it is new enough, else the cached one."""
+        own = shutil.which("uv")
+        if own and Path(own) != self._link:
+            answer = probe([own, "--version"], timeout=VERSION_TIMEOUT_SECONDS)
+            if versions.at_least(answer.stdout, versions.UV_MINIMUM):
+                return Path(own)
+        return self._cached if self._cached.exists() else None
+
+    def _fill_cache(self) -> None:
         self.say(f"• {self.name}: pip installs uv {versions.UV} to {self._folder}")
         log = self.paths.logs / "uv.log"
-        # A virtual environment cannot be moved once it is made, but its programs' binary can.
+        # A virtual environment cannot be moved once it is made, but the program in it can.
         with filling(self._folder) as folder:
             run_logged(
                 [sys.executable, "-m", "venv", str(folder / "pip")],
@@ -60,20 +78,14 @@ class Uv:
             )
             shutil.move(folder / "pip" / "bin" / "uv", folder / "uv")
             shutil.rmtree(folder / "pip")
-        self.paths.programs.mkdir(parents=True, exist_ok=True)
-        link = self.paths.programs / "uv"
-        link.unlink(missing_ok=True)
-        link.symlink_to(self._folder / "uv")
 
-    def program(self) -> Path | None:
-        """Return the uv to use: the user's own when it is new enough, else the cached one."""
-        own = shutil.which("uv")
-        if own:
-            answer = probe([own, "--version"], timeout=VERSION_TIMEOUT_SECONDS)
-            if versions.at_least(answer.stdout, versions.UV_MINIMUM):
-                return Path(own)
-        cached = self._folder / "uv"
-        return cached if cached.exists() else None
+    @property
+    def _link(self) -> Path:
+        return self.paths.programs / "uv"
+
+    @property
+    def _cached(self) -> Path:
+        return self._folder / "uv"
 
     @property
     def _requirements(self) -> Path:

@@ -35,9 +35,12 @@ class Go:
     """The value of GOTOOLCHAIN to run it with."""
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of a build that depends on nothing but its pinned modules."""
+        """Return the variables of a build that depends on nothing but its pinned modules.
+
+        A GOROOT that was set for another Go would give this one the wrong compiler.
+        """
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "GOROOT"},
             "GOTOOLCHAIN": self.toolchain,
             "GOFLAGS": "-mod=readonly -buildvcs=false",
             "GOWORK": "off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from tools.errors import SetupError
 from tools.host import Host
 from tools.paths import Paths
+
+MakeProgram = Callable[..., Path]
 
 DEBIAN_ROOT = Host(
     system="Linux",
@@ -65,7 +68,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProgram:
     """Return a function that puts a shell script on PATH, which otherwise has only the system's."""
     folder = tmp_path / "programs"
     folder.mkdir()

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from tools.base_image import (
     host_mirrors,
 )
 from tools.paths import Paths
+
+if TYPE_CHECKING:
+    from tests.unit.tools.conftest import FakeApt
 
 MakeProgram = Callable[..., Path]
 DOCKER = """
@@ -37,7 +41,7 @@ def calls(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def image(paths: Paths, apt, said: list[str]) -> BaseImage:
+def image(paths: Paths, apt: "FakeApt", said: list[str]) -> BaseImage:
     recipe = paths.repository / "tools" / "base"
     recipe.mkdir(parents=True)
     (recipe / "Dockerfile").write_text("FROM scratch\n")

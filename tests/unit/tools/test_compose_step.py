@@ -2,13 +2,18 @@ import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tools import versions
 from tools.compose import Compose
+from tools.host import Host
 from tools.official import UnreachableError
 from tools.paths import Paths
+
+if TYPE_CHECKING:
+    from tests.unit.tools.conftest import FakeApt
 
 MakeProgram = Callable[..., Path]
 
@@ -49,7 +54,9 @@ def go() -> FakeGo:
 
 
 @pytest.fixture
-def compose(paths: Paths, host, apt, go, said: list[str]):
+def compose(
+    paths: Paths, host: Host, apt: "FakeApt", go: FakeGo, said: list[str]
+) -> Callable[[Network], Compose]:
     module = paths.repository / "tools" / "go_modules" / "compose"
     module.mkdir(parents=True)
     for file in ("go.mod", "go.sum", "tools.go"):
@@ -70,14 +77,14 @@ def compose(paths: Paths, host, apt, go, said: list[str]):
 
 @pytest.mark.parametrize(("version", "usable"), [("2.24.0", True), ("5.0.1", True), ("2.3", False)])
 def test_dockers_own_plugin_is_used_when_new_enough(
-    compose, programs: MakeProgram, version: str, *, usable: bool
+    compose: Callable[[Network], Compose], programs: MakeProgram, version: str, *, usable: bool
 ) -> None:
     programs("docker", f"echo {version}")
     assert (compose(Network(None)).check() is not None) is usable
 
 
 def test_the_distributions_package_comes_before_a_build(
-    compose, go, apt, programs: MakeProgram
+    compose: Callable[[Network], Compose], go: FakeGo, apt: "FakeApt", programs: MakeProgram
 ) -> None:
     programs("docker", "exit 1")
     apt.versions["docker-compose"] = "2.26.1-4"
@@ -86,7 +93,7 @@ def test_the_distributions_package_comes_before_a_build(
 
 
 def test_compose_v1_of_old_distributions_is_not_taken(
-    compose, go, apt, programs: MakeProgram
+    compose: Callable[[Network], Compose], go: FakeGo, apt: "FakeApt", programs: MakeProgram
 ) -> None:
     programs("docker", "exit 1")
     apt.versions["docker-compose"] = "1.29.2-3"
@@ -94,14 +101,16 @@ def test_compose_v1_of_old_distributions_is_not_taken(
     assert (apt.installed, go.builds) == ([], 1)
 
 
-def test_a_download_with_a_wrong_digest_is_not_used(compose, go, programs: MakeProgram) -> None:
+def test_a_download_with_a_wrong_digest_is_not_used(
+    compose: Callable[[Network], Compose], go: FakeGo, programs: MakeProgram
+) -> None:
     programs("docker", "exit 1")
     compose(Network(b"tampered", "0" * 64)).install()
     assert go.builds == 1
 
 
 def test_a_download_with_the_published_digest_is_used(
-    compose, go, paths: Paths, programs: MakeProgram
+    compose: Callable[[Network], Compose], go: FakeGo, paths: Paths, programs: MakeProgram
 ) -> None:
     programs("docker", "exit 1")
     content = b"#!/bin/sh\n"
@@ -126,7 +135,11 @@ def test_a_download_with_the_published_digest_is_used(
     ],
 )
 def test_docker_compose_works_without_a_plugin_folder(
-    compose, paths: Paths, programs: MakeProgram, typed: list[str], answer: str
+    compose: Callable[[Network], Compose],
+    paths: Paths,
+    programs: MakeProgram,
+    typed: list[str],
+    answer: str,
 ) -> None:
     programs("docker", 'if [ "$1" = compose ]; then exit 1; fi; echo "docker:$*"')
     compose(Network(None)).install()
@@ -136,7 +149,9 @@ def test_docker_compose_works_without_a_plugin_folder(
     assert done.stdout.strip() == answer
 
 
-def test_arguments_with_spaces_stay_whole(compose, paths: Paths, programs: MakeProgram) -> None:
+def test_arguments_with_spaces_stay_whole(
+    compose: Callable[[Network], Compose], paths: Paths, programs: MakeProgram
+) -> None:
     programs("docker", "exit 1")
     compose(Network(None)).install()
     (paths.programs / "docker-compose").resolve().write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')

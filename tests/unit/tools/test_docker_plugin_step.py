@@ -37,7 +37,9 @@ def stand_in(paths: Paths) -> Path:
 
 
 @pytest.fixture
-def plugin(paths: Paths, said: list[str], programs: Callable[..., Path]):
+def plugin(
+    paths: Paths, said: list[str], programs: Callable[..., Path]
+) -> Callable[..., DockerPlugin]:
     programs("pulumi", PULUMI)
     paths.pulumi_home.mkdir(parents=True)
     sdk = paths.environment / "lib" / "python3.11" / "site-packages" / "pulumi_docker"
@@ -56,7 +58,7 @@ def calls(paths: Paths) -> list[str]:
 
 
 def test_a_closed_network_gets_the_stand_in(
-    plugin, stand_in: Path, paths: Paths, said: list[str]
+    plugin: Callable[..., DockerPlugin], stand_in: Path, paths: Paths, said: list[str]
 ) -> None:
     step = plugin()
     assert step.check() is None
@@ -68,7 +70,9 @@ def test_a_closed_network_gets_the_stand_in(
     assert "get.pulumi.com: no answer" in said[0]
 
 
-def test_a_changed_stand_in_is_installed_again(plugin, stand_in: Path) -> None:
+def test_a_changed_stand_in_is_installed_again(
+    plugin: Callable[..., DockerPlugin], stand_in: Path
+) -> None:
     plugin().install()
     (stand_in / "pulumi-resource-docker").write_text("#!/bin/sh\n# changed\n")
     assert plugin().check() is None
@@ -77,7 +81,7 @@ def test_a_changed_stand_in_is_installed_again(plugin, stand_in: Path) -> None:
 
 
 def test_the_official_one_is_taken_where_it_can_be_had(
-    plugin, paths: Paths, monkeypatch: pytest.MonkeyPatch
+    plugin: Callable[..., DockerPlugin], paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPEN", "yes")
     plugin(reachable=True).install()
@@ -85,8 +89,9 @@ def test_the_official_one_is_taken_where_it_can_be_had(
     assert calls(paths) == [f"plugin install resource docker {VERSION}"]
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_a_download_that_fails_also_gets_the_stand_in(
-    plugin, stand_in: Path, paths: Paths, said: list[str]
+    plugin: Callable[..., DockerPlugin], paths: Paths, said: list[str]
 ) -> None:
     plugin(reachable=True).install()
     assert len(calls(paths)) == 2
@@ -94,13 +99,16 @@ def test_a_download_that_fails_also_gets_the_stand_in(
     assert plugin().check() == f"{VERSION} (stand-in)"
 
 
-def test_a_new_sdk_asks_for_its_own_version(plugin, stand_in: Path, paths: Paths) -> None:
+@pytest.mark.usefixtures("stand_in")
+def test_a_new_sdk_asks_for_its_own_version(
+    plugin: Callable[..., DockerPlugin], paths: Paths
+) -> None:
     plugin().install()
     file = next(paths.environment.rglob("pulumi-plugin.json"))
     file.write_text(json.dumps({"name": "docker", "version": "6.0.0"}))
     assert plugin().check() is None
 
 
-def test_a_clone_without_the_stand_in_says_so(plugin) -> None:
+def test_a_clone_without_the_stand_in_says_so(plugin: Callable[..., DockerPlugin]) -> None:
     with pytest.raises(SetupError, match="this clone is incomplete"):
         plugin().install()

@@ -76,9 +76,7 @@ def test_an_engine_elsewhere_is_not_replaced_by_one_here(
         engine(paths, host, said, lambda: SILENT).install()
 
 
-def test_a_user_who_may_not_is_told_what_to_type(
-    paths: Paths, host: Host, said: list[str]
-) -> None:
+def test_a_user_who_may_not_is_told_what_to_type(paths: Paths, host: Host, said: list[str]) -> None:
     with pytest.raises(SetupError, match="newgrp docker"):
         engine(paths, host, said, lambda: FORBIDDEN).check()
 

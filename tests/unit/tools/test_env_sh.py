@@ -2,9 +2,12 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 SOURCE = Path(__file__).parents[3] / "env.sh"
 SHELLS = [name for name in ("bash", "zsh") if shutil.which(name)]
@@ -25,7 +28,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path):
+def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path) -> Shell:
     """Return a function that sources env.sh from another folder and runs a line after it."""
     home = tmp_path / "home"
     home.mkdir()
@@ -44,23 +47,25 @@ def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path):
     return run
 
 
-def test_plain_commands_are_the_projects(shell, clone: Path) -> None:
+def test_plain_commands_are_the_projects(shell: Shell, clone: Path) -> None:
     out = shell("command -v pulumi; command -v python").stdout.splitlines()
     assert out == [f"{clone}/.dairflow/bin/pulumi", f"{clone}/.venv/bin/python"]
 
 
-def test_sourcing_twice_changes_nothing(shell, clone: Path) -> None:
+def test_sourcing_twice_changes_nothing(shell: Shell, clone: Path) -> None:
     once = shell("env | sort").stdout
     twice = shell("env | sort", before=f'. "{clone}/env.sh"').stdout
     assert once == twice
 
 
-def test_the_projects_folders_come_first_even_when_they_were_on_path(shell, clone: Path) -> None:
+def test_the_projects_folders_come_first_even_when_they_were_on_path(
+    shell: Shell, clone: Path
+) -> None:
     out = shell("echo $PATH", before=f'PATH="$PATH:{clone}/.venv/bin:/usr/sbin"').stdout.strip()
     assert out == f"{clone}/.dairflow/bin:{clone}/.venv/bin:/usr/bin:/bin:/usr/sbin"
 
 
-def test_the_projects_own_backend_and_passphrase_are_the_default(shell, clone: Path) -> None:
+def test_the_projects_own_backend_and_passphrase_are_the_default(shell: Shell, clone: Path) -> None:
     out = shell("env").stdout
     assert f"PULUMI_HOME={clone}/.dairflow/pulumi\n" in out
     assert f"PULUMI_CONFIG_PASSPHRASE_FILE={clone}/.dairflow/passphrase\n" in out
@@ -71,24 +76,24 @@ def test_the_projects_own_backend_and_passphrase_are_the_default(shell, clone: P
     assert "PULUMI_CREDENTIALS_PATH" not in out
 
 
-def test_a_users_own_login_wins(shell) -> None:
+def test_a_users_own_login_wins(shell: Shell) -> None:
     login = 'mkdir ~/.pulumi; echo \'{"current": "https://api.example"}\' > '
     out = shell("env; echo home=$HOME", before=f"{login} ~/.pulumi/credentials.json").stdout
     home = out.split("home=")[-1].strip()
     assert f"PULUMI_CREDENTIALS_PATH={home}/.pulumi\n" in out
 
 
-def test_a_user_who_has_logged_out_again_gets_the_projects_backend(shell) -> None:
-    logout = "mkdir ~/.pulumi; echo '{\"current\": \"\"}' > ~/.pulumi/credentials.json"
+def test_a_user_who_has_logged_out_again_gets_the_projects_backend(shell: Shell) -> None:
+    logout = 'mkdir ~/.pulumi; echo \'{"current": ""}\' > ~/.pulumi/credentials.json'
     assert "PULUMI_CREDENTIALS_PATH" not in shell("env", before=logout).stdout
 
 
-def test_an_access_token_wins(shell) -> None:
+def test_an_access_token_wins(shell: Shell) -> None:
     out = shell("env", before="export PULUMI_ACCESS_TOKEN=token").stdout
     assert "PULUMI_CREDENTIALS_PATH=" in out
 
 
-def test_a_users_own_backend_and_passphrase_stay(shell) -> None:
+def test_a_users_own_backend_and_passphrase_stay(shell: Shell) -> None:
     before = "export PULUMI_BACKEND_URL=s3://team PULUMI_CONFIG_PASSPHRASE="
     out = shell("env", before=before).stdout
     assert "PULUMI_BACKEND_URL=s3://team\n" in out
@@ -96,11 +101,11 @@ def test_a_users_own_backend_and_passphrase_stay(shell) -> None:
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in out
 
 
-def test_a_clone_that_is_not_set_up_says_so(shell, clone: Path) -> None:
+def test_a_clone_that_is_not_set_up_says_so(shell: Shell, clone: Path) -> None:
     assert shell("true").stderr == ""
     shutil.rmtree(clone / ".dairflow")
     assert "make setup" in shell("true").stderr
 
 
-def test_it_leaves_no_names_of_its_own_behind(shell) -> None:
+def test_it_leaves_no_names_of_its_own_behind(shell: Shell) -> None:
     assert "_dairflow" not in shell("set").stdout.split("BASH_EXECUTION_STRING")[0]

@@ -6,9 +6,10 @@ import pytest
 from tools import versions
 from tools.environment import LockedEnvironment, Uv
 from tools.errors import SetupError
-from tools.paths import Paths
+from tools.paths import Paths, digest_of_files
 
 MakeProgram = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("programs")
 SYNC = """
 echo "$*" >> calls
 mkdir -p .venv/bin
@@ -18,7 +19,7 @@ chmod +x .venv/bin/python
 
 
 @pytest.fixture
-def uv(paths: Paths, said: list[str], programs: MakeProgram) -> Uv:
+def uv(paths: Paths, said: list[str]) -> Uv:
     (paths.repository / "dag_builder").mkdir()
     (paths.repository / "tools").mkdir()
     for file in ("uv.lock", "pyproject.toml", "dag_builder/pyproject.toml"):
@@ -77,3 +78,15 @@ def test_no_python_is_downloaded_behind_the_users_back(
     policy, interpreter = (paths.repository / "asked").read_text().split()
     assert policy == "never"
     assert Path(interpreter).is_file()
+
+
+def test_a_second_clone_links_the_cached_uv(paths: Paths, uv: Uv, said: list[str]) -> None:
+    requirements = paths.repository / "tools" / "uv-requirements.txt"
+    cached = paths.cached("uv", versions.UV, digest_of_files(requirements)) / "uv"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("#!/bin/sh\n")
+    assert uv.check() is None
+    uv.install()
+    assert uv.check() == str(cached)
+    assert (paths.programs / "uv").resolve() == cached
+    assert said == []

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,10 +9,13 @@ from tools import versions
 from tools.errors import SetupError
 from tools.golang import GoFinder
 
+if TYPE_CHECKING:
+    from tests.unit.tools.conftest import FakeApt
+
 MakeProgram = Callable[..., Path]
 
 
-def finder(apt, said: list[str], *found: Path) -> GoFinder:
+def finder(apt: "FakeApt", said: list[str], *found: Path) -> GoFinder:
     return GoFinder(apt=apt, say=said.append, programs=lambda: list(found))
 
 
@@ -20,33 +24,39 @@ def go(programs: MakeProgram, version: str, script: str = "") -> Path:
     return programs(f"go-{version}", f"{answer}\n{script}")
 
 
-def test_a_new_enough_go_is_used_as_it_is(apt, said, programs: MakeProgram) -> None:
+def test_a_new_enough_go_is_used_as_it_is(
+    apt: "FakeApt", said: list[str], programs: MakeProgram
+) -> None:
     program = go(programs, "1.26.8")
     found = finder(apt, said, program).find()
     assert (found.program, found.toolchain) == (program, "local")
     assert said == []
 
 
-def test_the_newest_of_several_is_used(apt, said, programs: MakeProgram) -> None:
+def test_the_newest_of_several_is_used(
+    apt: "FakeApt", said: list[str], programs: MakeProgram
+) -> None:
     old, new = go(programs, "1.19.8"), go(programs, "1.26.8")
     assert finder(apt, said, old, new).find().program == new
 
 
-def test_debian_13s_go_switches_by_itself(apt, said, programs: MakeProgram) -> None:
+def test_debian_13s_go_switches_by_itself(
+    apt: "FakeApt", said: list[str], programs: MakeProgram
+) -> None:
     found = finder(apt, said, go(programs, "1.24.4")).find()
     assert found.environment()["GOTOOLCHAIN"] == f"go{versions.GO}"
     assert "1.24.4 is here" in said[0]
 
 
 def test_debian_12s_go_downloads_the_toolchain(
-    apt, said, programs: MakeProgram, tmp_path: Path
+    apt: "FakeApt", said: list[str], programs: MakeProgram, tmp_path: Path
 ) -> None:
     folder = tmp_path / "toolchain"
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "go").write_text("")
     (folder / "src").mkdir()
     (folder / "src" / "_go.mod").write_text("module std")
-    script = f'echo "$*" > {tmp_path}/asked; echo \'{json.dumps({"Dir": str(folder)})}\''
+    script = f"echo \"$*\" > {tmp_path}/asked; echo '{json.dumps({'Dir': str(folder)})}'"
     found = finder(apt, said, go(programs, "1.19.8", script)).find()
     assert (found.program, found.toolchain) == (folder / "bin" / "go", "local")
     assert found.program.stat().st_mode & 0o111
@@ -55,13 +65,26 @@ def test_debian_12s_go_downloads_the_toolchain(
     assert f"golang.org/toolchain@v0.0.1-go{versions.GO}.linux-amd64" in asked
 
 
-def test_without_go_the_distributions_is_installed(apt, said, programs: MakeProgram) -> None:
+def test_without_go_the_distributions_is_installed(
+    apt: "FakeApt", said: list[str], programs: MakeProgram
+) -> None:
     program = go(programs, "1.24.4")
     step = GoFinder(apt=apt, say=said.append, programs=lambda: [program] if apt.installed else [])
     assert step.find().program == program
     assert apt.installed == ["golang-go"]
 
 
-def test_no_go_to_be_had_says_what_to_do(apt, said) -> None:
+def test_no_go_to_be_had_says_what_to_do(apt: "FakeApt", said: list[str]) -> None:
     with pytest.raises(SetupError, match="unpack it to /usr/local/go"):
         finder(apt, said).find()
+
+
+def test_the_users_go_settings_do_not_change_a_build(
+    apt: "FakeApt", said: list[str], programs: MakeProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOROOT", "/opt/another-go")
+    monkeypatch.setenv("GOFLAGS", "-mod=mod -race")
+    environment = finder(apt, said, go(programs, "1.26.8")).find().environment()
+    assert "GOROOT" not in environment
+    assert environment["GOFLAGS"] == "-mod=readonly -buildvcs=false"
+    assert environment["CGO_ENABLED"] == "0"

@@ -19,9 +19,7 @@ def test_a_program_that_hangs_is_an_answer() -> None:
     assert "0.2 s" in answer.stderr
 
 
-def test_a_failure_shows_command_status_last_lines_and_log(
-    tmp_path: Path, said: list[str]
-) -> None:
+def test_a_failure_shows_command_status_last_lines_and_log(tmp_path: Path, said: list[str]) -> None:
     log = tmp_path / "logs" / "build.log"
     command = ["sh", "-c", "echo working; echo no such module >&2; exit 3"]
     with pytest.raises(SetupError) as caught:

@@ -12,6 +12,7 @@ from tools.paths import Paths
 from tools.pulumi_cli import CLI, DYNAMIC_PROVIDER, LANGUAGE_EXECUTOR, PROGRAMS, PulumiCli
 
 MakeProgram = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 class Closed:
@@ -21,7 +22,7 @@ class Closed:
         message = f"{host}: no answer"
         raise UnreachableError(message)
 
-    def fetch(self, url: str, destination: Path) -> None:
+    def fetch(self, url: str, _destination: Path) -> None:
         self.require(url)
 
 
@@ -77,7 +78,7 @@ def go(tmp_path: Path) -> FakeGo:
 
 
 @pytest.fixture
-def cli(paths: Paths, host: Host, go: FakeGo, said: list[str], programs: MakeProgram):
+def cli(paths: Paths, host: Host, go: FakeGo, said: list[str]) -> Callable[[object], PulumiCli]:
     for name in ("pulumi", "language_host"):
         module = paths.repository / "tools" / "go_modules" / name
         module.mkdir(parents=True)
@@ -90,7 +91,9 @@ def cli(paths: Paths, host: Host, go: FakeGo, said: list[str], programs: MakePro
     return make
 
 
-def test_a_closed_network_builds_it_and_says_why(cli, go, paths: Paths, said: list[str]) -> None:
+def test_a_closed_network_builds_it_and_says_why(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+) -> None:
     step = cli(Closed())
     assert step.check() is None
     step.install()
@@ -103,7 +106,9 @@ def test_a_closed_network_builds_it_and_says_why(cli, go, paths: Paths, said: li
     assert (paths.programs / DYNAMIC_PROVIDER).stat().st_mode & 0o111
 
 
-def test_a_second_clone_links_what_the_cache_has(cli, go, paths: Paths, said: list[str]) -> None:
+def test_a_second_clone_links_what_the_cache_has(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+) -> None:
     cli(Closed()).install()
     for name in PROGRAMS:
         (paths.programs / name).unlink()
@@ -113,7 +118,9 @@ def test_a_second_clone_links_what_the_cache_has(cli, go, paths: Paths, said: li
     assert len(said) == 1
 
 
-def test_changed_pins_are_built_anew(cli, go, paths: Paths) -> None:
+def test_changed_pins_are_built_anew(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths
+) -> None:
     cli(Closed()).install()
     for name in PROGRAMS:
         (paths.programs / name).unlink()
@@ -122,7 +129,9 @@ def test_changed_pins_are_built_anew(cli, go, paths: Paths) -> None:
     assert len(go.built) == 4
 
 
-def test_an_open_network_downloads_it(cli, go, paths: Paths) -> None:
+def test_an_open_network_downloads_it(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths
+) -> None:
     network = Open()
     cli(network).install()
     assert network.urls == [
@@ -132,7 +141,9 @@ def test_an_open_network_downloads_it(cli, go, paths: Paths) -> None:
     assert go.built == []
 
 
-def test_a_build_that_breaks_leaves_nothing_in_the_cache(cli, go, paths: Paths) -> None:
+def test_a_build_that_breaks_leaves_nothing_in_the_cache(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths
+) -> None:
     go.sources = Path("/no/such/folder")
     with pytest.raises(FileNotFoundError):
         cli(Closed()).install()
@@ -150,13 +161,15 @@ def test_a_build_that_breaks_leaves_nothing_in_the_cache(cli, go, paths: Paths) 
     ],
 )
 def test_the_users_own_is_used_in_the_right_version(
-    cli, programs: MakeProgram, version: str, *, usable: bool
+    cli: Callable[[object], PulumiCli], programs: MakeProgram, version: str, *, usable: bool
 ) -> None:
     for name in PROGRAMS:
         programs(name, f"echo {version}")
     assert (cli(Closed()).check() is not None) is usable
 
 
-def test_the_users_own_without_a_python_host_is_not_used(cli, programs: MakeProgram) -> None:
+def test_the_users_own_without_a_python_host_is_not_used(
+    cli: Callable[[object], PulumiCli], programs: MakeProgram
+) -> None:
     programs(CLI, f"echo v{versions.PULUMI}")
     assert cli(Closed()).check() is None
