@@ -32,6 +32,11 @@ down: setup-up ## take it all away again
 
 dev: setup-dev ## the same services on the laptop, without a cluster (docker compose)
 	@$(COMPOSE) up --detach --build --wait
+	@echo "Airflow: http://localhost:$${DAIRFLOW_WEB_PORT:-8080}  (user admin, password in" \
+		".dairflow/dev-secrets/admin_password)"
+	@echo "Flower:  http://localhost:$${DAIRFLOW_FLOWER_PORT:-5555}  (user admin, password in" \
+		".dairflow/dev-secrets/flower_password)"
+	@echo "An edit in dags/ is live in a few seconds; more workers: docker compose up -d --scale worker=2"
 
 dev-logs: ## follow the laptop's logs
 	@$(COMPOSE) logs --follow --tail 100

@@ -24,6 +24,7 @@ from tools.environment import LockedEnvironment, Uv
 from tools.errors import SetupError
 from tools.golang import GoFinder
 from tools.host import Host, detect
+from tools.laptop_secrets import LaptopSecrets
 from tools.official import Official
 from tools.packages import Apt, SystemPackages
 from tools.paths import Paths
@@ -62,12 +63,13 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         DockerPlugin(paths=paths, official=official, say=say),
     ]
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
+    secrets = LaptopSecrets(paths=paths, say=say)
     image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
     return [
         *always,
         image,
         *(pulumi if purpose in ("all", "up") else []),
-        *([compose] if purpose in ("all", "dev") else []),
+        *([secrets, compose] if purpose in ("all", "dev") else []),
     ]
 
 
