@@ -116,6 +116,14 @@ def dag_of(
     return place.build(dag_id, dag, tasks if tasks is not None else {}, defaults or {}, keep=False)
 
 
+def dags_of_document(
+    document: Document, tasks: Tasks, problems: list[Problem]
+) -> list[DAG]:
+    """The DAGs of one YAML file, registered nowhere; its mistakes are added to `problems`."""
+    place = _Place({}, document.file)
+    return place.build_document(document, tasks if tasks is not None else {}, {}, problems)
+
+
 def _in_file(  # noqa: PLR0913, PLR0917
     frame: FrameType,
     dag_id: str,

@@ -1,0 +1,55 @@
+"""``dag-builder check``: is every DAG sound?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from dag_builder.load import Loaded, load
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is wrong. Returns 1 when anything is."""
+    found = load(options.paths, options.tasks)
+    if not found.errors and not found.dags:
+        for path in options.paths:
+            found.add_error(str(path), "there is no DAG in it")
+    if options.format == "json":
+        _print_json(found)
+    elif options.format == "github":
+        _print_github(found)
+    else:
+        _print_text(found, quiet=options.quiet)
+    return 1 if found.errors else 0
+
+
+def _print_text(found: Loaded, *, quiet: bool) -> None:
+    for file, texts in found.errors.items():
+        for text in texts:
+            print(f"{file}:\n{text}\n", file=sys.stderr)  # noqa: T201
+    for file, texts in found.warnings.items():
+        for text in texts:
+            print(f"{file}: warning: {text}\n", file=sys.stderr)  # noqa: T201
+    if not quiet:
+        tasks = sum(len(dag.tasks) for dag in found.dags.values())
+        broken = f", {len(found.errors)} broken files" if found.errors else ""
+        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}")  # noqa: T201
+
+
+def _print_json(found: Loaded) -> None:
+    result = {
+        "dags": sorted(found.dags),
+        "errors": found.errors,
+        "warnings": found.warnings,
+    }
+    print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201
+
+
+def _print_github(found: Loaded) -> None:
+    """The form that GitHub shows beside the file in a pull request."""
+    for kind, texts_by_file in (("error", found.errors), ("warning", found.warnings)):
+        for file, texts in texts_by_file.items():
+            for text in texts:
+                message = text.replace("%", "%25").replace("\n", "%0A")
+                print(f"::{kind} file={file}::{message}")  # noqa: T201

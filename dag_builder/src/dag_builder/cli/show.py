@@ -1,0 +1,39 @@
+"""``dag-builder show``: what is the structure of a DAG?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from dag_builder.errors import closest, listed
+from dag_builder.load import Loaded, load
+from dag_builder.show import mermaid, tree
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the DAGs. Returns 1 when one is broken or not there."""
+    found = load(options.paths, options.tasks)
+    dags = chosen(found, options.dag)
+    for dag in dags:
+        print(mermaid(dag) if options.mermaid else tree(dag))  # noqa: T201
+    return 1 if found.errors else 0
+
+
+def chosen(found: Loaded, dag_id: str | None) -> list[DAG]:
+    """The DAGs that were asked for; what is broken or missing goes to stderr and into errors."""
+    if dag_id is not None and dag_id not in found.dags:
+        near = closest(dag_id, found.dags)
+        question = f"; did you mean {near!r}?" if near else ""
+        found.add_error(dag_id, f"there is no such DAG: {listed(sorted(found.dags))}{question}")
+    elif not found.dags and not found.errors:
+        found.add_error("nothing found", "there is no DAG in it")
+    for file, texts in found.errors.items():
+        for text in texts:
+            print(f"{file}:\n{text}\n", file=sys.stderr)  # noqa: T201
+    if dag_id is None:
+        return [found.dags[name] for name in sorted(found.dags)]
+    return [found.dags[dag_id]] if dag_id in found.dags else []

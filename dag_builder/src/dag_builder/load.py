@@ -1,0 +1,98 @@
+"""The DAGs of files and folders, read as Airflow reads them, with what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dag_builder.builder import dags_of_document
+from dag_builder.errors import Problem
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """What was found. `errors` and `warnings` are texts by file."""
+
+    dags: dict[str, DAG] = field(default_factory=dict[str, "DAG"])
+    errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    warnings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def add_error(self, file: str, text: str) -> None:
+        """Note what is wrong with a file."""
+        self.errors.setdefault(file, []).append(text)
+
+
+def load(paths: Iterable[Path], tasks: str | None = None) -> Loaded:
+    """Read Python DAG files, YAML files and folders of them.
+
+    `tasks` is the module that YAML files name functions of. Nothing is raised for a broken DAG.
+    """
+    found = Loaded()
+    for path in paths:
+        if not path.exists():
+            found.add_error(str(path), "there is no such file or folder")
+        elif path.suffix in {".yaml", ".yml"}:
+            _load_yaml(path, tasks, found)
+        else:
+            _load_python(path, found)
+    return found
+
+
+def _load_yaml(path: Path, tasks: str | None, found: Loaded) -> None:
+    from dag_builder.documents import read_document  # noqa: PLC0415
+
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    document = read_document(path, top=path.parent)
+    problems: list[Problem] = []
+    for dag in dags_of_document(document, tasks, problems):
+        _keep(dag, str(path), found)
+    for problem in problems:
+        found.add_error(str(path), str(problem))
+
+
+def _load_python(path: Path, found: Loaded) -> None:
+    """Python files go through Airflow's own DagBag: what it says here, it says on the cluster."""
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH", "3")
+    from airflow.dag_processing.dagbag import BundleDagBag  # noqa: PLC0415
+
+    folder = path if path.is_dir() else path.parent
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bag = BundleDagBag(dag_folder=str(path), bundle_path=folder.resolve(), safe_mode=False)
+    for file, text in bag.import_errors.items():
+        found.add_error(str(folder / file), text.removeprefix("DagError: "))
+    for dag in bag.dags.values():
+        _keep(dag, dag.fileloc, found)
+    for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+        _warn_of_safe_mode(file, bag.dags.values(), found)
+
+
+def _warn_of_safe_mode(file: Path, dags: Iterable[DAG], found: Loaded) -> None:
+    """Airflow does not even open a file without the word 'airflow' unless it is told to."""
+    from airflow.utils.file import might_contain_dag_via_default_heuristic  # noqa: PLC0415
+
+    has_dags = any(Path(dag.fileloc) == file.resolve() for dag in dags)
+    if has_dags and not might_contain_dag_via_default_heuristic(str(file)):
+        found.warnings.setdefault(str(file), []).append(
+            "Airflow's safe mode skips this file: the word 'airflow' is nowhere in it. Write it "
+            "in a comment, or set AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE=False"
+        )
+
+
+def _keep(dag: DAG, file: str, found: Loaded) -> None:
+    other = found.dags.get(dag.dag_id)
+    if other is not None:
+        found.add_error(file, f"{dag.dag_id}\n    is also the id of a DAG in {other.fileloc}")
+        return
+    found.dags[dag.dag_id] = dag
