@@ -92,6 +92,8 @@ def _warn_of_safe_mode(file: Path, dags: Iterable[DAG], found: Loaded) -> None:
 
 def _keep(dag: DAG, file: str, found: Loaded) -> None:
     other = found.dags.get(dag.dag_id)
+    if other is not None and file.endswith((".yaml", ".yml")):
+        return  # a YAML file is a DAG to Airflow only through the Python file that builds it
     if other is not None:
         found.add_error(file, f"{dag.dag_id}\n    is also the id of a DAG in {other.fileloc}")
         return

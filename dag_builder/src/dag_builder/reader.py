@@ -309,7 +309,7 @@ class Reader:
         return param
 
     def choice(self, value: Any, path: Path, *, what: str) -> Any:  # noqa: ANN401
-        names = _choices(what)
+        names = choices(what)
         if value in names:
             return value
         if what == "weight rule" and not isinstance(value, str):
@@ -325,9 +325,9 @@ class Reader:
         if names is NOTHING:
             return NOTHING
         for index, name in enumerate(names):
-            if name not in _choices("run type"):
+            if name not in choices("run type"):
                 self.problems.add_unknown(
-                    (*path, index), f"there is no run type {name!r}", name, _choices("run type")
+                    (*path, index), f"there is no run type {name!r}", name, choices("run type")
                 )
         return names
 
@@ -373,7 +373,7 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
 
 
 @functools.cache
-def _choices(what: str) -> tuple[str, ...]:
+def choices(what: str) -> tuple[str, ...]:
     """The values of one of Airflow's enumerations."""
     from airflow.sdk import TriggerRule, WeightRule  # noqa: PLC0415
     from airflow.sdk.api.datamodels._generated import DagRunType  # noqa: PLC0415

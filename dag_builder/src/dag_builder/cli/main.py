@@ -84,6 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("path", type=Path, help="a DAG file, Python or YAML")
     run.add_argument("--dag", metavar="ID", help="which DAG, where there are several")
     run.add_argument("--tasks", metavar="MODULE", help="the module of a YAML file's functions")
+    run.add_argument(
+        "-q", "--quiet", action="store_true", help="only what tasks print, and errors"
+    )
     run.add_argument("--conf", metavar="JSON", help="the run's configuration, for params")
     run.add_argument("--date", metavar="DATE", help="the logical date; now if left out")
     run.add_argument(

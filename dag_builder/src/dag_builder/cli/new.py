@@ -1,0 +1,31 @@
+"""``dag-builder new``: a DAG file to start from."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from dag_builder.starters import PYTHON, YAML
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the file. Returns 1 where it is already there, or is of no known kind."""
+    file: Path = options.file
+    starters = {".py": PYTHON, ".yaml": YAML, ".yml": YAML}
+    starter = starters.get(file.suffix)
+    reason = ""
+    if starter is None:
+        reason = f"{file.name!r} is no DAG file: the name must end in .py or .yaml"
+    elif file.exists():
+        reason = f"{file} is already there and stays as it is"
+    elif not file.parent.is_dir():
+        reason = f"there is no folder {file.parent}"
+    if starter is None or reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        return 1
+    dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
+    file.write_text(starter.replace("DAG_ID", dag_id), encoding="utf-8")
+    print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}")  # noqa: T201
+    return 0
