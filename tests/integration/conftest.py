@@ -295,9 +295,10 @@ def _marks(client: docker.DockerClient) -> set[str]:
 
 def _remove(client: docker.DockerClient, mark: str, prefix: str = "") -> None:
     filters = {"label": f"{LABEL}={mark}"}
-    for container in client.containers.list(all=True, filters=filters):
-        if container.name.startswith(prefix):
-            container.remove(force=True, v=True)
+    containers = client.containers.list(all=True, filters=filters)
+    doomed = [container for container in containers if container.name.startswith(prefix)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda container: container.remove(force=True, v=True), doomed))
     for volume in client.volumes.list(filters={"name": prefix or f"dairflow-test-{mark}-"}):
         volume.remove()
     for network in client.networks.list(filters=filters):

@@ -51,7 +51,7 @@ def test_a_failed_command_is_told_without_what_was_sent(lab: Lab, machine: Machi
 def test_another_host_key_is_refused_at_once(lab: Lab, machine: Machine) -> None:
     other = replace(machine, host_key=generate_key_pair().public)
     begun = time.monotonic()
-    with pytest.raises(RemoteError, match="it shows ssh-ed25519 SHA256:.*Nothing was sent"):
+    with pytest.raises(RemoteError, match=r"it shows ssh-ed25519 SHA256:.*Nothing was sent"):
         connect(other, lab.operator.private, timeout=30)
     assert time.monotonic() - begun < 15, "a wrong host key must not be retried"
 
