@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 PURPOSES = ("all", "up", "dev")
-LEAST_PYTHON = (3, 11)
 
 
 def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
@@ -83,10 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tools.setup", description=__doc__)
     parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="all")
     options = parser.parse_args(arguments)
-    if sys.version_info < LEAST_PYTHON:
-        found = ".".join(map(str, sys.version_info[:3]))
-        print(f"Python 3.11 or newer is needed, and this is {found}.", file=sys.stderr)
-        return 1
     paths = Paths.find()
     started = time.monotonic()
     try:
