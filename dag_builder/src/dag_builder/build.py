@@ -123,7 +123,7 @@ class _Maker:
         from airflow.sdk.definitions._internal.expandinput import MappedArgument  # noqa: PLC0415
 
         around: GroupPlan | None = scope
-        while around is not None and name not in links.mapped_arguments_of(around):
+        while around is not None and not links.gives_argument(around, name):
             around = around.parent
         group = self._group_of(cast("GroupPlan", around))
         return MappedArgument(input=group._expand_input, key=name)  # noqa: SLF001

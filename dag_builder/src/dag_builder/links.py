@@ -88,7 +88,7 @@ class Linker:
     ) -> None:
         if isinstance(reference, Argument):
             arguments = mapped_arguments(scope)
-            if reference.name not in arguments:
+            if reference.name not in arguments and not maps_anything(scope):
                 self.problems.add(
                     path,
                     f"no group around this is expanded over {reference.name!r}",
@@ -175,12 +175,14 @@ class Linker:
             left, _ = fill_function(task, named, mapped_arguments(task.group))
             for name in left:
                 function = getattr(task.function, "__name__", "the function")
-                valid = ["arguments"]
+                others = self.plan.tasks.keys() - {task.id}
+                near = name if name in others else closest(name, others)
                 self.problems.add(
                     task.path,
                     f"{function}() needs {name!r}, which nothing gives it",
-                    valid=f"an upstream task of this name, or {{{valid[0]}: {{{name}: …}}}}",
-                    suggestion=closest(name, self.plan.tasks.keys() - {task.id}),
+                    valid=f"an upstream task of this name, or {{arguments: {{{name}: …}}}}",
+                    suggestion="" if near == name else near,
+                    hint=f"give it: upstream: [{name}]" if near == name else "",
                 )
 
 
@@ -200,6 +202,21 @@ def mapped_arguments_of(group: GroupPlan) -> list[str]:
         for item in cast("list[Any]", group.expand_kwargs):
             names.extend(item if isinstance(item, Mapping) else ())
     return names
+
+
+def gives_argument(group: GroupPlan, name: str) -> bool:
+    """Whether this group itself is expanded over an argument of this name, or may be."""
+    of_output = group.expand_kwargs is not None and not isinstance(group.expand_kwargs, list)
+    return of_output or name in mapped_arguments_of(group)
+
+
+def maps_anything(group: GroupPlan | None) -> bool:
+    """Whether a group around is expanded over sets that are only known when it runs."""
+    while group is not None:
+        if group.expand_kwargs is not None and not isinstance(group.expand_kwargs, list):
+            return True
+        group = group.parent
+    return False
 
 
 def within(node: Node, group: GroupPlan) -> bool:

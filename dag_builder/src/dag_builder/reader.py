@@ -28,6 +28,8 @@ MARKERS = (
     "$duration",
     "$date",
 )
+#: Markers of ready-made objects, which may stand wherever a value of a kind is wanted.
+_READY_MADE = frozenset({"$object", "$import", "$duration", "$date"})
 
 
 class Reader:
@@ -48,6 +50,8 @@ class Reader:
         """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
         if value is None:
             return None
+        if isinstance(value, dict) and not _READY_MADE.isdisjoint(value):
+            return self.value(value, path)
         return _CONVERTERS[kind](self, value, path)
 
     # Anything, with markers in it

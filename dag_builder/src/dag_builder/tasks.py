@@ -365,7 +365,10 @@ class TaskParser:
         missing = signature.required - task.kwargs.keys() - expanded.keys() - set(defaults)
         if task.expand_kwargs is not None:
             return
-        for name in sorted(missing - given.keys()):
+        unknown = [key for key in given if key not in signature.arguments | _OWN_KEYS]
+        # 'bash_comand' is one mistake and not two.
+        meant = {closest(key, signature.arguments) for key in unknown}
+        for name in sorted(missing - given.keys() - meant):
             self.problems.add(
                 path,
                 f"{signature.name} needs {name!r}",

@@ -16,40 +16,40 @@ def run(options: argparse.Namespace) -> int:
         for path in options.paths:
             found.add_error(str(path), "there is no DAG in it")
     if options.format == "json":
-        _print_json(found)
+        _print_json(found, options)
     elif options.format == "github":
-        _print_github(found)
+        _print_github(found, options)
     else:
-        _print_text(found, quiet=options.quiet)
+        _print_text(found, options)
     return 1 if found.errors else 0
 
 
-def _print_text(found: Loaded, *, quiet: bool) -> None:
+def _print_text(found: Loaded, options: argparse.Namespace) -> None:
     for file, texts in found.errors.items():
         for text in texts:
             print(f"{file}:\n{text}\n", file=sys.stderr)  # noqa: T201
     for file, texts in found.warnings.items():
         for text in texts:
             print(f"{file}: warning: {text}\n", file=sys.stderr)  # noqa: T201
-    if not quiet:
+    if not options.quiet:
         tasks = sum(len(dag.tasks) for dag in found.dags.values())
         broken = f", {len(found.errors)} broken files" if found.errors else ""
-        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}")  # noqa: T201
+        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}", file=options.out)  # noqa: T201
 
 
-def _print_json(found: Loaded) -> None:
+def _print_json(found: Loaded, options: argparse.Namespace) -> None:
     result = {
         "dags": sorted(found.dags),
         "errors": found.errors,
         "warnings": found.warnings,
     }
-    print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(result, indent=2, ensure_ascii=False), file=options.out)  # noqa: T201
 
 
-def _print_github(found: Loaded) -> None:
+def _print_github(found: Loaded, options: argparse.Namespace) -> None:
     """The form that GitHub shows beside the file in a pull request."""
     for kind, texts_by_file in (("error", found.errors), ("warning", found.warnings)):
         for file, texts in texts_by_file.items():
             for text in texts:
                 message = text.replace("%", "%25").replace("\n", "%0A")
-                print(f"::{kind} file={file}::{message}")  # noqa: T201
+                print(f"::{kind} file={file}::{message}", file=options.out)  # noqa: T201

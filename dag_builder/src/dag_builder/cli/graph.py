@@ -31,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
         except DrawingError as error:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
-        print(file)  # noqa: T201
+        print(file, file=options.out)  # noqa: T201
     return 1 if found.errors else 0

@@ -9,6 +9,7 @@ nothing of Airflow.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -26,12 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _complete(parser)
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"dag_builder.cli.{options.module}")
+    options.out = sys.stdout
+    # Airflow logs to stdout while it is imported; what a command answers stays apart from that.
+    beside = contextlib.nullcontext() if options.module == "run" else _stdout_to_stderr()
     try:
-        return module.run(options)
+        with beside:
+            return module.run(options)
     except BrokenPipeError:
         # The reader (head, less) went away; that is no mistake.
         sys.stderr.close()
         return 0
+
+
+def _stdout_to_stderr() -> contextlib.AbstractContextManager[object]:
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -27,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
         return 1
     dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
     file.write_text(starter.replace("DAG_ID", dag_id), encoding="utf-8")
-    print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}")  # noqa: T201
+    print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}", file=options.out)  # noqa: T201
     return 0

@@ -12,11 +12,12 @@ def run(options: argparse.Namespace) -> int:
     """Print the schema, or write it to a file."""
     text = json.dumps(json_schema(), indent=2, sort_keys=False)
     if options.output is None:
-        print(text)  # noqa: T201
+        print(text, file=options.out)  # noqa: T201
     else:
         options.output.write_text(f"{text}\n", encoding="utf-8")
         print(  # noqa: T201
             f"{options.output}\nfirst line of your YAML files:\n"
-            f"# yaml-language-server: $schema={options.output.name}"
+            f"# yaml-language-server: $schema={options.output.name}",
+            file=options.out,
         )
     return 0

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     found = load(options.paths, options.tasks)
     dags = chosen(found, options.dag)
     for dag in dags:
-        print(mermaid(dag) if options.mermaid else tree(dag))  # noqa: T201
+        print(mermaid(dag) if options.mermaid else tree(dag), file=options.out)  # noqa: T201
     return 1 if found.errors else 0
 
 

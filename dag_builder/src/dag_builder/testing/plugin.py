@@ -1,0 +1,53 @@
+"""A pytest plugin: ``pytest --dags FOLDER`` adds the integrity test of a folder of DAGs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--dags``."""
+    parser.addoption(
+        "--dags",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="test that every DAG of this folder is sound (dag_builder.testing)",
+    )
+
+
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Add one test for each folder of ``--dags``."""
+    folders: list[str] = config.getoption("--dags")
+    if folders:
+        collector = _Folders.from_parent(session, name="dags", folders=folders)
+        items.extend(collector.collect())
+
+
+class _Folders(pytest.Collector):
+    def __init__(self, *, folders: list[str], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.folders = folders
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for folder in self.folders:
+            yield _SoundFolder.from_parent(self, name=folder)
+
+
+class _SoundFolder(pytest.Item):
+    def runtest(self) -> None:
+        from dag_builder.testing.integrity import assert_dags_are_sound  # noqa: PLC0415
+
+        assert_dags_are_sound(Path(self.name))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:  # noqa: ANN401
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return Path(self.name), None, f"DAGs of {self.name} are sound"
