@@ -61,6 +61,15 @@ def find_bundle(
     return found
 
 
+def trusting(bundle: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which pip, uv, Go and Pulumi trust a bundle too.
+
+    Those that the user has set stay as they are.
+    """
+    names = ("PIP_CERT", "SSL_CERT_FILE")
+    return {name: str(bundle) for name in names if not environment.get(name)}
+
+
 def parse(pem: str) -> list[str]:
     """Return a bundle's certificates, each in one normal form, without duplicates."""
     bodies = ("".join(match.split()) for match in _CERTIFICATE.findall(pem))

@@ -102,7 +102,6 @@ class LockedEnvironment:
 
     paths: Paths
     uv: Uv
-    bundle: Path | None
     say: Callable[[str], None]
     name: str = "Python environment"
 
@@ -124,8 +123,6 @@ class LockedEnvironment:
         environment.pop("VIRTUAL_ENV", None)
         if not self.paths.python.exists():
             environment["UV_PYTHON"] = str(Path(sys.executable).resolve())
-        if self.bundle is not None:
-            environment.setdefault("SSL_CERT_FILE", str(self.bundle))
         run_logged(
             [str(program), "sync", "--frozen"],
             log=self.paths.logs / "uv-sync.log",

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tools.base_image import BaseImage
-from tools.certificates import find_bundle
+from tools.certificates import find_bundle, trusting
 from tools.compose import Compose
 from tools.docker_plugin import DockerPlugin
 from tools.engine import DockerEngine, ask_engine
@@ -43,6 +43,8 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
     """Return the steps for a purpose, in order."""
     bundle = find_bundle()
     ca_file = bundle[0] if bundle else None
+    if ca_file is not None:
+        os.environ.update(trusting(ca_file, os.environ))
     official = Official(
         cache=paths.cache, bundle=ca_file, retry=bool(os.environ.get("DAIRFLOW_RETRY_OFFICIAL"))
     )
@@ -54,7 +56,7 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         SystemPackages(apt=apt, engine_answers=lambda: ask_engine().version is not None),
         DockerEngine(paths=paths, host=host, say=say),
         uv,
-        LockedEnvironment(paths=paths, uv=uv, bundle=ca_file, say=say),
+        LockedEnvironment(paths=paths, uv=uv, say=say),
     ]
     pulumi: list[Step] = [
         PulumiCli(paths=paths, host=host, official=official, go=go, say=say),

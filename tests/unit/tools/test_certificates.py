@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.certificates import find_bundle, parse, private_certificates
+from tools.certificates import find_bundle, parse, private_certificates, trusting
 from tools.errors import SetupError
 
 
@@ -55,3 +55,8 @@ def test_only_what_the_system_lacks_is_private(tmp_path: Path) -> None:
 
 def test_a_certificate_twice_in_a_bundle_counts_once() -> None:
     assert parse(pem("QUJD" * 40) + pem("QUJD" * 40)) == [pem("QUJD" * 40)]
+
+
+def test_one_setting_reaches_every_program_and_overrides_none() -> None:
+    environment = {"SSL_CERT_FILE": "/users/own.pem"}
+    assert trusting(Path("/proxy.pem"), environment) == {"PIP_CERT": "/proxy.pem"}

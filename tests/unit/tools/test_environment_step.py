@@ -29,7 +29,7 @@ def uv(paths: Paths, said: list[str]) -> Uv:
 
 
 def environment(paths: Paths, uv: Uv, said: list[str]) -> LockedEnvironment:
-    return LockedEnvironment(paths=paths, uv=uv, bundle=None, say=said.append)
+    return LockedEnvironment(paths=paths, uv=uv, say=said.append)
 
 
 def own_uv(programs: MakeProgram, version: str, script: str = "") -> Path:
