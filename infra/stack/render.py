@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
 from infra.stack.secrets import hashed_name, require
-from infra.stack.tasks import DIGEST_LABEL
+from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-FILE_FORMAT = "3.13"
+FILE_FORMAT = "3.12"
 """The newest compose format of ``docker stack deploy``; older ones refuse ``start_interval``."""
 
 LAPTOP_KEYS = frozenset(
@@ -161,6 +161,9 @@ def _deploy(name: str, declared: Mapping[str, Any], options: StackOptions) -> Do
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
     # A host-mode port cannot be had twice on a node, nor a worker's place: stop before start.
     deploy["update_config"] = {"order": "stop-first", "parallelism": 1, "failure_action": "pause"}
+    if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
+        # The end that it is there for is an "early termination" to the swarm's update monitor.
+        deploy["update_config"]["failure_action"] = "continue"
     if name == "worker":
         deploy["replicas"] = options.worker_replicas
         deploy["update_config"]["parallelism"] = max(1, options.worker_replicas // 2)

@@ -16,7 +16,24 @@ DIGEST_LABEL = "dairflow.digest"
 GONE = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 """Task states after which nothing runs any more (swarmkit's api/types.proto)."""
 
+CONTAINER_KEYS = (
+    "Image",
+    "Command",
+    "Args",
+    "Env",
+    "Hostname",
+    "Mounts",
+    "Healthcheck",
+    "Secrets",
+    "Configs",
+)
+"""What tells two versions of a task apart: the engine shows other keys with their defaults filled in
+for a service (``StopGracePeriod``, ``DNSConfig``), and not for its tasks."""
+
 FAILURES = frozenset({"failed", "rejected"})
+
+ENDS_BY_ITSELF = frozenset({"none", "on-failure"})
+"""The restart conditions of a service whose task is done when it has ended well."""
 
 _AGE = re.compile(r"\s+(about|less|\d|an?\s).*$", re.IGNORECASE)
 
@@ -91,7 +108,7 @@ def parse_services(stack: str, text: str) -> tuple[Service, ...]:
 def parse_task_containers(text: str) -> dict[str, Mapping[str, Any]]:
     """Read ``docker inspect --type task --format '{{json .}}'``: task ID → container spec."""
     found: Iterable[dict[str, Any]] = (json.loads(line) for line in text.splitlines() if line)
-    return {task["ID"]: task["Spec"].get("ContainerSpec", {}) for task in found}
+    return {task["ID"]: _identity(task["Spec"].get("ContainerSpec", {})) for task in found}
 
 
 def _task(stack: str, raw: Mapping[str, str]) -> Task:
@@ -119,8 +136,12 @@ def _service(stack: str, raw: Mapping[str, Any]) -> Service:
         image=template["ContainerSpec"]["Image"],
         replicas=None if replicated is None else replicated.get("Replicas", 1),
         digest=spec.get("Labels", {}).get(DIGEST_LABEL, ""),
-        ends=restart.get("Condition", "any") in {"none", "on-failure"},
+        ends=restart.get("Condition", "any") in ENDS_BY_ITSELF,
         update_state=update.get("State", ""),
         update_message=update.get("Message", ""),
-        container=template["ContainerSpec"],
+        container=_identity(template["ContainerSpec"]),
     )
+
+
+def _identity(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: container.get(key) for key in CONTAINER_KEYS}
