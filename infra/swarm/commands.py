@@ -148,10 +148,10 @@ def joined_node_id(answer: str) -> str:
         ValueError: the engine refused; the text is the engine's own message.
 
     """
-    status, _, rest = answer.partition("\r\n")
+    head, _, body = answer.partition("\r\n\r\n")
+    status = head.partition("\r\n")[0]
     if " 200 " in status:
-        return rest.split()[-1]
-    _, _, body = rest.partition("\r\n\r\n")
+        return body.split()[-1]
     try:
         message = json.JSONDecoder().raw_decode(body.lstrip())[0]["message"]
     except (ValueError, KeyError, TypeError):

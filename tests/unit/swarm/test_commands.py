@@ -1,0 +1,86 @@
+"""Steps in, exact commands out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra.remote.machine import Machine
+from infra.swarm import commands
+from infra.swarm.steps import InitSwarm, Join, NodeChange
+
+MACHINE = Machine(
+    name="worker-1",
+    role="worker",
+    address="127.0.0.1",
+    host_key="ssh-ed25519 AAAA",
+    private_address="10.9.0.101",
+)
+
+
+def test_init_binds_everything_to_the_private_address() -> None:
+    command = commands.init_swarm(InitSwarm(machine=MACHINE, address_pool="192.168.0.0/16"))
+    assert command.startswith(
+        "docker swarm init --advertise-addr 10.9.0.101 --listen-addr 10.9.0.101:2377"
+        " --data-path-addr 10.9.0.101 --default-addr-pool 192.168.0.0/16 > /dev/null && "
+    )
+    assert "--default-addr-pool" not in commands.init_swarm(InitSwarm(machine=MACHINE))
+
+
+def test_a_join_sends_its_token_by_standard_input_only() -> None:
+    step = Join(machine=MACHINE, role="worker", managers=("10.9.0.11",))
+    command, stdin = commands.join_swarm(step, "SWMTKN-secret")
+    assert "SWMTKN" not in command
+    head, _, body = stdin.decode().partition("\r\n\r\n")
+    assert head.startswith("POST /swarm/join HTTP/1.1\r\n")
+    assert f"Content-Length: {len(body)}" in head
+    assert json.loads(body) == {
+        "ListenAddr": "10.9.0.101:2377",
+        "AdvertiseAddr": "10.9.0.101",
+        "DataPathAddr": "10.9.0.101",
+        "RemoteAddrs": ["10.9.0.11:2377"],
+        "JoinToken": "SWMTKN-secret",
+        "Availability": "drain",
+    }
+
+
+def test_the_answer_to_a_join_is_read() -> None:
+    answer = "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 0\r\n\r\n\nnode0id\n"
+    assert commands.joined_node_id(answer) == "node0id"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n{"
+             '"message":"Timeout was reached before node joined."}\n\n\n',
+            "Timeout was reached before node joined.",
+        ),
+        ("HTTP/1.1 500 Oh\r\n\r\n<html>", "it answered HTTP/1.1 500 Oh"),
+        ("", "it answered nothing"),
+    ],
+)
+def test_a_refused_join_says_what_the_engine_said(answer: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        commands.joined_node_id(answer)
+
+
+def test_labels_and_availability_change_in_one_update_a_node() -> None:
+    changes = (
+        NodeChange(name="a", node_id="", add_labels={"zone": "a b", "disk": "ssd"}, activate=True),
+        NodeChange(name="b", node_id="id-b", remove_labels=("gpu",)),
+    )
+    assert commands.update_nodes(changes, {"a": "id-a"}) == (
+        "docker node update --label-add disk=ssd --label-add 'zone=a b'"
+        " --availability active id-a > /dev/null"
+        " && docker node update --label-rm gpu id-b > /dev/null"
+    )
+
+
+def test_a_firewall_is_kept_only_after_the_kernel_took_it() -> None:
+    lines = commands.LOAD_FIREWALL.splitlines()
+    assert lines[0] == "set -e"
+    loaded = lines.index("nft -f /etc/dairflow/firewall.nft.new")
+    assert loaded < lines.index("mv -f /etc/dairflow/firewall.nft.new /etc/dairflow/firewall.nft")

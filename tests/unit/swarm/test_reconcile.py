@@ -1,0 +1,136 @@
+"""Reconciling against scripted machines: order, errors, and what never leaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.remote.fake import FakePool, FakeRunner
+from infra.remote.runner import Completed, RemoteError
+from infra.swarm.dismantle import dismantle
+from infra.swarm.errors import SwarmError, SwarmGoneError
+from infra.swarm.observe import observe
+from infra.swarm.reconcile import reconcile
+
+if TYPE_CHECKING:
+    from conftest import World
+
+    from infra.remote.machine import Machine
+    from infra.swarm.cluster import Cluster
+
+FACTS = """== hostname
+{name}
+== ssh
+203.0.113.7 1 {address} 22
+== addresses
+[{{"mtu":1450,"addr_info":[{{"local":"{address}"}}]}}]
+== nft
+/usr/sbin/nft
+== firewall
+== trust
+== engine
+running
+== info
+"26.1.5" "inactive" false "" "" "" null ""
+"""
+
+
+def tell_fresh(machine: Machine) -> FakeRunner:
+    facts = FACTS.format(name=machine.name, address=machine.private_address)
+    return FakeRunner(machine).on("== %s", facts).on("nft -f", "")
+
+
+@pytest.fixture
+def pool() -> FakePool:
+    return FakePool(tell_fresh)
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    world.machine("manager-1")
+    world.machine("worker-1")
+    return world.cluster("manager-1", "worker-1")
+
+
+def ignore(_line: str) -> None:
+    pass
+
+
+def test_a_failed_step_stops_what_follows(cluster: Cluster, pool: FakePool) -> None:
+    manager = pool.runner(cluster.machines[0])
+    manager.on("swarm init", Completed(stdout="", stderr="no such address", exit_status=1))
+    with pytest.raises(RemoteError, match=r"(?s)manager-1 .*swarm init.*no such address"):
+        reconcile(cluster, pool, ignore)
+    worker = pool.runner(cluster.machines[1])
+    assert not [command for command in worker.commands if "dial-stdio" in command]
+
+
+def test_a_refused_join_names_the_machine_and_keeps_the_token(
+    cluster: Cluster, pool: FakePool
+) -> None:
+    manager, worker = (pool.runner(machine) for machine in cluster.machines)
+    manager.on("swarm init", "id-1\nSWMTKN-worker\nSWMTKN-manager\n")
+    worker.on("dial-stdio", 'HTTP/1.1 503 No\r\n\r\n{"message":"remote CA does not match"}\n\n\n')
+    with pytest.raises(RemoteError, match="remote CA does not match") as caught:
+        reconcile(cluster, pool, ignore)
+    assert "worker-1" in str(caught.value)
+    assert "10.9.0.11:2377" in str(caught.value)
+    assert "SWMTKN" not in str(caught.value)
+    assert all("SWMTKN" not in command for command in manager.commands + worker.commands)
+    (join,) = [call for call in worker.calls if "dial-stdio" in call.command]
+    assert b"SWMTKN-worker" in (join.stdin or b"")
+
+
+def test_a_wanted_machine_that_is_silent_is_an_error_before_any_change(
+    cluster: Cluster, pool: FakePool
+) -> None:
+    pool.silent = {"worker-1"}
+    with pytest.raises(RemoteError, match="worker-1"):
+        reconcile(cluster, pool, ignore)
+    manager = pool.runner(cluster.machines[0])
+    assert all("== %s" in command for command in manager.commands)
+
+
+def test_all_silent_machines_are_named_at_once(cluster: Cluster, pool: FakePool) -> None:
+    pool.silent = {"manager-1", "worker-1"}
+    with pytest.raises(SwarmError, match=r"(?s)manager-1.*worker-1"):
+        reconcile(cluster, pool, ignore)
+
+
+def test_a_lost_race_with_the_node_s_own_updates_is_tried_again(
+    trio: World, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio.machines["worker-1"] = replace(trio.machines["worker-1"], labels={"gpu": "1"})
+    cluster = trio.cluster("manager-1", "worker-1", "worker-2")
+    told = trio.told(cluster)
+    labelled = replace(trio.nodes["worker-1"], labels={**trio.nodes["worker-1"].labels, "gpu": "1"})
+    trio.nodes["worker-1"] = labelled
+    after = trio.told(cluster)
+    answers = iter([told, after])
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
+    monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
+    race = Completed(stdout="", stderr="rpc error: update out of sequence", exit_status=1)
+    manager = pool.runner(cluster.machines[0]).on("docker node update", race, "")
+    state = reconcile(cluster, pool, ignore)
+    assert len([c for c in manager.commands if "--label-add gpu=1" in c]) == 2
+    assert state.pending == ()
+
+
+def test_observing_needs_a_manager(cluster: Cluster, pool: FakePool) -> None:
+    with pytest.raises(SwarmGoneError, match="the swarm is gone"):
+        observe(cluster, pool)
+    pool.silent = {"manager-1"}
+    with pytest.raises(RemoteError, match="no manager answered"):
+        observe(cluster, pool)
+
+
+def test_dismantling_cleans_who_answers_and_names_who_does_not(
+    cluster: Cluster, pool: FakePool
+) -> None:
+    pool.silent = {"worker-1"}
+    manager = pool.runner(cluster.machines[0]).on("nft delete table", "")
+    assert dismantle(cluster, pool, ignore) == ("worker-1",)
+    assert "nft delete table" in manager.commands[-1]
+    assert not [command for command in manager.commands if "swarm leave" in command]

@@ -1,0 +1,100 @@
+"""Whose swarm a machine is in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.swarm.errors import SwarmError
+from infra.swarm.standing import assess
+
+if TYPE_CHECKING:
+    from conftest import World
+
+TRIO = ("manager-1", "worker-1", "worker-2")
+
+
+def test_everyone_is_a_member(trio: World) -> None:
+    cluster = trio.cluster(*TRIO)
+    standing = assess(cluster, trio.told(cluster), cluster_id="ours")
+    assert set(standing.members) == set(TRIO)
+    assert standing.manager == trio.machines["manager-1"]
+    assert (standing.departing, standing.ghosts, standing.lost) == ({}, (), frozenset())
+
+
+def test_nobody_is_in_a_swarm(world: World) -> None:
+    world.machine("manager-1")
+    cluster = world.cluster("manager-1")
+    standing = assess(cluster, world.told(cluster))
+    assert standing.manager is None
+    assert standing.cluster_id == ""
+
+
+def test_a_manager_of_another_swarm_is_refused_by_id(trio: World) -> None:
+    trio.machine("manager-2")
+    cluster = trio.cluster(*TRIO, "manager-2")
+    facts = trio.told(cluster)
+    facts["manager-2"] = replace(
+        facts["manager-2"], swarm_state="active", node_id="x", cluster_id="theirs"
+    )
+    with pytest.raises(SwarmError, match="manager of swarm theirs, and this cluster's is ours"):
+        assess(cluster, facts, cluster_id="ours")
+    with pytest.raises(SwarmError, match=r"(?s)manager-2 .*swarm leave --force"):
+        assess(cluster, facts)
+
+
+def test_the_swarm_of_the_last_run_is_not_swapped_for_another(trio: World) -> None:
+    cluster = trio.cluster(*TRIO)
+    with pytest.raises(SwarmError, match="manager of swarm ours, and this cluster's is before"):
+        assess(cluster, trio.told(cluster), cluster_id="before")
+
+
+def test_a_worker_of_other_managers_is_refused(trio: World) -> None:
+    trio.machine("worker-3")
+    cluster = trio.cluster(*TRIO, "worker-3")
+    facts = trio.told(cluster)
+    facts["worker-3"] = replace(
+        facts["worker-3"], swarm_state="active", node_id="x", remote_managers=("192.0.2.1",)
+    )
+    with pytest.raises(SwarmError, match=r"worker-3 .*in the swarm of 192\.0\.2\.1"):
+        assess(cluster, facts)
+
+
+def test_a_worker_that_our_managers_know_no_more_is_left_behind(trio: World) -> None:
+    trio.machine("worker-3")
+    cluster = trio.cluster(*TRIO, "worker-3")
+    facts = trio.told(cluster)
+    facts["worker-3"] = replace(
+        facts["worker-3"], swarm_state="active", node_id="old", remote_managers=("10.9.0.11",)
+    )
+    assert assess(cluster, facts).lost == {"worker-3"}
+
+
+def test_a_swarm_without_quorum_is_told_with_the_way_out(trio: World) -> None:
+    cluster = trio.cluster(*TRIO)
+    facts = trio.told(cluster)
+    facts["manager-1"] = replace(
+        facts["manager-1"], nodes=(), nodes_error="The swarm does not have a leader"
+    )
+    with pytest.raises(SwarmError, match="does not have a leader") as caught:
+        assess(cluster, facts)
+    assert "--force-new-cluster --advertise-addr 10.9.0.11" in str(caught.value)
+
+
+def test_another_manager_speaks_where_the_first_cannot(trio: World) -> None:
+    trio.joined("manager-2")
+    trio.joined("manager-3")
+    cluster = trio.cluster("manager-1", "manager-2", "manager-3", "worker-1", "worker-2")
+    facts = trio.told(cluster)
+    facts["manager-1"] = replace(facts["manager-1"], nodes=(), nodes_error="not now")
+    assert assess(cluster, facts).manager == trio.machines["manager-2"]
+
+
+def test_a_leaving_manager_speaks_where_no_wanted_one_is_yet(trio: World) -> None:
+    trio.machine("manager-2")
+    cluster = trio.cluster("manager-2", "worker-1", "worker-2")
+    standing = assess(cluster, trio.told(cluster), leaving=(trio.machines["manager-1"],))
+    assert standing.manager == trio.machines["manager-1"]
+    assert set(standing.departing) == {"manager-1"}
