@@ -10,7 +10,7 @@ from infra.stack import engine
 from infra.stack.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from infra.remote.runner import Runner
     from infra.stack.tasks import Snapshot
@@ -41,13 +41,14 @@ def remove(
         RemoteError: when a machine cannot be reached.
 
     """
+    slots = {task.id: task.slot for task in engine.snapshot(runner, name).tasks}
     runner.run(
         f"docker stack rm {quote(name)} >/dev/null 2>&1 || true", timeout=_RM_TIMEOUT_SECONDS
     )
     started = time.monotonic()
     killed = False
     said = ""
-    while left := _left(runner, nodes, name):
+    while left := _left(runner, nodes, name, slots):
         if left != said:
             report(f"being removed: {left}")
             said = left
@@ -69,11 +70,14 @@ def remove(
         _remove_volumes(nodes, name, deadline=started + timeout)
 
 
-def _left(runner: Runner, nodes: Sequence[Runner], name: str) -> str:
-    """Say what is left: services, tasks, then networks, on every machine that is known."""
+def _left(runner: Runner, nodes: Sequence[Runner], name: str, slots: Mapping[str, str]) -> str:
+    """Say what is left: services, tasks, then networks, on every machine that is known.
+
+    ``slots`` are the tasks' names from before: the swarm has forgotten them with the services.
+    """
     seen = engine.snapshot(runner, name)
     if seen.services or seen.tasks:
-        return _tasks_left(seen)
+        return _tasks_left(seen, slots)
     machines = {r.machine.name: r for r in (runner, *nodes)}
     networks = [
         f"network {network} on {machine}"
@@ -83,8 +87,8 @@ def _left(runner: Runner, nodes: Sequence[Runner], name: str) -> str:
     return ", ".join(networks)
 
 
-def _tasks_left(seen: Snapshot) -> str:
-    tasks = [f"{task.slot} on {task.node or 'no node'}" for task in seen.tasks]
+def _tasks_left(seen: Snapshot, slots: Mapping[str, str]) -> str:
+    tasks = [f"{slots.get(task.id, task.slot)} on {task.node or 'no node'}" for task in seen.tasks]
     services = [f"service {service.name}" for service in seen.services]
     return ", ".join(dict.fromkeys([*services, *tasks]))
 

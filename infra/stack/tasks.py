@@ -27,8 +27,8 @@ CONTAINER_KEYS = (
     "Secrets",
     "Configs",
 )
-"""What tells two versions of a task apart: the engine shows other keys with their defaults filled in
-for a service (``StopGracePeriod``, ``DNSConfig``), and not for its tasks."""
+"""What tells two versions of a task apart: others (``StopGracePeriod``, ``DNSConfig``) are shown
+with their defaults for a service, and left out for its tasks."""
 
 FAILURES = frozenset({"failed", "rejected"})
 
