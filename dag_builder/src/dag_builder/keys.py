@@ -68,6 +68,7 @@ def refuse_unknown(
         problems.add(
             (*path, text),
             f"{what} has no {text!r}",
+            given=text,
             valid=listed(names),
             suggestion=other_word if other_word in valid else closest(text, names),
             hint=hint,

@@ -126,7 +126,8 @@ def decorator_signature(name: str) -> Signature:
         decorator = import_object(DECORATORS[name])
     else:
         decorator = _decorator_of_providers(name)
-    made = cast("Any", decorator)(_nothing)
+    # By keyword: the first argument of external_python_task is the interpreter.
+    made = cast("Any", decorator)(python_callable=_nothing)
     return _signature(
         made.operator_class, cast("Callable[..., Any]", decorator), hidden=_DECORATOR_PASSES
     )
