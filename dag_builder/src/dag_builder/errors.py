@@ -22,6 +22,9 @@ class _Nothing:
     def __bool__(self) -> bool:
         return False
 
+    def __reduce__(self) -> str:
+        return "NOTHING"  # pickled by name, so that it stays the same object
+
 
 NOTHING = _Nothing()
 

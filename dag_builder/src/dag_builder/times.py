@@ -30,7 +30,10 @@ _UNITS: dict[str, float] = {
 }
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?(?![a-z])[\s,]*")
 _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d)")
-_MOVING = re.compile(r"\b(now|today|yesterday|tomorrow|ago|last|next)\b|^-?\d+ ", re.IGNORECASE)
+_MOVING = re.compile(
+    r"\b(now|today|yesterday|tomorrow|ago|last|next)\b|^-?\d+ *(hour|day|week|month|year)s?$",
+    re.IGNORECASE,
+)
 
 
 def duration(value: object) -> dt.timedelta:

@@ -1,0 +1,507 @@
+"""Every mistake: its path, its words, what is valid and what was meant."""
+
+import ast
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dag_builder
+import pytest
+from airflow.sdk import DAG, Asset
+from dag_builder import DagError, Problem, build_dag, build_dags, dag_of
+from dag_builder.documents import read_document, read_documents, read_string
+
+EMPTY = {"operator": "empty"}
+
+
+def tasks(**entries: Any) -> dict[str, Any]:
+    return {"tasks": entries}
+
+
+def dag(**keys: Any) -> dict[str, Any]:
+    return {"tasks": {"a": EMPTY}, **keys}
+
+
+def clean(extract: list[int]) -> list[int]:
+    return extract
+
+
+def load(rows: int, mode: str = "w") -> None:
+    print(rows, mode)
+
+
+FUNCTIONS = {"clean": clean, "load": load, "number": 3}
+
+#: dictionary → the path of one of its problems, its message, its suggestion or part of `valid`
+CASES: list[tuple[dict[str, Any], str, str, str]] = [
+    # The whole
+    ({"a": EMPTY}, "x", "a full dictionary has the key 'tasks'", "{tasks:"),
+    ({"tasks": 3}, "x.tasks", "tasks is a mapping of names to tasks", ""),
+    ({"tasks": {}}, "x.tasks", "there is no task in it", "at least one"),
+    (tasks(**{"a b": EMPTY}), 'x.tasks["a b"]', "this is no name for a task", "letters"),
+    (dag(schedul=None), "x.schedul", "a DAG has no 'schedul'", "schedule"),
+    (dag(schedule_interval="@daily"), "x.schedule_interval", "a DAG has no", "schedule"),
+    (dag(dag_id="y"), "x.dag_id", "a DAG has no 'dag_id'", ""),
+    (dag(timezone="Europe/Pariss"), "x.timezone", "there is no time zone 'Europe/Pariss'", ""),
+    (dag(doc_md="no.md"), "x.doc_md", "the file cannot be read", "a .md file's path"),
+    (dag(assets=[]), "x.assets", "this must be a mapping of names to assets", ""),
+    (dag(default_args=3), "x.default_args", "this must be a mapping", ""),
+    (dag(default_args={"retris": 1}), "x.default_args.retris", "no task takes 'retris'", "retries"),
+    (dag(operator_defaults=3), "x.operator_defaults", "this must be a mapping of operators", ""),
+    (
+        dag(operator_defaults={"empty": {"cwd": "/"}}),
+        "x.operator_defaults.empty.cwd",
+        "EmptyOperator has no 'cwd'",
+        "",
+    ),
+    # Values
+    (dag(description=3), "x.description", "this must be text", ""),
+    (dag(catchup="yes"), "x.catchup", "this must be true or false", ""),
+    (dag(max_active_runs=0), "x.max_active_runs", "this must be a whole number of 1 or more", ""),
+    (dag(tags=3), "x.tags", "this must be a list of names", ""),
+    (dag(tags=["a", 3]), "x.tags[1]", "this must be text", ""),
+    (dag(owner_links=3), "x.owner_links", "this must be a mapping", ""),
+    (dag(user_defined_macros=3), "x.user_defined_macros", "mapping of names to import paths", ""),
+    (dag(params=3), "x.params", "this must be a mapping of names to values or schemas", ""),
+    (
+        dag(params={"n": {"default": "a", "type": "integer"}}),
+        "x.params.n.default",
+        "the default does not fit: ",
+        "",
+    ),
+    (dag(allowed_run_types=["schedule"]), "x.allowed_run_types[0]", "there is no run type", "sch"),
+    (dag(dagrun_timeout="5 parsecs"), "x.dagrun_timeout", "'parsec' is no unit of time", "1h30m"),
+    (dag(dagrun_timeout="soon"), "x.dagrun_timeout", "this is no duration", "1h30m"),
+    (dag(dagrun_timeout=True), "x.dagrun_timeout", "cannot be true or false", ""),
+    (dag(dagrun_timeout=[]), "x.dagrun_timeout", "this is no duration", ""),
+    (dag(dagrun_timeout={"hour": 1}), "x.dagrun_timeout", "'hour' is no unit of time", ""),
+    (dag(dagrun_timeout={"hours": "1"}), "x.dagrun_timeout", "parts of a duration are num", ""),
+    (dag(start_date="1 January"), "x.start_date", "this is no date", "2026-01-31"),
+    (dag(start_date=3), "x.start_date", "this is no date", ""),
+    (dag(start_date="yesterday"), "x.start_date", "a date that moves with the clock", ""),
+    (dag(on_failure_callback={"to": "a"}), "x.on_failure_callback", "this must be an import pa", ""),
+    (dag(on_failure_callback="os.sep"), "x.on_failure_callback", "this cannot be called", ""),
+    (dag(on_failure_callback="tell"), "x.on_failure_callback", "no function named 'tell'", "clean"),
+    (dag(description={"$object": "os.sep"}), "x.description", "refuses this: TypeError", ""),
+    # Schedules and assets
+    (dag(schedule="daily"), "x.schedule", "this is no schedule", "@daily"),
+    (dag(schedule="None"), "x.schedule", "this is no schedule", "cron"),
+    (dag(schedule="0 25 * * *"), "x.schedule", "this is no schedule", "cron"),
+    (dag(schedule="@dayly"), "x.schedule", "there is no preset '@dayly'", "@daily"),
+    (dag(schedule=True), "x.schedule", "this is no schedule", "cron"),
+    (dag(schedule={"corn": "* * * * *"}), "x.schedule", "this says no schedule", "cron"),
+    (dag(schedule={"cron": "* * * *"}), "x.schedule.cron", "this is no cron expression: ", ""),
+    (dag(schedule={"cron": "0 6 * * *", "tz": "UTC"}), "x.schedule.tz", "with 'cron' has no", "t"),
+    (dag(schedule=[]), "x.schedule", "a condition needs at least one asset", ""),
+    (dag(schedule={"any": "a"}), "x.schedule", "'any' is the only key of a condition", "all"),
+    (dag(schedule=[3]), "x.schedule[0]", "this is no asset", "URI"),
+    (tasks(a={**EMPTY, "outlets": {"nam": "a"}}), "x.tasks.a.outlets.nam", "an asset has no", "name"),
+    (dag(deadline={"interval": "1h"}), "x.deadline", "a deadline needs 'reference'", "callback"),
+    (dag(deadline={"every": 1}), "x.deadline.every", "a deadline has no 'every'", ""),
+    (
+        dag(deadline={"reference": "queued", "interval": "1h", "callback": "os.getcwd"}),
+        "x.deadline.reference",
+        "this is no reference for a deadline",
+        "dagrun_queued_at",
+    ),
+    # What makes a task
+    (tasks(a={"operator": "bahs"}), "x.tasks.a.operator", "there is no operator 'bahs'", "bash"),
+    (tasks(a={"operator": 3}), "x.tasks.a.operator", "3 is no operator", "BaseOperator"),
+    (tasks(a={"operator": []}), "x.tasks.a.operator", "this is no operator", "short name"),
+    (tasks(a={"operator": "os.getcwd"}), "x.tasks.a.operator", "getcwd is no operator", "Base"),
+    (tasks(a={"operator": "os.getcwdd"}), "x.tasks.a.operator", "'os' has nothing named", "os.getcwd"),
+    (tasks(a={"operator": "oss.a"}), "x.tasks.a.operator", "there is no module 'oss'", "os.a"),
+    (
+        tasks(a={"operator": "airflow.sdkk.DAG"}),
+        "x.tasks.a.operator",
+        "there is no module 'airflow.sdkk' in package 'airflow'",
+        "airflow.sdk.DAG",
+    ),
+    (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is no import path", "module.name"),
+    (tasks(a={"callable": "broken_module.f"}), "x.tasks.a.callable", "importing 'broken_mod", ""),
+    (tasks(clan=[]), "x.tasks.clan", "nothing says what task 'clan' does", "clean"),
+    (tasks(number=[]), "x.tasks.number", "this is no task", "a function"),
+    (tasks(a={**EMPTY, "callable": "os.getcwd"}), "x.tasks.a.callable", "not both", ""),
+    (
+        tasks(a={"callable": "load", "decorator": "brunch", "arguments": {"rows": 1}}),
+        "x.tasks.a.decorator",
+        "there is no decorator @task.brunch",
+        "branch",
+    ),
+    (tasks(a={"callable": "load", "decorator": 3}), "x.tasks.a.decorator", "is no decorator", "py"),
+    (tasks(a={"callable": "load", "python": "3.13"}), "x.tasks.a.python", "this is no Python", "air"),
+    (
+        tasks(a={"callable": "load", "python": "/p", "decorator": "sensor"}),
+        "x.tasks.a.python",
+        "a function of kind 'sensor' cannot run in another Python",
+        "branch",
+    ),
+    # Its arguments
+    (tasks(a={"operator": "bash"}), "x.tasks.a", "BashOperator needs 'bash_command'", ""),
+    (
+        tasks(a={"operator": "bash", "bash_comand": "x"}),
+        "x.tasks.a.bash_comand",
+        "BashOperator has no 'bash_comand'",
+        "bash_command",
+    ),
+    (tasks(a={**EMPTY, "depends_on": "b"}), "x.tasks.a.depends_on", "has no", "upstream"),
+    (tasks(a={**EMPTY, "task_id": "b"}), "x.tasks.a.task_id", "has no 'task_id'", ""),
+    (tasks(a={**EMPTY, "retries": "3"}), "x.tasks.a.retries", "this must be a whole number", ""),
+    (
+        tasks(a={**EMPTY, "trigger_rule": "all_don"}),
+        "x.tasks.a.trigger_rule",
+        "there is no trigger rule 'all_don'",
+        "all_done",
+    ),
+    (tasks(a={**EMPTY, "weight_rule": "up"}), "x.tasks.a.weight_rule", "there is no weight rule", "up"),
+    (tasks(a={**EMPTY, "arguments": {}}), "x.tasks.a.arguments", "is for a Python function", ""),
+    (tasks(load={"arguments": {"row": 1}}), "x.tasks.load.arguments.row", "load() has no arg", "rows"),
+    (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() stand in", "{arguments"),
+    (tasks(load={"arguments": 3}), "x.tasks.load.arguments", "this must be a mapping", ""),
+    (tasks(load=[]), "x.tasks.load", "load() needs 'rows', which nothing gives it", "upstream"),
+    (tasks(a={**EMPTY, "default_args": 3}), "x.tasks.a.default_args", "this must be a mapping", ""),
+    (tasks(a={**EMPTY, "setup": 3}), "x.tasks.a.setup", "this must be true or false", ""),
+    (tasks(a={**EMPTY, "doc": {"$outptu": "b"}}), "x.tasks.a.doc", "this must be text", ""),
+    (
+        tasks(a={"operator": "bash", "bash_command": {"$outptu": "b"}}),
+        "x.tasks.a.bash_command.$outptu",
+        "there is no marker '$outptu'",
+        "$output",
+    ),
+    (
+        tasks(a={"operator": "bash", "bash_command": {"$output": "b", "keys": "c"}}, b=EMPTY),
+        "x.tasks.a.bash_command.keys",
+        "$output has no 'keys'",
+        "key",
+    ),
+    (
+        tasks(a={"operator": "bash", "bash_command": {"$zip": 3}}),
+        "x.tasks.a.bash_command.$zip",
+        "this must be a list of two or more",
+        "",
+    ),
+    (
+        tasks(a={"operator": "bash", "bash_command": "x", "cwd": "y", "pool": "p", "queue": 3}),
+        "x.tasks.a.queue",
+        "this must be text",
+        "",
+    ),
+    (
+        tasks(a=EMPTY, b={"operator": "bash", "bash_command": "x", "append_env": {"$output": "a"}}),
+        "x.tasks.b.append_env",
+        "BashOperator cannot take a task's output as 'append_env'",
+        "bash_command",
+    ),
+    (tasks(a={**EMPTY, "pool_slots": True}), "x.tasks.a.pool_slots", "1 or more", ""),
+    # Mapping
+    (
+        tasks(load={"expand": {"rows": [1]}, "expand_kwargs": [{"rows": 1}]}),
+        "x.tasks.load.expand_kwargs",
+        "there can be 'expand' or 'expand_kwargs', not both",
+        "",
+    ),
+    (tasks(load={"expand": []}), "x.tasks.load.expand", "must be a mapping of arguments to", "file"),
+    (tasks(load={"expand": {"rows": 3}}), "x.tasks.load.expand.rows", "cannot be expanded over", ""),
+    (tasks(load={"expand_kwargs": 3}), "x.tasks.load.expand_kwargs", "cannot be expanded over", ""),
+    (
+        tasks(a={"operator": "bash", "bash_command": {"$argument": "file"}}),
+        "x.tasks.a",
+        "no group around this is expanded over 'file'",
+        "a group with 'expand'",
+    ),
+    # Groups
+    (tasks(g={"tasks": {"a": EMPTY}, "tolltip": "x"}), "x.tasks.g.tolltip", "a group has no", "tool"),
+    (tasks(g={"tasks": 3}), "x.tasks.g.tasks", "this must be a mapping of names to tasks", ""),
+    (tasks(**{"a.b": {"tasks": {"a": EMPTY}}}), 'x.tasks["a.b"]', "a group's name has no dots", ""),
+    (
+        tasks(a=EMPTY, g={"prefix_group_id": False, "tasks": {"a": EMPTY}}),
+        "x.tasks.g.tasks.a",
+        "the DAG has 'a' twice",
+        "",
+    ),
+    (
+        tasks(g={"tasks": {"a": EMPTY}}, load={"arguments": {"rows": {"$output": "g"}}}),
+        "x.tasks.load.arguments",
+        "a group has no output; name one of its tasks",
+        "'g.a'",
+    ),
+    # Order
+    (tasks(a={**EMPTY, "upstream": ["b"]}), "x.tasks.a.upstream[0]", "no task or group 'b'", "a"),
+    (tasks(a={**EMPTY, "upstream": 3}), "x.tasks.a.upstream", "this must be a list of names", ""),
+    (tasks(a={**EMPTY, "upstream": [3]}), "x.tasks.a.upstream[0]", "this names no task", "label"),
+    (dag(chains=3), "x.chains", "this is no chain", ">>"),
+    (dag(chains=["a", 3]), "x.chains[1]", "this names no task", "a name"),
+    (dag(chains="a >> b"), "x.chains[1]", "there is no task or group 'b'", "a"),
+    (
+        tasks(a={**EMPTY, "upstream": "c"}, b={**EMPTY, "upstream": "a"}, c={**EMPTY, "upstream": "b"}),
+        "x.tasks.c.upstream",
+        "tasks wait for each other in a circle: ",
+        "",
+    ),
+    # What Airflow refuses
+    (dag(catchup=True, schedule="@daily"), "x.catchup", "Airflow refuses this: ValueError", ""),
+    (
+        tasks(a={"operator": "file_sensor", "filepath": "x", "mode": "pok"}),
+        "x.tasks.a",
+        "FileSensor refuses this: ",
+        "",
+    ),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def broken_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "broken_module.py").write_text("import does_not_exist_anywhere\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield
+
+
+def problems_of(dictionary: dict[str, Any]) -> tuple[Problem, ...]:
+    with pytest.raises(DagError) as caught:
+        dag_of("x", dictionary, FUNCTIONS)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "where", "message", "help_"), CASES, ids=[f"{case[1]}: {case[2]}" for case in CASES]
+)
+def test_mistake(dictionary: dict[str, Any], where: str, message: str, help_: str) -> None:
+    problems = problems_of(dictionary)
+    at = [problem for problem in problems if problem.where == where]
+    assert at, [str(problem) for problem in problems]
+    [problem] = [problem for problem in at if message in problem.message]
+    assert help_ in f"{problem.suggestion} {problem.valid}"
+
+
+def test_likeliest_name_is_suggested() -> None:
+    [problem] = problems_of(
+        {"tasks": {"extract": EMPTY, "load": {**EMPTY, "upstream": ["extrct"]}}}
+    )
+    assert str(problem) == (
+        "x.tasks.load.upstream[0]\n"
+        "    there is no task or group 'extrct'\n"
+        "    given: 'extrct'\n"
+        "    valid: 'extract', 'load'\n"
+        "    did you mean 'extract'?"
+    )
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    problems = problems_of(
+        {
+            "schedul": "@daily",
+            "start_date": "soon",
+            "tasks": {
+                "a": {"operator": "bahs"},
+                "b": {**EMPTY, "upstream": ["a", "c"], "retries": "2"},
+            },
+        }
+    )
+    assert [problem.where for problem in problems] == [
+        "x.schedul",
+        "x.start_date",
+        "x.tasks.a.operator",
+        "x.tasks.b.retries",
+        "x.tasks.b.upstream[1]",
+    ]
+
+
+def test_circles_are_shown_and_each_of_them() -> None:
+    problems = problems_of(
+        tasks(
+            a={**EMPTY, "upstream": "c"},
+            b={**EMPTY, "upstream": "a"},
+            c={**EMPTY, "upstream": "b"},
+            d={**EMPTY, "upstream": "d"},
+        )
+    )
+    circles = {problem.message.rpartition(": ")[2] for problem in problems}
+    assert "d → d" in circles
+    assert circles & {"a → b → c → a", "b → c → a → b", "c → a → b → c"}
+
+
+def test_group_in_a_circle() -> None:
+    [problem] = problems_of(
+        tasks(
+            a={**EMPTY, "upstream": "g"}, g={"tasks": {"b": {**EMPTY, "upstream": "a"}}}
+        )
+    )
+    assert set(problem.message.rpartition(": ")[2].split(" → ")) == {"a", "g", "g.b"}
+
+
+# Mistakes that are not in a dictionary
+
+
+def _two_dags_of_one_id() -> None:
+    build_dag("twice", {"tasks": {"a": EMPTY}})
+    build_dag("twice", {"tasks": {"a": EMPTY}})
+
+
+def _option_and_key() -> None:
+    build_dag("x", {"schedule": None, "tasks": {"a": EMPTY}}, schedule="@daily")
+
+
+def _operator(name: str, *, in_dag: bool = False) -> Any:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    operator = EmptyOperator(task_id=name)
+    if in_dag:
+        operator.dag = DAG("other")
+    return operator
+
+
+OTHERS: list[tuple[Callable[[], Any], str, str]] = [
+    (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is no name for a DAG", "a b"),
+    (lambda: dag_of("x", 3), "a DAG is a dictionary", "x"),  # type: ignore[arg-type]
+    (lambda: build_dag("x", {"a": []}, tasks="no_such_module"), "tasks='no_such_module': ", "x"),
+    (_two_dags_of_one_id, "this file has two DAGs with the id 'twice'", "twice"),
+    (_option_and_key, "'schedule' is in the dictionary and an argument", "build_dag.schedule"),
+    (lambda: dag_of("x", {"a": []}, {"a": _operator("b")}), "the operator's task_id is 'b'", ""),
+    (
+        lambda: dag_of("x", {"a": []}, {"a": _operator("a", in_dag=True)}),
+        "the operator is already in DAG 'other'",
+        "",
+    ),
+    (
+        lambda: dag_of("x", tasks(a={"retries": 3}), {"a": _operator("a")}),
+        "an operator that is already made takes no more arguments",
+        "x.tasks.a.retries",
+    ),
+    (lambda: build_dags("x", {}, "abc"), "these are no sets of parameters", "x.for_each"),  # type: ignore[arg-type]
+    (lambda: build_dags("x", {}, ["abc"]), "this must be a mapping", "x.for_each[0]"),  # type: ignore[list-item]
+    (lambda: build_dags("x", {}, {"c": "fr"}), "this must be a list", "x.for_each.c"),
+    (
+        lambda: build_dags("x_${contry}", dag(), [{"country": "fr"}]),
+        "there is no parameter 'contry'; for a shell's write $${contry}",
+        "x_${contry}",
+    ),
+    (
+        lambda: build_dags("x", dag(), [{"c": 1}, {"c": 2}]),
+        "2 sets of parameters make the same DAG 'x'",
+        "x",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message", "where"), OTHERS, ids=[o[1] for o in OTHERS])
+def test_mistake_outside_of_a_dictionary(
+    make: Callable[[], Any], message: str, where: str
+) -> None:
+    with pytest.raises(DagError) as caught:
+        make()
+    [problem] = [p for p in caught.value.problems if message in p.message]
+    assert where in problem.where
+
+
+YAML_CASES = [
+    ("dags:\n  x:\n    tasks: {a: {operator: empt}}\n", "there is no operator", 3, 27),
+    ("dag_id: x\ntasks:\n  a:\n    operator: empty\n    retris: 3\n", "has no 'retris'", 5, 5),
+    ("dag_id: x\ntasks:\n  a: {operator: empty}\n  a: {operator: empty}\n", "there twice", 4, 3),
+    ("dag_id: x\n  tasks: [\n", "this is no YAML: ", 2, 8),
+    ("- a\n- b\n", "a file of DAGs is a mapping", 1, 1),
+    ("x:\n  tasks: {a: {operator: empty}}\n", "the file names no DAG", 1, 1),
+    ("dags: {x: {tasks: {a: {operator: empty}}}}\ndefault: {}\n", "a file with 'dags' has no", 2, 1),
+    (
+        "dag_id: x\ntasks:\n  a:\n    operator: empty\n    upstream:\n      - b\n",
+        "there is no task or group 'b'",
+        6,
+        9,
+    ),
+    (
+        "dag_id: x_${c}\nfor_each: {c: [1]}\ntasks:\n  a: {operator: bash, bash_command: '${d}'}\n",
+        "there is no parameter 'd'",
+        4,
+        37,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "line", "column"), YAML_CASES)
+def test_mistake_in_yaml_has_line_and_column(
+    text: str, message: str, line: int, column: int
+) -> None:
+    from dag_builder.builder import dags_of_document
+
+    problems: list[Problem] = []
+    dags_of_document(read_string(text, "x.yaml"), FUNCTIONS, problems)
+    [problem] = [p for p in problems if message in p.message]
+    assert str(problem.position) == f"x.yaml, line {line}, column {column}"
+
+
+def test_missing_yaml_files(tmp_path: Path) -> None:
+    (tmp_path / "sales.yaml").write_text("")
+    [problem] = read_document(tmp_path / "sale.yaml", top=tmp_path).problems
+    assert problem.message.startswith("the file cannot be read: ")
+    assert problem.suggestion == "sales.yaml"
+    (tmp_path / "empty").mkdir()
+    [document] = read_documents(tmp_path / "empty", top=tmp_path)
+    assert document.problems[0].message == "there is no YAML file in this folder"
+
+
+def test_dag_factory_file_is_recognised() -> None:
+    document = read_string("x:\n  tasks: {a: {operator: empty}}\n")
+    assert "dag-builder import" in document.problems[0].hint
+
+
+def test_error_can_be_pickled() -> None:
+    import pickle
+
+    error = DagError(problems_of({"tasks": {}}))
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
+
+
+# No message without a test
+
+
+def _messages_in_source() -> Iterator[tuple[str, str]]:
+    """The longest fixed part of each message in the library's source."""
+    for file in Path(dag_builder.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            if name in {"add", "add_unknown"} and len(node.args) > 1:
+                message: ast.expr | None = node.args[1]
+            elif isinstance(node.func, ast.Name) and node.func.id == "Problem":
+                message = next((k.value for k in node.keywords if k.arg == "message"), None)
+            else:
+                continue
+            parts = [message] if isinstance(message, ast.Constant) else getattr(message, "values", [])
+            fixed = [str(p.value) for p in parts if isinstance(p, ast.Constant)]
+            if fixed:
+                yield file.name, max(fixed, key=len)
+
+
+def test_every_message_is_asserted() -> None:
+    said = [problem.message for case in CASES for problem in problems_of(case[0])]
+    for make, _, _ in OTHERS:
+        with pytest.raises(DagError) as caught:
+            make()
+        said.extend(problem.message for problem in caught.value.problems)
+    asserted = [
+        *said,
+        *(case[1] for case in YAML_CASES),
+        "the file cannot be read: ",
+        "there is no YAML file in this folder",
+        "a file with 'dags' has no ",
+        " is there twice; YAML keeps only the last one",
+    ]
+    messages = list(_messages_in_source())
+    assert len(messages) > 80
+    missing = [(file, text) for file, text in messages if not any(text in one for one in asserted)]
+    assert not missing
+
+
+def test_asset_objects_are_taken_as_they_are() -> None:
+    asset = Asset("orders")
+    built = dag_of("x", tasks(a={**EMPTY, "outlets": [asset]}))
+    assert built.get_task("a").outlets == [asset]
+
+
+def test_namespace_may_be_a_module(module: types.ModuleType) -> None:
+    module.extract = clean  # type: ignore[attr-defined]
+    with pytest.raises(DagError, match="module 'sales' has nothing of this name"):
+        dag_of("x", {"extrac": []}, module)
