@@ -71,6 +71,20 @@ _APT = (
     " apt-get -qq -o DPkg::Lock::Timeout=120"
 )
 
+# Where systemd does not run, Debian's package has a script for the older init.
+_START = """if [ -d /run/systemd/system ]; then
+    systemctl enable --quiet --now docker.service
+else
+    service docker start > /dev/null
+fi
+tries=0
+until docker info > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    if [ $tries -gt 300 ]; then docker info > /dev/null; fi
+    sleep 0.1
+done
+"""
+
 INSTALL_NFTABLES = f"""set -e
 {_APT} update > /dev/null
 {_APT} install --no-install-recommends nftables > /dev/null
@@ -81,14 +95,10 @@ INSTALL_ENGINE = f"""set -e
 {_APT} update > /dev/null
 cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
 {_APT} install --no-install-recommends docker.io $cli iptables ca-certificates > /dev/null
-if [ -d /run/systemd/system ]; then systemctl enable --quiet --now docker.service; fi
-docker info > /dev/null
-"""
+{_START}"""
 
-START_ENGINE = """set -e
-if [ -d /run/systemd/system ]; then systemctl enable --quiet --now docker.service; fi
-docker info > /dev/null
-"""
+START_ENGINE = f"""set -e
+{_START}"""
 
 FORGET_SWARM = "docker swarm leave --force"
 LEAVE_SWARM = "docker swarm leave"

@@ -232,7 +232,10 @@ def test_a_firewall_that_would_shut_the_operator_out_is_refused(trio: Trio) -> N
     assert trio.lab.run(trio.manager, "echo still here") == "still here\n"
 
 
-def test_dismantling_leaves_engines_and_nothing_of_ours(own_lab: Lab) -> None:
+def test_dismantling_leaves_engines_and_nothing_of_ours(
+    own_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.swarm.dismantle.CONNECT_SECONDS", 2)
     machine = own_lab.machine("manager-1")
     cluster = Cluster(
         name="solo",
