@@ -64,6 +64,7 @@ class Airflow:
             AirflowApiError: after ``timeout`` seconds, with the import errors that Airflow shows.
 
         """
+
         def find() -> bool:
             answer = self._get(f"/api/v2/dags/{dag_id}")
             return answer.status_code == requests.codes.ok
@@ -139,9 +140,7 @@ class Airflow:
         return answer.json()
 
 
-def _poll(
-    ask: Callable[[], Any], again: Callable[[Any], bool], timeout: float
-) -> Any:  # noqa: ANN401 - what ``ask`` returns
+def _poll(ask: Callable[[], Any], again: Callable[[Any], bool], timeout: float) -> Any:  # noqa: ANN401 - what ``ask`` returns
     """Ask until ``again`` says no or ``timeout`` seconds are over; return the last answer."""
     condition: retry_base = retry_if_result(again)
     polled = retry(

@@ -25,8 +25,11 @@ def main() -> int:
         seconds, hosts = prove(airflow)
     except AirflowApiError as error:
         print(f"\nThe cluster is up, but its example DAG did not succeed: {error}", file=sys.stderr)
-        print(f"Look at the run in the web server, {airflow.url}, or at the services:\n"
-              f"  {outputs['managerSsh']} docker service ls", file=sys.stderr)
+        print(
+            f"Look at the run in the web server, {airflow.url}, or at the services:\n"
+            f"  {outputs['managerSsh']} docker service ls",
+            file=sys.stderr,
+        )
         return 1
     print(_summary(outputs, seconds, hosts))
     return 0

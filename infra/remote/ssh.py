@@ -35,6 +35,7 @@ _KEEPALIVE_SECONDS = 15
 _SESSIONS_PER_CONNECTION = 8
 """OpenSSH's MaxSessions is 10 unless an administrator chose another."""
 _CHUNK_BYTES = 65536
+_FEED_BYTES = 1 << 20
 
 
 class SshRunner:
@@ -309,9 +310,10 @@ def _converse(
 
 
 def _feed(channel: paramiko.Channel, stdin: bytes | None) -> None:
+    """Send standard input piece by piece: ``sendall`` copies all the rest for every packet."""
     try:
-        if stdin:
-            channel.sendall(stdin)
+        for start in range(0, len(stdin or b""), _FEED_BYTES):
+            channel.sendall((stdin or b"")[start : start + _FEED_BYTES])
         channel.shutdown_write()
     except (paramiko.SSHException, OSError):
         return  # The command did not read it all; its exit status tells whether that matters.

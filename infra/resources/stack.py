@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yaml"
 class StackProvider(Provider):
     """Deploys the rendered compose file and waits until Airflow is healthy."""
 
-    compared = ("document", "secrets", "login", "converged")
+    compared = ("rendered", "secrets", "login", "converged")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
@@ -67,14 +68,12 @@ class Stack(Resource, module="stack", name="Stack"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``machines`` starts with the first manager, by which the stack is deployed."""
-        rendered = options.apply(_render)
         props = {
             "name": name,
             "machines": machines,
             "private_key": pulumi.Output.secret(private_key),
             "login": pulumi.Output.secret(login),
-            "document": pulumi.Output.unsecret(rendered.apply(lambda stack: stack.document)),
-            "secret_names": pulumi.Output.unsecret(rendered.apply(lambda stack: stack.secrets)),
+            "rendered": pulumi.Output.unsecret(options.apply(_render)),
             "secrets": pulumi.Output.secret(options.apply(lambda o: dict(o.secrets))),
             "converged": True,
             "services": None,
@@ -82,9 +81,10 @@ class Stack(Resource, module="stack", name="Stack"):
         super().__init__(StackProvider(), name, props, opts)
 
 
-def _render(options: StackOptions) -> RenderedStack:
+def _render(options: StackOptions) -> dict[str, Any]:
+    """Render the compose file; no value of a secret is in the result, only keyed hashes."""
     compose = yaml.load(COMPOSE_FILE.read_text(), Loader=yaml.CSafeLoader)
-    return render(compose, options)
+    return asdict(render(compose, options))
 
 
 def _manager(pool: SshPool, props: Props) -> Runner:
@@ -92,9 +92,7 @@ def _manager(pool: SshPool, props: Props) -> Runner:
 
 
 def _deploy(props: Props) -> Props:
-    rendered = RenderedStack(
-        name=props["name"], document=_whole(props["document"]), secrets=props["secret_names"]
-    )
+    rendered = RenderedStack(**_whole(props["rendered"]))
     login = RegistryLogin(**props["login"])
     with closing(SshPool(props["private_key"])) as pool:
         state = deploy(

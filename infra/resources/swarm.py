@@ -13,7 +13,9 @@ from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.reconcile import dismantle, observe, reconcile
+from infra.swarm.dismantle import dismantle
+from infra.swarm.observe import observe
+from infra.swarm.reconcile import reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

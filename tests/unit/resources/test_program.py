@@ -114,7 +114,7 @@ def test_the_pages_open_to_the_operator_and_to_whom_the_settings_allow(
 
 def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
     (stack,) = run(workersPerNode="2").of_type(":Stack").values()
-    services = stack["document"]["services"]
+    services = stack["rendered"]["document"]["services"]
     images = {service["image"] for service in services.values()}
     assert all(image.startswith("10.213.0.11:5000/") for image in images)
     assert all(f"@sha256:{'0' * 64}" in image for image in images)
@@ -124,7 +124,7 @@ def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
 def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> None:
     (stack,) = run().of_type(":Stack").values()
     values = COMPUTED["pulumi-python:dynamic/keys:Secrets"]["values"].values()
-    assert not [value for value in values if value in str(stack["document"])]
+    assert not [value for value in values if value in str(stack["rendered"])]
 
 
 def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder]) -> None:
