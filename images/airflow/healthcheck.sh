@@ -38,7 +38,8 @@ listens() {
 }
 
 case ${1:-} in
-    api-server) answers 8080 /api/v2/version ;;
+    # The first request to the API of tasks builds it, which takes seconds: no task is to wait for that.
+    api-server) answers 8080 /execution/health ;;
     scheduler) answers 8974 /health ;;
     dag-processor) /opt/dairflow/entrypoint.sh /opt/dairflow/database.py check-job DagProcessorJob ;;
     triggerer) /opt/dairflow/entrypoint.sh /opt/dairflow/database.py check-job TriggererJob ;;
