@@ -63,9 +63,14 @@ class RemoteError(Exception):
 
 
 def shown_command(command: str) -> str:
-    """Shorten a command to the one line that a message has room for."""
+    """Shorten a command to the one line that a message has room for.
+
+    A script that begins with a comment is called by that.
+    """
     lines = command.strip().splitlines() or [""]
     first = lines[0][:_SHOWN_COMMAND_CHARACTERS]
+    if first.startswith("# "):
+        return first.removeprefix("# ")
     return f"`{first}`" if first == command.strip() else f"`{first} …`"
 
 

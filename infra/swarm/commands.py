@@ -1,5 +1,7 @@
 """The commands that steps are made of: text in, text out. Nothing here runs anything.
 
+A script begins with a comment, by which errors call it.
+
 Standard input carries what is secret or long; see `infra.remote.runner.Runner.run`.
 """
 
@@ -37,13 +39,14 @@ WantedBy=multi-user.target
 """
 
 # The file is kept only after the kernel took it, so that a boot never meets a broken one.
-LOAD_FIREWALL = f"""set -e
+LOAD_FIREWALL = f"""# load the firewall
+set -e
 umask 077
 mkdir -p {FIREWALL_FILE.rpartition("/")[0]}
 cat > {FIREWALL_FILE}.new
 nft -f {FIREWALL_FILE}.new
 mv -f {FIREWALL_FILE}.new {FIREWALL_FILE}
-nft -s list table inet {TABLE_NAME} | sha256sum > {FIREWALL_LIVE_FILE}
+nft -sn list table inet {TABLE_NAME} | sha256sum > {FIREWALL_LIVE_FILE}
 if [ -d /run/systemd/system ]; then
     printf %s {shlex.quote(_UNIT)} > {_UNIT_FILE}
     systemctl daemon-reload
@@ -51,7 +54,8 @@ if [ -d /run/systemd/system ]; then
 fi
 """
 
-CLEAN_MACHINE = f"""set -e
+CLEAN_MACHINE = f"""# remove the firewall and our files
+set -e
 if nft list table inet {TABLE_NAME} > /dev/null 2>&1; then nft delete table inet {TABLE_NAME}; fi
 if [ -e {_UNIT_FILE} ]; then
     systemctl disable --quiet {_UNIT_FILE.rpartition("/")[2]}
@@ -85,19 +89,22 @@ until docker info > /dev/null 2>&1; do
 done
 """
 
-INSTALL_NFTABLES = f"""set -e
+INSTALL_NFTABLES = f"""# install nftables
+set -e
 {_APT} update > /dev/null
 {_APT} install --no-install-recommends nftables > /dev/null
 """
 
 # Debian 13 has the docker command in a package of its own; earlier ones and Ubuntu do not.
-INSTALL_ENGINE = f"""set -e
+INSTALL_ENGINE = f"""# install Docker's engine
+set -e
 {_APT} update > /dev/null
 cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
 {_APT} install --no-install-recommends docker.io $cli iptables ca-certificates > /dev/null
 {_START}"""
 
-START_ENGINE = f"""set -e
+START_ENGINE = f"""# start Docker's engine
+set -e
 {_START}"""
 
 FORGET_SWARM = "docker swarm leave --force"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIREWALL_FILE = "/etc/dairflow/firewall.nft"
 FIREWALL_LIVE_FILE = "/etc/dairflow/firewall.live"
 """Keeps the checksum of what the kernel listed right after loading: another listing later means
-that somebody altered the table."""
+that somebody altered the table. Listed in numbers, since names come from packages."""
 TRUST_MARK = "# Written by dairflow"
 """First line of the certificates that we plant; a PEM reader skips it (RFC 7468, 2)."""
 
@@ -29,7 +29,7 @@ EngineState = Literal["missing", "stopped", "running"]
 
 # ESP is tried in a network namespace of its own, which is gone at once. A module that is not
 # loaded yet counts where the kernel can load it: genl asks for it by its family's name.
-_TEMPLATE = r"""
+_TEMPLATE = r"""# ask for the machine's facts
 section() { printf '\n== %s\n' "$1"; }
 section hostname; hostname
 section ssh; echo "$SSH_CONNECTION"
@@ -40,7 +40,7 @@ section nft; command -v nft
 section firewall
 if [ -e FIREWALL_FILE ]; then
     sha256sum < FIREWALL_FILE | cut -c 1-16
-    nft -s list table inet TABLE_NAME 2> /dev/null | sha256sum | cmp -s - FIREWALL_LIVE_FILE \
+    nft -sn list table inet TABLE_NAME 2> /dev/null | sha256sum | cmp -s - FIREWALL_LIVE_FILE \
         && echo live
 fi
 section trust

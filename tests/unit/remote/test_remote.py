@@ -56,7 +56,12 @@ def test_an_error_ends_with_the_next_step() -> None:
 
 @pytest.mark.parametrize(
     ("command", "shown"),
-    [("true", "`true`"), ("\nset -e\nmore", "`set -e …`"), ("x" * 200, f"`{'x' * 160} …`")],
+    [
+        ("true", "`true`"),
+        ("\nset -e\nmore", "`set -e …`"),
+        ("# load it\nset -e", "load it"),
+        ("x" * 200, f"`{'x' * 160} …`"),
+    ],
 )
 def test_a_command_is_shown_in_one_line(command: str, shown: str) -> None:
     assert shown_command(command) == shown

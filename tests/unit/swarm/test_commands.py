@@ -17,6 +17,10 @@ MACHINE = Machine(
     host_key="ssh-ed25519 AAAA",
     private_address="10.9.0.101",
 )
+TIMED_OUT = (
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n"
+    '{"message":"Timeout was reached before node joined."}\n\n\n'
+)
 
 
 def test_init_binds_everything_to_the_private_address() -> None:
@@ -53,11 +57,7 @@ def test_the_answer_to_a_join_is_read() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n{"
-             '"message":"Timeout was reached before node joined."}\n\n\n',
-            "Timeout was reached before node joined.",
-        ),
+        (TIMED_OUT, "Timeout was reached before node joined."),
         ("HTTP/1.1 500 Oh\r\n\r\n<html>", "it answered HTTP/1.1 500 Oh"),
         ("", "it answered nothing"),
     ],
@@ -81,6 +81,6 @@ def test_labels_and_availability_change_in_one_update_a_node() -> None:
 
 def test_a_firewall_is_kept_only_after_the_kernel_took_it() -> None:
     lines = commands.LOAD_FIREWALL.splitlines()
-    assert lines[0] == "set -e"
+    assert lines[:2] == ["# load the firewall", "set -e"]
     loaded = lines.index("nft -f /etc/dairflow/firewall.nft.new")
     assert loaded < lines.index("mv -f /etc/dairflow/firewall.nft.new /etc/dairflow/firewall.nft")
