@@ -108,6 +108,7 @@ def deploy_airflow(
     return Stack(
         STACK_NAME,
         options=_stack_options(settings, fleet, images, secrets),
+        secrets=secrets.values,
         machines=pulumi.Output.all(*fleet.machines),
         private_key=fleet.private_key,
         login=pulumi.Output.all(cluster.access.pull_address, cluster.access.password).apply(

@@ -24,6 +24,7 @@ from tools.environment import LockedEnvironment, Uv
 from tools.errors import SetupError
 from tools.golang import GoFinder
 from tools.host import Host, detect
+from tools.images import NAMES, ProjectImage
 from tools.laptop_secrets import LaptopSecrets
 from tools.official import Official
 from tools.packages import Apt, SystemPackages
@@ -66,9 +67,11 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
     secrets = LaptopSecrets(paths=paths, say=say)
     image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
+    images = [ProjectImage(paths=paths, image=name, say=say) for name in NAMES]
     return [
         *always,
         image,
+        *(images if purpose in ("all", "up") else []),  # Compose builds its own
         *(pulumi if purpose in ("all", "up") else []),
         *([secrets, compose] if purpose in ("all", "dev") else []),
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-IMAGE = "dairflow/node:latest"
+IMAGE = "dairflow/node:trixie"
 ENGINE_FOLDER = "/var/lib/docker"
 STOP_TIMEOUT_SECONDS = 20
 """How long `docker stop` lets the node's own containers end before it kills the node."""

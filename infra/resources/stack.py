@@ -62,6 +62,7 @@ class Stack(Resource, module="stack", name="Stack"):
         name: str,
         *,
         options: pulumi.Output[StackOptions],
+        secrets: pulumi.Input[Mapping[str, str]],
         machines: pulumi.Input[list[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
         login: pulumi.Input[Mapping[str, Any]],
@@ -74,7 +75,7 @@ class Stack(Resource, module="stack", name="Stack"):
             "private_key": pulumi.Output.secret(private_key),
             "login": pulumi.Output.secret(login),
             "rendered": pulumi.Output.unsecret(options.apply(_render)),
-            "secrets": pulumi.Output.secret(options.apply(lambda o: dict(o.secrets))),
+            "secrets": pulumi.Output.secret(secrets),
             "converged": True,
             "services": None,
         }
