@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEAVING_CONNECT_SECONDS = 20.0
 """How long a leaving machine may be silent before it is removed from the managers' side."""
+RETURN_SECONDS = 45.0
+"""How long a restarted engine may take to be back in its swarm before that is judged."""
 VERIFY_SECONDS = 90.0
 """How long every node may take to be ready after its last step."""
 _FIRST_PAUSE_SECONDS = 0.2
@@ -47,13 +49,34 @@ def reconcile(
         RemoteError: a machine does not answer, or a command on it failed.
 
     """
-    facts = gather(cluster.machines, pool)
+    facts = _gather_started(cluster, pool, report)
     facts |= _gather_leaving(leaving, pool, report)
     stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
     Execution(pool, report, tokens=_tokens(facts)).run(stages)
     if stages:
         facts = gather(cluster.machines, pool)
     return _verify(cluster, pool, facts, leaving)
+
+
+def _gather_started(
+    cluster: Cluster, pool: RunnerPool, report: Callable[[str], None]
+) -> dict[str, MachineFacts]:
+    """Ask the wanted machines, again while one is on its way back into its swarm.
+
+    After a restart a manager is "pending" until enough of the others are back.
+    """
+    deadline = time.monotonic() + RETURN_SECONDS
+    waiting: list[str] = []
+    while True:
+        facts = gather(cluster.machines, pool)
+        pending = sorted(name for name, told in facts.items() if told.swarm_state == "pending")
+        if not pending or time.monotonic() > deadline:
+            return facts
+        if pending != waiting:
+            names = ", ".join(pending)
+            report(f"{names}: on the way back into the swarm (at most {RETURN_SECONDS:g} s)")
+            waiting = pending
+        time.sleep(_LONGEST_PAUSE_SECONDS)
 
 
 def _tokens(facts: Mapping[str, MachineFacts]) -> dict[str, str]:

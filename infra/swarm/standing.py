@@ -67,6 +67,8 @@ def assess(
         node = by_id.get(facts[machine.name].node_id)
         if node is not None:
             members[machine.name] = node
+        elif _is_waiting_manager(facts[machine.name]):
+            raise _waiting(machine, facts[machine.name])
         elif _is_left_behind(facts[machine.name], ours, addresses):
             lost.add(machine.name)
         else:
@@ -134,6 +136,14 @@ def _is_left_behind(facts: MachineFacts, ours: str, addresses: set[str]) -> bool
     return not facts.remote_managers or bool(addresses.intersection(facts.remote_managers))
 
 
+def _is_waiting_manager(facts: MachineFacts) -> bool:
+    """Tell whether a machine is one of its swarm's managers, but cannot act as one now.
+
+    It has the swarm's state on its disk, so it must never be made to forget it.
+    """
+    return not facts.is_manager and facts.node_address in facts.remote_managers
+
+
 def _departing(
     cluster: Cluster,
     leaving: tuple[Machine, ...],
@@ -180,4 +190,14 @@ def _stranger(machine: Machine, facts: MachineFacts) -> SwarmError:
         " (its state there is"
         f" {facts.swarm_state})\nNext: if nothing there is needed, run `docker swarm leave"
         " --force` on it, then run the same again; else take it out of the settings"
+    )
+
+
+def _waiting(machine: Machine, facts: MachineFacts) -> SwarmError:
+    return SwarmError(
+        f"{machine}: asked which swarm it is in: it is a manager of one, but cannot act as one now"
+        f" (state {facts.swarm_state}{f': {facts.swarm_error}' if facts.swarm_error else ''})\n"
+        f"Next: start the swarm's other managers ({', '.join(facts.remote_managers)}) and run the"
+        " same again; if that swarm is lost and nothing of it is needed, run `docker swarm leave"
+        " --force` on it first"
     )

@@ -134,3 +134,18 @@ def test_dismantling_cleans_who_answers_and_names_who_does_not(
     assert dismantle(cluster, pool, ignore) == ("worker-1",)
     assert "nft delete table" in manager.commands[-1]
     assert not [command for command in manager.commands if "swarm leave" in command]
+
+
+def test_an_engine_on_its_way_back_is_awaited(
+    trio: World, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = trio.cluster("manager-1", "worker-1", "worker-2")
+    told = trio.told(cluster)
+    before = {**told, "worker-1": replace(told["worker-1"], swarm_state="pending")}
+    answers = iter([before, told])
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
+    monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
+    monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
+    lines: list[str] = []
+    assert reconcile(cluster, pool, lines.append).pending == ()
+    assert lines == ["worker-1: on the way back into the swarm (at most 45 s)"]

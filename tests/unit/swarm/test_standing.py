@@ -72,6 +72,22 @@ def test_a_worker_that_our_managers_know_no_more_is_left_behind(trio: World) -> 
     assert assess(cluster, facts).lost == {"worker-3"}
 
 
+def test_a_manager_that_cannot_act_is_never_made_to_forget_its_swarm(trio: World) -> None:
+    """After a restart it is pending until enough others are back; its disk has the swarm."""
+    cluster = trio.cluster(*TRIO)
+    facts = trio.told(cluster)
+    facts["manager-1"] = replace(
+        facts["manager-1"],
+        swarm_state="pending",
+        cluster_id="",
+        nodes=(),
+        node_address="10.9.0.11",
+        remote_managers=("10.9.0.11", "10.9.0.12"),
+    )
+    with pytest.raises(SwarmError, match=r"manager-1 .*cannot act as one now \(state pending\)"):
+        assess(cluster, facts)
+
+
 def test_a_swarm_without_quorum_is_told_with_the_way_out(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
     facts = trio.told(cluster)
