@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from infra.remote.machine import Machine
-from infra.stack import SECRET_NAMES, StackOptions
+from infra.stack.options import StackOptions
+from infra.stack.secrets import SECRET_NAMES
 
 REPOSITORY = Path(__file__).parents[3]
 DIGEST = "sha256:" + "ab" * 32

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.stack import StackError, StackOptions, render
+from infra.stack.errors import StackError
+from infra.stack.render import render
 
 if TYPE_CHECKING:
+    from infra.stack.options import StackOptions
     from infra.stack.render import Document
 
 Compose = dict[str, Any]

@@ -5,8 +5,14 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from infra.stack import SECRET_NAMES, generate
-from infra.stack.secrets import hashed_name, main, require, write_files
+from infra.stack.secrets import (
+    SECRET_NAMES,
+    generate,
+    hashed_name,
+    main,
+    require,
+    write_files,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,286 @@
+"""A deployment against a manager that answers from a script."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.remote.fake import FakeRunner
+from infra.remote.runner import Completed
+from infra.stack import deploy as deploy_module
+from infra.stack.deploy import RegistryLogin, deploy, observe
+from infra.stack.errors import StackError
+from infra.stack.render import RenderedStack, render
+
+if TYPE_CHECKING:
+    from infra.remote.machine import Machine
+    from infra.stack.options import StackOptions
+
+LOGIN = RegistryLogin(address="10.0.0.1:5000", user="dairflow", password="registry-password")
+HEALTHY = "HTTP/1.1 200 OK\r\n\r\n" + json.dumps(
+    {
+        part: {"status": "healthy"}
+        for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+    }
+)
+UNHEALTHY = HEALTHY.replace('"scheduler": {"status": "healthy"}', '"scheduler": {"status": null}')
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy_module, "POLL_SECONDS", 0)
+
+
+@pytest.fixture
+def rendered(compose: dict[str, Any], options: StackOptions) -> RenderedStack:
+    return render(compose, options)
+
+
+def ended(stdout: str = "", stderr: str = "", status: int = 0) -> Completed:
+    return Completed(stdout=stdout, stderr=stderr, exit_status=status)
+
+
+def container(rendered: RenderedStack, name: str) -> dict[str, Any]:
+    return {"Image": rendered.document["services"][name]["image"], "Args": [name]}
+
+
+def seen(rendered: RenderedStack, **states: str | list[str]) -> str:
+    """Print what a manager prints: all up, but for the tasks of the services that are named."""
+    tasks: list[str] = []
+    services: list[str] = []
+    for name, service in rendered.document["services"].items():
+        ends = name == "migrate"
+        replicas = service["deploy"].get("replicas", 1)
+        up = "Complete" if ends else "Running"
+        given = states.get(name.replace("-", "_"), [up] * replicas)
+        for number, state in enumerate([given] if isinstance(given, str) else given, start=1):
+            tasks.append(
+                json.dumps(
+                    {
+                        "ID": f"{name}-{number}-{state.lower()}",
+                        "Name": f"airflow_{name}.{1 if state == 'Failed' else number}",
+                        "Image": service["image"],
+                        "Node": "worker-1" if name == "worker" else "manager-1",
+                        "DesiredState": "Shutdown" if state in {"Complete", "Failed"} else up,
+                        "CurrentState": f"{state} 2 seconds ago",
+                        "Error": "task: non-zero exit (1)" if state == "Failed" else "",
+                    }
+                )
+            )
+        services.append(
+            json.dumps(
+                {
+                    "Spec": {
+                        "Name": f"airflow_{name}",
+                        "Labels": {"dairflow.digest": rendered.digest()},
+                        "Mode": {"Replicated": {"Replicas": replicas}},
+                        "TaskTemplate": {
+                            "ContainerSpec": container(rendered, name),
+                            "RestartPolicy": {"Condition": "on-failure" if ends else "any"},
+                        },
+                    }
+                }
+            )
+        )
+    return "\n".join([*tasks, "-- services --", *services])
+
+
+def task_specs(rendered: RenderedStack, *, old: str = "") -> str:
+    lines: list[str] = []
+    for name, service in rendered.document["services"].items():
+        for number in range(1, service["deploy"].get("replicas", 1) + 1):
+            state = "complete" if name == "migrate" else "running"
+            spec = {**container(rendered, name), **({"Args": ["old"]} if name == old else {})}
+            lines.append(
+                json.dumps({"ID": f"{name}-{number}-{state}", "Spec": {"ContainerSpec": spec}})
+            )
+    return "\n".join(lines)
+
+
+def manager_of(machine: Machine, rendered: RenderedStack) -> FakeRunner:
+    """Return a manager of an empty swarm on which everything comes up at once."""
+    return (
+        FakeRunner(machine)
+        .on("docker info", "true\n")
+        .on("docker network ls", "")
+        .on("docker secret ls", "", "\n".join([*rendered.secrets.values(), "airflow_old_123"]))
+        .on("docker secret create", "")
+        .on("docker secret rm", "")
+        .on("stack deploy", "")
+        .on("docker stack ps", "-- services --", "-- services --", seen(rendered))
+        .on("--type task", task_specs(rendered))
+        .on("/dev/tcp", HEALTHY)
+        .on("docker service logs", "it says why\n")
+    )
+
+
+def call_of(runner: FakeRunner, text: str) -> Any:
+    (found,) = [call for call in runner.calls if text in call.command]
+    return found
+
+
+def run(
+    runner: FakeRunner, rendered: RenderedStack, options: StackOptions, **arguments: Any
+) -> tuple[list[str], Any]:
+    lines: list[str] = []
+    state = deploy(runner, rendered, options.secrets, report=lines.append, **arguments)
+    return lines, state
+
+
+def test_a_first_deployment(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    _, state = run(runner, rendered, options, registry=LOGIN)
+    assert state.digest == rendered.digest()
+    assert {s.name: (s.running, s.desired) for s in state.services}["worker"] == (2, 2)
+    sent = call_of(runner, "docker secret create").stdin.decode().splitlines()
+    values = {line.split()[0]: base64.b64decode(line.split()[1]).decode() for line in sent}
+    assert values == {rendered.secrets[name]: options.secrets[name] for name in options.secrets}
+
+
+def test_the_document_and_the_password_go_in_by_standard_input(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    run(runner, rendered, options, registry=LOGIN)
+    sent = call_of(runner, "stack deploy")
+    password, document = sent.stdin.split(b"\n", 1)
+    assert password.decode() == LOGIN.password
+    assert document == rendered.to_bytes()
+    assert "--with-registry-auth" in sent.command
+
+
+def test_no_command_holds_a_secret(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    run(runner, rendered, options, registry=LOGIN)
+    for command in runner.commands:
+        assert LOGIN.password not in command
+        assert not any(value in command for value in options.secrets.values())
+
+
+def test_secrets_of_former_values_are_swept(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    run(runner, rendered, options)
+    command = call_of(runner, "docker secret rm").command
+    assert "airflow_old_123" in command
+    assert not any(name in command for name in rendered.secrets.values())
+
+
+def test_secrets_that_are_there_are_not_made_again(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    runner.on("docker secret ls", "\n".join(rendered.secrets.values()))
+    run(runner, rendered, options)
+    assert not any("secret create" in command for command in runner.commands)
+    assert not any("secret rm" in command for command in runner.commands)
+
+
+def test_progress_is_told_once_for_each_change(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    pulling = seen(rendered, worker=["Running", "Preparing"])
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- services --", "-- services --", pulling, pulling, seen(rendered)
+    )
+    runner.on("/dev/tcp", ended(status=1), UNHEALTHY, HEALTHY)
+    lines, _ = run(runner, rendered, options)
+    assert lines == [
+        "worker 1/2 (worker-1: pulling image)",
+        "Airflow says: web server: does not answer on port 8080",
+        "Airflow says: scheduler: unknown",
+    ]
+
+
+def test_tasks_of_the_former_version_are_waited_for(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered)
+    runner.on("--type task", task_specs(rendered, old="redis"), task_specs(rendered))
+    lines, _ = run(runner, rendered, options)
+    assert lines == ["being replaced: redis.1"]
+
+
+def test_a_crash_loop_is_told_with_node_error_and_log(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    looping = seen(rendered, scheduler=["Failed", "Failed", "Failed"])
+    looping = looping.replace("scheduler-2-failed", "scheduler-b").replace(
+        "scheduler-3-failed", "scheduler-c"
+    )
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- services --", "-- services --", looping
+    )
+    runner.on("docker service logs", f"cannot sign in as {options.secrets['redis_password']}\n")
+    with pytest.raises(StackError) as caught:
+        run(runner, rendered, options)
+    text = str(caught.value)
+    for part in ("manager-1", "scheduler.1", "non-zero exit (1)", "cannot sign in", "Next:"):
+        assert part in text
+    assert options.secrets["redis_password"] not in text
+
+
+def test_failures_of_an_earlier_deployment_are_not_this_one_s(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    up = seen(rendered)
+    history = seen(rendered, redis=["Running", "Failed"]).replace("redis-2-failed", "redis-old")
+    runner = manager_of(manager, rendered).on("docker stack ps", history, history, up)
+    _, state = run(runner, rendered, options)
+    assert state.digest == rendered.digest()
+
+
+def test_the_wait_ends_and_names_what_it_waited_for(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    stuck = seen(rendered, worker=["Running", "Preparing"])
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- services --", "-- services --", stuck
+    )
+    with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)") as caught:
+        run(runner, rendered, options, timeout=0)
+    assert "worker.2" in str(caught.value)
+
+
+def test_a_removal_under_way_is_waited_for(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered).on("docker network ls", "airflow_default\n", "")
+    runner.on(
+        "docker stack ps", "-- services --", "-- services --", "-- services --", seen(rendered)
+    )
+    lines, _ = run(runner, rendered, options)
+    assert lines == ["an earlier removal of this stack is still under way"]
+    order = [c for c in runner.commands if "network ls" in c or "stack deploy" in c]
+    assert len(order) == 3
+    assert "stack deploy" in order[-1]
+
+
+def test_a_machine_that_is_no_manager_is_refused(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered).on("docker info", "false\n")
+    with pytest.raises(StackError, match="no manager"):
+        run(runner, rendered, options)
+    assert not any("stack deploy" in command for command in runner.commands)
+
+
+def test_a_stack_that_is_not_there_is_nothing(manager: Machine) -> None:
+    assert observe(FakeRunner(manager).on("docker stack ps", "-- services --"), "airflow") is None
+
+
+def test_services_of_two_deployments_have_no_digest(
+    manager: Machine, rendered: RenderedStack
+) -> None:
+    mixed = seen(rendered).replace(rendered.digest(), "another", 1)
+    state = observe(FakeRunner(manager).on("docker stack ps", mixed), "airflow")
+    assert state is not None
+    assert state.digest == ""
