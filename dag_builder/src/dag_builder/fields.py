@@ -72,6 +72,7 @@ DAG_FIELDS: dict[str, Field] = {
     "on_failure_callback": _field(Kind.CALLBACK, "Called when a run fails."),
     "doc_md": _field(Kind.TEXT, "Documentation in Markdown, or the path of a .md file."),
     "template_searchpath": _field(Kind.NAMES, "Folders in which Jinja looks for templates."),
+    "template_undefined": _field(Kind.ANY, "The class that Jinja makes of an unknown name."),
     "render_template_as_native_obj": _field(
         Kind.BOOLEAN, "Jinja renders to Python objects instead of text."
     ),

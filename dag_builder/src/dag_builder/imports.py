@@ -46,16 +46,18 @@ def import_object(path: str) -> object:
 
 
 def _attribute(found: object, name: str, attributes: list[str]) -> object:
-    for attribute in attributes:
+    for position, attribute in enumerate(attributes):
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
             names = [item for item in dir(found) if not item.startswith("_")]
-            suggestion = closest(attribute, names)
+            modules = pkgutil.iter_modules(getattr(found, "__path__", []))
+            names.extend(item.name for item in modules if item.name not in names)
+            suggestion = ".".join([closest(attribute, names), *attributes[position + 1 :]])
             raise ImportPathError(
                 f"{name!r} has nothing named {attribute!r}",
                 valid=listed(names) if len(names) <= 12 else "",  # noqa: PLR2004
-                suggestion=f"{name}.{suggestion}" if suggestion else "",
+                suggestion=f"{name}.{suggestion}" if closest(attribute, names) else "",
             ) from error
         name = f"{name}.{attribute}"
     return found

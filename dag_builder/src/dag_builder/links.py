@@ -139,16 +139,15 @@ class Linker:
 
     def find(self, name: str, scope: GroupPlan, path: Path) -> Node | None:
         """The node of a name: in the scope, then in what is around it, then by its full id."""
-        if name.startswith(ABSOLUTE):
-            return self.plan.tasks[name.removeprefix(ABSOLUTE)]
         tasks, groups = self.plan.tasks, self.plan.groups
-        around: GroupPlan | None = scope
+        around: GroupPlan | None = None if name.startswith(ABSOLUTE) else scope
         found: Node | None = None
         while around is not None and found is None:
             inside = around.child_id(name)
             found = around.children.get(name) or tasks.get(inside) or groups.get(inside)
             around = around.parent
-        found = found or tasks.get(name) or groups.get(name)
+        full = name.removeprefix(ABSOLUTE)
+        found = found or tasks.get(full) or groups.get(full)
         if found is None:
             near = list(scope.children)
             names = list(dict.fromkeys([*near, *self.plan.tasks, *self.plan.groups]))

@@ -28,7 +28,7 @@ _UNITS: dict[str, float] = {
     "w": 604800,
     "week": 604800,
 }
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?(?![a-z])[\s,]*")
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)[\s,]*")
 _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d)")
 _MOVING = re.compile(
     r"\b(now|today|yesterday|tomorrow|ago|last|next)\b|^-?\d+ *(hour|day|week|month|year)s?$",
@@ -62,7 +62,7 @@ def _duration_of_text(text: str) -> dt.timedelta:
     lowered = text.strip().lower()
     seconds, position = 0.0, 0
     while part := _PART.match(lowered, position):
-        unit = part[2] if part[2] in _UNITS else f"{part[2]}s"
+        unit = part[2] if part[2] in _UNITS else part[2].removesuffix("s")
         if unit not in _UNITS:
             message = f"{part[2]!r} is no unit of time"
             raise ValueError(message)

@@ -148,6 +148,7 @@ class DagDict(TypedDict, total=False):
     on_failure_callback: Callbacks
     doc_md: str
     template_searchpath: Names
+    template_undefined: Any
     render_template_as_native_obj: bool
     user_defined_macros: Mapping[str, Any]
     user_defined_filters: Mapping[str, Any]

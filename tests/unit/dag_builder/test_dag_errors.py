@@ -71,7 +71,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "",
     ),
     (dag(allowed_run_types=["schedule"]), "x.allowed_run_types[0]", "there is no run type", "sch"),
-    (dag(dagrun_timeout="5 parsecs"), "x.dagrun_timeout", "'parsec' is no unit of time", "1h30m"),
+    (dag(dagrun_timeout="5 parsecs"), "x.dagrun_timeout", "'parsecs' is no unit of time", "1h30m"),
     (dag(dagrun_timeout="soon"), "x.dagrun_timeout", "this is no duration", "1h30m"),
     (dag(dagrun_timeout=True), "x.dagrun_timeout", "cannot be true or false", ""),
     (dag(dagrun_timeout=[]), "x.dagrun_timeout", "this is no duration", ""),
@@ -115,7 +115,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (
         tasks(a={"operator": "airflow.sdkk.DAG"}),
         "x.tasks.a.operator",
-        "there is no module 'airflow.sdkk' in package 'airflow'",
+        "'airflow' has nothing named 'sdkk'",
         "airflow.sdk.DAG",
     ),
     (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is no import path", "module.name"),

@@ -1,0 +1,205 @@
+"""DAG files as Airflow's own DagBag reads them: what is registered, and what is shown as broken."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+from dag_builder import DagError, build_dag, build_dags
+
+HEAD = "# airflow\nfrom dag_builder import build_dag, build_dags, build_yaml, dag_of\n"
+GOOD = '{"tasks": {"a": {"operator": "empty"}}}'
+BAD = '{"tasks": {"a": {"operator": "emtpy"}}}'
+
+
+def bag_of(folder: Path, **files: str) -> DagBag:
+    for name, text in files.items():
+        stem, _, suffix = name.rpartition("_")
+        head = HEAD if suffix == "py" else ""
+        (folder / f"{stem}.{suffix}").write_text(head + text, encoding="utf-8")
+    return DagBag(str(folder))
+
+
+def test_one_line_registers_a_dag(dag_folder: Path) -> None:
+    bag = bag_of(dag_folder, sales_py=f"build_dag('sales', {GOOD})")
+    assert list(bag.dags) == ["sales"]
+    assert not bag.import_errors
+    assert bag.dags["sales"].fileloc == str(dag_folder / "sales.py")
+
+
+def test_short_form_takes_functions_of_its_own_file(dag_folder: Path) -> None:
+    code = "def extract(): return 1\ndef load(extract): print(extract)\n"
+    bag = bag_of(dag_folder, s_py=f"{code}build_dag('s', {{'extract': [], 'load': ['extract']}})")
+    assert bag.dags["s"].get_task("load").upstream_task_ids == {"extract"}
+
+
+def test_broken_dag_is_an_import_error_and_others_stay(dag_folder: Path) -> None:
+    bag = bag_of(
+        dag_folder,
+        mixed_py=f"build_dag('one', {GOOD})\nbuild_dag('two', {BAD})\nbuild_dag('three', {BAD})\n"
+        f"build_dag('four', {GOOD})",
+        other_py=f"build_dag('five', {GOOD})",
+    )
+    assert sorted(bag.dags) == ["five", "four", "one"]
+    [(file, text)] = bag.import_errors.items()
+    assert file == str(dag_folder / "mixed.py")
+    assert text.startswith("DagError: 2 mistakes in DAGs 'two', 'three'")
+    assert "two.tasks.a.operator" in text
+    assert "three.tasks.a.operator" in text
+    assert "did you mean 'empty'?" in text
+
+
+def test_mended_file_has_no_import_error(dag_folder: Path) -> None:
+    bag = bag_of(dag_folder, x_py=f"build_dag('x', {BAD})")
+    assert bag.import_errors
+    assert not bag_of(dag_folder, x_py=f"build_dag('x', {GOOD})").import_errors
+
+
+def test_broken_dag_that_is_used_says_why(dag_folder: Path) -> None:
+    bag = bag_of(dag_folder, x_py=f"build_dag('x', {BAD}).get_task('a')")
+    [text] = bag.import_errors.values()
+    assert "x.tasks.a.operator" in text
+
+
+def test_two_dags_of_one_id_are_an_import_error(dag_folder: Path) -> None:
+    bag = bag_of(dag_folder, x_py=f"build_dag('x', {GOOD})\nbuild_dag('x', {GOOD})")
+    [text] = bag.import_errors.values()
+    assert "this file has two DAGs with the id 'x'" in text
+
+
+def test_dag_of_a_helper_module_is_registered(dag_folder: Path) -> None:
+    """build_dag called in a function of another module, as projects with many DAGs do."""
+    (dag_folder / "factory_of_dags.py").write_text(
+        f"from dag_builder import build_dag\ndef make(name): return build_dag(name, {GOOD})\n"
+    )
+    sys.path.insert(0, str(dag_folder))
+    try:
+        bag = bag_of(dag_folder, x_py="from factory_of_dags import make\nmake('x')\nmake('y')")
+    finally:
+        sys.path.remove(str(dag_folder))
+    assert sorted(bag.dags) == ["x", "y"]
+    assert not bag.import_errors
+
+
+def test_yaml_file_and_folder(dag_folder: Path) -> None:
+    nested = dag_folder / "yaml" / "deep"
+    nested.mkdir(parents=True)
+    (dag_folder / "yaml" / "defaults.yaml").write_text("default_args: {owner: shop, retries: 1}\n")
+    (nested / "defaults.yaml").write_text("default_args: {retries: 2}\ntags: [deep]\n")
+    (dag_folder / "yaml" / "a.yaml").write_text("dag_id: a\ntasks: {t: {operator: empty}}\n")
+    (nested / "b.yml").write_text("dag_id: b\ntags: [own]\ntasks: {t: {operator: empty}}\n")
+    (nested / "broken.yaml").write_text("dag_id: c\ntasks:\n  t: {operator: emtpy}\n")
+    bag = bag_of(dag_folder, x_py="build_yaml('yaml')")
+    assert sorted(bag.dags) == ["a", "b"]
+    a, b = bag.dags["a"], bag.dags["b"]
+    assert (a.get_task("t").owner, a.get_task("t").retries) == ("shop", 1)
+    assert (b.get_task("t").owner, b.get_task("t").retries) == ("shop", 2)
+    assert b.tags == {"deep", "own"}
+    [text] = bag.import_errors.values()
+    assert f"c.tasks.t.operator ({nested / 'broken.yaml'}, line 3, column 17)" in text
+
+
+def test_yaml_takes_functions_of_its_python_file(dag_folder: Path) -> None:
+    (dag_folder / "x.yaml").write_text("dag_id: x\ntasks: {extract: null, load: [extract]}\n")
+    code = "def extract(): return 1\ndef load(extract): print(extract)\nbuild_yaml('x.yaml')"
+    bag = bag_of(dag_folder, x_py=code)
+    assert bag.dags["x"].get_task("load").upstream_task_ids == {"extract"}
+
+
+def test_documentation_file_is_found_beside_the_dag(dag_folder: Path) -> None:
+    (dag_folder / "x.md").write_text("# Sales")
+    code = "build_dag('x', {'doc_md': 'x.md', 'tasks': {'a': {'operator': 'empty'}}})"
+    assert bag_of(dag_folder, x_py=code).dags["x"].doc_md == "# Sales"
+
+
+def test_outside_of_airflow_a_mistake_is_raised() -> None:
+    with pytest.raises(DagError) as caught:
+        build_dag("x", {"tasks": {"a": {"operator": "emtpy"}}})
+    assert [problem.where for problem in caught.value.problems] == ["x.tasks.a.operator"]
+
+
+def test_outside_of_airflow_good_dags_of_a_template_are_kept() -> None:
+    template = {"tasks": {"a": {"operator": "${operator}"}}}
+    sets = [{"name": "good", "operator": "empty"}, {"name": "bad", "operator": "emtpy"}]
+    with pytest.raises(DagError):
+        build_dags("kept_${name}", template, sets)
+    assert isinstance(globals()["dag:kept_good"], DAG)
+
+
+PARSE_AGAIN = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.serialization.serialized_objects import DagSerialization
+
+def stored():
+    bag = DagBag(sys.argv[1])
+    assert not bag.import_errors, bag.import_errors
+    return DagSerialization.to_dict(bag.dags["x"])
+
+first = stored()
+assert json.dumps(first) == json.dumps(stored())
+print("STORED", SerializedDagModel.hash(first), json.dumps(first, sort_keys=True))
+"""
+
+
+def test_every_parse_gives_the_same_bytes(dag_folder: Path) -> None:
+    """Twice in one process, to the byte; and in others, whose sets have another order.
+
+    The order of keys is Airflow's own there, and its hash, which makes versions, sorts them.
+    """
+    code = """
+def extract(): return {"a": 1}
+def clean(extract): return extract
+build_dag("x", {
+    "tags": ["b", "a", "c", "d"],
+    "params": {"n": {"default": 1, "type": "integer"}, "m": "x"},
+    "schedule": {"any": ["one", {"all": ["two", "three"]}]},
+    "operator_defaults": {"bash": {"env": {"B": "1", "A": "2"}}},
+    "tasks": {
+        "extract": [], "clean": ["extract"],
+        "say": {"operator": "bash", "bash_command": "date", "upstream": ["clean", "extract"]},
+        "g": {"upstream": ["clean"], "expand": {"file": ["b", "a"]}, "tooltip": "t", "tasks": {
+            "one": {"operator": "bash", "bash_command": {"$argument": "file"}},
+            "two": {"operator": "empty", "upstream": ["one"]}}},
+        "end": {"operator": "empty", "upstream": ["g", "say"], "outlets": ["z", "y"]},
+    },
+})
+"""
+    (dag_folder / "x.py").write_text(HEAD + code)
+    stored = []
+    for seed in ("1", "2"):
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", PARSE_AGAIN, str(dag_folder)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        stored.append(done.stdout.partition("STORED")[2])
+    assert stored[0]
+    assert stored[0] == stored[1]
+
+
+def test_built_dag_survives_storage(dag_folder: Path) -> None:
+    bag = bag_of(dag_folder, x_py=f"build_dag('x', {GOOD})")
+    stored = json.loads(json.dumps(DagSerialization.to_dict(bag.dags["x"])))
+    assert list(DagSerialization.from_dict(stored).task_dict) == ["a"]
+
+
+def test_importing_the_library_imports_nothing_of_airflow() -> None:
+    code = (
+        "import sys, dag_builder, dag_builder.cli.main as m; m.make_parser();"
+        "print([n for n in sys.modules if n.split('.')[0] in "
+        "{'airflow', 'pydantic', 'yaml', 'croniter', 'pendulum', 'sqlalchemy'}])"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
