@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FAILURES_OF_A_CRASH_LOOP = 3
 
+WORKER = "worker"
+"""The service whose tasks may take long to stop, because they run tasks of Airflow's."""
+
 _PHRASES = {
     "new": "not placed yet",
     "pending": "not placed yet",
@@ -81,6 +84,13 @@ def crash_loop(snapshot: Snapshot, already_failed: Collection[str]) -> Task | No
     return None
 
 
+def finishing(snapshot: Snapshot) -> bool:
+    """Whether an update waits for workers that finish their tasks."""
+    return any(
+        service.name == WORKER and snapshot.leaving(service) for service in unsettled(snapshot)
+    )
+
+
 def paused_update(snapshot: Snapshot) -> Service | None:
     """Return a service whose rolling update the swarm has stopped, or None."""
     for service in snapshot.services:
@@ -102,15 +112,26 @@ def last_failure(snapshot: Snapshot, service: Service) -> Task | None:
 
 
 def _progress_of(snapshot: Snapshot, service: Service) -> str:
-    line = f"{service.name} {up_count(snapshot, service)}/{desired(snapshot, service)}"
-    details = [_detail(task) for task in snapshot.newest(service) if not is_up(service, task)] + [
-        f"{task.node}: finishing its tasks" for task in snapshot.leaving(service)
+    leaving = snapshot.leaving(service)
+    details = [
+        _detail(task, is_replacement=bool(leaving))
+        for task in snapshot.newest(service)
+        if not is_up(service, task)
     ]
+    details += [_farewell(task) for task in leaving]
+    line = f"{service.name} {up_count(snapshot, service)}/{desired(snapshot, service)}"
     return f"{line} ({'; '.join(details)})" if details else line
 
 
-def _detail(task: Task) -> str:
+def _detail(task: Task, *, is_replacement: bool) -> str:
+    """Say where a task is; one that waits for another to go need not say that it has no place."""
     phrase = _PHRASES.get(task.state, task.state)
     place = f"{task.node}: " if task.node else ""
-    why = f": {task.error}" if task.error else ""
-    return f"{place}{phrase}{why}"
+    if task.state == "pending" and is_replacement:
+        return "its replacement waits"
+    return f"{place}{phrase}{f': {task.error}' if task.error else ''}"
+
+
+def _farewell(task: Task) -> str:
+    what = "finishing its tasks" if task.service == WORKER else "stopping"
+    return f"{task.node}: {what}"

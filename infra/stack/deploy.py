@@ -184,7 +184,7 @@ class _Deployment:
             if not waiting:
                 return
             self._say(waiting)
-            if any(seen.leaving(service) for service in convergence.unsettled(seen)):
+            if convergence.finishing(seen):
                 deadline = max(deadline, started + timeout + self._rendered.task_grace_seconds)
             if time.monotonic() > deadline:
                 self._raise_timeout(seen, waiting, time.monotonic() - started)
