@@ -73,7 +73,7 @@ class LocalMachines(pulumi.ComponentResource):
             authorized_key=self._operator.public_key,
             opts=self._child,
         )
-        record = {
+        record: Record = {
             "name": name,
             "role": role,
             "address": local_engine.LOOPBACK,

@@ -22,9 +22,7 @@ from docker.types import IPAMConfig, IPAMPool
 from infra.machines import node_container
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from docker.models.containers import Container
+    from collections.abc import Generator, Iterable, Mapping
 
 LOOPBACK = "127.0.0.1"
 CLUSTER_LABEL = "dairflow.cluster"
@@ -42,8 +40,14 @@ class LocalError(Exception):
     """Docker on this machine refused or cannot serve; says what to do next."""
 
 
+Engine = Any
+"""A ``docker.DockerClient``, whose published types are too partial for a strict check."""
+Object = Any
+"""A container, network or volume of it."""
+
+
 @contextlib.contextmanager
-def engine() -> Iterator[docker.DockerClient]:
+def engine() -> Generator[Engine]:
     """Connect to the user's Docker engine (``DOCKER_HOST`` counts, as for the docker command).
 
     Raises:
@@ -236,7 +240,7 @@ def untag(image: str) -> None:
         client.images.remove(image, noprune=True)
 
 
-def _find_network(client: docker.DockerClient, name: str, cluster: str) -> Any | None:  # noqa: ANN401
+def _find_network(client: Engine, name: str, cluster: str) -> Object | None:
     try:
         network = client.networks.get(name)
     except NotFound:
@@ -245,7 +249,7 @@ def _find_network(client: docker.DockerClient, name: str, cluster: str) -> Any |
     return network
 
 
-def _find_container(client: docker.DockerClient, spec: MachineSpec) -> Container | None:
+def _find_container(client: Engine, spec: MachineSpec) -> Object | None:
     try:
         container = client.containers.get(spec.container)
     except NotFound:
@@ -270,17 +274,18 @@ def _described(attrs: Mapping[str, Any]) -> Network:
     config = attrs["IPAM"]["Config"][0]
     subnet = IPv4Network(config["Subnet"])
     gateway = str(config.get("Gateway") or subnet.network_address + 1).split("/")[0]
-    mtu = int((attrs.get("Options") or {}).get("com.docker.network.driver.mtu", 1500))
+    options: dict[str, str] = attrs.get("Options") or {}
+    mtu = int(options.get("com.docker.network.driver.mtu", 1500))
     return Network(subnet=str(subnet), gateway=gateway, mtu=mtu)
 
 
-def _free_subnet(client: docker.DockerClient) -> IPv4Network:
-    taken = [
-        IPv4Network(config["Subnet"])
+def _free_subnet(client: Engine) -> IPv4Network:
+    configured: list[dict[str, str]] = [
+        config
         for network in client.networks.list()
         for config in (network.attrs["IPAM"].get("Config") or [])
-        if "." in config.get("Subnet", "")
     ]
+    taken = [IPv4Network(c["Subnet"]) for c in configured if "." in c.get("Subnet", "")]
     for candidate in CANDIDATE_NETWORKS.subnets(new_prefix=NETWORK_PREFIX):
         if not any(candidate.overlaps(other) for other in taken):
             return candidate
@@ -291,7 +296,7 @@ def _free_subnet(client: docker.DockerClient) -> IPv4Network:
     raise LocalError(msg)
 
 
-def _check_image(client: docker.DockerClient) -> None:
+def _check_image(client: Engine) -> None:
     try:
         client.images.get(node_container.IMAGE)
     except NotFound:
@@ -302,7 +307,7 @@ def _missing_image(image: str) -> str:
     return f"this machine's Docker has no image {image}: run `make setup`, then the same again"
 
 
-def _check_disk(client: docker.DockerClient) -> None:
+def _check_disk(client: Engine) -> None:
     root = client.info()["DockerRootDir"]
     try:
         free = shutil.disk_usage(root).free
@@ -343,8 +348,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _published(container: Container) -> dict[int, int]:
-    bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+def _published(container: Object) -> dict[int, int]:
+    bindings: dict[str, Any] = container.attrs["HostConfig"].get("PortBindings") or {}
     return {
         int(inner.split("/")[0]): int(outer[0]["HostPort"])
         for inner, outer in bindings.items()
@@ -352,7 +357,7 @@ def _published(container: Container) -> dict[int, int]:
     }
 
 
-def _is(container: Container, spec: MachineSpec, ports: Mapping[int, int]) -> bool:
+def _is(container: Object, spec: MachineSpec, ports: Mapping[int, int]) -> bool:
     networks = container.attrs["NetworkSettings"]["Networks"]
     return (
         container.status != "created"  # its keys may not have been planted yet
@@ -367,7 +372,7 @@ def _keys_mark(spec: MachineSpec) -> str:
     return hashlib.sha256(keys.encode()).hexdigest()
 
 
-def _ensure_volume(client: docker.DockerClient, spec: MachineSpec) -> None:
+def _ensure_volume(client: Engine, spec: MachineSpec) -> None:
     try:
         volume = client.volumes.get(spec.container)
     except NotFound:

@@ -53,8 +53,8 @@ class SecretsProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a stack."""
-        outs = {**props, "values": _fill({}), "cluster_id": secrets.token_hex(4)}
-        return CreateResult(outs["cluster_id"], outs)
+        cluster_id = secrets.token_hex(4)
+        return CreateResult(cluster_id, {**props, "values": _fill({}), "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when a release names a further secret; the others stay."""

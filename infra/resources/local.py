@@ -9,13 +9,10 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.machines import local_engine
 from infra.machines.local_engine import MachineSpec
-from infra.resources.provider import Props, Provider, say
+from infra.resources.provider import GONE, Props, Provider, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-GONE = ReadResult("", {})
-"""What ``read`` returns of something that is not there any more."""
 
 
 class LocalNetworkProvider(Provider):

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pulumi.dynamic import ConfigureRequest, DiffResult, ResourceProvider
+from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
 
 from infra.remote.runner import RemoteError
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Props = dict[str, Any]
 Method = TypeVar("Method", bound="Callable[..., Any]")
+
+GONE = ReadResult("", {})
+"""What ``read`` returns of something that is not there any more."""
 
 _PARENT_POLL_SECONDS = 1.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import yaml
@@ -15,7 +15,6 @@ from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
-from infra.stack.options import StackOptions
 from infra.stack.remove import remove
 from infra.stack.render import RenderedStack, render
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.remote.runner import Runner
+    from infra.stack.options import StackOptions
 
 COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yaml"
 
@@ -111,10 +111,12 @@ def _services(state: StackState) -> dict[str, Any]:
 
 def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Turn Pulumi's floats back into the whole numbers that they were (compose refuses 2.0)."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return value
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _whole(item) for key, item in cast("dict[str, Any]", value).items()}
+        case list():
+            return [_whole(item) for item in cast("list[Any]", value)]
+        case _:
+            return value

@@ -11,9 +11,10 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.firewall import Policy
 from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
-from infra.resources.provider import Props, Provider, say
+from infra.resources.provider import GONE, Props, Provider, say
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.dismantle import dismantle
+from infra.swarm.errors import SwarmGoneError
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 
@@ -33,21 +34,24 @@ class SwarmProvider(Provider):
         state = _reconcile(props)
         return CreateResult(state.cluster_id, _outs(props, state))
 
-    def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this before it deletes the machines that are to go: they drain here."""
-        state = _reconcile(news, leaving=_leaving(olds, news), cluster_id=id_)
+        state = _reconcile(news, leaving=_leaving(olds, news), cluster_id=olds["cluster_id"])
         return UpdateResult(_outs(news, state))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
         with closing(SshPool(props["private_key"])) as pool:
-            state = observe(_cluster(props), pool, cluster_id=id_)
+            try:
+                state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
+            except SwarmGoneError:
+                return GONE
         return ReadResult(id_, _outs(props, state))
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
         with closing(SshPool(props["private_key"])) as pool:
-            dismantle(_cluster(props), pool, say)
+            dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
 
 
 class Swarm(Resource, module="swarm", name="Swarm"):
@@ -76,6 +80,7 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             "drain_timeout": drain_timeout,
             "pending": [],
             "nodes": None,
+            "cluster_id": None,
             **dict.fromkeys(JOIN_TOKENS),
         }
         opts = pulumi.ResourceOptions.merge(
@@ -110,4 +115,7 @@ def _leaving(olds: Props, news: Props) -> tuple[Machine, ...]:
 
 def _outs(props: Props, state: ClusterState) -> Props:
     plain = state.to_dict()
-    return {**props, **{key: plain[key] for key in ("nodes", "pending", *JOIN_TOKENS)}}
+    return {
+        **props,
+        **{key: plain[key] for key in ("cluster_id", "nodes", "pending", *JOIN_TOKENS)},
+    }

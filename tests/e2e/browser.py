@@ -44,3 +44,15 @@ def picture(browser: webdriver.Chrome, name: str) -> Path:
     file = folder / f"{name}.png"
     browser.save_screenshot(str(file))
     return file
+
+
+def painted(browser: webdriver.Chrome, colour: str) -> tuple[int, int, int]:
+    """Return what a CSS colour, in whatever notation, looks like: red, green and blue, 0 to 255."""
+    script = """
+        const pixel = document.createElement('canvas').getContext('2d');
+        pixel.fillStyle = arguments[0];
+        pixel.fillRect(0, 0, 1, 1);
+        return Array.from(pixel.getImageData(0, 0, 1, 1).data);
+    """
+    red, green, blue, _ = browser.execute_script(script, colour)
+    return red, green, blue

@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 import pytest
-from browser import chromium, picture
+from browser import chromium, painted, picture
 from project import FLOWER_PORT, STACK, WEB_PORT, Project, inventory
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
@@ -150,7 +150,7 @@ def test_a_user_signs_in_and_sees_the_run_green(project: Project) -> None:
         badge = (By.XPATH, "//h2[contains(., 'manual__')]/following::span[text()='Success']")
         success = wait.until(expected.visibility_of_element_located(badge))
         wait.until(lambda page: "report" in page.find_element(By.TAG_NAME, "table").text)
-        red, green, blue = _colour(success.value_of_css_property("background-color"))
+        red, green, blue = painted(browser, success.value_of_css_property("background-color"))
         assert green > max(red, blue)
         picture(browser, "run")
 
@@ -335,11 +335,6 @@ def test_destroy_leaves_nothing_and_may_be_repeated(
     assert inventory(engine) == before
     assert not folder.exists()
     project.pulumi("destroy", "--yes", "--skip-preview")
-
-
-def _colour(css: str) -> tuple[float, float, float]:
-    red, green, blue = re.findall(r"[\d.]+", css)[:3]
-    return float(red), float(green), float(blue)
 
 
 def _task_ids(project: Project) -> set[str]:
