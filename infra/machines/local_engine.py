@@ -280,11 +280,9 @@ def _described(attrs: Mapping[str, Any]) -> Network:
 
 
 def _free_subnet(client: Engine) -> IPv4Network:
-    configured: list[dict[str, str]] = [
-        config
-        for network in client.networks.list()
-        for config in (network.attrs["IPAM"].get("Config") or [])
-    ]
+    configured: list[dict[str, str]] = []
+    for network in client.networks.list():
+        configured += network.attrs["IPAM"].get("Config") or []
     taken = [IPv4Network(c["Subnet"]) for c in configured if "." in c.get("Subnet", "")]
     for candidate in CANDIDATE_NETWORKS.subnets(new_prefix=NETWORK_PREFIX):
         if not any(candidate.overlaps(other) for other in taken):

@@ -1,0 +1,179 @@
+"""The local target's machines on the real Docker engine: made, adopted, refused, removed."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
+import docker
+import pytest
+
+from infra.machines import local_engine
+from infra.machines.local_engine import LocalError, MachineSpec
+from infra.remote.keys import generate_key_pair
+from infra.remote.machine import Machine
+from infra.remote.ssh import connect
+
+pytestmark = pytest.mark.integration
+
+NAME = "dairflow-test-engine"
+OPERATOR = generate_key_pair()
+HOST = generate_key_pair()
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def network() -> Iterator[local_engine.Network]:
+    yield local_engine.ensure_network(NAME, "cluster-a", [])
+    local_engine.remove_machine(f"{NAME}-worker-1")
+    local_engine.remove_network(NAME)
+
+
+@pytest.fixture
+def spec(network: local_engine.Network) -> MachineSpec:
+    return MachineSpec(
+        container=f"{NAME}-worker-1",
+        hostname="worker-1",
+        cluster="cluster-a",
+        network=NAME,
+        private_address=local_engine.address(network.subnet, "worker", 1),
+        ports={22: 0},
+        host_key=HOST.private,
+        host_public_key=HOST.public,
+        authorized_key=OPERATOR.public,
+    )
+
+
+def host_name(spec: MachineSpec, ports: Mapping[int, int]) -> str:
+    """Ask the machine itself, over SSH with the planted keys."""
+    machine = Machine(
+        name=spec.hostname,
+        role="worker",
+        address="127.0.0.1",
+        port=ports[22],
+        host_key=spec.host_public_key,
+        private_address=spec.private_address,
+    )
+    with connect(machine, OPERATOR.private, timeout=60) as runner:
+        return runner.run("hostname; ip -4 -o address show eth0").stdout
+
+
+def test_a_machine_answers_with_its_keys_name_and_address(spec: MachineSpec) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    told = host_name(spec, ports)
+    assert told.startswith("worker-1\n")
+    assert spec.private_address in told
+
+
+def test_what_runs_as_wanted_is_left_alone(spec: MachineSpec, client: docker.DockerClient) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    first = client.containers.get(spec.container).id
+    assert local_engine.ensure_machine(spec, {}) == ports
+    assert client.containers.get(spec.container).id == first
+
+
+def test_a_stopped_machine_is_started_again(spec: MachineSpec, client: docker.DockerClient) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    client.containers.get(spec.container).stop()
+    assert local_engine.is_running(spec.container) is False
+    assert local_engine.ensure_machine(spec, ports) == ports
+    assert local_engine.is_running(spec.container) is True
+    assert host_name(spec, ports).startswith("worker-1\n")
+
+
+def test_another_port_makes_it_anew_with_the_same_disk(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    first = client.containers.get(spec.container)
+    volume = client.volumes.get(spec.container).attrs["CreatedAt"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    changed = local_engine.ensure_machine(replace(spec, ports={22: 0, 8080: free}), ports)
+    assert changed == {22: ports[22], 8080: free}
+    assert client.containers.get(spec.container).id != first.id
+    assert client.volumes.get(spec.container).attrs["CreatedAt"] == volume
+
+
+def test_a_container_that_an_interrupted_run_left_is_made_anew(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    client.containers.create(
+        local_engine.node_container.IMAGE,
+        name=spec.container,
+        labels={local_engine.CLUSTER_LABEL: spec.cluster},
+    )
+    ports = local_engine.ensure_machine(spec, {})
+    assert host_name(spec, ports).startswith("worker-1\n")
+
+
+def test_a_port_in_use_is_refused_and_the_machine_stays(spec: MachineSpec) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(LocalError, match=rf"port {taken} on 127.0.0.1 cannot be used"):
+            local_engine.ensure_machine(replace(spec, ports={22: 0, 8080: taken}), ports)
+    assert host_name(spec, ports).startswith("worker-1\n")
+
+
+def test_another_clusters_machine_is_never_touched(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    local_engine.ensure_machine(spec, {})
+    first = client.containers.get(spec.container).id
+    with pytest.raises(LocalError, match="this stack did not make it"):
+        local_engine.ensure_machine(replace(spec, cluster="cluster-b"), {})
+    with pytest.raises(LocalError, match="this stack did not make it"):
+        local_engine.ensure_network(NAME, "cluster-b", [])
+    assert client.containers.get(spec.container).id == first
+
+
+def test_removal_takes_the_disk_too_and_may_be_repeated(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    local_engine.ensure_machine(spec, {})
+    local_engine.remove_machine(spec.container)
+    local_engine.remove_machine(spec.container)
+    assert local_engine.is_running(spec.container) is None
+    with pytest.raises(docker.errors.NotFound):
+        client.volumes.get(spec.container)
+
+
+def test_two_networks_never_overlap(network: local_engine.Network) -> None:
+    from ipaddress import IPv4Network
+
+    other = local_engine.ensure_network(f"{NAME}-2", "cluster-a", [])
+    try:
+        assert not IPv4Network(other.subnet).overlaps(IPv4Network(network.subnet))
+    finally:
+        local_engine.remove_network(f"{NAME}-2")
+
+
+def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = SimpleNamespace(free=3 * 10**9)
+    monkeypatch.setattr(local_engine.shutil, "disk_usage", lambda _: full)
+    with pytest.raises(LocalError, match=r"3\.0 GB are free .* a cluster needs 8 GB"):
+        local_engine.ensure_network(f"{NAME}-3", "cluster-a", [])
+    assert local_engine.read_network(f"{NAME}-3") is None
+
+
+def test_a_missing_node_image_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_engine.node_container, "IMAGE", "dairflow/absent:trixie")
+    with pytest.raises(LocalError, match=r"no image dairflow/absent:trixie: run `make setup`"):
+        local_engine.ensure_network(f"{NAME}-3", "cluster-a", [])
+    assert local_engine.read_network(f"{NAME}-3") is None
+
+
+def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(LocalError, match="Docker does not answer on this machine"):
+        local_engine.read_network(NAME)
