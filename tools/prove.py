@@ -77,7 +77,8 @@ def _summary(outputs: dict[str, Any], seconds: float, hosts: dict[str, int]) -> 
 
   Airflow   {outputs["airflowUrl"]}
   sign in   {outputs["adminUser"]} / {outputs["adminPassword"]}
-  Flower    {outputs["flowerUrl"]} (the same sign-in)
+  Flower    {outputs["flowerUrl"]}
+  sign in   {outputs["adminUser"]} / {outputs["flowerPassword"]}
   nodes
 {nodes}
 

@@ -165,8 +165,9 @@ def test_flower_shows_two_workers_and_asks_who_is_there(project: Project) -> Non
     with chromium() as browser:
         browser.get(signed_in)
         wait = WebDriverWait(browser, PAGE_TIMEOUT_SECONDS)
-        wait.until(expected.presence_of_element_located((By.LINK_TEXT, "celery@worker-1")))
-        workers = re.findall(r"celery@worker-\d+", browser.find_element(By.TAG_NAME, "table").text)
+        links = (By.CSS_SELECTOR, "table a[title^='celery@']")
+        wait.until(expected.presence_of_element_located(links))
+        workers = [link.get_attribute("title") for link in browser.find_elements(*links)]
         assert sorted(workers) == ["celery@worker-1", "celery@worker-2"]
         picture(browser, "flower")
 
