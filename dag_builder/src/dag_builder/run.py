@@ -99,14 +99,13 @@ def run_file(path: Path, options: RunOptions) -> RunResult:
 
 @contextlib.contextmanager
 def _settings(home: Path, path: Path, options: RunOptions) -> Iterator[None]:
-    folder = home / "dags"
-    folder.mkdir()
+    folder = path.parent
     if path.suffix in {".yaml", ".yml"}:
         # Airflow takes DAGs from Python files only.
+        folder = home / "dags"
+        folder.mkdir()
         stub = f"from dag_builder import build_yaml\nbuild_yaml({str(path)!r}, tasks={options.tasks!r})\n"
         (folder / "run_yaml.py").write_text(stub, encoding="utf-8")
-    else:
-        (folder / path.name).symlink_to(path)
     before = dict(os.environ)
     os.environ.update(_SETTINGS)
     for name in _UNSET:
@@ -153,8 +152,9 @@ def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
 def _find(home: Path, path: Path, dag_id: str | None) -> DAG:
     from airflow.dag_processing.dagbag import BundleDagBag  # noqa: PLC0415
 
-    folder = home / "dags"
-    bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, safe_mode=False)
+    of_yaml = path.suffix in {".yaml", ".yml"}
+    file = home / "dags" / "run_yaml.py" if of_yaml else path
+    bag = BundleDagBag(dag_folder=str(file), bundle_path=file.parent, safe_mode=False)
     dags = bag.dags
     if dag_id is None and len(dags) == 1 and not bag.import_errors:
         return next(iter(dags.values()))
