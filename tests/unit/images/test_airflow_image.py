@@ -57,28 +57,18 @@ def test_a_worker_is_given_no_way_to_the_metadata(
 
 @pytest.mark.parametrize("password", ["plain", HOSTILE, "ümläut-密"])
 @pytest.mark.parametrize(
-    ("secret", "setting", "user", "host"),
+    ("secret", "setting", "who"),
     [
-        ("postgres_password", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow", "postgres"),
-        (
-            "celery_results_password",
-            "AIRFLOW__CELERY__RESULT_BACKEND",
-            "celery_results",
-            "postgres",
-        ),
-        ("redis_password", "AIRFLOW__CELERY__BROKER_URL", "", "redis"),
+        ("postgres_password", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow@postgres"),
+        ("celery_results_password", "AIRFLOW__CELERY__RESULT_BACKEND", "celery_results@postgres"),
+        ("redis_password", "AIRFLOW__CELERY__BROKER_URL", "@redis"),
     ],
 )
 def test_any_password_survives_its_url(
-    environment: Callable[..., dict[str, str]],
-    secret: str,
-    setting: str,
-    user: str,
-    host: str,
-    password: str,
+    environment: Callable[..., dict[str, str]], secret: str, setting: str, who: str, password: str
 ) -> None:
     url = urlsplit(environment(**{secret: password})[setting].removeprefix("db+"))
-    assert (url.username, url.hostname) == (user, host)
+    assert f"{url.username}@{url.hostname}" == who
     assert unquote(url.password or "") == password
 
 

@@ -1,0 +1,288 @@
+"""The images of the stack's own services, each run by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker
+import pytest
+import requests
+from docker.errors import ImageNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from docker.models.containers import Container
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+LABEL = "dairflow.test"
+START_SECONDS = 60
+NAMES = ("airflow", "postgres", "redis", "registry")
+HOSTILE = "a'b\"c d\\e/f@g:h%i$j"
+
+
+@pytest.fixture(scope="module")
+def images(docker_client: docker.DockerClient) -> dict[str, str]:
+    """The images' names; built here unless set-up has made them."""
+    for name in NAMES:
+        reference = f"dairflow/{name}:trixie"
+        try:
+            docker_client.images.get(reference)
+        except ImageNotFound:
+            folder = ROOT / "images" / name
+            subprocess.run(
+                [
+                    *("docker", "build", "-q", "-t", reference, "-f", str(folder / "Dockerfile")),
+                    str(ROOT if name == "airflow" else folder),
+                ],
+                env={**os.environ, "DOCKER_BUILDKIT": "0"},
+                check=True,
+                capture_output=True,
+                timeout=1_200,
+            )
+    return {name: f"dairflow/{name}:trixie" for name in NAMES}
+
+
+@pytest.fixture
+def start(
+    docker_client: docker.DockerClient, images: dict[str, str], test_mark: str, tmp_path: Path
+) -> Iterator[Callable[..., Container]]:
+    """Start an image with secrets; everything goes at the end of the test."""
+    started: list[Container] = []
+
+    def run(name: str, *command: str, secrets: dict[str, str] | None = None, **options: Any) -> Any:
+        folder = tmp_path / f"secrets-{len(started)}"
+        folder.mkdir()
+        for secret, value in (secrets or {}).items():
+            (folder / secret).write_text(value)
+        volumes = {str(folder): {"bind": "/run/secrets", "mode": "ro"}}
+        volumes |= options.pop("volumes", {})
+        container = docker_client.containers.run(
+            images[name],
+            list(command) or None,
+            volumes=volumes,
+            labels={LABEL: test_mark},
+            detach=True,
+            **options,
+        )
+        started.append(container)
+        return container
+
+    yield run
+    for container in started:
+        with contextlib.suppress(docker.errors.NotFound):
+            container.remove(force=True, v=True)
+
+
+@pytest.fixture
+def volume(docker_client: docker.DockerClient, test_mark: str) -> Iterator[str]:
+    """A named volume; it goes after the containers."""
+    made = docker_client.volumes.create(
+        f"dairflow-test-{test_mark}-{time.monotonic_ns()}", labels={LABEL: test_mark}
+    )
+    yield made.name
+    for container in docker_client.containers.list(all=True, filters={"volume": made.name}):
+        container.remove(force=True)
+    made.remove()
+
+
+def wait_until(container: Container, command: list[str]) -> None:
+    """Wait until a command succeeds in a container that has to keep running meanwhile."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        container.reload()
+        assert container.status == "running", container.logs().decode()
+        answer = container.exec_run(command)
+        if answer.exit_code == 0:
+            return
+        if time.monotonic() > deadline:
+            message = (
+                f"{command} kept failing: {answer.output.decode()}\n{container.logs().decode()}"
+            )
+            raise TimeoutError(message)
+        time.sleep(0.2)
+
+
+def output_of(container: Container, *command: str, **options: Any) -> str:
+    answer = container.exec_run(list(command), **options)
+    assert answer.exit_code == 0, answer.output.decode()
+    return answer.output.decode().strip()
+
+
+def query(container: Container, role: str, password: str, database: str) -> tuple[int, str]:
+    """Sign in to PostgreSQL over TCP, as the other services do."""
+    answer = container.exec_run(
+        ["psql", "-h", "127.0.0.1", "-U", role, "-d", database, "-tAc", "SELECT current_user"],
+        environment={"PGPASSWORD": password},
+    )
+    return answer.exit_code, answer.output.decode().strip()
+
+
+READY = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
+
+
+def test_postgres_keeps_its_data_and_takes_new_passwords(
+    start: Callable[..., Container], volume: str
+) -> None:
+    data = {volume: {"bind": "/var/lib/postgresql/data"}}
+    first = start(
+        "postgres",
+        secrets={"postgres_password": HOSTILE, "celery_results_password": "second"},
+        volumes=data,
+    )
+    wait_until(first, READY)
+    assert query(first, "airflow", HOSTILE, "airflow") == (0, "airflow")
+    assert query(first, "celery_results", "second", "celery_results") == (0, "celery_results")
+    output_of(
+        first,
+        *("psql", "-h", "127.0.0.1", "-U", "airflow", "-c", "CREATE TABLE kept (n int)"),
+        environment={"PGPASSWORD": HOSTILE},
+    )
+    first.stop(timeout=30)
+    assert "database system is shut down" in first.logs().decode()
+
+    second = start(
+        "postgres",
+        secrets={"postgres_password": "rotated", "celery_results_password": "second"},
+        volumes=data,
+    )
+    wait_until(second, READY)
+    assert query(second, "airflow", HOSTILE, "airflow")[0] != 0
+    assert query(second, "airflow", "rotated", "airflow") == (0, "airflow")
+    assert output_of(
+        second,
+        *("psql", "-h", "127.0.0.1", "-U", "airflow", "-tAc", "SELECT to_regclass('kept')"),
+        environment={"PGPASSWORD": "rotated"},
+    )
+
+
+def test_a_worker_s_role_has_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
+    container = start(
+        "postgres", secrets={"postgres_password": "one", "celery_results_password": "two"}
+    )
+    wait_until(container, READY)
+    assert query(container, "celery_results", "two", "airflow")[0] != 0
+    assert query(container, "postgres", "one", "postgres")[0] != 0
+
+
+def test_a_first_start_of_postgres_that_was_cut_off_is_begun_anew(
+    start: Callable[..., Container], volume: str
+) -> None:
+    secrets = {"postgres_password": "one", "celery_results_password": "two"}
+    data = {volume: {"bind": "/var/lib/postgresql/data"}}
+    cut_off = start(
+        "postgres",
+        secrets=secrets,
+        volumes=data,
+        entrypoint=["bash", "-c", "initdb -D /var/lib/postgresql/data/new >/dev/null"],
+    )
+    assert cut_off.wait(timeout=START_SECONDS)["StatusCode"] == 0
+    again = start("postgres", secrets=secrets, volumes=data)
+    wait_until(again, READY)
+    assert query(again, "airflow", "one", "airflow") == (0, "airflow")
+
+
+def test_redis_wants_its_password_and_keeps_its_queue(
+    start: Callable[..., Container], volume: str
+) -> None:
+    data = {volume: {"bind": "/data"}}
+    secrets = {"redis_password": HOSTILE}
+    healthy = ["/opt/dairflow/healthcheck.sh"]
+    first = start("redis", secrets=secrets, volumes=data)
+    wait_until(first, healthy)
+    assert "NOAUTH" in output_of(first, "redis-cli", "get", "x")
+    output_of(first, "redis-cli", "set", "kept", "1", environment={"REDISCLI_AUTH": HOSTILE})
+    assert HOSTILE not in str(first.top())
+    first.kill("KILL")
+    second = start("redis", secrets=secrets, volumes=data)
+    wait_until(second, healthy)
+    assert output_of(
+        second, "redis-cli", "get", "kept", environment={"REDISCLI_AUTH": HOSTILE}
+    ).endswith("1")
+
+
+def test_the_registry_answers_the_api(start: Callable[..., Container]) -> None:
+    container = start("registry", ports={"5000/tcp": ("127.0.0.1", None)})
+    container.reload()
+    port = int(container.ports["5000/tcp"][0]["HostPort"])
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5)
+            break
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline, container.logs().decode()
+            time.sleep(0.2)
+    assert answer.status_code == 200
+    assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
+
+
+@pytest.fixture
+def idle(start: Callable[..., Container]) -> Container:
+    """A container of the Airflow image that does nothing."""
+    return start("airflow", "sleep", "infinity", secrets={"redis_password": "x"})
+
+
+def test_airflow_runs_as_a_user_that_cannot_change_its_code(idle: Container) -> None:
+    assert output_of(idle, "id", "-u") == "50000"
+    script = "touch /opt/airflow_env/x /opt/airflow/dags/x /opt/dairflow/x 2>&1; ls -d /opt/*/x"
+    assert idle.exec_run(["bash", "-c", script]).exit_code != 0
+
+
+def test_process_1_reaps_orphans(idle: Container) -> None:
+    assert output_of(idle, "cat", "/proc/1/comm") == "tini"
+    output_of(
+        idle, "bash", "-c", "(sleep 0.2 &) ; sleep 0.6; ! grep -l 'Z (zombie)' /proc/*/status"
+    )
+
+
+def test_every_package_has_its_bytecode(idle: Container) -> None:
+    """Without it each start would compile what it imports, and could not keep it."""
+    script = (
+        "cd /opt/airflow_env/lib/python3*/site-packages/airflow && "
+        "for d in $(find . -name '*.py' -printf '%h\\n' | sort -u); do"
+        " ls $d/__pycache__/*.pyc >/dev/null 2>&1 || echo $d; done"
+    )
+    # Templates of projects are sources to copy, not to import.
+    missing = [d for d in output_of(idle, "bash", "-c", script).splitlines() if "template" not in d]
+    assert missing == []
+
+
+def test_secrets_are_in_no_layer_and_no_default_environment(
+    docker_client: docker.DockerClient, images: dict[str, str]
+) -> None:
+    for name in NAMES:
+        image = docker_client.images.get(images[name])
+        text = json.dumps([image.attrs["Config"], image.history()]).lower()
+        assert "password=" not in text
+        assert "secret_key=" not in text
+    environment = docker_client.images.get(images["airflow"]).attrs["Config"]["Env"]
+    assert not any(line.startswith("AIRFLOW__DATABASE") for line in environment)
+
+
+def test_dags_are_the_last_layer(
+    docker_client: docker.DockerClient, images: dict[str, str]
+) -> None:
+    """So that an edit of a DAG ships kilobytes."""
+    newest = docker_client.images.get(images["airflow"]).history()[0]
+    assert "COPY" in newest["CreatedBy"]
+    assert newest["Size"] < 1_000_000
+
+
+def test_every_dag_of_the_image_can_be_imported(idle: Container) -> None:
+    script = (
+        "from airflow.dag_processing.dagbag import DagBag;"
+        "bag = DagBag('/opt/airflow/dags');"
+        "print(bag.import_errors or 'no errors', sorted(bag.dag_ids))"
+    )
+    said = output_of(idle, "python", "-W", "ignore", "-c", script).splitlines()[-1]
+    assert said.startswith("no errors")
+    assert "cluster_check" in said
