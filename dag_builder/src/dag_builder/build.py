@@ -40,9 +40,6 @@ class _Maker:
         self.dag.fileloc = fileloc
         self.groups[""] = self.dag.task_group
         before = len(self.problems.found)
-        for group in self.plan.groups.values():
-            if group.expand is None and group.expand_kwargs is None:
-                self._group(group)
         tasks = self.plan.tasks.values()
         if any(task.has_references for task in tasks) or self._has_mapped_groups():
             tasks = links.topological(self.plan)
@@ -70,7 +67,7 @@ class _Maker:
     # Groups
 
     def _group_of(self, group: GroupPlan) -> Any:  # noqa: ANN401
-        """The Airflow group; one that is mapped over outputs is made when it is first needed."""
+        """The Airflow group, made with its first task, so that all stands in the dictionary's order."""
         if group.id not in self.groups:
             self._group(group)
         return self.groups[group.id]

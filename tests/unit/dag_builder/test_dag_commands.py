@@ -1,0 +1,402 @@
+"""The command line, in process; and `run` and the pytest plugin as programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from dag_builder.cli.main import main, make_parser
+from dag_builder.graph import DrawingError, draw
+from dag_builder.import_dag_factory import convert
+from dag_builder.schema import json_schema
+from dag_builder.show import dot, mermaid, tree
+from dag_builder.testing import assert_dags_are_sound
+from dag_builder import dag_of
+
+GOOD = "# airflow\nfrom dag_builder import build_dag\nbuild_dag('{id}', {{'tasks': {tasks}}})\n"
+TASKS = "{'a': {'operator': 'empty'}, 'b': {'operator': 'empty', 'upstream': 'a'}}"
+Captured = pytest.CaptureFixture[str]
+
+
+def write(folder: Path, name: str, tasks: str = TASKS) -> Path:
+    file = folder / f"{name}.py"
+    file.write_text(GOOD.format(id=name, tasks=tasks), encoding="utf-8")
+    return file
+
+
+def test_check_of_sound_dags(dag_folder: Path, capsys: Captured) -> None:
+    write(dag_folder, "sales")
+    assert main(["check", str(dag_folder)]) == 0
+    assert capsys.readouterr().out == "1 sound DAGs with 2 tasks\n"
+    assert main(["check", "-q", str(dag_folder)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_check_of_broken_dags(dag_folder: Path, capsys: Captured) -> None:
+    file = write(dag_folder, "sales", "{'a': {'operator': 'emtpy'}}")
+    assert main(["check", str(dag_folder)]) == 1
+    told = capsys.readouterr().err
+    assert f"{file}:\n1 mistake in DAG 'sales'" in told
+    assert "did you mean 'empty'?" in told
+    assert main(["check", "--format", "json", str(file)]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["errors"]) == [str(file)]
+    assert main(["check", "--format", "github", str(file)]) == 1
+    assert capsys.readouterr().out.startswith(f"::error file={file}::1 mistake in DAG 'sales'%0A")
+
+
+def test_check_of_what_is_not_there(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["check", str(tmp_path / "no")]) == 1
+    assert "there is no such file or folder" in capsys.readouterr().err
+    assert main(["check", str(tmp_path)]) == 1
+    assert "there is no DAG in it" in capsys.readouterr().err
+
+
+def test_check_warns_of_a_file_that_airflow_skips(dag_folder: Path, capsys: Captured) -> None:
+    file = write(dag_folder, "sales")
+    file.write_text(file.read_text().replace("# airflow\n", ""))
+    assert main(["check", str(dag_folder)]) == 0
+    assert "safe mode skips this file" in capsys.readouterr().err
+
+
+def test_check_of_yaml_with_functions(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "functions_of_sales.py").write_text("def extract(): return 1\n")
+    file = tmp_path / "sales.yaml"
+    file.write_text("dag_id: sales\ntasks: {extract: null}\n")
+    assert main(["check", str(file), "--tasks", "functions_of_sales"]) == 0
+    assert main(["check", str(file)]) == 1
+    assert "nothing says what task 'extract' does" in capsys.readouterr().err
+
+
+def test_show(dag_folder: Path, capsys: Captured) -> None:
+    write(dag_folder, "sales")
+    assert main(["show", str(dag_folder)]) == 0
+    assert capsys.readouterr().out == (
+        "sales (by hand, 2 tasks)\n└─ a [EmptyOperator]\n   └─ b [EmptyOperator]\n"
+    )
+    assert main(["show", str(dag_folder), "--dag", "sale"]) == 1
+    assert "did you mean 'sales'?" in capsys.readouterr().err
+
+
+def fan() -> Any:
+    empty = {"operator": "empty"}
+    return dag_of(
+        "fan",
+        {
+            "schedule": "@daily",
+            "tasks": {
+                "a": empty,
+                "g": {
+                    "upstream": ["a"],
+                    "tasks": {
+                        "b": empty,
+                        "c": {**empty, "trigger_rule": "all_done", "upstream": [{"task": "b", "label": 'a "b"'}]},
+                    },
+                },
+                "d": {"operator": "bash", "upstream": ["a", "g"], "expand": {"bash_command": ["x"]}},
+            },
+        },
+    )
+
+
+def test_tree_shows_each_branch_once() -> None:
+    assert tree(fan()).splitlines() == [
+        "fan (0 0 * * *, 4 tasks)",
+        "└─ a [EmptyOperator]",
+        "   ├─ d [BashOperator, mapped]",
+        "   └─ g.b [EmptyOperator]",
+        "      └─ g.c [EmptyOperator, all_done]",
+        "         └─ d [BashOperator, mapped]",
+    ]
+
+
+def test_mermaid() -> None:
+    assert mermaid(fan()).splitlines() == [
+        "flowchart LR",
+        '    t0["a"]',
+        '    subgraph group_4_g["g"]',
+        '        t1["b"]',
+        '        t2["c"]',
+        "    end",
+        '    t3["d"]',
+        "    t0 --> t3",
+        "    t0 --> t1",
+        "    t1 -- \"a 'b'\" --> t2",
+        "    t2 --> t3",
+    ]
+
+
+def test_pictures(tmp_path: Path, capsys: Captured, dag_folder: Path) -> None:
+    pytest.importorskip("pygraphviz")
+    draw(fan(), tmp_path / "fan.svg")
+    picture = (tmp_path / "fan.svg").read_text()
+    assert picture.count('class="node"') == 4
+    assert picture.count('class="edge"') == 4
+    assert picture.count('class="cluster"') == 1
+    draw(fan(), tmp_path / "fan.png")
+    assert (tmp_path / "fan.png").read_bytes().startswith(b"\x89PNG")
+    write(dag_folder, "one")
+    write(dag_folder, "two")
+    assert main(["graph", str(dag_folder), "-o", str(tmp_path / "all")]) == 0
+    assert sorted(file.name for file in (tmp_path / "all").iterdir()) == ["one.svg", "two.svg"]
+    assert main(["graph", str(dag_folder), "-o", str(tmp_path / "x.svg")]) == 1
+    assert "choose one with --dag" in capsys.readouterr().err
+
+
+def test_picture_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DrawingError, match="pip install 'dag-builder"):
+        draw(fan(), tmp_path / "fan.svg")
+    draw(fan(), tmp_path / "fan.dot")
+    assert (tmp_path / "fan.dot").read_text() == dot(fan())
+    with pytest.raises(DrawingError, match="the name must end in .svg, .png, .dot"):
+        draw(fan(), tmp_path / "fan.gif")
+
+
+@pytest.mark.parametrize("name", ["sales.py", "sales.yaml"])
+def test_new_file_is_sound(name: str, dag_folder: Path, capsys: Captured) -> None:
+    file = dag_folder / name
+    assert main(["new", str(file)]) == 0
+    assert main(["check", str(file)]) == 0
+    assert "1 sound DAGs with 3 tasks" in capsys.readouterr().out
+    assert main(["new", str(file)]) == 1
+    assert "stays as it is" in capsys.readouterr().err
+    assert main(["new", str(dag_folder / "x.txt")]) == 1
+    assert "must end in .py or .yaml" in capsys.readouterr().err
+
+
+def test_schema_accepts_what_the_builder_accepts(dag_folder: Path, capsys: Captured) -> None:
+    schema = json_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    assert main(["new", str(dag_folder / "sales.yaml")]) == 0
+    good = yaml.load((dag_folder / "sales.yaml").read_text(), yaml.BaseLoader)
+    good["default_args"]["retries"] = 2
+    good["tasks"]["extract"]["do_xcom_push"] = True
+    assert not list(validator.iter_errors(good))
+    for change in (
+        lambda d: d.update(schedul="@daily"),
+        lambda d: d["tasks"]["load"].update(bash_comand="x"),
+        lambda d: d["tasks"]["load"].update(operator="bahs"),
+        lambda d: d["tasks"]["load"].update(trigger_rule="all_don"),
+        lambda d: d["tasks"].clear(),
+        lambda d: d.pop("tasks"),
+    ):
+        bad = json.loads(json.dumps(good))
+        change(bad)
+        assert list(validator.iter_errors(bad)), bad
+    capsys.readouterr()
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema
+
+
+def test_help_of_every_command(capsys: Captured) -> None:
+    for command in ("check", "show", "graph", "schema", "new", "import", "run"):
+        with pytest.raises(SystemExit) as stop:
+            make_parser().parse_args([command, "--help"])
+        assert stop.value.code == 0
+        assert f"dag-builder {command}" in capsys.readouterr().out
+
+
+DAG_FACTORY = """
+default:
+  default_args: {owner: data, retries: 2, retry_delay_sec: 300}
+  start_date: '2026-01-01'
+sales:
+  schedule: "0 6 * * *"
+  concurrency: 4
+  default_view: graph
+  task_groups:
+    - group_name: load
+      tooltip: Into the warehouse
+      dependencies: [extract]
+    - group_name: table
+      parent_group_name: load
+  tasks:
+    - task_id: extract
+      operator: airflow.operators.bash_operator.BashOperator
+      bash_command: echo 1
+      execution_timeout: {__type__: datetime.timedelta, minutes: 5}
+    - task_id: copy
+      operator: airflow.operators.empty.EmptyOperator
+      task_group_name: table
+    - task_id: index
+      operator: airflow.operators.empty.EmptyOperator
+      task_group_name: table
+      dependencies: [copy]
+    - task_id: numbers
+      decorator: airflow.sdk.definitions.decorators.task
+      python_callable: old_sales.numbers
+    - task_id: use
+      decorator: airflow.decorators.task
+      python_callable: old_sales.use
+      number: +numbers
+      dependencies: [load]
+    - task_id: each
+      operator: airflow.operators.bash.BashOperator
+      expand: {bash_command: numbers.output}
+      partial: {cwd: /tmp}
+by_assets:
+  schedule: {datasets: "(s3://a/b & s3://c/d) | other"}
+  tasks:
+    x: {operator: airflow.operators.python.PythonOperator, python_callable_name: run, python_callable_file: /code/old.py}
+"""
+
+
+def test_import_of_dag_factory(tmp_path: Path, capsys: Captured) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(DAG_FACTORY)
+    (tmp_path / "old_sales.py").write_text(
+        "def numbers(): return ['1']\ndef use(number): print(number)\n"
+    )
+    (tmp_path / "old.py").write_text("def run(): print(1)\n")
+    assert main(["import", str(old), "-o", str(new)]) == 0
+    notes = capsys.readouterr().err
+    assert "'default_view' was left out" in notes
+    assert "/code must be on Python's path" in notes
+    assert new.read_text().startswith("# TODO: ")
+    assert main(["check", str(new)]) == 0
+    from dag_builder.load import load
+
+    dags = load([new]).dags
+    sales = dags["sales"]
+    assert sales.max_active_tasks == 4
+    assert {
+        (item.task_id, item.task_type, tuple(sorted(item.upstream_task_ids))) for item in sales.tasks
+    } == {
+        ("extract", "BashOperator", ()),
+        ("load.table.copy", "EmptyOperator", ("extract",)),
+        ("load.table.index", "EmptyOperator", ("load.table.copy",)),
+        ("numbers", "_PythonDecoratedOperator", ()),
+        ("use", "_PythonDecoratedOperator", ("load.table.index", "numbers")),
+        ("each", "BashOperator", ("numbers",)),
+    }
+    assert sales.get_task("extract").execution_timeout.total_seconds() == 300
+    assert sales.get_task("extract").retry_delay.total_seconds() == 300
+    assert sales.get_task("extract").owner == "data"
+    assert main(["import", str(old), "-o", str(new)]) == 1
+
+
+def test_import_understands_conditions() -> None:
+    document = convert(yaml.safe_load(DAG_FACTORY)).document
+    assert document["dags"]["by_assets"]["schedule"] == {
+        "any": [{"all": ["s3://a/b", "s3://c/d"]}, "other"]
+    }
+
+
+def test_import_of_no_yaml(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "x.yaml").write_text("a: [")
+    assert main(["import", str(tmp_path / "x.yaml")]) == 1
+    assert "this is no YAML" in capsys.readouterr().err
+
+
+# The integrity test
+
+
+def test_sound_folder(dag_folder: Path) -> None:
+    write(dag_folder, "sales")
+    assert [dag.dag_id for dag in assert_dags_are_sound(dag_folder)] == ["sales"]
+
+
+UNSOUND = [
+    ("build_dag('x', {'tasks': {'a': {'operator': 'emtpy'}}})", "did you mean 'empty'?"),
+    ("raise RuntimeError('boom')", "boom"),
+    ("", "found 0 DAGs instead of 1 or more"),
+    ("from airflow.sdk import DAG\nd = DAG('x')", "x: there is no task in it"),
+    (
+        "import time\nbuild_dag('x', {'description': str(time.time()), 'tasks': {'a': {'operator': 'empty'}}})",
+        "differs when it is parsed again at dag.dag.description",
+    ),
+    (
+        "from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
+        "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})",
+        "differs when it is parsed again",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "fault"), UNSOUND, ids=[fault for _, fault in UNSOUND])
+def test_unsound_folder(code: str, fault: str, dag_folder: Path) -> None:
+    (dag_folder / "x.py").write_text(f"# airflow\nfrom dag_builder import build_dag\n{code}\n")
+    with pytest.raises(AssertionError) as caught:
+        assert_dags_are_sound(dag_folder)
+    assert fault in str(caught.value)
+
+
+def test_examples_are_sound() -> None:
+    dags = assert_dags_are_sound(Path(__file__).parents[3] / "dags", min_dags=6)
+    for dag in dags:
+        assert dag.doc_md or dag.description, dag.dag_id
+
+
+@pytest.mark.contract
+def test_pytest_plugin(dag_folder: Path) -> None:
+    write(dag_folder, "sales")
+    write(dag_folder, "broken", "{'a': {'operator': 'emtpy'}}")
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--dags", str(dag_folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=dag_folder.parent,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "did you mean 'empty'?" in done.stdout
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("name", ["sales.py", "sales.yaml"])
+def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
+    assert main(["new", str(dag_folder / name)]) == 0
+    done = _run(dag_folder / name, "--date", "2026-02-03")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split()[:2] for line in done.stdout.splitlines()[-4:]]
+    assert lines == [
+        ["extract", "success"],
+        ["clean", "success"],
+        ["load", "success"],
+        ["sales:", "success"],
+    ]
+    if name == "sales.py":
+        assert "2026-02-03: [1, 2, 3]" in done.stdout
+
+
+@pytest.mark.contract
+def test_run_of_a_failing_dag(dag_folder: Path) -> None:
+    (dag_folder / "x.py").write_text(
+        "from dag_builder import build_dag\ndef fail(): raise RuntimeError('boom')\n"
+        "build_dag('x', {'fail': [], 'after': ['fail']}, {'fail': fail, 'after': fail})\n"
+    )
+    done = _run(dag_folder / "x.py", "-q")
+    assert done.returncode == 1
+    assert "boom" in done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "x: failed"
+
+
+def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dag_builder", "run", str(file), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "no.py"], "there is no file no.py"),
+        (["run", "no.py", "--conf", "["], "--conf is no JSON"),
+        (["run", "no.py", "--conf", "[]"], "must be a JSON object"),
+    ],
+)
+def test_run_of_nothing(arguments: list[str], words: str, capsys: Captured) -> None:
+    assert main(arguments) == 1
+    assert words in capsys.readouterr().err
