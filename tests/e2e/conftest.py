@@ -32,7 +32,8 @@ def before(engine: docker.DockerClient) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="session")
 def project(
-    before: dict[str, set[str]], tmp_path_factory: pytest.TempPathFactory
+    before: dict[str, set[str]],  # noqa: ARG001 - is to be taken first
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Project]:
     """The cluster that the tests of this folder share; destroyed at the end whatever happens."""
     folder = tmp_path_factory.mktemp("e2e")

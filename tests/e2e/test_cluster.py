@@ -6,6 +6,7 @@ The tests share one cluster and run from top to bottom: nothing â†’ a cluster â†
 
 import json
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -32,6 +33,20 @@ def wait_until(condition: Callable[[], Any], timeout: float, what: str) -> Any:
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(0.5)
     return found
+
+
+def end_at(project: Project, text: str, number: signal.Signals, *arguments: str) -> None:
+    """Run pulumi until it prints ``text``, send it a signal, and wait for its end."""
+    running = project.start(*arguments)
+    assert running.stdout is not None
+    seen = []
+    for line in running.stdout:
+        seen.append(line)
+        if text in line:
+            break
+    assert running.poll() is None, f"it ended before it said {text!r}:\n{''.join(seen)}"
+    running.send_signal(number)
+    running.communicate(timeout=300)
 
 
 def container_ids(engine: docker.DockerClient) -> dict[str, str]:
@@ -93,13 +108,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next_up(
     project: Project, engine: docker.DockerClient
 ) -> None:
     """``kill -9`` while the machines are being made; then up makes the whole cluster."""
-    running = project.start("up", "--yes", "--skip-preview")
-    assert running.stdout is not None
-    for line in running.stdout:
-        if "its container runs" in line or "swarm creating" in line:
-            break
-    running.kill()
-    running.communicate()
+    end_at(project, "swarm creating", signal.SIGKILL, "up", "--yes", "--skip-preview")
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
     assert "pulumi cancel" in printed
     project.pulumi("cancel", "--yes")
@@ -281,13 +290,15 @@ def test_a_removed_worker_is_drift_and_comes_back(
     project.expect_no_changes()
 
 
-def test_an_edited_dag_ships_only_its_layer(project: Project) -> None:
+def test_an_edited_dag_ships_only_its_layer_also_after_a_kill(project: Project) -> None:
     before = _layers(project)
     example = project.folder / "dags" / "cluster_check.py"
     text = example.read_text()
     (project.folder / "dags" / "edited.py").write_text(
         text.replace("def cluster_check(", "def edited(").replace("\ncluster_check()", "\nedited()")
     )
+    end_at(project, "airflow updating", signal.SIGKILL, "up", "--yes", "--skip-preview")
+    project.pulumi("cancel", "--yes")
     project.up()
     after = _layers(project)
     assert len(after) == len(before)
@@ -316,7 +327,8 @@ def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
 
 def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> None:
     """Its firewall closes the way; the message says so, and refresh and up mend it."""
-    project.on("manager-1", "nft delete element inet dairflow members '{ %s }'" % _address(project))
+    way = f"nft delete element inet dairflow members '{{ {_address(project)} }}'"
+    project.on("manager-1", way)
     project.set("workerConcurrency", 5)
     (project.folder / "dags" / "edited.py").unlink()
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
@@ -327,11 +339,12 @@ def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> N
     project.expect_no_changes()
 
 
-def test_destroy_leaves_nothing_and_may_be_repeated(
+def test_destroy_leaves_nothing_also_after_ctrl_c_and_may_be_repeated(
     project: Project, engine: docker.DockerClient, before: dict[str, set[str]]
 ) -> None:
     folder = project.folder / ".dairflow" / "stacks" / STACK
     assert folder.exists()
+    end_at(project, " deleting", signal.SIGINT, "destroy", "--yes", "--skip-preview")
     project.pulumi("destroy", "--yes", "--skip-preview")
     assert inventory(engine) == before
     assert not folder.exists()
