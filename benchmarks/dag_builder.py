@@ -1,4 +1,4 @@
-"""CPU seconds to make 100 DAGs of 50 tasks: plain Airflow, dag_builder and dag-factory.
+r"""CPU seconds to make 100 DAGs of 50 tasks: plain Airflow, dag_builder and dag-factory.
 
 All of them make the same DAGs (checked) in one process, in turn, several rounds; the smallest
 figure of each counts, as what comes on top of it is the machine's noise. Validation is included.
@@ -20,9 +20,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # This file has the library's name, and Python would import it in the library's place.
 sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).parent]
@@ -39,6 +38,9 @@ from airflow.providers.standard.operators.python import PythonOperator  # noqa: 
 from airflow.sdk import DAG  # noqa: E402
 
 import dag_builder  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DAGS, TASKS, ROUNDS = 100, 50, 7
 TARGETS = {"dag_builder, dictionary": 1.15, "dag_builder, YAML": 1.3}

@@ -48,7 +48,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import a name when it is first used, so that importing dag_builder costs next to nothing."""
     if name not in _MODULES:
         message = f"module {__name__!r} has no attribute {name!r}"

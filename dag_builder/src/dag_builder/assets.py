@@ -14,7 +14,7 @@ ASSET_FORMS = "a name, a URI, {name:, uri:, group:, extra:} or {alias:}"
 _ASSET_KEYS = ("name", "uri", "group", "extra")
 
 
-def read_assets(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def read_assets(reader: Reader, value: Any, path: Path) -> Any:
     """Inlets or outlets: one asset or a list of them."""
     if isinstance(value, list | tuple):
         items = cast("list[Any]", value)
@@ -22,10 +22,10 @@ def read_assets(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
     return [read_asset(reader, value, path)]
 
 
-def read_asset(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def read_asset(reader: Reader, value: Any, path: Path) -> Any:
     """One asset: by a name from the DAG's `assets`, by its own name or URI, or as a mapping."""
-    from airflow.sdk import Asset, AssetAlias  # noqa: PLC0415
-    from airflow.sdk.definitions.asset import BaseAsset  # noqa: PLC0415
+    from airflow.sdk import Asset, AssetAlias
+    from airflow.sdk.definitions.asset import BaseAsset
 
     if isinstance(value, BaseAsset):
         return value
@@ -49,9 +49,9 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
     return NOTHING
 
 
-def read_condition(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def read_condition(reader: Reader, value: Any, path: Path) -> Any:
     """A condition over assets: a list or {all: […]} for each of them, {any: […]} for one."""
-    from airflow.sdk import AssetAll, AssetAny  # noqa: PLC0415
+    from airflow.sdk import AssetAll, AssetAny
 
     if isinstance(value, list):
         return _joined(reader, AssetAll, cast("list[Any]", value), path)
@@ -71,7 +71,7 @@ def read_condition(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN4
     return read_asset(reader, value, path)
 
 
-def _joined(reader: Reader, condition: Any, items: list[Any], path: Path) -> Any:  # noqa: ANN401
+def _joined(reader: Reader, condition: Any, items: list[Any], path: Path) -> Any:
     found = [read_condition(reader, item, (*path, index)) for index, item in enumerate(items)]
     if not found:
         reader.problems.add(path, "a condition needs at least one asset", given=items)

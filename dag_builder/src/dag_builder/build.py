@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links
-from dag_builder.errors import Path, Problems
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
 from dag_builder.references import RETURN_VALUE, Argument, Output, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import DAG
+
+    from dag_builder.errors import Path, Problems
 
 
 def make_dag(plan: DagPlan, problems: Problems, fileloc: str) -> DAG | None:
@@ -30,7 +32,7 @@ class _Maker:
         self.operators: dict[str, Any] = {}
 
     def make(self, fileloc: str) -> DAG | None:
-        from airflow.sdk import DAG  # noqa: PLC0415
+        from airflow.sdk import DAG
 
         try:
             self.dag = DAG(self.plan.dag_id, **self.plan.kwargs)
@@ -66,14 +68,14 @@ class _Maker:
 
     # Groups
 
-    def _group_of(self, group: GroupPlan) -> Any:  # noqa: ANN401
+    def _group_of(self, group: GroupPlan) -> Any:
         """The Airflow group, made with its first task, so that all stands in the dictionary's order."""
         if group.id not in self.groups:
             self._group(group)
         return self.groups[group.id]
 
     def _group(self, group: GroupPlan) -> None:
-        from airflow.sdk import TaskGroup  # noqa: PLC0415
+        from airflow.sdk import TaskGroup
 
         parent = cast("GroupPlan", group.parent)
         common = {
@@ -85,11 +87,11 @@ class _Maker:
         if group.expand is None and group.expand_kwargs is None:
             self.groups[group.id] = TaskGroup(**common)
             return
-        from airflow.sdk.definitions._internal.expandinput import (  # noqa: PLC0415
+        from airflow.sdk.definitions._internal.expandinput import (
             DictOfListsExpandInput,
             ListOfDictsExpandInput,
         )
-        from airflow.sdk.definitions.taskgroup import MappedTaskGroup  # noqa: PLC0415
+        from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
         lookup = self._lookup(parent)
         if group.expand is not None:
@@ -103,7 +105,7 @@ class _Maker:
     def _lookup(self, scope: GroupPlan) -> Callable[[Output | Argument], Any]:
         finder = links.Linker(self.plan, self.problems)
 
-        def lookup(reference: Output | Argument) -> Any:  # noqa: ANN401
+        def lookup(reference: Output | Argument) -> Any:
             if isinstance(reference, Argument):
                 return self._mapped_argument(reference.name, scope)
             plan = cast("TaskPlan", finder.find(reference.task, scope, ()))
@@ -116,8 +118,8 @@ class _Maker:
 
         return lookup
 
-    def _mapped_argument(self, name: str, scope: GroupPlan) -> Any:  # noqa: ANN401
-        from airflow.sdk.definitions._internal.expandinput import MappedArgument  # noqa: PLC0415
+    def _mapped_argument(self, name: str, scope: GroupPlan) -> Any:
+        from airflow.sdk.definitions._internal.expandinput import MappedArgument
 
         around: GroupPlan | None = scope
         while around is not None and not links.gives_argument(around, name):
@@ -132,7 +134,10 @@ class _Maker:
             return
         signature = cast("Any", task.signature)
         kwargs, arguments, expand, expand_kwargs = (
-            task.kwargs, task.arguments, task.expand, task.expand_kwargs,
+            task.kwargs,
+            task.arguments,
+            task.expand,
+            task.expand_kwargs,
         )
         if task.has_references:
             lookup = self._lookup(task.group)
@@ -158,9 +163,15 @@ class _Maker:
             return
         self.operators[task.id] = made
 
-    def _from_function(  # noqa: PLR0913, PLR0917
-        self, task: TaskPlan, group: Any, kwargs: Any, arguments: Any, expand: Any, expand_kwargs: Any  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+    def _from_function(  # noqa: PLR0917
+        self,
+        task: TaskPlan,
+        group: Any,
+        kwargs: Any,
+        arguments: Any,
+        expand: Any,
+        expand_kwargs: Any,
+    ) -> Any:
         factory = cast("Any", task.signature).makes(
             task_id=task.name, dag=self.dag, task_group=group, **kwargs
         )(task.function)
@@ -172,7 +183,7 @@ class _Maker:
             return factory.expand(**expand).operator
         return factory.expand_kwargs(expand_kwargs).operator
 
-    def _adopt(self, task: TaskPlan, group: Any) -> None:  # noqa: ANN401
+    def _adopt(self, task: TaskPlan, group: Any) -> None:
         """An operator that the user made joins the DAG, and its group."""
         operator = task.instance
         operator.task_id = task.id
@@ -182,7 +193,7 @@ class _Maker:
         self._set_up(task, operator)
         self.operators[task.id] = operator
 
-    def _set_up(self, task: TaskPlan, operator: Any) -> None:  # noqa: ANN401
+    def _set_up(self, task: TaskPlan, operator: Any) -> None:
         if task.setup:
             operator.as_setup()
         if task.teardown:
@@ -217,7 +228,7 @@ class _Maker:
         ]
         modifier = None
         if link.label:
-            from airflow.sdk import Label  # noqa: PLC0415
+            from airflow.sdk import Label
 
             modifier = Label(link.label)
         ends[1].set_upstream(ends[0], edge_modifier=modifier)
@@ -229,4 +240,3 @@ def _depth(link: links.Link) -> int:
 
 def _reason(who: str, error: Exception) -> str:
     return f"{who} refuses this: {type(error).__name__}: {error}"
-

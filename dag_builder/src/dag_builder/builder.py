@@ -29,7 +29,7 @@ def build_dag(
     tasks: Tasks = None,
     *,
     defaults: Mapping[str, Any] | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> DAG:
     """Make a DAG of a dictionary and register it in the calling file. Returns the DAG.
 
@@ -45,14 +45,14 @@ def build_dag(
     return _in_file(sys._getframe(1), dag_id, dag, tasks, defaults, options)  # noqa: SLF001
 
 
-def build_dags(  # noqa: PLR0913
+def build_dags(
     dag_id: str,
     dag: Mapping[str, Any],
     for_each: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]],
     tasks: Tasks = None,
     *,
     defaults: Mapping[str, Any] | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> list[DAG]:
     """Make one DAG for each set of parameters and register them in the calling file.
 
@@ -91,7 +91,7 @@ def build_yaml(
     it up to the calling file's, gives defaults to the DAGs in there. Raises DagError as build_dag
     does, with line and column; the DAGs without mistakes are still built and registered.
     """
-    from dag_builder.documents import read_documents  # noqa: PLC0415
+    from dag_builder.documents import read_documents
 
     place = _Place.of(sys._getframe(1))  # noqa: SLF001
     built: list[DAG] = []
@@ -116,15 +116,13 @@ def dag_of(
     return place.build(dag_id, dag, tasks if tasks is not None else {}, defaults or {}, keep=False)
 
 
-def dags_of_document(
-    document: Document, tasks: Tasks, problems: list[Problem]
-) -> list[DAG]:
+def dags_of_document(document: Document, tasks: Tasks, problems: list[Problem]) -> list[DAG]:
     """The DAGs of one YAML file, registered nowhere; its mistakes are added to `problems`."""
     place = _Place({}, document.file)
     return place.build_document(document, tasks if tasks is not None else {}, {}, problems)
 
 
-def _in_file(  # noqa: PLR0913, PLR0917
+def _in_file(  # noqa: PLR0917
     frame: FrameType,
     dag_id: str,
     dag: Mapping[str, Any],
@@ -173,7 +171,7 @@ class _Place:
         """The file whose code runs in a frame."""
         return cls(frame.f_globals, frame.f_code.co_filename)
 
-    def build(  # noqa: PLR0913
+    def build(
         self,
         dag_id: str,
         dictionary: Mapping[str, Any],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import templates
 from dag_builder.errors import DagError, Path, Position, Problem, Problems, closest
 from dag_builder.keys import merged
 from dag_builder.yaml_source import Source, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path as FilePath
 
 DEFAULTS_FILE = "defaults.yaml"
 _FILE_KEYS = ("dags", "defaults")
@@ -94,9 +96,7 @@ def _source(path: FilePath, problems: list[Problem]) -> Source | None:
     return source
 
 
-def _folder_defaults(
-    folder: FilePath, top: FilePath, problems: list[Problem]
-) -> Mapping[str, Any]:
+def _folder_defaults(folder: FilePath, top: FilePath, problems: list[Problem]) -> Mapping[str, Any]:
     folders = [folder]
     while folder != top and top in folder.parents:
         folder = folder.parent
@@ -133,16 +133,16 @@ def _entries(
                 )
         joined = merged(defaults, value.get("defaults") or {})
         for dag_id, dictionary in value["dags"].items():
-            yield from _instances(
-                source, ("dags", str(dag_id)), dag_id, dictionary, joined, found
-            )
+            yield from _instances(source, ("dags", str(dag_id)), dag_id, dictionary, joined, found)
     else:
         problems.add(
             (name,),
             "the file names no DAG",
             given=list(value),
             valid="'dag_id' for one DAG beside its other keys, or 'dags' with DAGs by their ids",
-            suggestion=next((s for key in value if (s := closest(str(key), ["dag_id", "dags"]))), ""),
+            suggestion=next(
+                (s for key in value if (s := closest(str(key), ["dag_id", "dags"]))), ""
+            ),
             hint=_dag_factory_hint(value),
         )
     found.extend(problems.found)
@@ -153,11 +153,11 @@ def _dag_factory_hint(value: Mapping[str, Any]) -> str:
     return "a file of dag-factory is converted by: dag-builder import FILE" if looks else ""
 
 
-def _instances(  # noqa: PLR0913, PLR0917
+def _instances(  # noqa: PLR0917
     source: Source,
     prefix: Path,
-    dag_id: Any,  # noqa: ANN401
-    dictionary: Any,  # noqa: ANN401
+    dag_id: Any,
+    dictionary: Any,
     defaults: Mapping[str, Any],
     found: list[Problem],
 ) -> Iterator[Entry]:
@@ -169,9 +169,7 @@ def _instances(  # noqa: PLR0913, PLR0917
         return
     template = {key: item for key, item in dictionary.items() if key != "for_each"}
     try:
-        made = templates.instances(
-            str(dag_id), template, dictionary["for_each"], Problems(locate)
-        )
+        made = templates.instances(str(dag_id), template, dictionary["for_each"], Problems(locate))
     except DagError as error:
         found.extend(error.problems)
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ def parameters_of(function: Callable[..., Any]) -> Parameters:
 
 @functools.cache
 def context_names() -> frozenset[str]:
-    """The names that Airflow fills by itself: ``ti``, ``ds``, ``params``, …"""
-    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS  # noqa: PLC0415
+    """The names that Airflow fills by itself: ``ti``, ``ds``, ``params``, …."""
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
 
     return frozenset(KNOWN_CONTEXT_KEYS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dag_builder.show import dot
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import DAG
 
 FORMATS = (".svg", ".png", ".dot")
@@ -34,7 +35,7 @@ def draw(dag: DAG, file: Path) -> None:
 
 def _picture(text: str, kind: str) -> bytes:
     try:
-        import pygraphviz  # noqa: PLC0415
+        import pygraphviz
     except ImportError:
         return _picture_of_program(text, kind)
     picture = pygraphviz.AGraph(string=text).draw(format=kind, prog="dot")
@@ -49,7 +50,7 @@ def _picture_of_program(text: str, kind: str) -> bytes:
             "system's package graphviz. A .dot file and 'show --mermaid' need neither."
         )
         raise DrawingError(message)
-    done = subprocess.run(  # noqa: S603 - a program found on PATH, with no word of the user's
+    done = subprocess.run(
         [program, f"-T{kind}"],
         input=text.encode(),
         capture_output=True,

@@ -17,7 +17,9 @@ from dag_builder.operators import DECORATORS, OPERATORS
 from dag_builder.yaml_source import read_text
 
 _OUTPUT = re.compile(r"^\+(?P<task>[\w.-]+)(\[['\"](?P<key>.*)['\"]\])?$")
-_EXPANDED = re.compile(r"^(?P<task>[\w.-]+)\.output$|^XcomArg\((?P<other>[\w.-]+)\)$", re.IGNORECASE)
+_EXPANDED = re.compile(
+    r"^(?P<task>[\w.-]+)\.output$|^XcomArg\((?P<other>[\w.-]+)\)$", re.IGNORECASE
+)
 _DROPPED = {
     "default_view": "Airflow 3 has no default view",
     "orientation": "Airflow 3 has no orientation",
@@ -76,7 +78,7 @@ def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any
     for key, value in _without_files(given, name, notes).items():
         if key in _DROPPED:
             notes.append(f"{name}: {key!r} was left out: {_DROPPED[key]}")
-        elif key == "schedule" or key == "schedule_interval":
+        elif key in {"schedule", "schedule_interval"}:
             dag["schedule"] = _schedule(value, name, notes)
         elif key == "timetable":
             dag["schedule"] = _value(value)
@@ -91,7 +93,7 @@ def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any
     return dag
 
 
-def _by_name(given: Any, key: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+def _by_name(given: Any, key: str) -> dict[str, dict[str, Any]]:
     """dag-factory takes a mapping, or a list whose items have their name in them."""
     if isinstance(given, list):
         items = cast("list[dict[str, Any]]", given)
@@ -113,9 +115,7 @@ def _nested(
     made: dict[str, Any] = {}
     inside: dict[str, dict[str, Any]] = {}
     for group, given in groups.items():
-        inside[group] = {
-            key: _value(value) for key, value in given.items() if key in _GROUP_ONLY
-        }
+        inside[group] = {key: _value(value) for key, value in given.items() if key in _GROUP_ONLY}
         if given.get("dependencies"):
             inside[group]["upstream"] = [ids.get(one, one) for one in given["dependencies"]]
         inside[group]["tasks"] = {}
@@ -182,13 +182,15 @@ def _without_files(given: Mapping[str, Any], path: str, notes: list[str]) -> dic
             stem = key.removesuffix("_name")
             file = Path(str(given[f"{stem}_file"]))
             result[stem] = f"{file.stem}.{value}"
-            notes.append(f"{path}: {stem!r} is imported now: {file.parent} must be on Python's path")
+            notes.append(
+                f"{path}: {stem!r} is imported now: {file.parent} must be on Python's path"
+            )
         elif not (key.endswith("_file") and f"{key.removesuffix('_file')}_name" in given):
             result[key] = value
     return result
 
 
-def _value(value: Any) -> Any:  # noqa: ANN401
+def _value(value: Any) -> Any:
     """``__type__`` becomes ``$object``; everything else stays."""
     if isinstance(value, list):
         return [_value(item) for item in cast("list[Any]", value)]
@@ -211,7 +213,7 @@ def _value(value: Any) -> Any:  # noqa: ANN401
     return {"$object": mapping["__type__"], **arguments, **rest}
 
 
-def _references(value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _references(value: Any, ids: Mapping[str, str]) -> Any:
     """``+task``, ``+task["key"]``, ``task.output`` and ``XcomArg(task)`` become ``$output``."""
     if isinstance(value, Mapping):
         return {k: _references(v, ids) for k, v in cast("Mapping[str, Any]", value).items()}
@@ -228,7 +230,7 @@ def _references(value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401
     return {"$output": ids[task]} if task in ids else value
 
 
-def _schedule(value: Any, name: str, notes: list[str]) -> Any:  # noqa: ANN401
+def _schedule(value: Any, name: str, notes: list[str]) -> Any:
     if isinstance(value, str) and value.strip().lower() == "none":
         return None
     if not isinstance(value, Mapping) or "__type__" in value:
@@ -246,7 +248,7 @@ def _schedule(value: Any, name: str, notes: list[str]) -> Any:  # noqa: ANN401
     return condition
 
 
-def _condition(text: str, name: str, notes: list[str]) -> Any:  # noqa: ANN401
+def _condition(text: str, name: str, notes: list[str]) -> Any:
     """``(a & b) | c`` as ``{any: [{all: [a, b]}, c]}``."""
     uris = dict(enumerate(dict.fromkeys(re.findall(r"[A-Za-z][\w+.-]*://[\w\-/.]+", text))))
     for number, uri in uris.items():
@@ -259,7 +261,7 @@ def _condition(text: str, name: str, notes: list[str]) -> Any:  # noqa: ANN401
         return text
 
 
-def _condition_of(node: ast.expr, names: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _condition_of(node: ast.expr, names: Mapping[str, str]) -> Any:
     if isinstance(node, ast.Name):
         return names.get(node.id, node.id)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr):

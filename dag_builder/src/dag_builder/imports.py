@@ -54,8 +54,9 @@ def _attribute(found: object, name: str, attributes: list[str]) -> object:
             modules = pkgutil.iter_modules(getattr(found, "__path__", []))
             names.extend(item.name for item in modules if item.name not in names)
             suggestion = ".".join([closest(attribute, names), *attributes[position + 1 :]])
+            msg = f"{name!r} has nothing named {attribute!r}"
             raise ImportPathError(
-                f"{name!r} has nothing named {attribute!r}",
+                msg,
                 valid=listed(names) if len(names) <= 12 else "",  # noqa: PLR2004
                 suggestion=f"{name}.{suggestion}" if closest(attribute, names) else "",
             ) from error

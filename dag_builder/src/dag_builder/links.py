@@ -41,7 +41,7 @@ class Linker:
     plan: DagPlan
     problems: Problems
 
-    def reference(self, node: Node, kind: str, value: Any, path: Path) -> None:  # noqa: ANN401
+    def reference(self, node: Node, kind: str, value: Any, path: Path) -> None:
         """One ``upstream``, ``downstream``, ``teardown`` or marker of a node."""
         scope = node.group if isinstance(node, TaskPlan) else node.parent or node
         if kind == "$reference":
@@ -69,7 +69,7 @@ class Linker:
                     other.id,
                 ]
 
-    def _name_and_label(self, item: Any, path: Path) -> tuple[str | None, str]:  # noqa: ANN401
+    def _name_and_label(self, item: Any, path: Path) -> tuple[str | None, str]:
         if isinstance(item, str):
             return item, ""
         if isinstance(item, Mapping):
@@ -100,13 +100,15 @@ class Linker:
         other = self.find(reference.task, scope, path)
         if isinstance(other, GroupPlan):
             self.problems.add(
-                path, "a group has no output; name one of its tasks", given=reference.task,
+                path,
+                "a group has no output; name one of its tasks",
+                given=reference.task,
                 valid=listed(task.id for task in self.plan.tasks.values() if within(task, other)),
             )
         elif other is not None:
             self.link(other, node, path)
 
-    def chains(self, given: Any, group: GroupPlan, path: Path) -> None:  # noqa: ANN401
+    def chains(self, given: Any, group: GroupPlan, path: Path) -> None:
         """Lists of names, each upstream of the next; what stands next to a fan joins all of it."""
         whole = [given] if isinstance(given, str) else given
         if not isinstance(whole, list):
@@ -228,7 +230,7 @@ def within(node: Node, group: GroupPlan) -> bool:
     return False
 
 
-def _steps(chain: Any) -> list[Any]:  # noqa: ANN401
+def _steps(chain: Any) -> list[Any]:
     if not isinstance(chain, str):
         return list(cast("list[Any]", chain)) if isinstance(chain, list | tuple) else [chain]
     steps: list[Any] = []

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dag_builder.builder import dags_of_document
-from dag_builder.errors import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.sdk import DAG
+
+    from dag_builder.errors import Problem
 
 
 @dataclass(kw_only=True)
@@ -47,7 +49,7 @@ def load(paths: Iterable[Path], tasks: str | None = None) -> Loaded:
 
 
 def _load_yaml(path: Path, tasks: str | None, found: Loaded) -> None:
-    from dag_builder.documents import read_document  # noqa: PLC0415
+    from dag_builder.documents import read_document
 
     folder = str(path.resolve().parent)
     if folder not in sys.path:
@@ -64,7 +66,7 @@ def _load_python(path: Path, found: Loaded) -> None:
     """Python files go through Airflow's own DagBag: what it says here, it says on the cluster."""
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH", "3")
-    from airflow.dag_processing.dagbag import BundleDagBag  # noqa: PLC0415
+    from airflow.dag_processing.dagbag import BundleDagBag
 
     folder = path if path.is_dir() else path.parent
     with warnings.catch_warnings():
@@ -80,7 +82,7 @@ def _load_python(path: Path, found: Loaded) -> None:
 
 def _warn_of_safe_mode(file: Path, dags: Iterable[DAG], found: Loaded) -> None:
     """Airflow does not even open a file without the word 'airflow' unless it is told to."""
-    from airflow.utils.file import might_contain_dag_via_default_heuristic  # noqa: PLC0415
+    from airflow.utils.file import might_contain_dag_via_default_heuristic
 
     has_dags = any(Path(dag.fileloc) == file.resolve() for dag in dags)
     if has_dags and not might_contain_dag_via_default_heuristic(str(file)):

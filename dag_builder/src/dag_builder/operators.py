@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import closest, listed
 from dag_builder.fields import COMMON_ARGUMENTS, TASK_FIELDS, Kind
 from dag_builder.imports import ImportPathError, import_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STANDARD = "airflow.providers.standard"
 _SQL = "airflow.providers.common.sql"
@@ -98,7 +100,8 @@ class Signature:
 
 def register_operator(name: str, path: str) -> None:
     """Give an operator a short name for the DAGs of this process: ``register_operator("spark",
-    "airflow.providers.apache.spark.operators.spark_submit.SparkSubmitOperator")``."""
+    "airflow.providers.apache.spark.operators.spark_submit.SparkSubmitOperator")``.
+    """
     OPERATORS[name] = path
     _path_of.cache_clear()
     signature_of.cache_clear()
@@ -111,7 +114,7 @@ def signature_of(operator: object) -> Signature:
     Raises ImportPathError where there is no such operator.
     """
     found = import_object(_path_of(operator)) if isinstance(operator, str) else operator
-    from airflow.sdk import BaseOperator  # noqa: PLC0415
+    from airflow.sdk import BaseOperator
 
     if not (isinstance(found, type) and issubclass(found, BaseOperator)):
         message = f"{_name(found)} is no operator"
@@ -133,10 +136,10 @@ def decorator_signature(name: str) -> Signature:
     )
 
 
-def decorated_signature(decorated: Any) -> Signature:  # noqa: ANN401
+def decorated_signature(decorated: Any) -> Signature:
     """The signature of the operator that a function decorated with @task becomes."""
 
-    def makes(**kwargs: Any) -> Callable[..., Any]:  # noqa: ANN401
+    def makes(**kwargs: Any) -> Callable[..., Any]:
         return lambda _function: decorated.override(**kwargs)
 
     return _signature(decorated.operator_class, makes, hidden=_DECORATOR_PASSES)
@@ -147,13 +150,14 @@ def _nothing() -> None:
 
 
 def _decorator_of_providers(name: str) -> object:
-    from airflow.sdk import task  # noqa: PLC0415
+    from airflow.sdk import task
 
     try:
         return getattr(task, name)
     except AttributeError as error:
+        msg = f"there is no decorator @task.{name}"
         raise ImportPathError(
-            f"there is no decorator @task.{name}",
+            msg,
             valid=listed(DECORATORS),
             suggestion=closest(name, DECORATORS),
         ) from error
@@ -168,21 +172,20 @@ def _path_of(name: str) -> str:
     by_class = {path.rpartition(".")[2]: path for path in OPERATORS.values()}
     if name in by_class:
         return by_class[name]
-    from importlib.metadata import entry_points  # noqa: PLC0415
+    from importlib.metadata import entry_points
 
     for entry in entry_points(group=_ENTRY_POINT_GROUP):
         if entry.name == name:
             return entry.value
+    msg = f"there is no operator {name!r}"
     raise ImportPathError(
-        f"there is no operator {name!r}",
+        msg,
         valid=f"{listed(OPERATORS)}, or an import path",
         suggestion=closest(name, [*OPERATORS, *by_class]),
     )
 
 
-def _signature(
-    operator: type, makes: Callable[..., Any], *, hidden: frozenset[str]
-) -> Signature:
+def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[str]) -> Signature:
     """Join the signatures of a class and of those it hands its other arguments on to."""
     parameters: dict[str, inspect.Parameter] = {}
     required: frozenset[str] = frozenset()
@@ -194,7 +197,8 @@ def _signature(
         named = {
             name: parameter
             for name, parameter in own.items()
-            if name != "self" and parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+            if name != "self"
+            and parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
         }
         if outermost:
             required = frozenset(n for n, p in named.items() if p.default is p.empty)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path as FilePath
-from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links, tasks, times
 from dag_builder.errors import NOTHING, Path, Problems
@@ -14,6 +13,9 @@ from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FI
 from dag_builder.keys import dag_keys, merged, refuse_unknown
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
 from dag_builder.reader import Reader
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 _DAG_ID = re.compile(r"[A-Za-z0-9_.\-]{1,250}")
 _GROUP_KEYS = frozenset(GROUP_FIELDS)
@@ -104,7 +106,11 @@ class _DagParser:
         if unknown:
             ordered = [key for key in dictionary if key in unknown]
             refuse_unknown(
-                self.problems, self.path, "a DAG", ordered, dag_keys() - {"for_each"},
+                self.problems,
+                self.path,
+                "a DAG",
+                ordered,
+                dag_keys() - {"for_each"},
                 first=[*DAG_OWN_FIELDS, *DAG_FIELDS],
             )
         self._timezone(dictionary.get("timezone"))
@@ -125,9 +131,7 @@ class _DagParser:
         self._children(self.plan.root, dictionary["tasks"], frozenset(default_args))
         self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
         self.task_parser.check_default_args()
-        links.connect(
-            self.plan, self.problems, self.task_parser.references, self.chains
-        )
+        links.connect(self.plan, self.problems, self.task_parser.references, self.chains)
 
     def _timezone(self, name: object) -> None:
         if name is None:
@@ -136,7 +140,10 @@ class _DagParser:
             times.zone(cast("str", name))
         except ValueError as error:
             self.problems.add(
-                (*self.path, "timezone"), str(error), given=name, valid="a name such as 'Europe/Paris'"
+                (*self.path, "timezone"),
+                str(error),
+                given=name,
+                valid="a name such as 'Europe/Paris'",
             )
             return
         self.reader.timezone = cast("str", name)
@@ -148,10 +155,14 @@ class _DagParser:
         if not isinstance(given, Mapping):
             self.problems.add(path, "this must be a mapping of names to assets", given=given)
             return
-        from dag_builder.assets import read_asset  # noqa: PLC0415
+        from dag_builder.assets import read_asset
 
         for name, value in cast("Mapping[str, Any]", given).items():
-            named = {"name": name} | value if isinstance(value, dict) and "$object" not in value else value
+            named = (
+                {"name": name} | value
+                if isinstance(value, dict) and "$object" not in value
+                else value
+            )
             if isinstance(value, str):
                 named = {"name": name, "uri": value}
             self.reader.assets[name] = read_asset(self.reader, named, (*path, name))
@@ -242,7 +253,13 @@ class _DagParser:
             self.problems.add(path, "a group's name has no dots", given=name, on_key=True)
         group = GroupPlan(id=parent.child_id(name), name=name, path=path, parent=parent)
         for key in given.keys() & _GROUP_KEYS - {
-            "tasks", "upstream", "downstream", "default_args", "expand", "expand_kwargs", "chains",
+            "tasks",
+            "upstream",
+            "downstream",
+            "default_args",
+            "expand",
+            "expand_kwargs",
+            "chains",
         }:
             found = self.reader.read(GROUP_FIELDS[key].kind, given[key], (*path, key))
             if found is not NOTHING and found is not None:
@@ -260,7 +277,9 @@ class _DagParser:
             inherited = {*defaults, *default_args} if default_args else defaults
             self._children(group, cast("Mapping[str, Any]", children), inherited)
         else:
-            self.problems.add((*path, "tasks"), "this must be a mapping of names to tasks", given=children)
+            self.problems.add(
+                (*path, "tasks"), "this must be a mapping of names to tasks", given=children
+            )
         self.chains.append((given.get("chains"), group, path))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dag_builder.errors import Path
-from dag_builder.operators import Signature
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dag_builder.errors import Path
+    from dag_builder.operators import Signature
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

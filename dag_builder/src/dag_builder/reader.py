@@ -46,7 +46,7 @@ class Reader:
         self.timezone = "UTC"
         self.assets: dict[str, Any] = {}
 
-    def read(self, kind: Kind, value: object, path: Path) -> Any:  # noqa: ANN401
+    def read(self, kind: Kind, value: object, path: Path) -> Any:
         """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
         if value is None:
             return None
@@ -56,7 +56,7 @@ class Reader:
 
     # Anything, with markers in it
 
-    def value(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def value(self, value: Any, path: Path) -> Any:
         """Any value, with the markers (``$output``, ``$object``, …) within it read."""
         if type(value) in SCALARS:
             return value
@@ -79,7 +79,7 @@ class Reader:
             return items if isinstance(value, list) else tuple(items)
         return value
 
-    def _marker(self, marker: str, mapping: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    def _marker(self, marker: str, mapping: Mapping[str, Any], path: Path) -> Any:
         inner = (*path, marker)
         given = mapping[marker]
         match marker:
@@ -105,7 +105,7 @@ class Reader:
             case _:
                 return self.moment(given, inner)
 
-    def _output(self, mapping: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    def _output(self, mapping: Mapping[str, Any], path: Path) -> Any:
         for name in mapping.keys() - {"$output", "key", "map"}:
             self.problems.add_unknown(
                 (*path, name), f"$output has no {name!r}", name, ["key", "map"], on_key=True
@@ -121,7 +121,7 @@ class Reader:
         found = [self.callable(item, (*path, "map")) for item in cast("list[Any]", functions)]
         return Output(task=task, key=mapping.get("key", RETURN_VALUE), functions=tuple(found))
 
-    def new_object(self, mapping: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    def new_object(self, mapping: Mapping[str, Any], path: Path) -> Any:
         """``{"$object": "package.Class", "$args": […], key: value}`` called with its arguments."""
         factory = self.imported(mapping["$object"], (*path, "$object"))
         if factory is NOTHING:
@@ -137,7 +137,7 @@ class Reader:
             return NOTHING
         return self.call(factory, args, kwargs, path)
 
-    def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+    def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:
         """Call a class or function; that it refuses its arguments is a mistake at `path`."""
         try:
             return factory(*args, **kwargs)
@@ -150,7 +150,7 @@ class Reader:
 
     # Things by name
 
-    def imported(self, path_to: object, path: Path) -> Any:  # noqa: ANN401
+    def imported(self, path_to: object, path: Path) -> Any:
         """The object at an import path; an object that is no text is taken as it is."""
         if not isinstance(path_to, str):
             return path_to
@@ -166,7 +166,7 @@ class Reader:
             )
             return NOTHING
 
-    def callable(self, value: object, path: Path) -> Any:  # noqa: ANN401
+    def callable(self, value: object, path: Path) -> Any:
         """A function: itself, its import path, or its name in the namespace."""
         if isinstance(value, str) and "." not in value and ":" not in value:
             found = self.named(value)
@@ -188,7 +188,7 @@ class Reader:
             return NOTHING
         return found
 
-    def named(self, name: str) -> Any:  # noqa: ANN401
+    def named(self, name: str) -> Any:
         """What the namespace has under a name, or NOTHING."""
         if isinstance(self.namespace, ModuleType):
             return getattr(self.namespace, name, NOTHING)
@@ -206,20 +206,20 @@ class Reader:
         what = message or f"this must be {valid}"
         self.problems.add(path, what, given=given, valid=valid if message else "")
 
-    def typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:  # noqa: ANN401
+    def typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:
         # bool is an int to Python, but no person means true by 1.
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
         self.wrong(path, value, valid)
         return NOTHING
 
-    def count(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def count(self, value: Any, path: Path) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
             return value
         self.wrong(path, value, "a whole number of 1 or more")
         return NOTHING
 
-    def name_list(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def name_list(self, value: Any, path: Path) -> Any:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list | tuple | set | frozenset):
             found = sorted(items) if isinstance(items, set | frozenset) else list(items)
@@ -230,27 +230,27 @@ class Reader:
         self.wrong(path, value, "a list of names")
         return NOTHING
 
-    def mapping(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def mapping(self, value: Any, path: Path) -> Any:
         if isinstance(value, Mapping):
             return self.value(value, path)
         self.wrong(path, value, "a mapping")
         return NOTHING
 
-    def duration(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def duration(self, value: Any, path: Path) -> Any:
         try:
             return times.duration(value)
         except ValueError as error:
             self.wrong(path, value, times.DURATION_FORMS, str(error))
             return NOTHING
 
-    def moment(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def moment(self, value: Any, path: Path) -> Any:
         try:
             return times.moment(value, self.timezone)
         except ValueError as error:
             self.wrong(path, value, times.MOMENT_FORMS, str(error))
             return NOTHING
 
-    def callbacks(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def callbacks(self, value: Any, path: Path) -> Any:
         if isinstance(value, list):
             return [
                 self._callback(item, (*path, index))
@@ -258,7 +258,7 @@ class Reader:
             ]
         return self._callback(value, path)
 
-    def _callback(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def _callback(self, value: Any, path: Path) -> Any:
         if not isinstance(value, Mapping):
             return self.callable(value, path)
         mapping = cast("Mapping[str, Any]", value)
@@ -269,7 +269,9 @@ class Reader:
             return NOTHING
         found = self.callable(mapping["callback"], (*path, "callback"))
         kwargs = {
-            key: self.value(item, (*path, key)) for key, item in mapping.items() if key != "callback"
+            key: self.value(item, (*path, key))
+            for key, item in mapping.items()
+            if key != "callback"
         }
         if found is NOTHING:
             return NOTHING
@@ -277,7 +279,7 @@ class Reader:
             return self.call(found, (), kwargs, path)
         return functools.partial(found, **kwargs)
 
-    def objects(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def objects(self, value: Any, path: Path) -> Any:
         if not isinstance(value, Mapping):
             self.wrong(path, value, "a mapping of names to import paths or values")
             return NOTHING
@@ -286,17 +288,17 @@ class Reader:
             for name, item in cast("Mapping[str, Any]", value).items()
         }
 
-    def params(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def params(self, value: Any, path: Path) -> Any:
         if not isinstance(value, Mapping):
             self.wrong(path, value, "a mapping of names to values or schemas")
             return NOTHING
         mapping = cast("Mapping[str, Any]", value)
         return {name: self._param(item, (*path, name)) for name, item in mapping.items()}
 
-    def _param(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def _param(self, value: Any, path: Path) -> Any:
         if not isinstance(value, Mapping) or not ("type" in value or "default" in value):
             return self.value(value, path)
-        from airflow.sdk import Param  # noqa: PLC0415
+        from airflow.sdk import Param
 
         schema = dict(cast("Mapping[str, Any]", value))
         if "default" not in schema:
@@ -312,7 +314,7 @@ class Reader:
                 )
         return param
 
-    def choice(self, value: Any, path: Path, *, what: str) -> Any:  # noqa: ANN401
+    def choice(self, value: Any, path: Path, *, what: str) -> Any:
         names = choices(what)
         if value in names:
             return value
@@ -324,7 +326,7 @@ class Reader:
         self.problems.add_unknown(path, f"there is no {what} {text!r}", text, names)
         return NOTHING
 
-    def run_types(self, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def run_types(self, value: Any, path: Path) -> Any:
         names = self.name_list(value, path)
         if names is NOTHING:
             return NOTHING
@@ -337,14 +339,14 @@ class Reader:
 
 
 def _typed(*types: type, valid: str) -> Callable[[Reader, Any, Path], Any]:
-    def read(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def read(reader: Reader, value: Any, path: Path) -> Any:
         return reader.typed(value, path, types=types, valid=valid)
 
     return read
 
 
 def _choice(what: str) -> Callable[[Reader, Any, Path], Any]:
-    def read(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+    def read(reader: Reader, value: Any, path: Path) -> Any:
         return reader.choice(value, path, what=what)
 
     return read
@@ -379,8 +381,8 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
 @functools.cache
 def choices(what: str) -> tuple[str, ...]:
     """The values of one of Airflow's enumerations."""
-    from airflow.sdk import TriggerRule, WeightRule  # noqa: PLC0415
-    from airflow.sdk.api.datamodels._generated import DagRunType  # noqa: PLC0415
+    from airflow.sdk import TriggerRule, WeightRule
+    from airflow.sdk.api.datamodels._generated import DagRunType
 
     enumerations = {"trigger rule": TriggerRule, "weight rule": WeightRule, "run type": DagRunType}
     return tuple(str(item.value) for item in enumerations[what])

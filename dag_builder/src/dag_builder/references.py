@@ -78,7 +78,7 @@ def references_in(value: object) -> Iterator[Output | Argument]:
             yield from references_in(item)
 
 
-def resolve(value: object, lookup: Callable[[Output | Argument], Any]) -> Any:  # noqa: ANN401
+def resolve(value: object, lookup: Callable[[Output | Argument], Any]) -> Any:
     """The value with each reference in it replaced by what `lookup` gives for it."""
     if isinstance(value, Output | Argument):
         return lookup(value)

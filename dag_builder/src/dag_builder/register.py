@@ -10,12 +10,13 @@ Anywhere else (a test, a shell, the command line) the mistake is raised at once.
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dag_builder.errors import DagError, Problem
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from airflow.sdk import DAG
 
 #: The name in a DAG file's module under which its broken DAGs are kept.
@@ -48,7 +49,7 @@ def register(dag: DAG, module: dict[str, Any]) -> None:
         module[name] = dag
         reading = _module_read_by_airflow()
         if reading is not None and reading.__dict__ is not module:
-            from airflow.sdk.definitions._internal.contextmanager import (  # noqa: PLC0415
+            from airflow.sdk.definitions._internal.contextmanager import (
                 DagContext,
             )
 
@@ -80,13 +81,13 @@ def _variable(dag_id: str) -> str:
 
 
 def _is_dag(value: object) -> bool:
-    from airflow.sdk import DAG  # noqa: PLC0415
+    from airflow.sdk import DAG
 
     return isinstance(value, DAG)
 
 
-def _new_broken_dags(fileloc: str) -> Any:  # noqa: ANN401
-    from airflow.sdk import DAG  # noqa: PLC0415
+def _new_broken_dags(fileloc: str) -> Any:
+    from airflow.sdk import DAG
 
     class BrokenDags(DAG):
         """Stands for the DAGs of a file that could not be built; any use of it raises why."""

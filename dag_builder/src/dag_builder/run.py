@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from dag_builder.errors import closest, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from airflow.sdk import DAG
 
 #: Airflow reads its settings when it is first imported, so they are set before that.
@@ -124,15 +125,15 @@ def _settings(home: Path, path: Path, options: RunOptions) -> Iterator[None]:
 
 
 def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
-    from airflow import settings  # noqa: PLC0415
-    from airflow.utils.db import initdb  # noqa: PLC0415
+    from airflow import settings
+    from airflow.utils.db import initdb
 
     settings.configure_orm()
     initdb()
     dag = _find(home, path, options.dag_id)
     arguments: dict[str, Any] = {}
     if options.logical_date is not None:
-        from dag_builder.times import moment  # noqa: PLC0415
+        from dag_builder.times import moment
 
         arguments["logical_date"] = moment(options.logical_date, "UTC")
     run = dag.test(
@@ -150,7 +151,7 @@ def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
 
 
 def _find(home: Path, path: Path, dag_id: str | None) -> DAG:
-    from airflow.dag_processing.dagbag import BundleDagBag  # noqa: PLC0415
+    from airflow.dag_processing.dagbag import BundleDagBag
 
     of_yaml = path.suffix in {".yaml", ".yml"}
     file = home / "dags" / "run_yaml.py" if of_yaml else path
@@ -172,9 +173,10 @@ def _find(home: Path, path: Path, dag_id: str | None) -> DAG:
     raise RunError(message)
 
 
-def _results(run: Any) -> Iterator[TaskResult]:  # noqa: ANN401
+def _results(run: Any) -> Iterator[TaskResult]:
     instances = sorted(
-        run.get_task_instances(), key=lambda ti: (str(ti.start_date or "~"), ti.task_id, ti.map_index)
+        run.get_task_instances(),
+        key=lambda ti: (str(ti.start_date or "~"), ti.task_id, ti.map_index),
     )
     for instance in instances:
         yield TaskResult(

@@ -45,7 +45,7 @@ _DEADLINE_KEYS = ("reference", "interval", "callback", "name")
 _DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at")
 
 
-def read_schedule(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
     """A schedule in any of SCHEDULE_FORMS; an Airflow timetable or asset is taken as it is."""
     if isinstance(value, str):
         return _read_text(reader, value, path)
@@ -61,7 +61,7 @@ def read_schedule(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN40
     return value
 
 
-def _read_text(reader: Reader, text: str, path: Path) -> Any:  # noqa: ANN401
+def _read_text(reader: Reader, text: str, path: Path) -> Any:
     if text in PRESETS or _cron_fault(text) is None:
         return text
     if text.startswith("@"):
@@ -90,7 +90,7 @@ def _read_text(reader: Reader, text: str, path: Path) -> Any:  # noqa: ANN401
 @functools.lru_cache(maxsize=1024)
 def _cron_fault(expression: str) -> str | None:
     """What croniter (which Airflow uses) finds wrong, or None for a good expression."""
-    from croniter import CroniterBadCronError, CroniterBadDateError, croniter  # noqa: PLC0415
+    from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
     try:
         croniter(expression)
@@ -99,7 +99,7 @@ def _cron_fault(expression: str) -> str | None:
     return None
 
 
-def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
     form = next((name for name in _FORMS if name in value), None)
     if form is None:
         unknown = next(iter(value), "")
@@ -137,16 +137,14 @@ def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any: 
     condition = assets.read_condition(reader, value["assets"], (*path, "assets"))
     if condition is NOTHING or timetable is None:
         return condition
-    from airflow.sdk import AssetOrTimeSchedule  # noqa: PLC0415
+    from airflow.sdk import AssetOrTimeSchedule
 
-    return reader.call(
-        AssetOrTimeSchedule, (), {"timetable": timetable, "assets": condition}, path
-    )
+    return reader.call(AssetOrTimeSchedule, (), {"timetable": timetable, "assets": condition}, path)
 
 
-def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) -> Any:
     """The timetable of a cron, crons, every or dates mapping."""
-    from airflow.sdk import (  # noqa: PLC0415
+    from airflow.sdk import (
         CronTriggerTimetable,
         DeltaTriggerTimetable,
         EventsTimetable,
@@ -182,7 +180,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     return reader.call(kind, expressions, options, path)
 
 
-def read_deadline(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
     """``{reference:, interval:, callback:}`` as a DeadlineAlert, or a list of them."""
     if isinstance(value, list):
         items = cast("list[Any]", value)
@@ -208,7 +206,7 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN40
     callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
     if NOTHING in (reference, interval, callback):
         return NOTHING
-    from airflow.sdk import DeadlineAlert  # noqa: PLC0415
+    from airflow.sdk import DeadlineAlert
 
     kwargs = {"reference": reference, "interval": interval, "callback": callback}
     return reader.call(DeadlineAlert, (), kwargs | _name_of(mapping), path)
@@ -218,8 +216,8 @@ def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": mapping["name"]} if "name" in mapping else {}
 
 
-def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
-    from airflow.sdk import DeadlineReference  # noqa: PLC0415
+def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
+    from airflow.sdk import DeadlineReference
 
     if isinstance(value, str) and value in _DEADLINE_REFERENCES:
         return getattr(DeadlineReference, value.upper())
@@ -234,10 +232,10 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:  # noqa:
     return reader.value(value, path)
 
 
-def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:  # noqa: ANN401
+def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:
     """An import path becomes an asynchronous callback, which the triggerer runs."""
     if isinstance(value, str):
-        from airflow.sdk import AsyncCallback  # noqa: PLC0415
+        from airflow.sdk import AsyncCallback
 
         return reader.call(AsyncCallback, (value,), {}, path)
     return reader.value(value, path)

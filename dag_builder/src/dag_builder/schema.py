@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dag_builder.fields import (
     DAG_FIELDS,
@@ -18,6 +17,9 @@ from dag_builder.imports import ImportPathError
 from dag_builder.operators import DECORATORS, OPERATORS, Signature, signature_of
 from dag_builder.reader import choices
 from dag_builder.schedules import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 Schema = dict[str, Any]
 
@@ -78,9 +80,7 @@ def json_schema() -> Schema:
                     ]
                 },
             },
-            "links": {
-                "anyOf": [_TEXT, {"type": "array", "items": {"$ref": "#/definitions/link"}}]
-            },
+            "links": {"anyOf": [_TEXT, {"type": "array", "items": {"$ref": "#/definitions/link"}}]},
             "link": {
                 "anyOf": [
                     _TEXT,

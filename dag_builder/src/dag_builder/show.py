@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from airflow.sdk import DAG
 
 
@@ -27,7 +28,7 @@ def _title(dag: DAG) -> str:
     return f"{dag.dag_id} ({when}, {len(dag.tasks)} tasks)"
 
 
-def _branch(dag: DAG, task: Any, indent: str, last: bool, shown: set[str]) -> Iterator[str]:  # noqa: ANN401, FBT001
+def _branch(dag: DAG, task: Any, indent: str, last: bool, shown: set[str]) -> Iterator[str]:  # noqa: FBT001
     # A list in place of recursion: a chain of a thousand tasks is deeper than Python's stack.
     waiting: list[tuple[Any, str, bool]] = [(task, indent, last)]
     while waiting:
@@ -46,7 +47,7 @@ def _branch(dag: DAG, task: Any, indent: str, last: bool, shown: set[str]) -> It
         )
 
 
-def _details(task: Any) -> str:  # noqa: ANN401
+def _details(task: Any) -> str:
     words = [str(getattr(task, "operator_name", task.task_type))]
     rule = str(getattr(task.trigger_rule, "value", task.trigger_rule))
     if rule != "all_success":
@@ -79,7 +80,7 @@ def mermaid(dag: DAG) -> str:
     return "\n".join(lines)
 
 
-def _mermaid_group(group: Any, numbers: dict[str, str], indent: str) -> Iterator[str]:  # noqa: ANN401
+def _mermaid_group(group: Any, numbers: dict[str, str], indent: str) -> Iterator[str]:
     for child in _children(group):
         if hasattr(child, "task_id"):
             yield f'{indent}{numbers[child.task_id]}["{_quoted(child.label)}"]'
@@ -105,7 +106,7 @@ def dot(dag: DAG) -> str:
     return "\n".join([*lines, "}"])
 
 
-def _dot_group(group: Any, indent: str) -> Iterator[str]:  # noqa: ANN401
+def _dot_group(group: Any, indent: str) -> Iterator[str]:
     for child in _children(group):
         if hasattr(child, "task_id"):
             yield (
@@ -119,7 +120,7 @@ def _dot_group(group: Any, indent: str) -> Iterator[str]:  # noqa: ANN401
         yield f"{indent}}}"
 
 
-def _children(group: Any) -> Iterable[Any]:  # noqa: ANN401
+def _children(group: Any) -> Iterable[Any]:
     return cast("dict[str, Any]", group.children).values()
 
 

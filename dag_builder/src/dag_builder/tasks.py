@@ -45,7 +45,12 @@ class TaskParser:
         self._used: dict[int, Signature] = {}
 
     def parse(
-        self, name: str, value: Any, group: GroupPlan, path: Path, defaults: Collection[str]  # noqa: ANN401
+        self,
+        name: str,
+        value: Any,
+        group: GroupPlan,
+        path: Path,
+        defaults: Collection[str],
     ) -> TaskPlan:
         """One task. `defaults` are the argument names that default_args give here."""
         given, implied = self._as_mapping(name, value, path)
@@ -61,7 +66,7 @@ class TaskParser:
         self._check_links_only(task, given, path)
         return task
 
-    def _as_mapping(self, name: str, value: Any, path: Path) -> tuple[Mapping[str, Any], Any]:  # noqa: ANN401
+    def _as_mapping(self, name: str, value: Any, path: Path) -> tuple[Mapping[str, Any], Any]:
         """The task as a mapping, and the function or operator that stands in its place, if any."""
         if isinstance(value, Mapping):
             mapping = cast("Mapping[str, Any]", value)
@@ -79,7 +84,7 @@ class TaskParser:
             return links, found
         return {}, value
 
-    def _by_name(self, name: str, path: Path) -> Any:  # noqa: ANN401
+    def _by_name(self, name: str, path: Path) -> Any:
         found = self.reader.named(name)
         if found is not NOTHING:
             return found
@@ -98,7 +103,7 @@ class TaskParser:
 
     # What makes the task
 
-    def _what(self, task: TaskPlan, given: Mapping[str, Any], implied: Any, path: Path) -> None:  # noqa: ANN401
+    def _what(self, task: TaskPlan, given: Mapping[str, Any], implied: Any, path: Path) -> None:
         if "operator" in given:
             if "callable" in given:
                 self.problems.add(
@@ -116,14 +121,20 @@ class TaskParser:
         elif implied is not None and implied is not NOTHING:
             self._of_object(task, implied, given, path)
 
-    def _of_object(self, task: TaskPlan, found: Any, given: Mapping[str, Any], path: Path) -> None:  # noqa: ANN401
+    def _of_object(self, task: TaskPlan, found: Any, given: Mapping[str, Any], path: Path) -> None:
         """A function, a function decorated with @task, an operator class or an operator."""
         if isinstance(found, type):
             task.signature = self._operator(found, path)
         elif hasattr(found, "_airflow_is_task_decorator"):
             task.function = found.function
             task.signature = decorator_signature_of(found)
-            task.kwargs.update({k: v for k, v in found.kwargs.items() if k not in {"task_id", "op_kwargs", "op_args"}})
+            task.kwargs.update(
+                {
+                    k: v
+                    for k, v in found.kwargs.items()
+                    if k not in {"task_id", "op_kwargs", "op_args"}
+                }
+            )
         elif hasattr(found, "task_id") and hasattr(found, "upstream_task_ids"):
             self._of_instance(task, found, given, path)
         elif callable(found):
@@ -131,10 +142,15 @@ class TaskParser:
             task.signature = self._decorator(task, given, path)
         else:
             self.problems.add(
-                path, "this is no task", given=found, valid="a function, an operator or a dictionary"
+                path,
+                "this is no task",
+                given=found,
+                valid="a function, an operator or a dictionary",
             )
 
-    def _of_instance(self, task: TaskPlan, found: Any, given: Mapping[str, Any], path: Path) -> None:  # noqa: ANN401
+    def _of_instance(
+        self, task: TaskPlan, found: Any, given: Mapping[str, Any], path: Path
+    ) -> None:
         if found.task_id != task.name:
             self.problems.add(
                 path,
@@ -144,18 +160,21 @@ class TaskParser:
             )
         if found.has_dag():
             self.problems.add(
-                path, f"the operator is already in DAG {found.dag.dag_id!r}",
+                path,
+                f"the operator is already in DAG {found.dag.dag_id!r}",
                 hint="make it outside of any 'with DAG(…)'",
             )
         extra = given.keys() - {"upstream", "downstream", "setup", "teardown"}
         for key in sorted(extra):
             self.problems.add(
-                (*path, key), "an operator that is already made takes no more arguments",
-                given=given[key], on_key=True,
+                (*path, key),
+                "an operator that is already made takes no more arguments",
+                given=given[key],
+                on_key=True,
             )
         task.instance = found
 
-    def _operator(self, operator: Any, path: Path) -> Signature | None:  # noqa: ANN401
+    def _operator(self, operator: Any, path: Path) -> Signature | None:
         try:
             return signature_of(operator)
         except ImportPathError as error:
@@ -199,7 +218,7 @@ class TaskParser:
             )
             return None
 
-    def _interpreter(self, python: Any, path: Path) -> str:  # noqa: ANN401
+    def _interpreter(self, python: Any, path: Path) -> str:
         if python == AIRFLOW_ENV:
             return os.environ.get(AIRFLOW_ENV_PYTHON, sys.executable)
         if isinstance(python, str) and (os.path.isabs(python) or "{{" in python):  # noqa: PTH117
@@ -294,7 +313,7 @@ class TaskParser:
         if task.function is not None:
             self._check_function(task, given, path)
 
-    def _task_default_args(self, task: TaskPlan, given: Any, path: Path) -> None:  # noqa: ANN401
+    def _task_default_args(self, task: TaskPlan, given: Any, path: Path) -> None:
         if not isinstance(given, Mapping):
             self.problems.add(path, "this must be a mapping", given=given)
             return
@@ -327,9 +346,7 @@ class TaskParser:
                         on_key=True,
                     )
 
-    def _unknown_argument(
-        self, task: TaskPlan, signature: Signature, key: str, path: Path
-    ) -> None:
+    def _unknown_argument(self, task: TaskPlan, signature: Signature, key: str, path: Path) -> None:
         function = task.function
         what = f"{signature.name}"
         if function is not None:
@@ -380,11 +397,12 @@ class TaskParser:
     def read_mapping(
         self, node: TaskPlan | GroupPlan, given: Mapping[str, Any], path: Path
     ) -> None:
-        """expand and expand_kwargs, of a task or of a group."""
+        """Expand and expand_kwargs, of a task or of a group."""
         expand, expand_kwargs = given.get("expand"), given.get("expand_kwargs")
         if expand is not None and expand_kwargs is not None:
             self.problems.add(
-                (*path, "expand_kwargs"), "there can be 'expand' or 'expand_kwargs', not both",
+                (*path, "expand_kwargs"),
+                "there can be 'expand' or 'expand_kwargs', not both",
                 on_key=True,
             )
         if expand is not None:
@@ -394,16 +412,20 @@ class TaskParser:
             found = self.reader.value(expand_kwargs, inner)
             if not isinstance(found, Output | Combined | list):
                 self.problems.add(
-                    inner, "this cannot be expanded over", given=expand_kwargs,
+                    inner,
+                    "this cannot be expanded over",
+                    given=expand_kwargs,
                     valid="a list of mappings, or {$output: task}",
                 )
             node.expand_kwargs = found
 
-    def _expand(self, node: TaskPlan | GroupPlan, expand: Any, path: Path) -> dict[str, Any]:  # noqa: ANN401
+    def _expand(self, node: TaskPlan | GroupPlan, expand: Any, path: Path) -> dict[str, Any]:
         if not isinstance(expand, Mapping) or not expand:
             self.problems.add(
-                path, "this must be a mapping of arguments to the values to expand over",
-                given=expand, valid="{expand: {file: [a.csv, b.csv]}}",
+                path,
+                "this must be a mapping of arguments to the values to expand over",
+                given=expand,
+                valid="{expand: {file: [a.csv, b.csv]}}",
             )
             return {}
         found: dict[str, Any] = {}
@@ -417,7 +439,9 @@ class TaskParser:
                 found[name] = read
             else:
                 self.problems.add(
-                    (*path, name), "this cannot be expanded over", given=values,
+                    (*path, name),
+                    "this cannot be expanded over",
+                    given=values,
                     valid="a list, a mapping, or {$output: task}",
                 )
         return found
@@ -474,7 +498,7 @@ class TaskParser:
         given: Mapping[str, Any],
         path: Path,
     ) -> None:
-        """upstream and downstream as given, to be resolved when every name is known."""
+        """Upstream and downstream as given, to be resolved when every name is known."""
         for key in ("upstream", "downstream"):
             value = given.get(key)
             if value:
@@ -485,7 +509,7 @@ class TaskParser:
 
     # Defaults
 
-    def read_operator_defaults(self, given: Any, dag_path: Path) -> None:  # noqa: ANN401
+    def read_operator_defaults(self, given: Any, dag_path: Path) -> None:
         """Arguments for every task of one operator."""
         if given is None:
             return
@@ -502,14 +526,20 @@ class TaskParser:
             for key, value in cast("Mapping[str, Any]", arguments).items():
                 if key not in signature.arguments:
                     refuse_unknown(
-                        self.problems, inner, signature.name, [key], signature.arguments,
+                        self.problems,
+                        inner,
+                        signature.name,
+                        [key],
+                        signature.arguments,
                         first=sorted(signature.arguments - TASK_FIELDS.keys()),
                     )
                     continue
                 kind = signature.kinds.get(key)
                 where = (*inner, key)
                 read[key] = (
-                    self.reader.read(kind, value, where) if kind else self.reader.value(value, where)
+                    self.reader.read(kind, value, where)
+                    if kind
+                    else self.reader.value(value, where)
                 )
             self.operator_defaults[signature.operator] = read
 
@@ -536,9 +566,9 @@ _TEARDOWN_KEYS = frozenset({"setup", "teardown", "on_failure_fail_dagrun"})
 _BUILDER_FIELDS = frozenset({"inlets", "outlets", "params"})
 
 
-def decorator_signature_of(decorated: Any) -> Signature:  # noqa: ANN401
+def decorator_signature_of(decorated: Any) -> Signature:
     """The signature of a function that the user decorated with @task."""
-    from dag_builder.operators import decorated_signature  # noqa: PLC0415
+    from dag_builder.operators import decorated_signature
 
     return decorated_signature(decorated)
 
@@ -570,5 +600,5 @@ def fill_function(
     return left, task.has_references
 
 
-def _name(function: Any) -> str:  # noqa: ANN401
+def _name(function: Any) -> str:
     return getattr(function, "__name__", repr(function))

@@ -65,7 +65,7 @@ def _parameter_sets(
             problems.add((*path, index), "this must be a mapping", given=parameters, valid=valid)
 
 
-def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Problems) -> Any:  # noqa: ANN401
+def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Problems) -> Any:
     if isinstance(value, str):
         return _filled_text(value, parameters, path, problems)
     if isinstance(value, Mapping):
@@ -83,9 +83,7 @@ def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Pro
     return value
 
 
-def _filled_text(
-    text: str, parameters: Mapping[str, Any], path: Path, problems: Problems
-) -> Any:  # noqa: ANN401
+def _filled_text(text: str, parameters: Mapping[str, Any], path: Path, problems: Problems) -> Any:
     if "${" not in text:
         return text
     whole = _WHOLE.fullmatch(text)
@@ -100,14 +98,14 @@ def _filled_text(
     return _PLACE.sub(replaced, text)
 
 
-def _parameter(
-    name: str, parameters: Mapping[str, Any], path: Path, problems: Problems
-) -> Any:  # noqa: ANN401
+def _parameter(name: str, parameters: Mapping[str, Any], path: Path, problems: Problems) -> Any:
     value: Any = parameters
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
             problems.add_unknown(
-                path, f"there is no parameter {name!r}; for a shell's write $${{{name}}}", name,
+                path,
+                f"there is no parameter {name!r}; for a shell's write $${{{name}}}",
+                name,
                 [str(key) for key in parameters],
             )
             return ""

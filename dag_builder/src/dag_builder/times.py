@@ -118,8 +118,8 @@ def _moment_of_text(text: str, timezone: str) -> dt.datetime:
 @functools.lru_cache(maxsize=64)
 def zone(name: str) -> dt.tzinfo:
     """A time zone of the IANA database, as Airflow wants it. Raises ValueError for no such one."""
-    import pendulum  # noqa: PLC0415
-    from pendulum.tz.exceptions import InvalidTimezone  # noqa: PLC0415
+    import pendulum
+    from pendulum.tz.exceptions import InvalidTimezone
 
     try:
         return pendulum.timezone(name)

@@ -175,4 +175,4 @@ TaskEntry = Union[  # noqa: UP007
     TaskDict, GroupDict, Mapping[str, Any], None, str, Sequence[str], Callable[..., Any]
 ]
 #: Any dictionary that build_dag takes: the full form, or only the structure.
-AnyDagDict = Union[DagDict, Mapping[str, Union[None, str, Sequence[str]]]]  # noqa: UP007
+AnyDagDict = Union[DagDict, Mapping[str, Union[str, Sequence[str], None]]]  # noqa: UP007

@@ -11,14 +11,16 @@ import contextlib
 import functools
 import gc
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dag_builder.errors import Path, Position, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 try:
     from yaml import CSafeLoader as _SafeLoader
@@ -30,7 +32,9 @@ _STR, _MAP, _SEQ = f"{_TAG}str", f"{_TAG}map", f"{_TAG}seq"
 _MERGE, _NULL, _BOOL = f"{_TAG}merge", f"{_TAG}null", f"{_TAG}bool"
 _INT, _FLOAT = f"{_TAG}int", f"{_TAG}float"
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.I)
+_NUMBER = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ def read_text(text: str, file: str, name: str) -> Source:
     return Source(file=file, value=value, text=text, problems=tuple(problems))
 
 
-def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:  # noqa: ANN401
+def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -108,12 +112,12 @@ def _collector_paused() -> Iterator[None]:
 class _Loader(_SafeLoader):
     """PyYAML's loader with YAML 1.2's meaning of bare words."""
 
-    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:  # noqa: ANN401
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         if kind is ScalarNode:
             return _meaning(value) if implicit[0] else _STR
         return _MAP if kind is MappingNode else _SEQ
 
-    def descend_resolver(self, current_node: Any, current_index: Any) -> None:  # noqa: ANN401
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
         """No tag depends on where a node stands."""
 
     def ascend_resolver(self) -> None:
@@ -140,14 +144,14 @@ def _meaning(text: str) -> str:
 class _Maker:
     """Makes the values of nodes."""
 
-    def __init__(self, loader: Any, file: str, name: str, problems: list[Problem]) -> None:  # noqa: ANN401
+    def __init__(self, loader: Any, file: str, name: str, problems: list[Problem]) -> None:
         self.loader = loader
         self.file = file
         self.name = name
         self.problems = problems
         self.made: dict[int, Any] = {}
 
-    def make(self, node: Node) -> Any:  # noqa: ANN401
+    def make(self, node: Node) -> Any:
         tag = node.tag
         if tag == _STR:
             return node.value
@@ -161,7 +165,7 @@ class _Maker:
             return self.made[key]
         return self._scalar(node)
 
-    def _scalar(self, node: Node) -> Any:  # noqa: ANN401
+    def _scalar(self, node: Node) -> Any:
         tag, text = node.tag, node.value
         if tag == _NULL:
             return None
@@ -195,7 +199,7 @@ class _Maker:
             result.update(own)
         return result
 
-    def _key(self, node: Node) -> Any:  # noqa: ANN401
+    def _key(self, node: Node) -> Any:
         made = self.make(node)
         return made if isinstance(made, str | int | float | bool | None) else str(made)
 
@@ -209,7 +213,7 @@ class _Maker:
                 result.update(cast("dict[Any, Any]", part))
         return result
 
-    def _twice(self, name: Any, node: Node) -> None:  # noqa: ANN401
+    def _twice(self, name: Any, node: Node) -> None:
         self.problems.append(
             Problem(
                 path=(self.name,),
@@ -246,5 +250,5 @@ def _syntax(error: yaml.YAMLError, file: str, name: str) -> Problem:
     return Problem(path=(name,), message=f"this is no YAML: {error}")
 
 
-def _position(mark: Any, file: str) -> Position:  # noqa: ANN401
+def _position(mark: Any, file: str) -> Position:
     return Position(file=file, line=mark.line + 1, column=mark.column + 1)

@@ -15,6 +15,7 @@ from dag_builder.import_dag_factory import convert
 from dag_builder.schema import json_schema
 from dag_builder.show import dot, mermaid, tree
 from dag_builder.testing import assert_dags_are_sound
+
 from dag_builder import dag_of
 
 GOOD = "# airflow\nfrom dag_builder import build_dag\nbuild_dag('{id}', {{'tasks': {tasks}}})\n"
@@ -94,10 +95,18 @@ def fan() -> Any:
                     "upstream": ["a"],
                     "tasks": {
                         "b": empty,
-                        "c": {**empty, "trigger_rule": "all_done", "upstream": [{"task": "b", "label": 'a "b"'}]},
+                        "c": {
+                            **empty,
+                            "trigger_rule": "all_done",
+                            "upstream": [{"task": "b", "label": 'a "b"'}],
+                        },
                     },
                 },
-                "d": {"operator": "bash", "upstream": ["a", "g"], "expand": {"bash_command": ["x"]}},
+                "d": {
+                    "operator": "bash",
+                    "upstream": ["a", "g"],
+                    "expand": {"bash_command": ["x"]},
+                },
             },
         },
     )
@@ -267,7 +276,8 @@ def test_import_of_dag_factory(tmp_path: Path, capsys: Captured) -> None:
     sales = dags["sales"]
     assert sales.max_active_tasks == 4
     assert {
-        (item.task_id, item.task_type, tuple(sorted(item.upstream_task_ids))) for item in sales.tasks
+        (item.task_id, item.task_type, tuple(sorted(item.upstream_task_ids)))
+        for item in sales.tasks
     } == {
         ("extract", "BashOperator", ()),
         ("load.table.copy", "EmptyOperator", ("extract",)),
@@ -313,8 +323,8 @@ UNSOUND = [
         "differs when it is parsed again at dag.dag.description",
     ),
     (
-        "from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
-        "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})",
+        ("from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
+        "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})"),
         "differs when it is parsed again",
     ),
 ]
@@ -338,7 +348,7 @@ def test_examples_are_sound() -> None:
 def test_pytest_plugin(dag_folder: Path) -> None:
     write(dag_folder, "sales")
     write(dag_folder, "broken", "{'a': {'operator': 'emtpy'}}")
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--dags", str(dag_folder)],
         capture_output=True,
         text=True,
@@ -380,7 +390,7 @@ def test_run_of_a_failing_dag(dag_folder: Path) -> None:
 
 
 def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "dag_builder", "run", str(file), *arguments],
         capture_output=True,
         text=True,

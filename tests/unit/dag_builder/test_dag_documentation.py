@@ -11,10 +11,17 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
-from dag_builder import DagError
 from dag_builder.builder import dags_of_document
 from dag_builder.documents import read_string
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.fields import (
+    DAG_FIELDS,
+    DAG_OWN_FIELDS,
+    GROUP_FIELDS,
+    TASK_FIELDS,
+    TASK_OWN_FIELDS,
+)
+
+from dag_builder import DagError
 
 PAGE = (Path(__file__).parents[3] / "docs" / "dags.md").read_text(encoding="utf-8")
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dag_builder
 import pytest
 from airflow.sdk import DAG, Asset
-from dag_builder import DagError, Problem, build_dag, build_dags, dag_of
 from dag_builder.documents import read_document, read_documents, read_string
+
+import dag_builder
+from dag_builder import DagError, Problem, build_dag, build_dags, dag_of
 
 EMPTY = {"operator": "empty"}
 
@@ -28,7 +29,7 @@ def clean(extract: list[int]) -> list[int]:
 
 
 def load(rows: int, mode: str = "w") -> None:
-    print(rows, mode)
+    pass
 
 
 FUNCTIONS = {"clean": clean, "load": load, "number": 3}
@@ -80,7 +81,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (dag(start_date="1 January"), "x.start_date", "this is no date", "2026-01-31"),
     (dag(start_date=3), "x.start_date", "this is no date", ""),
     (dag(start_date="yesterday"), "x.start_date", "a date that moves with the clock", ""),
-    (dag(on_failure_callback={"to": "a"}), "x.on_failure_callback", "this must be an import pa", ""),
+    (
+        dag(on_failure_callback={"to": "a"}),
+        "x.on_failure_callback",
+        "this must be an import pa",
+        "",
+    ),
     (dag(on_failure_callback="os.sep"), "x.on_failure_callback", "this cannot be called", ""),
     (dag(on_failure_callback="tell"), "x.on_failure_callback", "no function named 'tell'", "clean"),
     (dag(description={"$object": "os.sep"}), "x.description", "refuses this: TypeError", ""),
@@ -96,7 +102,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (dag(schedule=[]), "x.schedule", "a condition needs at least one asset", ""),
     (dag(schedule={"any": "a"}), "x.schedule", "'any' is the only key of a condition", "all"),
     (dag(schedule=[3]), "x.schedule[0]", "this is no asset", "URI"),
-    (tasks(a={**EMPTY, "outlets": {"nam": "a"}}), "x.tasks.a.outlets.nam", "an asset has no", "name"),
+    (
+        tasks(a={**EMPTY, "outlets": {"nam": "a"}}),
+        "x.tasks.a.outlets.nam",
+        "an asset has no",
+        "name",
+    ),
     (dag(deadline={"interval": "1h"}), "x.deadline", "a deadline needs 'reference'", "callback"),
     (dag(deadline={"every": 1}), "x.deadline.every", "a deadline has no 'every'", ""),
     (
@@ -110,7 +121,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (tasks(a={"operator": 3}), "x.tasks.a.operator", "3 is no operator", "BaseOperator"),
     (tasks(a={"operator": []}), "x.tasks.a.operator", "this is no operator", "short name"),
     (tasks(a={"operator": "os.getcwd"}), "x.tasks.a.operator", "getcwd is no operator", "Base"),
-    (tasks(a={"operator": "os.getcwdd"}), "x.tasks.a.operator", "'os' has nothing named", "os.getcwd"),
+    (
+        tasks(a={"operator": "os.getcwdd"}),
+        "x.tasks.a.operator",
+        "'os' has nothing named",
+        "os.getcwd",
+    ),
     (tasks(a={"operator": "oss.a"}), "x.tasks.a.operator", "there is no module 'oss'", "os.a"),
     (
         tasks(a={"operator": "airflow.sdkk.DAG"}),
@@ -130,7 +146,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "branch",
     ),
     (tasks(a={"callable": "load", "decorator": 3}), "x.tasks.a.decorator", "is no decorator", "py"),
-    (tasks(a={"callable": "load", "python": "3.13"}), "x.tasks.a.python", "this is no Python", "air"),
+    (
+        tasks(a={"callable": "load", "python": "3.13"}),
+        "x.tasks.a.python",
+        "this is no Python",
+        "air",
+    ),
     (
         tasks(a={"callable": "load", "python": "/p", "decorator": "sensor"}),
         "x.tasks.a.python",
@@ -154,9 +175,19 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "there is no trigger rule 'all_don'",
         "all_done",
     ),
-    (tasks(a={**EMPTY, "weight_rule": "up"}), "x.tasks.a.weight_rule", "there is no weight rule", "up"),
+    (
+        tasks(a={**EMPTY, "weight_rule": "up"}),
+        "x.tasks.a.weight_rule",
+        "there is no weight rule",
+        "up",
+    ),
     (tasks(a={**EMPTY, "arguments": {}}), "x.tasks.a.arguments", "is for a Python function", ""),
-    (tasks(load={"arguments": {"row": 1}}), "x.tasks.load.arguments.row", "load() has no arg", "rows"),
+    (
+        tasks(load={"arguments": {"row": 1}}),
+        "x.tasks.load.arguments.row",
+        "load() has no arg",
+        "rows",
+    ),
     (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() stand in", "{arguments"),
     (tasks(load={"arguments": 3}), "x.tasks.load.arguments", "this must be a mapping", ""),
     (tasks(load=[]), "x.tasks.load", "load() needs 'rows', which nothing gives it", "upstream"),
@@ -201,8 +232,18 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "there can be 'expand' or 'expand_kwargs', not both",
         "",
     ),
-    (tasks(load={"expand": []}), "x.tasks.load.expand", "must be a mapping of arguments to", "file"),
-    (tasks(load={"expand": {"rows": 3}}), "x.tasks.load.expand.rows", "cannot be expanded over", ""),
+    (
+        tasks(load={"expand": []}),
+        "x.tasks.load.expand",
+        "must be a mapping of arguments to",
+        "file",
+    ),
+    (
+        tasks(load={"expand": {"rows": 3}}),
+        "x.tasks.load.expand.rows",
+        "cannot be expanded over",
+        "",
+    ),
     (tasks(load={"expand_kwargs": 3}), "x.tasks.load.expand_kwargs", "cannot be expanded over", ""),
     (
         tasks(a={"operator": "bash", "bash_command": {"$argument": "file"}}),
@@ -211,7 +252,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "a group with 'expand'",
     ),
     # Groups
-    (tasks(g={"tasks": {"a": EMPTY}, "tolltip": "x"}), "x.tasks.g.tolltip", "a group has no", "tool"),
+    (
+        tasks(g={"tasks": {"a": EMPTY}, "tolltip": "x"}),
+        "x.tasks.g.tolltip",
+        "a group has no",
+        "tool",
+    ),
     (tasks(g={"tasks": 3}), "x.tasks.g.tasks", "this must be a mapping of names to tasks", ""),
     (tasks(**{"a.b": {"tasks": {"a": EMPTY}}}), 'x.tasks["a.b"]', "a group's name has no dots", ""),
     (
@@ -234,7 +280,9 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (dag(chains=["a", 3]), "x.chains[1]", "this names no task", "a name"),
     (dag(chains="a >> b"), "x.chains[1]", "there is no task or group 'b'", "a"),
     (
-        tasks(a={**EMPTY, "upstream": "c"}, b={**EMPTY, "upstream": "a"}, c={**EMPTY, "upstream": "b"}),
+        tasks(
+            a={**EMPTY, "upstream": "c"}, b={**EMPTY, "upstream": "a"}, c={**EMPTY, "upstream": "b"}
+        ),
         "x.tasks.c.upstream",
         "tasks wait for each other in a circle: ",
         "",
@@ -266,7 +314,9 @@ def problems_of(dictionary: dict[str, Any]) -> tuple[Problem, ...]:
 
 
 @pytest.mark.parametrize(
-    ("dictionary", "where", "message", "help_"), CASES, ids=[f"{case[1]}: {case[2]}" for case in CASES]
+    ("dictionary", "where", "message", "help_"),
+    CASES,
+    ids=[f"{case[1]}: {case[2]}" for case in CASES],
 )
 def test_mistake(dictionary: dict[str, Any], where: str, message: str, help_: str) -> None:
     problems = problems_of(dictionary)
@@ -325,9 +375,7 @@ def test_circles_are_shown_and_each_of_them() -> None:
 
 def test_group_in_a_circle() -> None:
     [problem] = problems_of(
-        tasks(
-            a={**EMPTY, "upstream": "g"}, g={"tasks": {"b": {**EMPTY, "upstream": "a"}}}
-        )
+        tasks(a={**EMPTY, "upstream": "g"}, g={"tasks": {"b": {**EMPTY, "upstream": "a"}}})
     )
     assert set(problem.message.rpartition(": ")[2].split(" → ")) == {"a", "g", "g.b"}
 
@@ -387,9 +435,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "message", "where"), OTHERS, ids=[o[1] for o in OTHERS])
-def test_mistake_outside_of_a_dictionary(
-    make: Callable[[], Any], message: str, where: str
-) -> None:
+def test_mistake_outside_of_a_dictionary(make: Callable[[], Any], message: str, where: str) -> None:
     with pytest.raises(DagError) as caught:
         make()
     [problem] = [p for p in caught.value.problems if message in p.message]
@@ -403,7 +449,12 @@ YAML_CASES = [
     ("dag_id: x\n  tasks: [\n", "this is no YAML: ", 2, 8),
     ("- a\n- b\n", "a file of DAGs is a mapping", 1, 1),
     ("x:\n  tasks: {a: {operator: empty}}\n", "the file names no DAG", 1, 1),
-    ("dags: {x: {tasks: {a: {operator: empty}}}}\ndefault: {}\n", "a file with 'dags' has no", 2, 1),
+    (
+        "dags: {x: {tasks: {a: {operator: empty}}}}\ndefault: {}\n",
+        "a file with 'dags' has no",
+        2,
+        1,
+    ),
     (
         "dag_id: x\ntasks:\n  a:\n    operator: empty\n    upstream:\n      - b\n",
         "there is no task or group 'b'",
@@ -469,7 +520,9 @@ def _messages_in_source() -> Iterator[tuple[str, str]]:
                 message = next((k.value for k in node.keywords if k.arg == "message"), None)
             else:
                 continue
-            parts = [message] if isinstance(message, ast.Constant) else getattr(message, "values", [])
+            parts = (
+                [message] if isinstance(message, ast.Constant) else getattr(message, "values", [])
+            )
             fixed = [str(p.value) for p in parts if isinstance(p, ast.Constant)]
             if fixed:
                 yield file.name, max(fixed, key=len)

@@ -10,6 +10,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
+
 from dag_builder import DagError, build_dag, build_dags
 
 HEAD = "# airflow\nfrom dag_builder import build_dag, build_dags, build_yaml, dag_of\n"
@@ -174,7 +175,7 @@ build_dag("x", {
     (dag_folder / "x.py").write_text(HEAD + code)
     stored = []
     for seed in ("1", "2"):
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-c", PARSE_AGAIN, str(dag_folder)],
             capture_output=True,
             text=True,
@@ -199,7 +200,7 @@ def test_importing_the_library_imports_nothing_of_airflow() -> None:
         "print([n for n in sys.modules if n.split('.')[0] in "
         "{'airflow', 'pydantic', 'yaml', 'croniter', 'pendulum', 'sqlalchemy'}])"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"

@@ -1,17 +1,17 @@
 """Any acyclic structure gives exactly its edges; any cyclic one is refused, and shown."""
 
+import itertools
 import random
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from dag_builder import DagError, dag_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+from dag_builder import DagError, dag_of
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EMPTY = {"operator": "empty"}
 NAMES = st.lists(
     st.text("abcxyz_0123456789-", min_size=1, max_size=5), min_size=1, max_size=9, unique=True
@@ -53,9 +53,7 @@ def test_acyclic_structure_gives_exactly_its_edges(case: tuple[list[str], Edges]
 
 @QUICK
 @given(acyclic(), st.randoms(use_true_random=False))
-def test_edges_may_be_said_in_any_way(
-    case: tuple[list[str], Edges], chance: random.Random
-) -> None:
+def test_edges_may_be_said_in_any_way(case: tuple[list[str], Edges], chance: random.Random) -> None:
     """As upstream, downstream or a chain, or as two of them: the edges are the same."""
     names, edges = case
     tasks: dict[str, Any] = {name: {**EMPTY, "upstream": [], "downstream": []} for name in names}
@@ -86,7 +84,7 @@ def test_cyclic_structure_is_refused_with_its_cycle(
         shown = problem.message.rpartition(": ")[2].split(" → ")
         assert shown[0] == shown[-1]
         assert len(shown) > 1
-        assert set(zip(shown, shown[1:], strict=False)) <= cyclic
+        assert set(itertools.pairwise(shown)) <= cyclic
 
 
 @st.composite

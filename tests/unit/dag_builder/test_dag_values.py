@@ -18,8 +18,13 @@ from airflow.sdk import (
     MultipleCronTriggerTimetable,
     task,
 )
-from dag_builder import argument, build_dag, build_dags, dag_of, output, register_operator
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.fields import (
+    DAG_FIELDS,
+    DAG_OWN_FIELDS,
+    GROUP_FIELDS,
+    TASK_FIELDS,
+    TASK_OWN_FIELDS,
+)
 from dag_builder.keys import dag_keys
 from dag_builder.operators import DECORATORS, OPERATORS, decorator_signature, signature_of
 from dag_builder.times import duration, moment
@@ -27,6 +32,8 @@ from dag_builder.typing import ArgumentsDict, DagDict, GroupDict, TaskDict
 from dag_builder.yaml_source import read_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dag_builder import argument, build_dag, build_dags, dag_of, output, register_operator
 
 EMPTY = {"operator": "empty"}
 
@@ -98,7 +105,11 @@ def test_moment_with_an_offset_keeps_it() -> None:
         ("10m", DeltaTriggerTimetable),
         (600, DeltaTriggerTimetable),
         (
-            {"timetable": "airflow.sdk.CronTriggerTimetable", "$args": ["@daily"], "timezone": "UTC"},
+            {
+                "timetable": "airflow.sdk.CronTriggerTimetable",
+                "$args": ["@daily"],
+                "timezone": "UTC",
+            },
             CronTriggerTimetable,
         ),
     ],
@@ -133,7 +144,12 @@ def test_callbacks(module: types.ModuleType) -> None:
 
     module.tell = tell  # type: ignore[attr-defined]
     found = one(
-        {"a": {**EMPTY, "on_failure_callback": [tell, "sales.tell", {"callback": tell, "to": "me"}]}}
+        {
+            "a": {
+                **EMPTY,
+                "on_failure_callback": [tell, "sales.tell", {"callback": tell, "to": "me"}],
+            }
+        }
     )
     first, second, third = found.on_failure_callback
     assert first is second is tell
@@ -344,7 +360,10 @@ def test_options_beside_a_full_dictionary() -> None:
         ("on: true", {"on": True}),
         ("at: 12:30", {"at": "12:30"}),
         ("day: 2026-01-01", {"day": "2026-01-01"}),
-        ("n: [1, -2, 0x1f, 0o17, 1.5, 1e3, .inf, 007]", {"n": [1, -2, 31, 15, 1.5, 1000.0, float("inf"), 7]}),
+        (
+            "n: [1, -2, 0x1f, 0o17, 1.5, 1e3, .inf, 007]",
+            {"n": [1, -2, 31, 15, 1.5, 1000.0, float("inf"), 7]},
+        ),
         ("n: [~, null, '', \"1\"]", {"n": [None, None, "", "1"]}),
         ("a: &x {b: 1}\nc: {<<: *x, d: 2}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
         ("a: {<<: [{b: 1}, {b: 2, c: 3}]}", {"a": {"b": 1, "c": 3}}),

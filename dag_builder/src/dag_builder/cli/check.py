@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from dag_builder.load import Loaded, load
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,14 +30,14 @@ def run(options: argparse.Namespace) -> int:
 def _print_text(found: Loaded, options: argparse.Namespace) -> None:
     for file, texts in found.errors.items():
         for text in texts:
-            print(f"{file}:\n{text}\n", file=sys.stderr)  # noqa: T201
+            print(f"{file}:\n{text}\n", file=sys.stderr)
     for file, texts in found.warnings.items():
         for text in texts:
-            print(f"{file}: warning: {text}\n", file=sys.stderr)  # noqa: T201
+            print(f"{file}: warning: {text}\n", file=sys.stderr)
     if not options.quiet:
         tasks = sum(len(dag.tasks) for dag in found.dags.values())
         broken = f", {len(found.errors)} broken files" if found.errors else ""
-        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}", file=options.out)  # noqa: T201
+        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}", file=options.out)
 
 
 def _print_json(found: Loaded, options: argparse.Namespace) -> None:
@@ -43,7 +46,7 @@ def _print_json(found: Loaded, options: argparse.Namespace) -> None:
         "errors": found.errors,
         "warnings": found.warnings,
     }
-    print(json.dumps(result, indent=2, ensure_ascii=False), file=options.out)  # noqa: T201
+    print(json.dumps(result, indent=2, ensure_ascii=False), file=options.out)
 
 
 def _print_github(found: Loaded, options: argparse.Namespace) -> None:
@@ -52,4 +55,4 @@ def _print_github(found: Loaded, options: argparse.Namespace) -> None:
         for file, texts in texts_by_file.items():
             for text in texts:
                 message = text.replace("%", "%25").replace("\n", "%0A")
-                print(f"::{kind} file={file}::{message}", file=options.out)  # noqa: T201
+                print(f"::{kind} file={file}::{message}", file=options.out)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from dag_builder.cli.show import chosen
 from dag_builder.graph import FORMATS, DrawingError, draw
 from dag_builder.load import load
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(options: argparse.Namespace) -> int:
@@ -17,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output
     single = output.suffix in FORMATS
     if single and len(dags) > 1:
-        print(  # noqa: T201
+        print(
             f"there are {len(dags)} DAGs: choose one with --dag, or give a folder as --output",
             file=sys.stderr,
         )
@@ -29,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             draw(dag, file)
         except DrawingError as error:
-            print(error, file=sys.stderr)  # noqa: T201
+            print(error, file=sys.stderr)
             return 1
-        print(file, file=options.out)  # noqa: T201
+        print(file, file=options.out)
     return 1 if found.errors else 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from dag_builder.errors import DagError
 from dag_builder.import_dag_factory import convert_file
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(options: argparse.Namespace) -> int:
@@ -14,17 +17,17 @@ def run(options: argparse.Namespace) -> int:
     try:
         converted = convert_file(options.file)
     except (OSError, DagError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 1
     text = converted.to_yaml()
     if options.output is None:
-        print(text, end="", file=options.out)  # noqa: T201
+        print(text, end="", file=options.out)
     elif options.output.exists():
-        print(f"{options.output} is already there and stays as it is", file=sys.stderr)  # noqa: T201
+        print(f"{options.output} is already there and stays as it is", file=sys.stderr)
         return 1
     else:
         options.output.write_text(text, encoding="utf-8")
-        print(options.output, file=options.out)  # noqa: T201
+        print(options.output, file=options.out)
     for note in converted.notes:
-        print(f"look at: {note}", file=sys.stderr)  # noqa: T201
+        print(f"look at: {note}", file=sys.stderr)
     return 0

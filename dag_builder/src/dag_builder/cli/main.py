@@ -12,8 +12,11 @@ import argparse
 import contextlib
 import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _EPILOG = """\
 completion: run  eval "$(register-python-argcomplete dag-builder)"  in bash or zsh
@@ -93,9 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("path", type=Path, help="a DAG file, Python or YAML")
     run.add_argument("--dag", metavar="ID", help="which DAG, where there are several")
     run.add_argument("--tasks", metavar="MODULE", help="the module of a YAML file's functions")
-    run.add_argument(
-        "-q", "--quiet", action="store_true", help="only what tasks print, and errors"
-    )
+    run.add_argument("-q", "--quiet", action="store_true", help="only what tasks print, and errors")
     run.add_argument("--conf", metavar="JSON", help="the run's configuration, for params")
     run.add_argument("--date", metavar="DATE", help="the logical date; now if left out")
     run.add_argument(
@@ -111,7 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],  # noqa: SLF001
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     about: str,
 ) -> argparse.ArgumentParser:
@@ -130,7 +131,7 @@ def _add_paths(command: argparse.ArgumentParser) -> None:
 def _complete(parser: argparse.ArgumentParser) -> None:
     """Answer the shell when it asks what could come next. argcomplete comes with Airflow."""
     try:
-        import argcomplete  # noqa: PLC0415
+        import argcomplete
     except ImportError:  # pragma: no cover - only without Airflow's own dependency
         return
     argcomplete.autocomplete(parser)

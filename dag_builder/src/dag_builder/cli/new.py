@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dag_builder.starters import PYTHON, YAML
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,9 +26,9 @@ def run(options: argparse.Namespace) -> int:
     elif not file.parent.is_dir():
         reason = f"there is no folder {file.parent}"
     if starter is None or reason:
-        print(reason, file=sys.stderr)  # noqa: T201
+        print(reason, file=sys.stderr)
         return 1
     dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
     file.write_text(starter.replace("DAG_ID", dag_id), encoding="utf-8")
-    print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}", file=options.out)  # noqa: T201
+    print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}", file=options.out)
     return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from dag_builder.run import RunError, RunOptions, RunResult, read_conf, run_file
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
             ),
         )
     except RunError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 1
     _print(result)
     return 0 if result.state == "success" else 1
@@ -35,5 +38,5 @@ def _print(result: RunResult) -> None:
     width = max((len(task.task_id) for task in result.tasks), default=0) + 6
     for task in result.tasks:
         name = task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
-        print(f"{name:{width}} {task.state:16} {task.seconds:7.2f} s")  # noqa: T201
-    print(f"{result.dag_id}: {result.state}")  # noqa: T201
+        print(f"{name:{width}} {task.state:16} {task.seconds:7.2f} s")
+    print(f"{result.dag_id}: {result.state}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from typing import TYPE_CHECKING
 
 from dag_builder.schema import json_schema
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the schema, or write it to a file."""
     text = json.dumps(json_schema(), indent=2, sort_keys=False)
     if options.output is None:
-        print(text, file=options.out)  # noqa: T201
+        print(text, file=options.out)
     else:
         options.output.write_text(f"{text}\n", encoding="utf-8")
-        print(  # noqa: T201
+        print(
             f"{options.output}\nfirst line of your YAML files:\n"
             f"# yaml-language-server: $schema={options.output.name}",
             file=options.out,

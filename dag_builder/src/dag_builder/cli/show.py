@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from dag_builder.load import Loaded, load
 from dag_builder.show import mermaid, tree
 
 if TYPE_CHECKING:
+    import argparse
+
     from airflow.sdk import DAG
 
 
@@ -19,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     found = load(options.paths, options.tasks)
     dags = chosen(found, options.dag)
     for dag in dags:
-        print(mermaid(dag) if options.mermaid else tree(dag), file=options.out)  # noqa: T201
+        print(mermaid(dag) if options.mermaid else tree(dag), file=options.out)
     return 1 if found.errors else 0
 
 
@@ -33,7 +34,7 @@ def chosen(found: Loaded, dag_id: str | None) -> list[DAG]:
         found.add_error("nothing found", "there is no DAG in it")
     for file, texts in found.errors.items():
         for text in texts:
-            print(f"{file}:\n{text}\n", file=sys.stderr)  # noqa: T201
+            print(f"{file}:\n{text}\n", file=sys.stderr)
     if dag_id is None:
         return [found.dags[name] for name in sorted(found.dags)]
     return [found.dags[dag_id]] if dag_id in found.dags else []

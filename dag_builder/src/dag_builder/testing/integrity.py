@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from dag_builder.errors import listed
 from dag_builder.load import Loaded, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from airflow.sdk import DAG
 
 
@@ -56,7 +57,7 @@ def unsound(found: Loaded, again: Loaded | None, *, min_dags: int) -> Iterator[s
 
 def _bytes(dag: DAG) -> tuple[str, str]:
     """What Airflow stores of a DAG, and why it cannot if it cannot."""
-    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415
+    from airflow.serialization.serialized_objects import DagSerialization
 
     try:
         return json.dumps(DagSerialization.to_dict(dag), default=str), ""
@@ -69,7 +70,7 @@ def _difference(first: str, second: str) -> str:
     return f" at {path}" if path else " in the order of its keys"
 
 
-def _differences(first: Any, second: Any, path: str) -> Iterator[str]:  # noqa: ANN401
+def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
     if isinstance(first, dict) and isinstance(second, dict):
         for key in [*first, *(second.keys() - first.keys())]:
             yield from _differences(first.get(key), second.get(key), f"{path}.{key}")
@@ -83,4 +84,3 @@ def _differences(first: Any, second: Any, path: str) -> Iterator[str]:  # noqa: 
 def _names(found: Loaded) -> str:
     names: Iterable[str] = sorted(found.dags)
     return listed(names) or "none"
-

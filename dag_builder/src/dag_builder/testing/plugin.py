@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +33,7 @@ def pytest_collection_modifyitems(
 
 
 class _Folders(pytest.Collector):
-    def __init__(self, *, folders: list[str], **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, folders: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.folders = folders
 
@@ -42,11 +44,11 @@ class _Folders(pytest.Collector):
 
 class _SoundFolder(pytest.Item):
     def runtest(self) -> None:
-        from dag_builder.testing.integrity import assert_dags_are_sound  # noqa: PLC0415
+        from dag_builder.testing.integrity import assert_dags_are_sound
 
         assert_dags_are_sound(Path(self.name))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:  # noqa: ANN401
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, None, str]:
