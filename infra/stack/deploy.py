@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from infra.stack.render import RenderedStack
     from infra.stack.tasks import Snapshot, Task
 
+NOT_PULLED = "No such image"
+"""What a task says whose node could not pull its image, whatever the cause (moby's executor)."""
+
 POLL_SECONDS = 1.5
 LEFTOVERS_TIMEOUT_SECONDS = 120.0
 
@@ -240,6 +243,12 @@ class _Deployment:
                 f"Task {task.slot} ({task.id}) on node {task.node or '(none yet)'}:"
                 f" {task.state}{': ' + task.error if task.error else ''}"
             )
+            if NOT_PULLED in task.error:
+                lines.append(
+                    f"{task.node} could not pull the image: the registry does not answer it, or"
+                    " refuses it. Does that node's firewall, or the first manager's, close the"
+                    " way? `pulumi up --refresh` puts both right."
+                )
             log = engine.task_log(self._runner, task.id)
             lines += ["Last lines of its log:", *(f"  {line}" for line in log.splitlines())]
         lines.append(

@@ -332,7 +332,7 @@ def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> N
     project.set("workerConcurrency", 5)
     (project.folder / "dags" / "edited.py").unlink()
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
-    assert "worker-2" in printed
+    assert "worker-2 could not pull the image" in printed
     assert "Traceback" not in printed
     project.up("--refresh")
     assert {task.state for task in run_dag(project)} == {"success"}
