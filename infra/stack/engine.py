@@ -122,6 +122,19 @@ def stack_networks(runner: Runner, stack: str) -> list[str]:
     return answer.stdout.split()
 
 
+def leftovers(runner: Runner, stack: str) -> list[str]:
+    """Return what is left of the stack in this machine's engine: networks and containers.
+
+    The agent of a node removes a task's container some time after the swarm has forgotten the task.
+    """
+    label = f"--filter label={NAMESPACE}={quote(stack)}"
+    answer = runner.run(
+        f"docker network ls {label} --format 'network {{{{.Name}}}}';"
+        f" docker ps -a {label} --format 'container {{{{.Names}}}}'"
+    )
+    return answer.stdout.splitlines()
+
+
 def require_manager(runner: Runner) -> None:
     """Check that the machine is a manager of a swarm.
 

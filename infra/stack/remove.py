@@ -29,7 +29,7 @@ def remove(
     grace: float = 30,
     timeout: float = 180,
 ) -> None:
-    """Remove the stack ``name``: services, tasks, networks, secrets and configs.
+    """Remove the stack ``name``: services, tasks, containers, networks, secrets and configs.
 
     ``nodes`` are the runners of the cluster's nodes, ``runner`` is a manager's. Airflow tasks that
     run are given ``grace`` seconds; the containers that are left then are killed on ``nodes``.
@@ -71,7 +71,7 @@ def remove(
 
 
 def _left(runner: Runner, nodes: Sequence[Runner], name: str, slots: Mapping[str, str]) -> str:
-    """Say what is left: services, tasks, then networks, on every machine that is known.
+    """Say what is left: services and tasks, then what each machine that is known still has.
 
     ``slots`` are the tasks' names from before: the swarm has forgotten them with the services.
     """
@@ -79,12 +79,11 @@ def _left(runner: Runner, nodes: Sequence[Runner], name: str, slots: Mapping[str
     if seen.services or seen.tasks:
         return _tasks_left(seen, slots)
     machines = {r.machine.name: r for r in (runner, *nodes)}
-    networks = [
-        f"network {network} on {machine}"
+    return ", ".join(
+        f"{left} on {machine}"
         for machine, known in machines.items()
-        for network in engine.stack_networks(known, name)
-    ]
-    return ", ".join(networks)
+        for left in engine.leftovers(known, name)
+    )
 
 
 def _tasks_left(seen: Snapshot, slots: Mapping[str, str]) -> str:

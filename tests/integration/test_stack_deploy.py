@@ -1,0 +1,236 @@
+"""The whole of Airflow as a stack on three real nodes, from the embedded registry.
+
+The tests share one cluster and its stack, in this order: from nothing, again, a broken deployment,
+a rotation, a removal with a deployment on its heels, and away.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from infra import credentials, registry
+from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
+from infra.stack.errors import StackError
+from infra.stack.options import StackOptions
+from infra.stack.remove import remove
+from infra.stack.render import render
+from infra.stack.secrets import generate
+from infra.swarm.cluster import Cluster
+from infra.swarm.reconcile import reconcile
+from tools.airflow_api import Airflow, AirflowApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from infra.remote.runner import Runner
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ("airflow", "postgres", "redis")
+DEPLOY_SECONDS = 300.0
+PASSWORD = "registry-password"
+
+
+class Site:
+    """Three joined nodes, a registry with the images, and what it takes to deploy there."""
+
+    def __init__(self, lab: Any) -> None:
+        self.lab = lab
+        self.machines = lab.machines("manager-1", "worker-1", "worker-2")
+        self.manager = self.machines[0]
+        self.registry_address = f"{self.manager.private_address}:{registry.PORT}"
+        certificate = credentials.registry_certificate([self.manager.private_address, "127.0.0.1"])
+        state = reconcile(
+            Cluster(
+                name="stack",
+                machines=self.machines,
+                firewall=lab.policy(client_cidrs=(f"{lab.gateway}/32",)),
+                trusted_registries={self.registry_address: certificate.authority},
+            ),
+            lab.pool,
+            lab.report,
+        )
+        self._start_registry(certificate)
+        self.compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+        self.options = StackOptions(
+            images={name: self._push(name) for name in IMAGES},
+            worker_nodes=2,
+            task_grace_seconds=120,
+            base_url=f"http://{self.manager.address}:8080",
+            mtu=state.mtu,
+            secrets=generate(),
+        )
+
+    def deploy(self, options: StackOptions | None = None) -> StackState:
+        wanted = options or self.options
+        self.lab.reports.clear()
+        return deploy(
+            self.runner(),
+            render(self.compose, wanted),
+            wanted.secrets,
+            registry=RegistryLogin(
+                address=self.registry_address, user=registry.USER, password=PASSWORD
+            ),
+            report=self.lab.report,
+            timeout=DEPLOY_SECONDS,
+        )
+
+    def runner(self, number: int = 0) -> Runner:
+        return self.lab.pool.runner(self.machines[number])
+
+    def containers(self) -> dict[str, str]:
+        """The stack's containers on all nodes: name → ID."""
+        lines: list[str] = []
+        for machine in self.machines:
+            command = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' --filter name=airflow_"
+            lines += self.lab.run(machine, command).splitlines()
+        return dict(line.split() for line in lines)
+
+    def airflow(self, password: str) -> Airflow:
+        airflow = Airflow(url=self.options.base_url, user="admin", password=password)
+        airflow.sign_in()
+        return airflow
+
+    def _start_registry(self, certificate: credentials.Certificate) -> None:
+        image = self.lab.client.images.get(registry.IMAGE)
+        spec = registry.RegistrySpec(
+            image_id=str(image.id),
+            certificate=certificate.certificate,
+            private_key=certificate.private_key,
+            password=PASSWORD,
+        )
+        registry.ensure(
+            self.runner(), spec, save_image=lambda: b"".join(image.save(named=registry.IMAGE))
+        )
+        names = [f"dairflow/{name}:trixie" for name in IMAGES]
+        container = self.lab.container_name("manager-1")
+        subprocess.run(
+            f"docker save {' '.join(names)} | docker exec -i {container} docker load -q",
+            shell=True,
+            check=True,
+            timeout=300,
+        )
+        self.lab.run(
+            self.manager,
+            f"docker login -u {registry.USER} --password-stdin 127.0.0.1:{registry.PORT}",
+            stdin=PASSWORD.encode(),
+        )
+
+    def _push(self, name: str) -> str:
+        local = f"127.0.0.1:{registry.PORT}/{name}"
+        self.lab.run(
+            self.manager,
+            f"docker tag dairflow/{name}:trixie {local}:test && docker push -q {local}:test",
+            timeout=300,
+        )
+        found = self.lab.run(
+            self.manager, f"docker inspect --format '{{{{join .RepoDigests \" \"}}}}' {local}:test"
+        )
+        digest = found.split("@")[-1].strip()
+        return f"{self.registry_address}/{name}@{digest}"
+
+
+@pytest.fixture(scope="module")
+def site(docker_client: docker.DockerClient, test_mark: str, lab: Any) -> Iterator[Site]:
+    """Machines and a network of this file's own, made as the session's laboratory makes them."""
+    own = type(lab)(docker_client, test_mark, "stack")
+    yield Site(own)
+    own.close()
+
+
+@pytest.fixture(scope="module")
+def state(site: Site) -> StackState:
+    return site.deploy()
+
+
+def secret_names(site: Site) -> set[str]:
+    return set(site.lab.run(site.manager, "docker secret ls --format '{{.Name}}'").split())
+
+
+def test_from_nothing_to_a_run_on_the_worker_nodes(site: Site, state: StackState) -> None:
+    assert state.digest == render(site.compose, site.options).digest()
+    assert all(service.running == service.desired for service in state.services)
+    assert any("worker" in line and "/2" in line for line in site.lab.reports)
+
+    airflow = site.airflow(site.options.secrets["admin_password"])
+    airflow.wait_for_dag("cluster_check", timeout=60)
+    run = airflow.trigger("cluster_check")
+    assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+    tasks = airflow.tasks("cluster_check", run)
+    assert {task.hostname for task in tasks} == {"worker-1", "worker-2"}
+    counted = next(task for task in tasks if task.task_id == "count")
+    assert "counted" in airflow.log("cluster_check", run, counted)
+
+
+def test_a_second_deployment_leaves_every_container_alone(site: Site, state: StackState) -> None:
+    before = site.containers()
+    assert site.deploy() == state
+    assert site.containers() == before
+
+
+def test_no_secret_can_be_read_from_the_services(site: Site, state: StackState) -> None:
+    names = " ".join(f"airflow_{service.name}" for service in state.services)
+    shown = site.lab.run(site.manager, f"docker service inspect {names}")
+    for value in [*site.options.secrets.values(), PASSWORD]:
+        assert value not in shown
+
+
+def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
+    site: Site, state: StackState
+) -> None:
+    del state
+    missing = f"{site.registry_address}/redis@sha256:{'0' * 64}"
+    broken = replace(site.options, images={**site.options.images, "redis": missing})
+    with pytest.raises(StackError) as caught:
+        site.deploy(broken)
+    for part in ("redis.1", "manager-1", "No such image", "Next:"):
+        assert part in str(caught.value)
+    recovered = site.deploy()
+    assert all(service.running == service.desired for service in recovered.services)
+
+
+def test_a_new_password_is_in_force_and_the_old_one_is_gone(site: Site, state: StackState) -> None:
+    del state
+    before = secret_names(site)
+    changed = {"admin_password": "a new 'one' \\ $", "redis_password": 'another "one" @/'}
+    site.options = replace(site.options, secrets={**site.options.secrets, **changed})
+    site.deploy()
+    assert site.airflow("a new 'one' \\ $").health()["scheduler"] == "healthy"
+    with pytest.raises(AirflowApiError):
+        site.airflow("the former one")
+    after = secret_names(site)
+    assert len(before - after) == len(after - before) == len(changed)
+
+
+def test_a_deployment_on_the_heels_of_a_removal(site: Site, state: StackState) -> None:
+    """Data stays: the volumes of a stack outlive it."""
+    del state
+    site.lab.run(site.manager, "docker stack rm airflow")
+    site.deploy()
+    airflow = site.airflow(site.options.secrets["admin_password"])
+    assert airflow.health()["scheduler"] == "healthy"
+
+
+def test_nothing_is_left(site: Site, state: StackState) -> None:
+    del state
+    runners = [site.runner(number) for number in range(len(site.machines))]
+    remove(runners[0], "airflow", nodes=runners, volumes=True, report=site.lab.report)
+    assert observe(runners[0], "airflow") is None
+    assert secret_names(site) == set()
+    for machine in site.machines:
+        left = site.lab.run(
+            machine,
+            "docker ps -aq --filter name=airflow_; docker volume ls -q --filter name=airflow_;"
+            " docker network ls -q --filter name=airflow_",
+        )
+        assert left == ""
+    remove(runners[0], "airflow", nodes=runners, volumes=True, report=site.lab.report)
