@@ -57,14 +57,14 @@ def test_nothing_to_remove_is_no_error(manager: Machine) -> None:
 
 def test_it_waits_for_tasks_and_networks_on_every_node(manager: Machine) -> None:
     worker = FakeRunner(replace(manager, name="worker-1", role="worker"))
-    worker.on("docker network ls", "network airflow_default\ncontainer airflow_worker.1.x\n", "")
+    worker.on("docker network ls", "network airflow_default\ncontainer x.1\n", "")
     runner = manager_of(manager)
     runner.on("docker stack ps", one_task("airflow_worker.1"), one_task("xyz.1"), NOTHING)
     lines: list[str] = []
     remove(runner, "airflow", nodes=[worker], report=lines.append)
     assert lines == [
         "being removed: worker.1 on worker-1",
-        "being removed: network airflow_default on worker-1, container airflow_worker.1.x on worker-1",
+        "being removed: network airflow_default on worker-1, container x.1 on worker-1",
     ]
     assert "airflow_x_1" in runner.commands[-1]
 

@@ -1,0 +1,178 @@
+"""The laptop: the same compose file, brought up by Docker Compose itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from infra.stack.secrets import write_files
+from tools.airflow_api import Airflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+UP_SECONDS = 300
+LIVE_SECONDS = 60
+
+
+class Laptop:
+    """One project of Compose's, with its own ports, secrets and folder of DAGs."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.dags = folder / "dags"
+        shutil.copytree(ROOT / "dags", self.dags, ignore=shutil.ignore_patterns("__pycache__"))
+        self.secrets = folder / "secrets"
+        write_files(self.secrets)
+        self.web_port, self.flower_port = free_port(), free_port()
+        text = (ROOT / "docker-compose.yaml").read_text()
+        self.file = folder / "docker-compose.yaml"
+        self.file.write_text(text.replace("./dags:", f"{self.dags}:"))
+
+    def compose(self, *arguments: str, timeout: float = UP_SECONDS) -> str:
+        done = subprocess.run(
+            [
+                *compose_command(),
+                *("--project-name", self.name, "--project-directory", str(ROOT)),
+                *("--file", str(self.file), *arguments),
+            ],
+            env={
+                **os.environ,
+                "DAIRFLOW_SECRETS": str(self.secrets),
+                "DAIRFLOW_WEB_PORT": str(self.web_port),
+                "DAIRFLOW_FLOWER_PORT": str(self.flower_port),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def secret(self, name: str) -> str:
+        return (self.secrets / name).read_text()
+
+    def airflow(self) -> Airflow:
+        airflow = Airflow(
+            url=f"http://127.0.0.1:{self.web_port}",
+            user="admin",
+            password=self.secret("admin_password"),
+        )
+        airflow.sign_in()
+        return airflow
+
+
+def compose_command() -> list[str]:
+    """Return Docker's plugin where there is one, else the program that set-up has made."""
+    plugin = ["docker", "compose"]
+    if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
+        return plugin
+    program = ROOT / ".dairflow" / "bin" / "docker-compose"
+    if not program.exists():
+        pytest.fail("Docker Compose is not installed: run `make setup`")
+    return [str(program)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory, test_mark: str) -> Iterator[Laptop]:
+    """All services, with two workers, healthy."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"), f"dairflow-test-{test_mark}-laptop")
+    try:
+        laptop.compose("up", "--detach", "--wait", "--no-build", "--scale", "worker=2")
+        yield laptop
+    finally:
+        laptop.compose("down", "--volumes", "--timeout", "5")
+
+
+def test_a_run_uses_both_workers(laptop: Laptop) -> None:
+    airflow = laptop.airflow()
+    airflow.wait_for_dag("cluster_check", timeout=LIVE_SECONDS)
+    run = airflow.trigger("cluster_check")
+    assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+    assert len({task.hostname for task in airflow.tasks("cluster_check", run)}) == 2
+
+
+def test_flower_shows_the_workers_to_who_signs_in(laptop: Laptop) -> None:
+    url = f"http://127.0.0.1:{laptop.flower_port}/api/workers?refresh=1"
+    assert requests.get(url, timeout=10).status_code == 401
+    credentials = ("admin", laptop.secret("flower_password"))
+    assert len(requests.get(url, auth=credentials, timeout=30).json()) == 2
+
+
+def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
+    (laptop.dags / "added.py").write_text(
+        "from airflow.sdk import dag, task\n\n\n"
+        "@dag(schedule=None, is_paused_upon_creation=False)\n"
+        "def added() -> None:\n"
+        "    @task\n"
+        "    def answer() -> int:\n"
+        "        return 6 * 7\n\n"
+        "    answer()\n\n\n"
+        "added()\n"
+    )
+    airflow = laptop.airflow()
+    airflow.wait_for_dag("added", timeout=LIVE_SECONDS)
+    run = airflow.trigger("added")
+    assert airflow.wait_for_run("added", run, timeout=LIVE_SECONDS) == "success"
+
+
+def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
+    airflow = laptop.airflow()
+    run = airflow.trigger("cluster_check", {"seconds": 20})
+    deadline = time.monotonic() + LIVE_SECONDS
+    while not (running := running_counts(airflow, run)):
+        assert time.monotonic() < deadline, airflow.tasks("cluster_check", run)
+        time.sleep(0.5)
+    container = running[0].hostname
+    subprocess.run(["docker", "stop", container], check=True, capture_output=True, timeout=120)
+    assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+    counted = [t for t in airflow.tasks("cluster_check", run) if t.task_id == "count"]
+    assert container in {task.hostname for task in counted}
+    assert {task.try_number for task in counted} == {1}
+    log = airflow.log(
+        "cluster_check", run, next(task for task in counted if task.hostname == container)
+    )
+    assert "counted" in log, "the log of a stopped worker can still be read"
+
+
+def running_counts(airflow: Airflow, run: str) -> list[Any]:
+    tasks = airflow.tasks("cluster_check", run)
+    return [task for task in tasks if task.task_id == "count" and task.state == "running"]
+
+
+def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
+    laptop.compose("down", "--timeout", "5")
+    laptop.compose("up", "--detach", "--wait", "--no-build", "--scale", "worker=1")
+    runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
+    assert runs["total_entries"] >= 1
+
+
+def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:
+    rows = laptop.compose("ps", "--format", "json").splitlines()
+    published = [
+        port
+        for row in rows
+        for port in json.loads(row)["Publishers"] or []
+        if port["PublishedPort"]
+    ]
+    assert {port["URL"] for port in published} == {"127.0.0.1"}
+    assert {port["TargetPort"] for port in published} == {8080, 5555}
