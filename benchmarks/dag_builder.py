@@ -53,7 +53,7 @@ def upstream(number: int) -> list[str]:
 
 
 def plain() -> list[DAG]:
-    """The DAGs as one writes them with Airflow alone."""
+    """Make the DAGs as one writes them with Airflow alone."""
     dags = []
     for number in range(DAGS):
         with DAG(
@@ -113,6 +113,7 @@ THEIRS = {
 
 
 def ours_from_dictionaries() -> Callable[[], list[DAG]]:
+    """Prepare our way from dictionaries."""
     given = [dictionary(OURS, "upstream") for _ in range(DAGS)]
     return lambda: [
         dag_builder.dag_of(f"dag_{number}", one, fileloc=__file__)
@@ -121,6 +122,7 @@ def ours_from_dictionaries() -> Callable[[], list[DAG]]:
 
 
 def ours_from_yaml(folder: Path) -> Callable[[], list[DAG]]:
+    """Prepare our way from a folder of YAML files, one a DAG."""
     for number in range(DAGS):
         text = yaml.safe_dump(
             {"dag_id": f"dag_{number}", **dictionary(OURS, "upstream")}, sort_keys=False
@@ -135,6 +137,7 @@ def ours_from_yaml(folder: Path) -> Callable[[], list[DAG]]:
 
 
 def theirs_from_dictionaries() -> Callable[[], list[DAG]]:
+    """Prepare dag-factory's way from a dictionary."""
     from dagfactory.dagfactory import _DagFactory  # noqa: PLC0415
 
     given = {f"dag_{number}": dictionary(THEIRS, "dependencies") for number in range(DAGS)}
@@ -142,6 +145,7 @@ def theirs_from_dictionaries() -> Callable[[], list[DAG]]:
 
 
 def theirs_from_yaml(folder: Path) -> Callable[[], list[DAG]]:
+    """Prepare dag-factory's way from YAML files, one a DAG."""
     from dagfactory.dagfactory import _DagFactory  # noqa: PLC0415
 
     for number in range(DAGS):
@@ -160,7 +164,7 @@ def theirs_from_yaml(folder: Path) -> Callable[[], list[DAG]]:
 
 
 def shape(dags: list[DAG]) -> dict[str, Any]:
-    """What must be the same whoever made the DAGs."""
+    """Describe what must be the same whoever made the DAGs."""
     return {
         dag.dag_id: {
             task.task_id: (task.task_type, task.retries, sorted(task.upstream_task_ids))
@@ -171,7 +175,7 @@ def shape(dags: list[DAG]) -> dict[str, Any]:
 
 
 def measure(ways: dict[str, Callable[[], list[DAG]]]) -> dict[str, float]:
-    """The smallest CPU time of each way, in seconds."""
+    """Measure the smallest CPU time of each way, in seconds."""
     expected = shape(ways["plain Airflow"]())
     best: dict[str, float] = {}
     for round_number in range(ROUNDS + 1):
@@ -213,7 +217,7 @@ def main() -> None:
             "" if target is None else f"  target {target}: {'met' if ratio <= target else 'MISSED'}"
         )
         missed |= target is not None and ratio > target
-        print(f"{name:26} {seconds:6.2f} s  {ratio:5.2f} × plain{verdict}")
+        print(f"{name:26} {seconds:6.2f} s  {ratio:5.2f} x plain{verdict}")
     sys.exit(1 if missed else 0)
 
 

@@ -1,8 +1,8 @@
 """One task for each file, however many there are, spread over the workers.
 
-What it teaches: dynamic mapping. ``files`` returns a list when it runs, ``expand`` has Airflow make
-one instance of ``total`` for each item of it, and ``sum_up`` receives the results of all of them as a
-list. Add a file to ``data/orders`` and there is one instance more, with no change here.
+What it teaches: dynamic mapping. ``files`` returns a list when it runs, ``expand`` has
+Airflow make one instance of ``total`` for each item of it, and ``sum_up`` receives the results of
+all of them as a list. Add a file to ``data/orders`` and there is one instance more, with no change here.
 """
 
 import csv

@@ -1,8 +1,9 @@
 """Two DAGs joined by an asset: one measures its worker, each measurement starts the other.
 
 What it teaches: assets, and YAML. ``machine_measure`` has the asset ``machine`` as an outlet, so
-that a success of its task is an event of that asset, with the measurement in it. ``machine_watch`` is
-scheduled on the asset and finds the events that started it. Neither knows the other. The DAGs are in
+that a success of its task is an event of that asset, with the measurement in it.
+``machine_watch`` is scheduled on the asset and finds the events that started it. Neither knows the
+other. The DAGs are in
 ``machine_watch.yaml``; the functions that they name are looked up here.
 """
 
@@ -37,7 +38,7 @@ def measure(outlet_events: Any) -> dict[str, Any]:  # noqa: ANN401 - Airflow's a
 
 
 def judge(triggering_asset_events: Any, params: dict[str, Any]) -> int:  # noqa: ANN401
-    """Fail, which is an alarm, where a worker has too little disk left. Return how many were seen."""
+    """Fail, which is an alarm, where a worker has too little disk left. Return the count."""
     events = [event for several in triggering_asset_events.values() for event in several]
     full = []
     for event in events:

@@ -1,7 +1,7 @@
 """Airflow DAGs from dictionaries and YAML files.
 
 >>> from dag_builder import build_dag
->>> build_dag("sales", {"extract": [], "clean": ["extract"], "load": ["clean"]}, tasks="sales_tasks")
+>>> build_dag("sales", {"extract": [], "load": ["extract"]}, tasks="sales_tasks")
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def read_condition(reader: Reader, value: Any, path: Path) -> Any:
                     reader.problems.add(
                         path,
                         f"{key!r} is the only key of a condition and holds a list",
-                        given=value,
+                        given=cast("object", value),
                         valid="{all: [a, {any: [b, c]}]}",
                     )
                     return NOTHING

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links
-from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
+from dag_builder.plan import DagPlan, GroupPlan, Link, TaskPlan
 from dag_builder.references import RETURN_VALUE, Argument, Output, resolve
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _Maker:
         from airflow.sdk import DAG
 
         try:
-            self.dag = DAG(self.plan.dag_id, **self.plan.kwargs)
+            self.dag = DAG(self.plan.dag_id, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
         except Exception as error:  # noqa: BLE001 - Airflow raises many kinds; all are the user's
             self.problems.add(self._dag_path(error), _reason("Airflow", error))
             return None
@@ -69,7 +69,7 @@ class _Maker:
     # Groups
 
     def _group_of(self, group: GroupPlan) -> Any:
-        """The Airflow group, made with its first task, so that all stands in the dictionary's order."""
+        """The Airflow group; made with its first task, to keep the dictionary's order."""
         if group.id not in self.groups:
             self._group(group)
         return self.groups[group.id]
@@ -78,7 +78,7 @@ class _Maker:
         from airflow.sdk import TaskGroup
 
         parent = cast("GroupPlan", group.parent)
-        common = {
+        common: dict[str, Any] = {
             "group_id": group.name,
             "parent_group": self._group_of(parent),
             "dag": self.dag,
@@ -125,7 +125,8 @@ class _Maker:
         while around is not None and not links.gives_argument(around, name):
             around = around.parent
         group = self._group_of(cast("GroupPlan", around))
-        return MappedArgument(input=group._expand_input, key=name)  # noqa: SLF001
+        make: Any = MappedArgument  # its attrs arguments have other names than its fields
+        return make(input=group._expand_input, key=name)  # noqa: SLF001
 
     def _task(self, task: TaskPlan) -> None:
         group = self.groups.get(task.group.id) or self._group_of(task.group)
@@ -203,7 +204,7 @@ class _Maker:
 
     def _link(self) -> None:
         """Edges between tasks first: a group's first and last tasks are known only by them."""
-        of_groups: list[links.Link] = []
+        of_groups: list[Link] = []
         operators = self.operators
         for link in self.plan.links:
             upstream, downstream = link.upstream, link.downstream
@@ -221,7 +222,7 @@ class _Maker:
         for link in of_groups:
             self._link_group(link)
 
-    def _link_group(self, link: links.Link) -> None:
+    def _link_group(self, link: Link) -> None:
         ends = [
             self.groups[node.id] if isinstance(node, GroupPlan) else self.operators[node.id]
             for node in (link.upstream, link.downstream)
@@ -234,7 +235,7 @@ class _Maker:
         ends[1].set_upstream(ends[0], edge_modifier=modifier)
 
 
-def _depth(link: links.Link) -> int:
+def _depth(link: Link) -> int:
     return max(len(node.path) for node in (link.upstream, link.downstream))
 
 

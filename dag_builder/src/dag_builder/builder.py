@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import register, templates
 from dag_builder.build import make_dag
@@ -42,7 +42,7 @@ def build_dag(
     Raises DagError with every mistake in the dictionary. While Airflow reads the file, the
     mistakes are shown as the file's import error instead, and its other DAGs stay.
     """
-    return _in_file(sys._getframe(1), dag_id, dag, tasks, defaults, options)  # noqa: SLF001
+    return _in_file(_caller(), dag_id, dag, tasks, defaults, options)
 
 
 def build_dags(
@@ -63,7 +63,7 @@ def build_dags(
 
     Raises DagError as build_dag does; the DAGs without mistakes are still built and registered.
     """
-    frame = sys._getframe(1)  # noqa: SLF001
+    frame = _caller()
     template = {**dag, **options} if options else dag
     place = _Place.of(frame)
     try:
@@ -93,7 +93,7 @@ def build_yaml(
     """
     from dag_builder.documents import read_documents
 
-    place = _Place.of(sys._getframe(1))  # noqa: SLF001
+    place = _Place.of(_caller())
     built: list[DAG] = []
     problems: list[Problem] = []
     for document in read_documents(place.folder / path, top=place.folder):
@@ -122,6 +122,11 @@ def dags_of_document(document: Document, tasks: Tasks, problems: list[Problem]) 
     return place.build_document(document, tasks if tasks is not None else {}, {}, problems)
 
 
+def _caller() -> FrameType:
+    """The frame of the DAG file that calls this library's function."""
+    return sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def _in_file(  # noqa: PLR0917
     frame: FrameType,
     dag_id: str,
@@ -143,7 +148,7 @@ def _with_options(
     """Options go over the defaults; a key that the dictionary has as well is a mistake."""
     if not options:
         return defaults or {}
-    full = isinstance(dag, Mapping) and isinstance(dag.get("tasks"), Mapping)
+    full = isinstance(dag.get("tasks"), Mapping)
     twice = sorted(options.keys() & dag.keys()) if full else []
     if twice:
         problems = [
@@ -239,4 +244,4 @@ class _Place:
         except (ImportPathError, ImportError) as error:
             problems.add((str(dag_id),), f"tasks={tasks!r}: {error}", given=tasks)
             return {}
-        return module if isinstance(module, ModuleType | Mapping) else {}
+        return module if isinstance(module, ModuleType) else cast("Mapping[str, Any]", module)

@@ -106,17 +106,19 @@ def _folder_defaults(folder: FilePath, top: FilePath, problems: list[Problem]) -
         file = place / DEFAULTS_FILE
         if file.is_file():
             source = _source(file, problems)
-            if source is not None and isinstance(source.value, Mapping):
-                result = merged(result, cast("Mapping[str, Any]", source.value))
+            found: Any = source.value if source is not None else None
+            if isinstance(found, dict):
+                value = cast("dict[str, Any]", found)
+                result = merged(result, value)
     return result
 
 
 def _entries(
     source: Source, name: str, defaults: Mapping[str, Any], found: list[Problem]
 ) -> Iterator[Entry]:
-    value = source.value
     problems = Problems(lambda path, on_key: source.locate(path[1:], on_key))
-    if not isinstance(value, Mapping):
+    value = cast("dict[str, Any]", source.value)
+    if not isinstance(source.value, dict):
         problems.add((name,), "a file of DAGs is a mapping", valid="dag_id: … or dags: …")
     elif "dag_id" in value:
         dictionary = {key: item for key, item in value.items() if key != "dag_id"}
@@ -164,9 +166,11 @@ def _instances(  # noqa: PLR0917
     def locate(path: Path, on_key: bool) -> Position | None:  # noqa: FBT001
         return source.locate((*prefix, *path[1:]), on_key)
 
-    if not isinstance(dictionary, Mapping) or "for_each" not in dictionary:
-        yield Entry(dag_id=dag_id, dictionary=dictionary, defaults=defaults, locate=locate)
+    if not isinstance(dictionary, dict) or "for_each" not in dictionary:
+        given = cast("Mapping[str, Any]", dictionary)
+        yield Entry(dag_id=dag_id, dictionary=given, defaults=defaults, locate=locate)
         return
+    dictionary = cast("dict[str, Any]", dictionary)
     template = {key: item for key, item in dictionary.items() if key != "for_each"}
     try:
         made = templates.instances(str(dag_id), template, dictionary["for_each"], Problems(locate))

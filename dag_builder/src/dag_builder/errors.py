@@ -84,6 +84,7 @@ class DagError(Exception):
     """A dictionary that cannot become a DAG. `problems` holds every mistake in it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        """Say what is wrong; the text of the exception has all of it."""
         self.problems = tuple(problems)
         super().__init__(self._text())
 
@@ -103,6 +104,7 @@ class Problems:
     """Collects mistakes, so that all of them are told at once."""
 
     def __init__(self, locate: Callable[[Path, bool], Position | None] | None = None) -> None:
+        """Start with none. `locate` finds the place of a path in its file."""
         self.found: list[Problem] = []
         self._locate = locate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dag_builder.show import dot
 
@@ -35,11 +35,11 @@ def draw(dag: DAG, file: Path) -> None:
 
 def _picture(text: str, kind: str) -> bytes:
     try:
-        import pygraphviz
+        import pygraphviz  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         return _picture_of_program(text, kind)
-    picture = pygraphviz.AGraph(string=text).draw(format=kind, prog="dot")
-    return bytes(picture)
+    graph: Any = pygraphviz.AGraph(string=text)
+    return bytes(graph.draw(format=kind, prog="dot"))
 
 
 def _picture_of_program(text: str, kind: str) -> bytes:

@@ -98,7 +98,8 @@ def _by_name(given: Any, key: str) -> dict[str, dict[str, Any]]:
     if isinstance(given, list):
         items = cast("list[dict[str, Any]]", given)
         return {str(item[key]): {k: v for k, v in item.items() if k != key} for item in items}
-    return {name: dict(item or {}) for name, item in (given or {}).items()}
+    named = cast("dict[str, Any]", given or {})
+    return {name: dict(item or {}) for name, item in named.items()}
 
 
 def _nested(
@@ -226,7 +227,7 @@ def _references(value: Any, ids: Mapping[str, str]) -> Any:
         key = {"key": output["key"]} if output["key"] else {}
         return {"$output": ids[output["task"]], **key}
     expanded = _EXPANDED.match(value)
-    task = (expanded["task"] or expanded["other"]) if expanded else None
+    task = str(expanded["task"] or expanded["other"]) if expanded else ""
     return {"$output": ids[task]} if task in ids else value
 
 
@@ -269,7 +270,7 @@ def _condition_of(node: ast.expr, names: Mapping[str, str]) -> Any:
         parts: list[Any] = []
         for side in (node.left, node.right):
             part = _condition_of(side, names)
-            same = isinstance(part, dict) and word in part
-            parts.extend(part[word] if same else [part])
+            inner = cast("dict[str, list[Any]]", part) if isinstance(part, dict) else {}
+            parts.extend(inner.get(word, [part]))
         return {word: parts}
     raise ValueError

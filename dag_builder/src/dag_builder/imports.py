@@ -14,6 +14,7 @@ class ImportPathError(Exception):
     """Nothing could be imported from a path. `valid` and `suggestion` are as in a Problem."""
 
     def __init__(self, message: str, *, valid: str = "", suggestion: str = "") -> None:
+        """Say what is missing."""
         super().__init__(message)
         self.message = message
         self.valid = valid

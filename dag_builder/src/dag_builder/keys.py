@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS
@@ -82,9 +82,12 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     for key, value in own.items():
         default = result.get(key)
         if key == "tags" and isinstance(default, list) and isinstance(value, list):
-            result[key] = [*default, *(tag for tag in value if tag not in default)]
+            tags, more = cast("list[Any]", default), cast("list[Any]", value)
+            result[key] = [*tags, *(tag for tag in more if tag not in tags)]
         elif key != "schedule" and isinstance(default, Mapping) and isinstance(value, Mapping):
-            result[key] = merged(default, value)
+            result[key] = merged(
+                cast("Mapping[str, Any]", default), cast("Mapping[str, Any]", value)
+            )
         else:
             result[key] = value
     return result

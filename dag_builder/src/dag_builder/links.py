@@ -38,6 +38,8 @@ def connect(
 
 @dataclass
 class Linker:
+    """Makes links of the names in one plan."""
+
     plan: DagPlan
     problems: Problems
 
@@ -47,12 +49,12 @@ class Linker:
         if kind == "$reference":
             self._value_reference(node, scope, value, path)
             return
-        given = cast("Any", value)
-        single = isinstance(given, str | Mapping)
-        if not isinstance(given, str | Mapping | list | tuple):
-            self.problems.add(path, "this must be a list of names", given=given)
+        single = isinstance(value, str | Mapping)
+        if not isinstance(value, str | Mapping | list | tuple):
+            self.problems.add(path, "this must be a list of names", given=value)
             return
-        for index, item in enumerate([given] if single else given):
+        items = cast("list[Any]", [value] if single else value)
+        for index, item in enumerate(items):
             where = path if single else (*path, index)
             name, label = self._name_and_label(item, where)
             other = self.find(name, scope, where) if name is not None else None
@@ -74,12 +76,15 @@ class Linker:
             return item, ""
         if isinstance(item, Mapping):
             mapping = cast("Mapping[str, Any]", item)
-            if mapping.keys() == {"task", "label"} and all(
+            if set(mapping) == {"task", "label"} and all(
                 isinstance(part, str) for part in mapping.values()
             ):
                 return mapping["task"], mapping["label"]
         self.problems.add(
-            path, "this names no task", given=item, valid="a name, or {task: name, label: text}"
+            path,
+            "this names no task",
+            given=cast("object", item),
+            valid="a name, or {task: name, label: text}",
         )
         return None, ""
 
@@ -157,6 +162,7 @@ class Linker:
         return found
 
     def link(self, upstream: Node, downstream: Node, path: Path, label: str = "") -> None:
+        """Add one link to the plan."""
         self.plan.links.append(
             Link(upstream=upstream, downstream=downstream, path=path, label=label)
         )
@@ -198,10 +204,11 @@ def mapped_arguments(group: GroupPlan | None) -> list[str]:
 
 def mapped_arguments_of(group: GroupPlan) -> list[str]:
     """The arguments that this group itself is expanded over."""
-    names = list(group.expand or ())
-    if isinstance(group.expand_kwargs, list):
-        for item in cast("list[Any]", group.expand_kwargs):
-            names.extend(item if isinstance(item, Mapping) else ())
+    names: list[str] = list(group.expand or ())
+    sets: Any = group.expand_kwargs
+    if isinstance(sets, list):
+        for item in cast("list[Any]", sets):
+            names.extend(cast("Mapping[str, Any]", item) if isinstance(item, Mapping) else ())
     return names
 
 

@@ -99,9 +99,7 @@ class Signature:
 
 
 def register_operator(name: str, path: str) -> None:
-    """Give an operator a short name for the DAGs of this process: ``register_operator("spark",
-    "airflow.providers.apache.spark.operators.spark_submit.SparkSubmitOperator")``.
-    """
+    """Give an operator a short name for the DAGs of this process: ``("spark", "a.b.Spark")``."""
     OPERATORS[name] = path
     _path_of.cache_clear()
     signature_of.cache_clear()
@@ -117,7 +115,7 @@ def signature_of(operator: object) -> Signature:
     from airflow.sdk import BaseOperator
 
     if not (isinstance(found, type) and issubclass(found, BaseOperator)):
-        message = f"{_name(found)} is no operator"
+        message = f"{_name(cast('object', found))} is no operator"
         raise ImportPathError(message, valid="a class made from BaseOperator")
     return _signature(found, found, hidden=frozenset())
 
@@ -140,7 +138,10 @@ def decorated_signature(decorated: Any) -> Signature:
     """The signature of the operator that a function decorated with @task becomes."""
 
     def makes(**kwargs: Any) -> Callable[..., Any]:
-        return lambda _function: decorated.override(**kwargs)
+        def decorate(_function: Callable[..., Any]) -> Any:
+            return decorated.override(**kwargs)
+
+        return decorate
 
     return _signature(decorated.operator_class, makes, hidden=_DECORATOR_PASSES)
 

@@ -57,20 +57,21 @@ class _DagParser:
         self.task_parser = tasks.TaskParser(self.reader, self.plan)
         self.chains: list[tuple[Any, GroupPlan, Path]] = []
 
-    def parse(self, dictionary: Mapping[str, Any], defaults: Mapping[str, Any]) -> DagPlan:
-        if not isinstance(self.plan.dag_id, str) or not _DAG_ID.fullmatch(self.plan.dag_id):
+    def parse(self, given: object, defaults: Mapping[str, Any]) -> DagPlan:
+        dag_id = cast("object", self.plan.dag_id)
+        if not isinstance(dag_id, str) or not _DAG_ID.fullmatch(dag_id):
             self.problems.add(
                 self.path,
                 "this is no name for a DAG",
-                given=self.plan.dag_id,
+                given=dag_id,
                 valid="up to 250 letters, digits, dashes, dots and underscores",
             )
-        if not isinstance(dictionary, Mapping):
+        if not isinstance(given, Mapping):
             self.problems.add(
-                self.path, "a DAG is a dictionary", given=dictionary, valid="{task: [upstream]}"
+                self.path, "a DAG is a dictionary", given=given, valid="{task: [upstream]}"
             )
             return self.plan
-        full = self._full_form(dictionary)
+        full = self._full_form(cast("Mapping[str, Any]", given))
         if full is not None:
             self._dag(merged(defaults, full))
         return self.plan
@@ -158,11 +159,9 @@ class _DagParser:
         from dag_builder.assets import read_asset
 
         for name, value in cast("Mapping[str, Any]", given).items():
-            named = (
-                {"name": name} | value
-                if isinstance(value, dict) and "$object" not in value
-                else value
-            )
+            named = value
+            if isinstance(value, dict) and "$object" not in value:
+                named = {"name": name, **cast("dict[str, Any]", value)}
             if isinstance(value, str):
                 named = {"name": name, "uri": value}
             self.reader.assets[name] = read_asset(self.reader, named, (*path, name))

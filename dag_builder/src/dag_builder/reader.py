@@ -41,6 +41,7 @@ class Reader:
     def __init__(
         self, problems: Problems, namespace: Mapping[str, Any] | ModuleType | None = None
     ) -> None:
+        """Read the values of one DAG."""
         self.problems = problems
         self.namespace = namespace
         self.timezone = "UTC"
@@ -50,7 +51,7 @@ class Reader:
         """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
         if value is None:
             return None
-        if isinstance(value, dict) and not _READY_MADE.isdisjoint(value):
+        if isinstance(value, dict) and not _READY_MADE.isdisjoint(cast("dict[str, Any]", value)):
             return self.value(value, path)
         return _CONVERTERS[kind](self, value, path)
 
@@ -203,10 +204,12 @@ class Reader:
     # The kinds
 
     def wrong(self, path: Path, given: object, valid: str, message: str = "") -> None:
+        """Note that the value must be `valid`, or is wrong as `message` says."""
         what = message or f"this must be {valid}"
         self.problems.add(path, what, given=given, valid=valid if message else "")
 
     def typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:
+        """A value of one of these types."""
         # bool is an int to Python, but no person means true by 1.
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
@@ -214,15 +217,19 @@ class Reader:
         return NOTHING
 
     def count(self, value: Any, path: Path) -> Any:
+        """A whole number of 1 or more."""
         if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
             return value
         self.wrong(path, value, "a whole number of 1 or more")
         return NOTHING
 
     def name_list(self, value: Any, path: Path) -> Any:
-        items = [value] if isinstance(value, str) else value
+        """A name or a list of names, as a list."""
+        items: Any = [value] if isinstance(value, str) else value
         if isinstance(items, list | tuple | set | frozenset):
-            found = sorted(items) if isinstance(items, set | frozenset) else list(items)
+            # A set has another order in each process, and each order is a version to Airflow.
+            in_order: Any = sorted if isinstance(items, set | frozenset) else list
+            found = cast("list[Any]", in_order(items))
             wrong = [index for index, item in enumerate(found) if not isinstance(item, str)]
             for index in wrong:
                 self.wrong((*path, index), found[index], "text")
@@ -231,12 +238,14 @@ class Reader:
         return NOTHING
 
     def mapping(self, value: Any, path: Path) -> Any:
+        """A mapping, with the markers in it read."""
         if isinstance(value, Mapping):
             return self.value(value, path)
         self.wrong(path, value, "a mapping")
         return NOTHING
 
     def duration(self, value: Any, path: Path) -> Any:
+        """A length of time."""
         try:
             return times.duration(value)
         except ValueError as error:
@@ -244,6 +253,7 @@ class Reader:
             return NOTHING
 
     def moment(self, value: Any, path: Path) -> Any:
+        """A date, or date and time."""
         try:
             return times.moment(value, self.timezone)
         except ValueError as error:
@@ -251,6 +261,7 @@ class Reader:
             return NOTHING
 
     def callbacks(self, value: Any, path: Path) -> Any:
+        """One callback or a list of them."""
         if isinstance(value, list):
             return [
                 self._callback(item, (*path, index))
@@ -265,7 +276,7 @@ class Reader:
         if "$object" in mapping:
             return self.new_object(mapping, path)
         if "callback" not in mapping:
-            self.wrong(path, value, "an import path, or {callback: path, argument: value}")
+            self.wrong(path, mapping, "an import path, or {callback: path, argument: value}")
             return NOTHING
         found = self.callable(mapping["callback"], (*path, "callback"))
         kwargs = {
@@ -280,6 +291,7 @@ class Reader:
         return functools.partial(found, **kwargs)
 
     def objects(self, value: Any, path: Path) -> Any:
+        """Named objects, such as macros."""
         if not isinstance(value, Mapping):
             self.wrong(path, value, "a mapping of names to import paths or values")
             return NOTHING
@@ -289,6 +301,7 @@ class Reader:
         }
 
     def params(self, value: Any, path: Path) -> Any:
+        """Params by name: plain values or schemas."""
         if not isinstance(value, Mapping):
             self.wrong(path, value, "a mapping of names to values or schemas")
             return NOTHING
@@ -315,6 +328,7 @@ class Reader:
         return param
 
     def choice(self, value: Any, path: Path, *, what: str) -> Any:
+        """One of the words of an Airflow enumeration."""
         names = choices(what)
         if value in names:
             return value
@@ -327,6 +341,7 @@ class Reader:
         return NOTHING
 
     def run_types(self, value: Any, path: Path) -> Any:
+        """Kinds of run that are allowed."""
         names = self.name_list(value, path)
         if names is NOTHING:
             return NOTHING

@@ -10,12 +10,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import closest, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from airflow.sdk import DAG
 
@@ -94,18 +94,20 @@ def run_file(path: Path, options: RunOptions) -> RunResult:
         message = "Airflow is already imported here, with its own database: use a new process"
         raise RunError(message)
     with tempfile.TemporaryDirectory(prefix="dag-builder-run-") as home:
-        with _settings(Path(home), path.resolve(), options):
-            return _run(Path(home), path.resolve(), options)
+        place, file = Path(home), path.resolve()
+        with _settings(place, file, options):
+            return _run(place, file, options)
 
 
 @contextlib.contextmanager
-def _settings(home: Path, path: Path, options: RunOptions) -> Iterator[None]:
+def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
     folder = path.parent
     if path.suffix in {".yaml", ".yml"}:
         # Airflow takes DAGs from Python files only.
         folder = home / "dags"
         folder.mkdir()
-        stub = f"from dag_builder import build_yaml\nbuild_yaml({str(path)!r}, tasks={options.tasks!r})\n"
+        call = f"build_yaml({str(path)!r}, tasks={options.tasks!r})"
+        stub = f"from dag_builder import build_yaml\n{call}\n"
         (folder / "run_yaml.py").write_text(stub, encoding="utf-8")
     before = dict(os.environ)
     os.environ.update(_SETTINGS)
@@ -128,7 +130,8 @@ def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
     from airflow import settings
     from airflow.utils.db import initdb
 
-    settings.configure_orm()
+    airflow_settings: Any = settings
+    airflow_settings.configure_orm()
     initdb()
     dag = _find(home, path, options.dag_id)
     arguments: dict[str, Any] = {}
@@ -136,7 +139,8 @@ def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
         from dag_builder.times import moment
 
         arguments["logical_date"] = moment(options.logical_date, "UTC")
-    run = dag.test(
+    tested: Any = dag
+    run = tested.test(
         run_conf=dict(options.conf) if options.conf else None,
         conn_file_path=str(options.connections) if options.connections else None,
         variable_file_path=str(options.variables) if options.variables else None,
@@ -199,4 +203,4 @@ def read_conf(text: str | None) -> Mapping[str, Any] | None:
     if not isinstance(conf, dict):
         message = '--conf must be a JSON object such as {"country": "fr"}'
         raise RunError(message)
-    return conf
+    return cast("Mapping[str, Any]", conf)

@@ -206,7 +206,7 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
     callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
     if NOTHING in (reference, interval, callback):
         return NOTHING
-    from airflow.sdk import DeadlineAlert
+    from airflow.sdk.definitions.deadline import DeadlineAlert
 
     kwargs = {"reference": reference, "interval": interval, "callback": callback}
     return reader.call(DeadlineAlert, (), kwargs | _name_of(mapping), path)
@@ -217,7 +217,7 @@ def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
-    from airflow.sdk import DeadlineReference
+    from airflow.sdk.definitions.deadline import DeadlineReference
 
     if isinstance(value, str) and value in _DEADLINE_REFERENCES:
         return getattr(DeadlineReference, value.upper())
@@ -235,7 +235,7 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
 def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:
     """An import path becomes an asynchronous callback, which the triggerer runs."""
     if isinstance(value, str):
-        from airflow.sdk import AsyncCallback
+        from airflow.sdk.definitions.callback import AsyncCallback
 
         return reader.call(AsyncCallback, (value,), {}, path)
     return reader.value(value, path)

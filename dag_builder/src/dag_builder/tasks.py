@@ -35,6 +35,7 @@ class TaskParser:
     """
 
     def __init__(self, reader: Reader, plan: DagPlan) -> None:
+        """Parse tasks for one plan."""
         self.reader = reader
         self.problems = reader.problems
         self.plan = plan
@@ -77,7 +78,7 @@ class TaskParser:
                 return {**cast("Mapping[str, Any]", found), **mapping}, NOTHING
             return mapping, found
         if value is None or isinstance(value, str | list | tuple):
-            links = {"upstream": value} if value else {}
+            links: dict[str, Any] = {"upstream": value} if value else {}
             found = self._by_name(name, path)
             if isinstance(found, Mapping):
                 return {**cast("Mapping[str, Any]", found), **links}, NOTHING
@@ -234,7 +235,7 @@ class TaskParser:
 
     # Its arguments
 
-    def _arguments(
+    def _arguments(  # noqa: C901 - the one loop over every value of every task: calls cost here
         self,
         task: TaskPlan,
         signature: Signature,
@@ -278,40 +279,48 @@ class TaskParser:
     def _own_arguments(self, task: TaskPlan, given: Mapping[str, Any], path: Path) -> None:
         """partial, expand, arguments and default_args of one task."""
         if task.function is None:
-            for key in ("arguments", "decorator", "python"):
-                if key in given:
-                    self.problems.add(
-                        (*path, key),
-                        f"{key!r} is for a Python function; an operator's arguments stand beside "
-                        "'operator'",
-                        given=given[key],
-                        on_key=True,
-                    )
+            self._refuse_function_keys(given, path)
         self.read_mapping(task, given, path)
-        for key, into in (("arguments", task.arguments), ("partial", None)):
-            value = given.get(key)
-            if value is None or (key == "arguments" and task.function is None):
-                continue
-            if not isinstance(value, Mapping):
-                self.problems.add((*path, key), "this must be a mapping", given=value)
-                continue
-            target = into
-            if target is None:
-                target = task.kwargs if task.function is None else task.arguments
-            for name, item in cast("Mapping[str, Any]", value).items():
-                found = self.reader.value(item, (*path, key, name))
-                if task.function is None and task.signature:
-                    if name not in task.signature.arguments:
-                        self._unknown_argument(task, task.signature, name, (*path, key))
-                        continue
-                    kind = task.signature.kinds.get(name)
-                    found = self.reader.read(kind, item, (*path, key, name)) if kind else found
-                if found is not NOTHING:
-                    target[name] = found
+        if task.function is not None and "arguments" in given:
+            self._named_values(task, task.arguments, given["arguments"], (*path, "arguments"))
+        if "partial" in given:
+            into = task.kwargs if task.function is None else task.arguments
+            self._named_values(task, into, given["partial"], (*path, "partial"))
         if "default_args" in given:
             self._task_default_args(task, given["default_args"], (*path, "default_args"))
         if task.function is not None:
             self._check_function(task, given, path)
+
+    def _refuse_function_keys(self, given: Mapping[str, Any], path: Path) -> None:
+        for key in ("arguments", "decorator", "python"):
+            if key in given:
+                self.problems.add(
+                    (*path, key),
+                    f"{key!r} is for a Python function; an operator's arguments stand beside "
+                    "'operator'",
+                    given=given[key],
+                    on_key=True,
+                )
+
+    def _named_values(
+        self, task: TaskPlan, into: dict[str, Any], given: object, path: Path
+    ) -> None:
+        """Values for a function's parameters, or for an operator's arguments."""
+        if given is None:
+            return
+        if not isinstance(given, Mapping):
+            self.problems.add(path, "this must be a mapping", given=given)
+            return
+        signature = task.signature if task.function is None else None
+        for name, item in cast("Mapping[str, Any]", given).items():
+            if signature and name not in signature.arguments:
+                self._unknown_argument(task, signature, name, path)
+                continue
+            kind = signature.kinds.get(name) if signature else None
+            where = (*path, name)
+            found = self.reader.read(kind, item, where) if kind else self.reader.value(item, where)
+            if found is not NOTHING:
+                into[name] = found
 
     def _task_default_args(self, task: TaskPlan, given: Any, path: Path) -> None:
         if not isinstance(given, Mapping):
@@ -335,8 +344,8 @@ class TaskParser:
         if parameters.takes_any:
             return
         for key in ("arguments", "partial", "expand"):
-            names = given.get(key)
-            for name in names if isinstance(names, Mapping) else _NO_LINKS:
+            names: Any = given.get(key)
+            for name in cast("list[str]", names) if isinstance(names, Mapping) else _NO_LINKS:
                 if name not in parameters.names:
                     self.problems.add_unknown(
                         (*path, key, str(name)),
@@ -424,7 +433,7 @@ class TaskParser:
             self.problems.add(
                 path,
                 "this must be a mapping of arguments to the values to expand over",
-                given=expand,
+                given=cast("object", expand),
                 valid="{expand: {file: [a.csv, b.csv]}}",
             )
             return {}
@@ -477,7 +486,7 @@ class TaskParser:
         task.setup = bool(self._flag(given, "setup", path))
         teardown = given.get("teardown", False)
         if isinstance(teardown, str | list):
-            names: list[Any] = [teardown] if isinstance(teardown, str) else list(teardown)
+            names = cast("list[Any]", [teardown] if isinstance(teardown, str) else teardown)
             self.references.append((task, "teardown", names, (*path, "teardown")))
             task.teardown = True
         else:

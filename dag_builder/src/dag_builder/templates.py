@@ -55,12 +55,13 @@ def _parameter_sets(
             for values in itertools.product(*mapping.values()):
                 yield dict(zip(mapping, values, strict=True))
         return
-    if isinstance(for_each, str) or not isinstance(for_each, Iterable):
-        problems.add(path, "these are no sets of parameters", given=for_each, valid=valid)
+    given = cast("object", for_each)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        problems.add(path, "these are no sets of parameters", given=given, valid=valid)
         return
-    for index, parameters in enumerate(for_each):
+    for index, parameters in enumerate(cast("Iterable[object]", given)):
         if isinstance(parameters, Mapping):
-            yield parameters
+            yield cast("Mapping[str, Any]", parameters)
         else:
             problems.add((*path, index), "this must be a mapping", given=parameters, valid=valid)
 

@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 DURATION_FORMS = "seconds as a number, '90s', '5m', '1h30m', '2 days', '00:05:00' or {minutes: 5}"
 MOMENT_FORMS = "'2026-01-31', '2026-01-31 06:30' or '2026-01-31T06:30:00+01:00'"
@@ -48,7 +48,7 @@ def duration(value: object) -> dt.timedelta:
     if isinstance(value, int | float):
         return dt.timedelta(seconds=value)
     if isinstance(value, Mapping):
-        return _duration_of_mapping(value)
+        return _duration_of_mapping(cast("Mapping[Any, Any]", value))
     message = "this is no duration"
     raise ValueError(message)
 

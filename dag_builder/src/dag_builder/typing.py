@@ -5,7 +5,7 @@
     sales: DagDict = {"schedule": "@daily", "tasks": {…}}
 
 A test holds them against the table in fields.py. Operators' own arguments are not in TaskDict, as
-they differ from operator to operator; annotate with ``TaskDict | dict[str, Any]`` where you use them.
+they differ from operator to operator; annotate those with ``dict[str, Any]``.
 """
 
 from __future__ import annotations

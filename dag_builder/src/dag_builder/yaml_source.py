@@ -1,8 +1,9 @@
 """YAML text as plain values that still know their line and column.
 
 The text is parsed by PyYAML's C parser into its nodes. The values are made from the nodes here,
-which is faster than PyYAML's own way, and follows YAML 1.2 in what a bare word means: only ``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text,
-a date is text until a key wants a date.
+which is faster than PyYAML's own way, and follows YAML 1.2 in what a bare word means: only
+``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text, and a date is text until
+a key wants a date.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from dag_builder.errors import Path, Position, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-try:
-    from yaml import CSafeLoader as _SafeLoader
-except ImportError:  # pragma: no cover - a PyYAML built without libyaml: the same, but slower
-    from yaml import SafeLoader as _SafeLoader
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+elif yaml.__with_libyaml__:
+    _SafeLoader = yaml.CSafeLoader
+else:  # pragma: no cover - a PyYAML built without libyaml: the same, but slower
+    _SafeLoader = yaml.SafeLoader
 
 _TAG = "tag:yaml.org,2002:"
 _STR, _MAP, _SEQ = f"{_TAG}str", f"{_TAG}map", f"{_TAG}seq"
@@ -49,7 +52,7 @@ class Source:
     @functools.cached_property
     def _node(self) -> Node | None:
         """The nodes are made again when a position is asked for, which only a mistake does."""
-        loader = _Loader(self.text)
+        loader: Any = _Loader(self.text)
         try:
             return loader.get_single_node()
         except yaml.YAMLError:
@@ -81,7 +84,7 @@ def read_text(text: str, file: str, name: str) -> Source:
 
 
 def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:
-    loader = _Loader(text)
+    loader: Any = _Loader(text)
     try:
         node = loader.get_single_node()
         return None if node is None else _Maker(loader, file, name, problems).make(node)
@@ -93,7 +96,7 @@ def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def _collector_paused() -> Generator[None]:
     """Some thousand nodes live for a moment and are freed without Python's cycle collector.
 
     It would run several times for nothing, over everything that Airflow has imported: a third of

@@ -159,11 +159,11 @@ def test_pictures(tmp_path: Path, capsys: Captured, dag_folder: Path) -> None:
 def test_picture_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DrawingError, match="pip install 'dag-builder"):
+    with pytest.raises(DrawingError, match=r"pip install 'dag-builder"):
         draw(fan(), tmp_path / "fan.svg")
     draw(fan(), tmp_path / "fan.dot")
     assert (tmp_path / "fan.dot").read_text() == dot(fan())
-    with pytest.raises(DrawingError, match="the name must end in .svg, .png, .dot"):
+    with pytest.raises(DrawingError, match=r"the name must end in \.svg, \.png, \.dot"):
         draw(fan(), tmp_path / "fan.gif")
 
 
@@ -184,7 +184,7 @@ def test_schema_accepts_what_the_builder_accepts(dag_folder: Path, capsys: Captu
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
     assert main(["new", str(dag_folder / "sales.yaml")]) == 0
-    good = yaml.load((dag_folder / "sales.yaml").read_text(), yaml.BaseLoader)
+    good = yaml.load((dag_folder / "sales.yaml").read_text(), yaml.BaseLoader)  # noqa: S506 - all text
     good["default_args"]["retries"] = 2
     good["tasks"]["extract"]["do_xcom_push"] = True
     assert not list(validator.iter_errors(good))
@@ -253,7 +253,10 @@ sales:
 by_assets:
   schedule: {datasets: "(s3://a/b & s3://c/d) | other"}
   tasks:
-    x: {operator: airflow.operators.python.PythonOperator, python_callable_name: run, python_callable_file: /code/old.py}
+    x:
+      operator: airflow.operators.python.PythonOperator
+      python_callable_name: run
+      python_callable_file: /code/old.py
 """
 
 
@@ -323,8 +326,10 @@ UNSOUND = [
         "differs when it is parsed again at dag.dag.description",
     ),
     (
-        ("from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
-        "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})"),
+        (
+            "from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
+            "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})"
+        ),
         "differs when it is parsed again",
     ),
 ]

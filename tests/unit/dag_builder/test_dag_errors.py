@@ -397,7 +397,7 @@ def _operator(name: str, *, in_dag: bool = False) -> Any:
 
     operator = EmptyOperator(task_id=name)
     if in_dag:
-        operator.dag = DAG("other")
+        operator.dag = DAG("other", schedule=None)
     return operator
 
 

@@ -1,4 +1,4 @@
-"""``dag-builder check``: is every DAG sound?"""
+"""The command ``dag-builder check``, which says whether every DAG is sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dag-builder show``: what is the structure of a DAG?"""
+"""The command ``dag-builder show``, which prints the structure of DAGs."""
 
 from __future__ import annotations
 

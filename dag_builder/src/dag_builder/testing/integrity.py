@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import listed
 from dag_builder.load import Loaded, load
@@ -60,7 +60,8 @@ def _bytes(dag: DAG) -> tuple[str, str]:
     from airflow.serialization.serialized_objects import DagSerialization
 
     try:
-        return json.dumps(DagSerialization.to_dict(dag), default=str), ""
+        serialization: Any = DagSerialization
+        return json.dumps(serialization.to_dict(dag), default=str), ""
     except Exception as error:  # noqa: BLE001 - Airflow raises many kinds; all are faults of the DAG
         return "", f"{type(error).__name__}: {error}"
 
@@ -72,11 +73,16 @@ def _difference(first: str, second: str) -> str:
 
 def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
     if isinstance(first, dict) and isinstance(second, dict):
+        first, second = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
         for key in [*first, *(second.keys() - first.keys())]:
             yield from _differences(first.get(key), second.get(key), f"{path}.{key}")
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for index, pair in enumerate(zip(first, second, strict=True)):
-            yield from _differences(*pair, f"{path}[{index}]")
+    elif isinstance(first, list) and isinstance(second, list):
+        ones, others = cast("list[Any]", first), cast("list[Any]", second)
+        if len(ones) != len(others):
+            yield f"{path}: {ones!r}, then {others!r}"
+            return
+        for index, (one, other) in enumerate(zip(ones, others, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
     elif first != second:
         yield f"{path}: {first!r}, then {second!r}"
 

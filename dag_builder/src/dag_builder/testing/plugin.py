@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -26,9 +26,10 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Add one test for each folder of ``--dags``."""
-    folders: list[str] = config.getoption("--dags")
+    folders = cast("list[str]", config.getoption("--dags") or [])
     if folders:
-        collector = _Folders.from_parent(session, name="dags", folders=folders)
+        make = cast("Any", _Folders).from_parent
+        collector: _Folders = make(session, name="dags", folders=folders)
         items.extend(collector.collect())
 
 
@@ -39,7 +40,8 @@ class _Folders(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         for folder in self.folders:
-            yield _SoundFolder.from_parent(self, name=folder)
+            make = cast("Any", _SoundFolder).from_parent
+            yield make(self, name=folder)
 
 
 class _SoundFolder(pytest.Item):
@@ -48,7 +50,7 @@ class _SoundFolder(pytest.Item):
 
         assert_dags_are_sound(Path(self.name))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, None, str]:
