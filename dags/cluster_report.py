@@ -51,6 +51,7 @@ def draw(history: list[list[Any]]) -> str:
         message = "no task has succeeded in these days; run some DAGs first"
         raise ValueError(message)
     by_worker = tasks.groupby("worker")["seconds"]
+    print(by_worker.describe().round(2).to_string())
     figure, axes = plt.subplots(figsize=(8, 1 + 0.6 * by_worker.ngroups), layout="constrained")
     names = sorted(by_worker.groups)
     axes.boxplot([by_worker.get_group(name) for name in names], vert=False)

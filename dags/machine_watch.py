@@ -43,6 +43,7 @@ def judge(triggering_asset_events: Any, params: dict[str, Any]) -> int:  # noqa:
     full = []
     for event in events:
         found = event.extra
+        print(f"{found['host']}: {found['disk_percent']} % of the disk is free")
         if found["disk_percent"] < params["least_disk_percent"]:
             full.append(found["host"])
     if full:

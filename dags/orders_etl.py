@@ -46,8 +46,10 @@ def transform(extract: list[dict[str, str]]) -> list[list[str]]:
         try:
             amount = Decimal(row["amount"])
         except InvalidOperation:
+            print(f"order {row['id']} left out: {row['amount']!r} is no amount")
             continue
         if not row["country"]:
+            print(f"order {row['id']} left out: it has no country")
             continue
         good.append([row["id"], row["day"], row["country"], str(amount)])
     return good

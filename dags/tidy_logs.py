@@ -19,6 +19,7 @@ SECONDS_A_DAY = 86400
 def quiet(params: dict[str, Any]) -> bool:
     """Say whether the machine has less to do than it has processors."""
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    print(f"load for each processor: {load:.2f}")
     return load < params["load"]
 
 
@@ -42,8 +43,10 @@ def delete(find: list[str], params: dict[str, Any]) -> int:
     for name in find:
         file = Path(name)
         freed += file.stat().st_size
+        print(f"{'would delete' if params['dry_run'] else 'delete'} {file}")
         if not params["dry_run"]:
             file.unlink()
+    print(f"{len(find)} files, {freed} bytes")
     return freed
 
 

@@ -322,13 +322,17 @@ UNSOUND = [
     ("", "found 0 DAGs instead of 1 or more"),
     ("from airflow.sdk import DAG\nd = DAG('x')", "x: there is no task in it"),
     (
-        "import time\nbuild_dag('x', {'description': str(time.time()), 'tasks': {'a': {'operator': 'empty'}}})",
+        (
+            "import time\nbuild_dag('x', {'description': str(time.time()),"
+            " 'tasks': {'a': {'operator': 'empty'}}})"
+        ),
         "differs when it is parsed again at dag.dag.description",
     ),
     (
         (
-            "from airflow.sdk import DAG\nfrom airflow.providers.standard.operators.bash import BashOperator\n"
-            "with DAG('x'): BashOperator(task_id='a', bash_command='b', executor_config={'a': object()})"
+            "from airflow.sdk import DAG\n"
+            "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+            "with DAG('x'): EmptyOperator(task_id='a', executor_config={'a': object()})"
         ),
         "differs when it is parsed again",
     ),

@@ -50,7 +50,11 @@ class _SoundFolder(pytest.Item):
 
         assert_dags_are_sound(Path(self.name))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+    def repr_failure(
+        self,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        style: Any = None,  # noqa: ARG002 - pytest's own signature
+    ) -> str:
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, None, str]:
