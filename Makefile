@@ -9,7 +9,7 @@ ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev up down dev dev-logs dev-down dev-reset \
-	test test-unit lint format bench clean
+	test test-unit lint format lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,11 @@ lint: setup-up ## check style and types
 
 format: setup-up ## rewrite the code in the project's style
 	@$(ENV) ruff check --fix . ; ruff format .
+
+lock: setup-up ## bring the lock files up to their requirements
+	@$(ENV) uv lock && uv pip compile --python-version 3.13 --generate-hashes --no-header --quiet \
+		--python-platform x86_64-unknown-linux-gnu \
+		-o images/airflow/pip_requirements.lock images/airflow/pip_requirements.txt
 
 bench: setup ## measure against named peers, in the same run
 	@$(ENV) python -m benchmarks

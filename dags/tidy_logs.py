@@ -42,6 +42,9 @@ def delete(find: list[str], params: dict[str, Any]) -> int:
     freed = 0
     for name in find:
         file = Path(name)
+        if not file.exists():  # each worker keeps the logs of the tasks that it ran
+            print(f"not on this worker: {file}")
+            continue
         freed += file.stat().st_size
         print(f"{'would delete' if params['dry_run'] else 'delete'} {file}")
         if not params["dry_run"]:

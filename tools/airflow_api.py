@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
-from tenacity.retry import retry_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tenacity.retry import retry_base
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.5
@@ -70,10 +71,23 @@ class Airflow:
             return answer.status_code == requests.codes.ok
 
         if not _poll(find, lambda found: not found, timeout):
-            errors = self._call("GET", "/api/v2/importErrors")["import_errors"]
-            shown = "\n".join(f"{e['filename']}: {e['stack_trace']}" for e in errors) or "none"
+            shown = "\n".join(self.import_errors()) or "none"
             msg = f"the DAG {dag_id} did not appear within {timeout:.0f} s. Import errors: {shown}"
             raise AirflowApiError(msg)
+
+    def import_errors(self) -> list[str]:
+        """Return a text for each DAG file that cannot be imported."""
+        errors = self._call("GET", "/api/v2/importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's runs start."""
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the IDs of a DAG's runs."""
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns")
+        return [run["dag_run_id"] for run in answer["dag_runs"]]
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run of a DAG with the parameters ``conf`` and return the run's ID."""

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from database import connect, migrated, release, wait_for
+from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
 DATABASE_TIMEOUT_SECONDS = 300.0

@@ -133,6 +133,20 @@ def test_a_dag_runs_on_the_worker_nodes(project: Project) -> None:
     assert hosts == {"worker-1", "worker-2"}
 
 
+def test_the_other_examples_run_too(project: Project) -> None:
+    airflow = project.airflow()
+    assert airflow.import_errors() == []
+    for dag in ("file_totals", "machine_measure", "machine_watch"):
+        airflow.wait_for_dag(dag, 90)
+        airflow.unpause(dag)
+    for dag in ("file_totals", "machine_measure"):
+        assert airflow.wait_for_run(dag, airflow.trigger(dag), 300) == "success", dag
+    (by_the_asset, *_) = wait_until(
+        lambda: airflow.runs("machine_watch"), 120, "a run of machine_watch, started by its asset"
+    )
+    assert airflow.wait_for_run("machine_watch", by_the_asset, 300) == "success"
+
+
 def test_the_web_server_shows_a_tasks_log_from_its_worker(project: Project) -> None:
     airflow = project.airflow()
     run = airflow.trigger(DAG)

@@ -22,26 +22,11 @@ def example(name: str) -> types.ModuleType:
 
 
 #: Made before pytest captures a test's output: the first import of Airflow sets up logging.
-ORDERS = example("orders_etl")
-
-
-def test_orders_that_are_not_complete_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    module = ORDERS
-    rows = [
-        {"id": "1", "day": "2026-01-01", "country": "fr", "amount": "1.50"},
-        {"id": "2", "day": "2026-01-01", "country": "fr", "amount": "n/a"},
-        {"id": "3", "day": "2026-01-01", "country": "", "amount": "2"},
-    ]
-    assert module.transform(rows) == [["1", "2026-01-01", "fr", "1.50"]]
-    told = capsys.readouterr().out
-    assert "order 2 left out: 'n/a' is no amount" in told
-    assert "order 3 left out: it has no country" in told
-    read = module.extract()
-    assert 0 < len(module.transform(read)) < len(read)
+TOTALS = example("file_totals")
 
 
 def test_files_add_up() -> None:
-    module = example("file_totals")
+    module = TOTALS
     totals = [module.total(name) for name in module.files()]
     assert len(totals) == 3
     assert sum(one["wrong"] for one in totals) == 3
@@ -67,6 +52,11 @@ def test_only_old_logs_go_and_only_when_meant(
     assert module.delete(found, {"dry_run": dry_run}) == 3
     assert old.exists() is dry_run
     assert new.exists()
+
+
+def test_a_log_that_another_worker_has_is_left_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert example("tidy_logs").delete(["/not/here.log"], {"dry_run": False}) == 0
+    assert "not on this worker: /not/here.log" in capsys.readouterr().out
 
 
 def test_full_disk_is_an_alarm() -> None:

@@ -1,5 +1,6 @@
 """The tag of a build: the same content gives the same tag, any other content another."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def test_an_ignored_file_changes_nothing(context: Path) -> None:
         lambda c: (c / "link").symlink_to("dags"),
     ],
 )
-def test_any_other_change_gives_another_tag(context: Path, change) -> None:
+def test_any_other_change_gives_another_tag(
+    context: Path, change: Callable[[Path], object]
+) -> None:
     first = tag(context, context / "Dockerfile", {})
     change(context)
     assert tag(context, context / "Dockerfile", {}) != first
