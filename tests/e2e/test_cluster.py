@@ -340,8 +340,8 @@ def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
 
 
 def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> None:
-    """Its firewall closes the way; the message says so, and refresh and up mend it."""
-    way = f"nft delete element inet dairflow members '{{ {_address(project)} }}'"
+    """A rule closes the way; the message says what it looks like, and refresh and up mend it."""
+    way = f"nft insert rule inet dairflow opened ip saddr {_address(project)} tcp dport 5000 drop"
     project.on("manager-1", way)
     project.set("workerConcurrency", 5)
     (project.folder / "dags" / "edited.py").unlink()
