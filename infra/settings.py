@@ -23,6 +23,12 @@ MAX_NODES_LOCAL = 50
 RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
 """TCP ports that a manager listens on already."""
 
+PLANNED = {
+    ("target", "aws"): " (aws is planned, and not in this version)",
+    ("target", "existing"): " (existing is planned, and not in this version)",
+    ("registry", "ecr"): " (ecr is planned, and not in this version)",
+}
+
 Problem = tuple[str, object, str]
 """Key, value given, what is valid."""
 
@@ -161,7 +167,8 @@ def _valid(problem: Any) -> str:  # noqa: ANN401, PLR0911 - pydantic's ErrorDeta
         case "less_than_equal":
             return f"{context['le']} or less"
         case "literal_error":
-            return f"{context['expected']}"
+            planned = PLANNED.get((problem["loc"][0], problem["input"]), "")
+            return f"{context['expected']}{planned}"
         case "string_pattern_mismatch":
             return "lower-case letters and digits, with single . _ or - between them"
         case "tuple_type":

@@ -39,6 +39,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"workers": "two"}, "workers: 'two' given; valid: a whole number"),
         ({"managers": "2"}, "managers: '2' given; valid: an odd number (1, 3, 5 or 7)"),
         ({"target": "gcp"}, "target: 'gcp' given; valid: 'local'"),
+        ({"target": "aws"}, "target: 'aws' given; valid: 'local' (aws is planned, and not in"),
         ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded'"),
         ({"webPort": "0"}, "webPort: '0' given; valid: 1 or more"),
         ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
