@@ -49,8 +49,8 @@ def reconcile(
         RemoteError: a machine does not answer, or a command on it failed.
 
     """
-    facts = _gather_started(cluster, pool, report)
-    facts |= _gather_leaving(leaving, pool, report)
+    going = _gather_leaving(leaving, pool, report)
+    facts = _gather_started(cluster, pool, report, going) | going
     stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
     Execution(pool, report, tokens=_tokens(facts)).run(stages)
     if stages:
@@ -59,24 +59,45 @@ def reconcile(
 
 
 def _gather_started(
-    cluster: Cluster, pool: RunnerPool, report: Callable[[str], None]
+    cluster: Cluster,
+    pool: RunnerPool,
+    report: Callable[[str], None],
+    going: Mapping[str, MachineFacts],
 ) -> dict[str, MachineFacts]:
     """Ask the wanted machines, again while one is on its way back into its swarm.
 
-    After a restart a manager is "pending" until enough of the others are back.
+    ``going`` is what the leaving machines told, among which the only manager that can act may be.
     """
     deadline = time.monotonic() + RETURN_SECONDS
     waiting: list[str] = []
     while True:
         facts = gather(cluster.machines, pool)
-        pending = sorted(name for name, told in facts.items() if told.swarm_state == "pending")
-        if not pending or time.monotonic() > deadline:
+        returning = _returning(cluster, facts, {**facts, **going})
+        if not returning or time.monotonic() > deadline:
             return facts
-        if pending != waiting:
-            names = ", ".join(pending)
+        if returning != waiting:
+            names = ", ".join(returning)
             report(f"{names}: on the way back into the swarm (at most {RETURN_SECONDS:g} s)")
-            waiting = pending
+            waiting = returning
         time.sleep(_LONGEST_PAUSE_SECONDS)
+
+
+def _returning(
+    cluster: Cluster, facts: Mapping[str, MachineFacts], told: Mapping[str, MachineFacts]
+) -> list[str]:
+    """Name the wanted machines that will be able to do their part in a moment.
+
+    After a restart a manager is "pending" until enough of the others are back. One that was just
+    promoted is listed as a manager by the others before it can act as one itself.
+    """
+    managers = {n.node_id for one in told.values() for n in one.nodes if n.role == "manager"}
+    wanted = {machine.name for machine in cluster.managers}
+    return sorted(
+        name
+        for name, one in facts.items()
+        if one.swarm_state == "pending"
+        or (name in wanted and one.node_id in managers and not one.nodes)
+    )
 
 
 def _tokens(facts: Mapping[str, MachineFacts]) -> dict[str, str]:

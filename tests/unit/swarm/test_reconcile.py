@@ -149,3 +149,20 @@ def test_an_engine_on_its_way_back_is_awaited(
     lines: list[str] = []
     assert reconcile(cluster, pool, lines.append).pending == ()
     assert lines == ["worker-1: on the way back into the swarm (at most 45 s)"]
+
+
+def test_a_manager_that_was_just_promoted_is_awaited(
+    trio: World, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others list it as a manager before it can act: no step may go through it until then."""
+    cluster = trio.cluster("manager-1", "worker-1", "worker-2")
+    told = trio.told(cluster)
+    mute = replace(told["manager-1"], cluster_id="", nodes=())
+    answers = iter([{**told, "manager-1": mute}, told])
+    other = {"manager-2": told["manager-1"]}
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
+    monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: other)
+    monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
+    lines: list[str] = []
+    assert reconcile(cluster, pool, lines.append).pending == ()
+    assert lines == ["manager-1: on the way back into the swarm (at most 45 s)"]
