@@ -341,10 +341,10 @@ def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
 
 def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> None:
     """A rule closes the way; the message says what it looks like, and refresh and up mend it."""
-    way = f"nft insert rule inet dairflow opened ip saddr {_address(project)} tcp dport 5000 drop"
-    project.on("manager-1", way)
-    project.set("workerConcurrency", 5)
-    (project.folder / "dags" / "edited.py").unlink()
+    refusal = f"ip saddr {_address(project)} tcp dport 5000 reject with tcp reset"
+    project.on("manager-1", f"nft insert rule inet dairflow forward {refusal}")
+    never_pulled = project.folder / "dags" / "cluster_check.py"
+    never_pulled.write_text(f"{never_pulled.read_text()}\n# An image that no node has yet.\n")
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
     assert "worker-2 could not pull the image" in printed
     assert "Traceback" not in printed
