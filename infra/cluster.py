@@ -9,7 +9,8 @@ import pulumi
 
 from infra import registry
 from infra.firewall import Policy
-from infra.resources.images import ROOT, PublishedImage, RegistryAccess
+from infra.project import ROOT
+from infra.resources.images import PublishedImage, RegistryAccess
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
 from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tools import base_image
 from tools.paths import digest_of_folder
 from tools.process import probe, run_logged
 
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
 
     from tools.paths import Paths
 
-BASE_IMAGE = "dairflow/base:trixie"
 BUILD_TIMEOUT_SECONDS = 1_800
-DOCKER_TIMEOUT_SECONDS = 30
 
 NAMES = ("node", "registry", "postgres", "redis", "airflow")
-TAG = "trixie"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +42,12 @@ class ProjectImage:
     @property
     def reference(self) -> str:
         """The image's name in the engine."""
-        return f"dairflow/{self.image}:{TAG}"
+        return f"dairflow/{self.image}:{base_image.RELEASE}"
 
     def check(self) -> str | None:
         """Return the image's name when the engine has it and its sources are as they were."""
         built = self._record().get(self.reference)
-        now = {"content": self._content(), "base": _image_id(BASE_IMAGE)}
+        now = {"content": self._content(), "base": _image_id(base_image.IMAGE)}
         present = _image_id(self.reference)
         return self.reference if present and built == now else None
 
@@ -68,7 +66,7 @@ class ProjectImage:
             say=self.say,
             env={**os.environ, "DOCKER_BUILDKIT": "0"},
         )
-        entry = {"content": self._content(), "base": _image_id(BASE_IMAGE)}
+        entry = {"content": self._content(), "base": _image_id(base_image.IMAGE)}
         self._record_file.parent.mkdir(parents=True, exist_ok=True)
         self._record_file.write_text(json.dumps(self._record() | {self.reference: entry}, indent=1))
 
@@ -91,5 +89,5 @@ class ProjectImage:
 
 def _image_id(reference: str) -> str:
     command = ["docker", "image", "inspect", reference, "--format", "{{.Id}}"]
-    answer = probe(command, timeout=DOCKER_TIMEOUT_SECONDS)
+    answer = probe(command, timeout=base_image.DOCKER_TIMEOUT_SECONDS)
     return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -12,12 +11,12 @@ from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
 from infra import build_context, registry
 from infra.machines import local_engine
+from infra.project import ROOT
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ROOT = Path(__file__).resolve().parents[2]
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import operator_files
+from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.resources.provider import Props, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-ROOT = Path(__file__).resolve().parents[2]
+    from pathlib import Path
 
 
 class OperatorFilesProvider(Provider):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -33,14 +32,14 @@ class RegistryProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             runner = pool.runner(Machine.from_dict(props["machine"]))
             running = registry.fingerprint(runner) == props["fingerprint"]
         return ReadResult(id_, {**props, "running": running})
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             registry.remove(pool.runner(Machine.from_dict(props["machine"])))
 
 
@@ -78,7 +77,7 @@ def _ensure(props: Props) -> Props:
         private_key=props["certificate_key"],
         password=props["password"],
     )
-    with closing(SshPool(props["private_key"])) as pool:
+    with SshPool(props["private_key"]) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
         registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image_id))
     say(f"{props['machine']['name']}: the registry runs")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import yaml
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
+from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
     from infra.stack.options import StackOptions
 
-COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yaml"
+COMPOSE_FILE = ROOT / "docker-compose.yaml"
 
 
 class StackProvider(Provider):
@@ -42,14 +41,14 @@ class StackProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             state = observe(_manager(pool, props), props["name"])
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             nodes = [pool.runner(Machine.from_dict(record)) for record in props["machines"]]
             remove(nodes[0], props["name"], report=say, nodes=nodes, volumes=True)
 
@@ -95,7 +94,7 @@ def _manager(pool: SshPool, props: Props) -> Runner:
 def _deploy(props: Props) -> Props:
     rendered = RenderedStack(**_whole(props["rendered"]))
     login = RegistryLogin(**props["login"])
-    with closing(SshPool(props["private_key"])) as pool:
+    with SshPool(props["private_key"]) as pool:
         state = deploy(
             _manager(pool, props), rendered, props["secrets"], registry=login, report=say
         )

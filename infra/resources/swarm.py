@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -41,7 +40,7 @@ class SwarmProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
             except SwarmGoneError:
@@ -50,7 +49,7 @@ class SwarmProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
-        with closing(SshPool(props["private_key"])) as pool:
+        with SshPool(props["private_key"]) as pool:
             dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
 
 
@@ -102,7 +101,7 @@ def _cluster(props: Props) -> Cluster:
 def _reconcile(
     props: Props, *, leaving: tuple[Machine, ...] = (), cluster_id: str | None = None
 ) -> ClusterState:
-    with closing(SshPool(props["private_key"])) as pool:
+    with SshPool(props["private_key"]) as pool:
         return reconcile(_cluster(props), pool, say, leaving=leaving, cluster_id=cluster_id)
 
 

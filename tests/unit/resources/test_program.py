@@ -11,6 +11,9 @@ import pulumi
 import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
+from infra.resources.keys import REGISTRY_PASSWORD
+from infra.stack.secrets import SECRET_NAMES
+
 ROOT = Path(__file__).parents[3]
 LOCAL_MACHINE = "pulumi-python:dynamic/machines:LocalMachine"
 
@@ -19,17 +22,7 @@ COMPUTED: dict[str, dict[str, Any]] = {
         "cluster_id": "0123abcd",
         "values": {
             name: base64.urlsafe_b64encode(name.ljust(32).encode()[:32]).decode()
-            for name in (
-                "postgres_password",
-                "celery_results_password",
-                "redis_password",
-                "fernet_key",
-                "jwt_secret",
-                "api_secret_key",
-                "admin_password",
-                "flower_password",
-                "registry_password",
-            )
+            for name in (*SECRET_NAMES, REGISTRY_PASSWORD)
         },
     },
     "pulumi-python:dynamic/keys:SshKey": {"private_key": "private", "public_key": "ssh-ed25519 A"},
