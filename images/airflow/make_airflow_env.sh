@@ -32,3 +32,6 @@ PYC_INVALIDATION_MODE=UNCHECKED_HASH /opt/uv/bin/uv pip install --no-cache --lin
 find "$target" -name '*.so' -not -path '*.libs/*' -exec strip --strip-debug {} +
 # Sources that were compiled into those modules.
 find "$target" \( -name '*.pyx' -o -name '*.pxd' \) -delete
+# Tests that came with the packages (70 MB with their bytecode): nothing imports them.
+find "$target"/lib/python3*/site-packages/{matplotlib,mpl_toolkits,numpy,pandas} \
+    -type d -name tests -prune -exec rm -rf {} + 2>/dev/null || true

@@ -286,3 +286,12 @@ def test_every_dag_of_the_image_can_be_imported(idle: Container) -> None:
     said = output_of(idle, "python", "-W", "ignore", "-c", script).splitlines()[-1]
     assert said.startswith("no errors")
     assert "cluster_check" in said
+
+
+def test_a_task_can_draw_a_table_without_a_screen(idle: Container) -> None:
+    script = (
+        "import pandas; import matplotlib.pyplot as plot;"
+        "pandas.DataFrame({'seconds': [1, 2]}).plot();"
+        "plot.savefig('/tmp/plot.png'); print(open('/tmp/plot.png', 'rb').read(4))"
+    )
+    assert output_of(idle, "python", "-c", script).splitlines()[-1] == r"b'\x89PNG'"
