@@ -60,7 +60,7 @@ def wait_for(ready: object, what: str, timeout: float) -> psycopg2.extensions.co
             connection.autocommit = True
             if ready(connection):
                 return connection
-            seen = "the database answers, the migration has not completed"
+            seen = "the database answers, but does not have it yet"
         except psycopg2.OperationalError as error:
             connection = None
             seen = " ".join(str(error).split())

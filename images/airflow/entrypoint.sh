@@ -39,6 +39,13 @@ export_settings() {
         AIRFLOW__CELERY__BROKER_URL="redis://:$(url_secret redis_password)@$BROKER_ADDRESS/0"
         export AIRFLOW__CELERY__BROKER_URL
     fi
+    if has_secret warehouse_password; then
+        # Connections of Airflow's, for tasks: the warehouse, and the history of the cluster's tasks.
+        local warehouse
+        warehouse="postgresql://warehouse:$(url_secret warehouse_password)@$DATABASE_ADDRESS"
+        export AIRFLOW_CONN_WAREHOUSE="$warehouse/warehouse"
+        export AIRFLOW_CONN_AIRFLOW_HISTORY="$warehouse/airflow"
+    fi
     local pair
     for pair in AIRFLOW__CORE__FERNET_KEY=fernet_key AIRFLOW__API_AUTH__JWT_SECRET=jwt_secret \
         AIRFLOW__API__SECRET_KEY=api_secret_key; do

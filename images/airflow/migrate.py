@@ -15,6 +15,11 @@ from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
 DATABASE_TIMEOUT_SECONDS = 300.0
+HISTORY_READER = "warehouse"
+HISTORY_COLUMNS = (
+    "dag_id, task_id, run_id, map_index, try_number, state, hostname, start_date, end_date"
+)
+"""What tasks may read of Airflow's own table of task instances: what ran where, and when."""
 
 
 def admin_password() -> str:
@@ -64,6 +69,22 @@ def sync_password(connection: object, password: str) -> bool:
     return True
 
 
+def share_history(connection: object) -> None:
+    """Let tasks read how long tasks took, and nothing else of Airflow's database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"GRANT CONNECT ON DATABASE airflow TO {HISTORY_READER};"
+            f"GRANT SELECT ({HISTORY_COLUMNS}) ON task_instance TO {HISTORY_READER}"
+        )
+
+
+def has_history_reader(connection: object) -> bool:
+    """Whether the database's image, which makes the role at its start, is as new as this one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT true FROM pg_roles WHERE rolname = %s", (HISTORY_READER,))
+        return cursor.fetchone() is not None
+
+
 def mark_complete(connection: object) -> None:
     """Tell every part that waits (``database.py wait-for-migration``) that it may start."""
     with connection.cursor() as cursor:
@@ -76,7 +97,9 @@ def mark_complete(connection: object) -> None:
 
 def main() -> None:
     """Run the migration."""
-    connection = wait_for(lambda _: True, "the database", DATABASE_TIMEOUT_SECONDS)
+    connection = wait_for(
+        has_history_reader, f"the database with the role {HISTORY_READER}", DATABASE_TIMEOUT_SECONDS
+    )
     password = admin_password()
     if migrated(connection):
         print(f"the database is at {release()} already")
@@ -85,6 +108,7 @@ def main() -> None:
         sync_administrator(password)
         mark_complete(connection)
         print(f"the database is at {release()}")
+    share_history(connection)
     if sync_password(connection, password):
         print(f"the password of {ADMIN} is the secret's now")
 

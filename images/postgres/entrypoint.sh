@@ -1,11 +1,16 @@
 #!/bin/bash
-# Makes the cluster at the first start, gives the roles the secrets' passwords at each, and serves.
+# Makes the cluster at the first start; at each makes the databases that are not there yet, gives the
+# roles the secrets' passwords, and serves. Each database is its role's of the same name.
 # The image's stop signal, SIGINT, is PostgreSQL's fast shutdown.
 set -euo pipefail
 
 SECRETS=${SECRETS:-/run/secrets}
 VOLUME=/var/lib/postgresql/data
 DATA=$VOLUME/17
+# A role's name and the secret with its password.
+ROLES='airflow postgres_password
+celery_results celery_results_password
+warehouse warehouse_password'
 
 # Prints a secret as an SQL literal.
 literal() {
@@ -18,20 +23,14 @@ literal() {
     printf "E'%s'" "$(sed -e 's/\\/\\\\/g' -e "s/'/''/g" <<<"$text")"
 }
 
-# Runs SQL, one statement a line, with no server and so with no way in for anyone else.
-single_user() { postgres --single -j -D "$1" -c log_min_messages=error "$2" >/dev/null; }
+# Runs SQL, each statement followed by an empty line, with no server and so with no way in for others.
+single_user() { postgres --single -j -D "$DATA" -c log_min_messages=error postgres; }
 
 make_cluster() {
     local new=$VOLUME/new
     rm -rf "$new" # of a first start that was interrupted
     initdb --pgdata "$new" --username postgres --encoding UTF8 --locale C.UTF-8 \
         --auth-local peer --auth-host reject --no-instructions --no-sync >/dev/null
-    cat >"$new/pg_hba.conf" <<'HBA'
-# TYPE DATABASE       USER           ADDRESS METHOD
-local  all            postgres               peer
-host   airflow        airflow        all     scram-sha-256
-host   celery_results celery_results all     scram-sha-256
-HBA
     cat >>"$new/postgresql.conf" <<'CONF'
 listen_addresses = '*'
 max_connections = 300
@@ -39,17 +38,47 @@ jit = off
 log_timezone = 'UTC'
 timezone = 'UTC'
 CONF
-    printf '%s\n\n' 'CREATE ROLE airflow LOGIN;' 'CREATE ROLE celery_results LOGIN;' \
-        'CREATE DATABASE airflow OWNER airflow;' \
-        'CREATE DATABASE celery_results OWNER celery_results;' | single_user "$new" postgres
     sync -f "$new"
     mv "$new" "$DATA"
 }
 
+# Who may sign in, and where. Airflow's own database lets tasks read a few columns of one table
+# (images/airflow/migrate.py grants them); by itself this line gives nothing but the connection.
+write_access_rules() {
+    cat >"$DATA/pg_hba.conf" <<'HBA'
+# TYPE DATABASE          USER           ADDRESS METHOD
+local  all               postgres               peer
+host   airflow           airflow        all     scram-sha-256
+host   celery_results    celery_results all     scram-sha-256
+host   warehouse,airflow warehouse      all     scram-sha-256
+HBA
+}
+
+# Prints the SQL that makes what is not among the databases in $1, and sets every password.
+statements() {
+    local role secret password
+    while read -r role secret; do
+        password=$(literal "$secret") || exit 1
+        if ! grep -qF "\"$role\"" <<<"$1"; then
+            # A start that was cut off may have made the role without its database.
+            printf '%s\n\n' \
+                "DO 'BEGIN CREATE ROLE $role LOGIN; EXCEPTION WHEN duplicate_object THEN END';" \
+                "CREATE DATABASE $role OWNER $role;"
+        fi
+        printf '%s\n\n' "REVOKE ALL ON DATABASE $role FROM PUBLIC;" \
+            "ALTER ROLE $role PASSWORD $password;"
+    done <<<"$ROLES"
+}
+
+sync_roles() {
+    local existing sql
+    existing=$(printf 'SELECT datname FROM pg_database;\n\n' | single_user)
+    sql=$(statements "$existing")
+    printf '%s\n\n' "$sql" | single_user >/dev/null
+}
+
 [ -s "$DATA/PG_VERSION" ] || make_cluster
 rm -f "$DATA/postmaster.pid" # of a container that was killed: no other has this volume
-{
-    printf 'ALTER ROLE airflow PASSWORD %s;\n\n' "$(literal postgres_password)"
-    printf 'ALTER ROLE celery_results PASSWORD %s;\n\n' "$(literal celery_results_password)"
-} | single_user "$DATA" postgres
+write_access_rules
+sync_roles
 exec postgres -D "$DATA" "$@"

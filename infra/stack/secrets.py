@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECRET_NAMES = (
     "postgres_password",
     "celery_results_password",
+    "warehouse_password",
     "redis_password",
     "fernet_key",
     "jwt_secret",

@@ -126,6 +126,11 @@ def query(container: Container, role: str, password: str, database: str) -> tupl
     return answer.exit_code, answer.output.decode().strip()
 
 
+PASSWORDS = {
+    "postgres_password": "one",
+    "celery_results_password": "two",
+    "warehouse_password": "three",
+}
 READY = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
 
 
@@ -135,12 +140,12 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
     data = {volume: {"bind": "/var/lib/postgresql/data"}}
     first = start(
         "postgres",
-        secrets={"postgres_password": HOSTILE, "celery_results_password": "second"},
+        secrets=PASSWORDS | {"postgres_password": HOSTILE},
         volumes=data,
     )
     wait_until(first, READY)
     assert query(first, "airflow", HOSTILE, "airflow") == (0, "airflow")
-    assert query(first, "celery_results", "second", "celery_results") == (0, "celery_results")
+    assert query(first, "celery_results", "two", "celery_results") == (0, "celery_results")
     output_of(
         first,
         *("psql", "-h", "127.0.0.1", "-U", "airflow", "-c", "CREATE TABLE kept (n int)"),
@@ -151,7 +156,7 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
 
     second = start(
         "postgres",
-        secrets={"postgres_password": "rotated", "celery_results_password": "second"},
+        secrets=PASSWORDS | {"postgres_password": "rotated"},
         volumes=data,
     )
     wait_until(second, READY)
@@ -164,28 +169,61 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
     )
 
 
-def test_a_worker_s_role_has_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
-    container = start(
-        "postgres", secrets={"postgres_password": "one", "celery_results_password": "two"}
-    )
+def test_a_worker_s_roles_have_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
+    """The migration lets the warehouse's role read a few columns; see test_compose.py."""
+    container = start("postgres", secrets=PASSWORDS)
     wait_until(container, READY)
-    assert query(container, "celery_results", "two", "airflow")[0] != 0
+    assert query(container, "warehouse", "three", "warehouse") == (0, "warehouse")
+    for role, password in (("celery_results", "two"), ("warehouse", "three")):
+        assert query(container, role, password, "airflow")[0] != 0
+    assert query(container, "warehouse", "three", "celery_results")[0] != 0
     assert query(container, "postgres", "one", "postgres")[0] != 0
+
+
+def test_a_volume_of_an_older_release_gets_the_warehouse(
+    start: Callable[..., Container], volume: str
+) -> None:
+    """Also where the start that should have made it was cut off after the role."""
+    data = {volume: {"bind": "/var/lib/postgresql/data"}}
+    older = start("postgres", secrets=PASSWORDS, volumes=data)
+    wait_until(older, READY)
+    output_of(
+        older,
+        *("bash", "-c", "sed -i /warehouse/d /var/lib/postgresql/data/17/pg_hba.conf"),
+    )
+    output_of(older, "psql", "-c", "DROP DATABASE warehouse")
+    older.stop(timeout=30)
+    newer = start("postgres", secrets=PASSWORDS, volumes=data)
+    wait_until(newer, READY)
+    assert query(newer, "warehouse", "three", "warehouse") == (0, "warehouse")
+    output_of(newer, "psql", "-c", "DROP DATABASE warehouse", "-c", "DROP ROLE warehouse")
+    newer.stop(timeout=30)
+    newest = start("postgres", secrets=PASSWORDS, volumes=data)
+    wait_until(newest, READY)
+    assert query(newest, "warehouse", "three", "warehouse") == (0, "warehouse")
+    assert query(newest, "airflow", "one", "airflow") == (0, "airflow")
+
+
+def test_postgres_does_not_start_with_half_of_its_passwords(
+    start: Callable[..., Container],
+) -> None:
+    container = start("postgres", secrets=PASSWORDS | {"warehouse_password": ""})
+    assert container.wait(timeout=START_SECONDS)["StatusCode"] == 1
+    assert "the secret warehouse_password is empty" in container.logs().decode()
 
 
 def test_a_first_start_of_postgres_that_was_cut_off_is_begun_anew(
     start: Callable[..., Container], volume: str
 ) -> None:
-    secrets = {"postgres_password": "one", "celery_results_password": "two"}
     data = {volume: {"bind": "/var/lib/postgresql/data"}}
     cut_off = start(
         "postgres",
-        secrets=secrets,
+        secrets=PASSWORDS,
         volumes=data,
         entrypoint=["bash", "-c", "initdb -D /var/lib/postgresql/data/new >/dev/null"],
     )
     assert cut_off.wait(timeout=START_SECONDS)["StatusCode"] == 0
-    again = start("postgres", secrets=secrets, volumes=data)
+    again = start("postgres", secrets=PASSWORDS, volumes=data)
     wait_until(again, READY)
     assert query(again, "airflow", "one", "airflow") == (0, "airflow")
 

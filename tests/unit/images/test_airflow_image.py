@@ -35,7 +35,7 @@ def environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
             timeout=10,
         )
         pairs = (line.split("=", 1) for line in done.stdout.split("\0") if line)
-        return {key: value for key, value in pairs if key.startswith("AIRFLOW__")}
+        return {key: value for key, value in pairs if key.startswith("AIRFLOW_")}
 
     return run
 
@@ -62,6 +62,8 @@ def test_a_worker_is_given_no_way_to_the_metadata(
         ("postgres_password", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow@postgres"),
         ("celery_results_password", "AIRFLOW__CELERY__RESULT_BACKEND", "celery_results@postgres"),
         ("redis_password", "AIRFLOW__CELERY__BROKER_URL", "@redis"),
+        ("warehouse_password", "AIRFLOW_CONN_WAREHOUSE", "warehouse@postgres"),
+        ("warehouse_password", "AIRFLOW_CONN_AIRFLOW_HISTORY", "warehouse@postgres"),
     ],
 )
 def test_any_password_survives_its_url(
@@ -70,6 +72,19 @@ def test_any_password_survives_its_url(
     url = urlsplit(environment(**{secret: password})[setting].removeprefix("db+"))
     assert f"{url.username}@{url.hostname}" == who
     assert unquote(url.password or "") == password
+
+
+def test_tasks_are_given_connections_to_the_warehouse_and_the_history(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    from airflow.sdk import Connection
+
+    found = environment(warehouse_password=HOSTILE)
+    assert set(found) == {"AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_CONN_AIRFLOW_HISTORY"}
+    for name, database in (("WAREHOUSE", "warehouse"), ("AIRFLOW_HISTORY", "airflow")):
+        connection = Connection.from_uri(found[f"AIRFLOW_CONN_{name}"], conn_id=name)
+        assert (connection.conn_type, connection.login) == ("postgres", "warehouse")
+        assert (connection.password, connection.schema) == (HOSTILE, database)
 
 
 def test_a_trailing_line_break_is_no_part_of_a_secret(

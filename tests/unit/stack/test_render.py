@@ -80,6 +80,15 @@ def test_a_worker_cannot_reach_the_metadata(services: Document) -> None:
     assert not given & {"postgres_password", "fernet_key", "jwt_secret", "admin_password"}
 
 
+def test_the_warehouse_is_open_to_what_runs_tasks_only(services: Document) -> None:
+    holders = {
+        name
+        for name, service in services.items()
+        if "warehouse_password" in {secret["target"] for secret in service.get("secrets", [])}
+    }
+    assert holders == {"postgres", "worker", "triggerer"}
+
+
 def test_no_environment_value_looks_like_a_secret(services: Document) -> None:
     for service in services.values():
         for key in service.get("environment", {}):
