@@ -136,11 +136,19 @@ def test_a_dag_runs_on_the_worker_nodes(project: Project) -> None:
 def test_the_other_examples_run_too(project: Project) -> None:
     airflow = project.airflow()
     assert airflow.import_errors() == []
-    for dag in ("file_totals", "machine_measure", "machine_watch"):
+    by_hand = {
+        "orders_etl": {},
+        "file_totals": {},
+        "tidy_logs": {"load": 1000},
+        "machine_measure": {},
+        "cluster_report": {},
+    }
+    for dag in (*by_hand, "machine_watch"):
         airflow.wait_for_dag(dag, 90)
         airflow.unpause(dag)
-    for dag in ("file_totals", "machine_measure"):
-        assert airflow.wait_for_run(dag, airflow.trigger(dag), 300) == "success", dag
+    runs = {dag: airflow.trigger(dag, conf) for dag, conf in by_hand.items()}
+    for dag, run in runs.items():
+        assert airflow.wait_for_run(dag, run, 300) == "success", dag
     (by_the_asset, *_) = wait_until(
         lambda: airflow.runs("machine_watch"), 120, "a run of machine_watch, started by its asset"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -36,6 +38,7 @@ class Laptop:
         shutil.copytree(ROOT / "dags", self.dags, ignore=shutil.ignore_patterns("__pycache__"))
         self.secrets = folder / "secrets"
         write_files(self.secrets)
+        self.first_run = ""
         self.web_port, self.flower_port = free_port(), free_port()
         text = (ROOT / "docker-compose.yaml").read_text()
         self.file = folder / "docker-compose.yaml"
@@ -64,6 +67,22 @@ class Laptop:
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text()
+
+    def sql(self, database: str, query: str) -> str:
+        """Ask PostgreSQL as its administrator."""
+        command = ("psql", "--username", "postgres", "--tuples-only", "--no-align", "--command")
+        return self.compose("exec", "-T", "postgres", *command, query, database).strip()
+
+    def history(self, query: str) -> str:
+        """Ask Airflow's database with the connection that tasks have."""
+        script = (
+            "import os, sys, psycopg2\n"
+            "cursor = psycopg2.connect(os.environ['AIRFLOW_CONN_AIRFLOW_HISTORY']).cursor()\n"
+            "cursor.execute(sys.argv[1])\n"
+            "print(cursor.fetchone()[0])"
+        )
+        entry = ("/opt/dairflow/entrypoint.sh", "python", "-c", script, query)
+        return self.compose("exec", "-T", "worker", *entry).strip()
 
     def airflow(self) -> Airflow:
         airflow = Airflow(
@@ -108,7 +127,74 @@ def test_a_run_uses_both_workers(laptop: Laptop) -> None:
     airflow.wait_for_dag("cluster_check", timeout=LIVE_SECONDS)
     run = airflow.trigger("cluster_check")
     assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+    laptop.first_run = run
     assert len({task.hostname for task in airflow.tasks("cluster_check", run)}) == 2
+
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "orders_etl": {},
+    "file_totals": {},
+    "tidy_logs": {"load": 1000},
+    "machine_measure": {},
+}
+
+
+def test_every_example_runs(laptop: Laptop) -> None:
+    airflow = laptop.airflow()
+    for dag in (*EXAMPLES, "machine_watch", "cluster_report"):
+        airflow.wait_for_dag(dag, timeout=LIVE_SECONDS)
+        airflow.unpause(dag)
+    runs = {dag: airflow.trigger(dag, conf) for dag, conf in EXAMPLES.items()}
+    for dag, run in runs.items():
+        assert airflow.wait_for_run(dag, run, timeout=120) == "success", dag
+    skipped = [t.task_id for t in airflow.tasks("tidy_logs", runs["tidy_logs"]) if not t.hostname]
+    assert "delete" in skipped, "the branch that was not chosen"
+    deadline = time.monotonic() + LIVE_SECONDS
+    while not (started := airflow.runs("machine_watch")):
+        assert time.monotonic() < deadline, "no run was started by the asset"
+        time.sleep(0.5)
+    assert airflow.wait_for_run("machine_watch", started[0], timeout=120) == "success"
+
+
+def test_orders_that_are_loaded_twice_are_there_once(laptop: Laptop) -> None:
+    count = "SELECT count(*), sum(amount) FROM shop.orders"
+    before = laptop.sql("warehouse", count)
+    assert int(before.split("|")[0]) > 100
+    airflow = laptop.airflow()
+    run = airflow.trigger("orders_etl")
+    assert airflow.wait_for_run("orders_etl", run, timeout=120) == "success"
+    assert laptop.sql("warehouse", count) == before
+
+
+def test_the_report_s_picture_is_shown_to_who_is_signed_in(laptop: Laptop) -> None:
+    airflow = laptop.airflow()
+    run = airflow.trigger("cluster_report")
+    assert airflow.wait_for_run("cluster_report", run, timeout=120) == "success"
+    (draw,) = (t for t in airflow.tasks("cluster_report", run) if t.task_id == "draw")
+    log = airflow.log("cluster_report", run, draw)
+    hosts = {task.hostname for task in airflow.tasks("cluster_check", laptop.first_run)}
+    assert all(host in log for host in hosts), "its table has a line for each worker"
+    path = f"/pictures/cluster_report/{run}"
+    page = airflow._get(path).text
+    (encoded,) = re.findall(r'<img alt="draw" src="data:image/png;base64,([^"]+)">', page)
+    assert base64.b64decode(encoded).startswith(b"\x89PNG\r\n")
+    assert "<img" not in airflow._get(f"/pictures/cluster_check/{laptop.first_run}").text
+    assert requests.get(f"{airflow.url}{path}", timeout=30).status_code == 401
+
+
+def test_tasks_read_the_history_and_nothing_else_of_airflows_database(laptop: Laptop) -> None:
+    assert int(laptop.history("SELECT count(hostname) FROM task_instance")) > 0
+    for refused in (
+        "SELECT * FROM task_instance",
+        "SELECT count(rendered_map_index) FROM task_instance",
+        "SELECT count(*) FROM connection",
+        "SELECT count(*) FROM ab_user",
+        "DELETE FROM task_instance",
+        "CREATE TABLE mine (n int)",
+        "CREATE TEMP TABLE mine (n int)",
+    ):
+        with pytest.raises(AssertionError, match="permission denied"):
+            laptop.history(refused)
 
 
 def test_flower_shows_the_workers_to_who_signs_in(laptop: Laptop) -> None:
@@ -160,10 +246,14 @@ def running_counts(airflow: Airflow, run: str) -> list[Any]:
 
 
 def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
+    """What an older release's database did not allow its tasks is allowed at the next start."""
+    laptop.sql("airflow", "REVOKE ALL ON task_instance FROM warehouse")
+    laptop.sql("airflow", "REVOKE ALL ON DATABASE airflow FROM warehouse")
     laptop.compose("down", "--timeout", "5")
     laptop.compose("up", "--detach", "--wait", "--no-build", "--scale", "worker=1")
     runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
     assert runs["total_entries"] >= 1
+    assert int(laptop.history("SELECT count(hostname) FROM task_instance")) > 0
 
 
 def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:

@@ -348,7 +348,7 @@ def test_unsound_folder(code: str, fault: str, dag_folder: Path) -> None:
 
 
 def test_examples_are_sound() -> None:
-    dags = assert_dags_are_sound(Path(__file__).parents[3] / "dags", min_dags=4)
+    dags = assert_dags_are_sound(Path(__file__).parents[3] / "dags", min_dags=7)
     for dag in dags:
         assert dag.doc_md or dag.description, dag.dag_id
 

@@ -25,6 +25,26 @@ def example(name: str) -> types.ModuleType:
 TOTALS = example("file_totals")
 
 
+def test_orders_that_are_not_complete_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("orders_etl")
+    rows = [
+        {"id": "1", "day": "2026-01-01", "country": "fr", "amount": "1.50"},
+        {"id": "2", "day": "2026-01-01", "country": "fr", "amount": "n/a"},
+        {"id": "3", "day": "2026-01-01", "country": "", "amount": "2"},
+    ]
+    assert module.transform(rows) == [["1", "2026-01-01", "fr", "1.50"]]
+    told = capsys.readouterr().out
+    assert "order 2 left out: 'n/a' is no amount" in told
+    assert "order 3 left out: it has no country" in told
+    read = module.extract()
+    assert 0 < len(module.transform(read)) < len(read)
+
+
+def test_a_report_of_nothing_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="run another DAG first"):
+        example("cluster_report").draw([])
+
+
 def test_files_add_up() -> None:
     module = TOTALS
     totals = [module.total(name) for name in module.files()]
