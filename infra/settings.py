@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+
+from infra.machines import existing_settings
+from infra.machines.existing_settings import ExistingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pydantic.fields import FieldInfo
 
 MAX_PORT = 65_535
 MAX_NODES_LOCAL = 50
@@ -25,7 +30,6 @@ RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "s
 
 PLANNED = {
     ("target", "aws"): " (aws is planned, and not in this version)",
-    ("target", "existing"): " (existing is planned, and not in this version)",
     ("registry", "ecr"): " (ecr is planned, and not in this version)",
 }
 
@@ -60,12 +64,15 @@ def _cidr(value: str) -> str:
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 
 
-class Settings(BaseModel):
-    """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``."""
+class Settings(ExistingSettings):
+    """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``.
+
+    Each target has a class of its own keys, which this one inherits.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    target: Literal["local"] = "local"
+    target: Literal["local", "existing"] = "local"
     managers: Annotated[int, Field(ge=1, le=7), AfterValidator(_odd)] = 1
     workers: Annotated[int, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
     workers_per_node: Annotated[int, Field(ge=1, le=16, alias="workersPerNode")] = 1
@@ -89,17 +96,18 @@ def parse(raw: dict[str, Any]) -> Settings:
         SettingsError: with every mistake at once.
 
     """
-    problems = _port_conflicts(raw)
+    problems = [*_port_conflicts(raw), *_target_conflicts(raw)]
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         problems = [*_field_problems(error), *problems]
     else:
         if not problems:
-            return settings
-    lines = [f"  {key}: {given!r} given; valid: {valid}" for key, given, valid in problems]
-    example = f"  pulumi config set {problems[0][0].split('.')[0]} VALUE"
-    raise SettingsError("\n".join(["These settings are not valid:", *lines, _ADVICE, example]))
+            return _counted(settings)
+    lines = [f"  {key}: {_shown(given)} given; valid: {valid}" for key, given, valid in problems]
+    raise SettingsError(
+        "\n".join(["These settings are not valid:", *lines, _ADVICE, _example(problems[0][0])])
+    )
 
 
 def load() -> Settings:
@@ -126,19 +134,96 @@ def keys() -> Iterable[str]:
 
 def _decode(key: str, value: str) -> object:
     """Pulumi hands lists over as JSON text."""
-    if key == "allowedCidrs":
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
+    if key not in _lists():
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _lists() -> set[str]:
+    """Return the keys of settings that are lists."""
+    return {
+        field.alias or name
+        for name, field in Settings.model_fields.items()
+        if get_origin(field.annotation) is tuple
+    }
+
+
+def _example(key: str) -> str:
+    if "[" in key:
+        secret = "--secret " if key.endswith(".password") else ""
+        return f"  pulumi config set {secret}--path '{key}' VALUE"
+    return f"  pulumi config set {key} VALUE"
+
+
+def _shown(given: object) -> str:
+    """Show what was given, unless it may hold a secret."""
+    if given is None:
+        return "nothing"
+    return "a value that is not shown" if isinstance(given, dict | list | _Hidden) else repr(given)
+
+
+class _Hidden:
+    """Stands for a secret."""
 
 
 def _field_problems(error: ValidationError) -> list[Problem]:
-    return [
-        (".".join(str(part) for part in problem["loc"]), problem["input"], _valid(problem))
-        for problem in error.errors()
+    return [(_path(problem["loc"]), _given(problem), _valid(problem)) for problem in error.errors()]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Write a place as ``pulumi config set --path`` takes it: ``hosts[2].role``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")
+
+
+def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, by type
+    """Return the value; a key in a list of objects that is unknown may be a misspelt password."""
+    misspelt = problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1
+    if misspelt or problem["loc"][-1] == "password":
+        return _Hidden()
+    return None if problem["type"] == "missing" else problem["input"]
+
+
+def _counted(settings: Settings) -> Settings:
+    """Count the nodes of a target that is given as a list."""
+    if settings.target != "existing":
+        return settings
+    roles = [host.role for host in settings.hosts]
+    counts = {"managers": roles.count("manager"), "workers": roles.count("worker")}
+    return settings.model_copy(update=counts)
+
+
+def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
+    """Find settings that the target has no use for, and what is wrong among those it has."""
+    defaults = {field.alias or name: field.default for name, field in _fields().items()}
+    changed = {key for key, value in raw.items() if _text(value) != _text(defaults.get(key))}
+    existing = [field.alias or name for name, field in ExistingSettings.model_fields.items()]
+    if raw.get("target") != "existing":
+        return [
+            (key, raw[key], "nothing: it belongs to target existing")
+            for key in existing
+            if key in changed
+        ]
+    counted = [
+        (key, raw[key], "nothing: with target existing, the hosts' roles are counted")
+        for key in ("managers", "workers")
+        if key in changed
     ]
+    return [*counted, *existing_settings.conflicts(raw)]
+
+
+def _fields() -> dict[str, FieldInfo]:
+    return Settings.model_fields
+
+
+def _text(value: object) -> str:
+    """Write a value in one way, whether Pulumi or Python wrote it."""
+    return str(value).lower() if isinstance(value, bool) else str(value or [])
 
 
 def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
@@ -172,7 +257,11 @@ def _valid(problem: Any) -> str:  # noqa: ANN401, PLR0911 - pydantic's ErrorDeta
         case "string_pattern_mismatch":
             return "lower-case letters and digits, with single . _ or - between them"
         case "tuple_type":
-            return 'a list, set with --path, such as: allowedCidrs[0] "192.0.2.0/24"'
+            return "a list, set with --path: NAME[0] for its first entry, and so on"
+        case "bool_parsing" | "bool_type":
+            return "true or false"
+        case "missing":
+            return "has to be set"
         case "extra_forbidden":
             return "no such setting"
         case _:

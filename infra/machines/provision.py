@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pulumi
+
 from infra.machines.local import LocalMachines
 
 if TYPE_CHECKING:
-    import pulumi
-
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
 
@@ -18,3 +18,6 @@ def provision(settings: Settings, cluster_id: pulumi.Output[str]) -> Fleet:
     match settings.target:
         case "local":
             return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
+        case "existing":
+            msg = "target: existing is being built"
+            raise pulumi.RunError(msg)

@@ -18,7 +18,7 @@ def test_the_defaults_are_a_small_local_cluster() -> None:
 def test_pulumi_yaml_declares_every_setting_with_type_and_description() -> None:
     assert set(SCHEMA) == set(keys())
     for key, entry in SCHEMA.items():
-        assert entry["type"] in {"string", "integer", "array"}, key
+        assert entry["type"] in {"string", "integer", "array", "boolean"}, key
         assert entry["description"].strip(), key
 
 
@@ -38,15 +38,17 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"workers": "51"}, "workers: '51' given; valid: 50 or less"),
         ({"workers": "two"}, "workers: 'two' given; valid: a whole number"),
         ({"managers": "2"}, "managers: '2' given; valid: an odd number (1, 3, 5 or 7)"),
-        ({"target": "gcp"}, "target: 'gcp' given; valid: 'local'"),
-        ({"target": "aws"}, "target: 'aws' given; valid: 'local' (aws is planned, and not in"),
+        ({"target": "gcp"}, "target: 'gcp' given; valid: 'local' or 'existing'"),
+        ({"target": "aws"}, "target: 'aws' given; valid: 'local' or 'existing' (aws is planned"),
         ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded'"),
         ({"webPort": "0"}, "webPort: '0' given; valid: 1 or more"),
         ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
         ({"webPort": "5555"}, "flowerPort: 5555 given; valid: another port: this one is webPort's"),
         ({"imageName": "My Image"}, "imageName: 'My Image' given; valid: lower-case letters"),
-        ({"allowedCidrs": ["10.1.2.3/8"]}, "allowedCidrs.0: '10.1.2.3/8' given; valid: an IPv4"),
+        ({"allowedCidrs": ["10.1.2.3/8"]}, "allowedCidrs[0]: '10.1.2.3/8' given; valid: an IPv4"),
         ({"allowedCidrs": "10.0.0.0/8"}, "allowedCidrs: '10.0.0.0/8' given; valid: a list"),
+        ({"adopt": "maybe"}, "adopt: 'maybe' given; valid: true or false"),
+        ({"adopt": "true"}, "adopt: 'true' given; valid: nothing: it belongs to target existing"),
         ({"taskGrace": "5"}, "taskGrace: '5' given; valid: 10 or more"),
         ({"wrokers": "5"}, "wrokers: '5' given; valid: no such setting"),
     ],

@@ -1,0 +1,260 @@
+"""The settings of the ``existing`` target: a list of hosts. Knows nothing of Pulumi."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from infra.project import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from infra.settings import Problem
+
+ACCEPT_ONCE = "accept-once"
+"""In place of a host key: take the one that the host shows at first, and no other from then on."""
+
+MAX_MANAGERS = 7
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+)
+_HOW_TO_READ_KEY = "ssh-ed25519 AAAA…, as `ssh-keyscan -t ed25519 HOST` prints it after the name"
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----(?P<body>.*)-----END (?P=kind)PRIVATE KEY-----",
+    re.DOTALL,
+)
+_OPENSSH_UNENCRYPTED = b"openssh-key-v1\0\0\0\0\4none"
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        msg = "lower-case letters, digits and hyphens, as in a host name, 63 at most"
+        raise ValueError(msg)
+    return value
+
+
+def _address(value: str) -> str:
+    if _is_ipv4(value) or (_HOST_NAME.fullmatch(value) and not re.fullmatch(r"[\d.]+", value)):
+        return value
+    msg = "an IPv4 address such as 192.0.2.7, or a host name"
+    raise ValueError(msg)
+
+
+def _ipv4(value: str) -> str:
+    if _is_ipv4(value):
+        return value
+    msg = "an IPv4 address such as 10.0.0.7, by which the other hosts reach this one"
+    raise ValueError(msg)
+
+
+def _is_ipv4(value: str) -> bool:
+    try:
+        IPv4Address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _public_key(value: str) -> str:
+    """Return type and key without the comment, checked as far as it can be without cryptography."""
+    words = value.split()
+    if len(words) < 2 or words[0] not in _KEY_TYPES:  # noqa: PLR2004 - type and key
+        msg = f"{_HOW_TO_READ_KEY} (types: {', '.join(_KEY_TYPES)})"
+        raise ValueError(msg)
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        blob = b""
+    kind = words[0].encode()
+    if not blob.startswith(len(kind).to_bytes(4) + kind) or len(blob) <= len(kind) + 8:
+        msg = f"a whole key: this one is cut off or altered; {_HOW_TO_READ_KEY}"
+        raise ValueError(msg)
+    return " ".join(words[:2])
+
+
+def _host_key(value: str) -> str:
+    if value == ACCEPT_ONCE:
+        return value
+    try:
+        return _public_key(value)
+    except ValueError as error:
+        msg = f"{error}; or {ACCEPT_ONCE}"
+        raise ValueError(msg) from None
+
+
+def key_file(value: str) -> Path:
+    """Return the whole path of a key file; a relative one is meant from the project's folder."""
+    return ROOT / Path(value).expanduser()
+
+
+def _private_key_file(value: str) -> str:
+    path = key_file(value)
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        msg = f"a file that can be read: {path}: {error.strerror}"
+        raise ValueError(msg) from None
+    found = _PRIVATE_KEY.search(text)
+    if found is None:
+        msg = f"the private half of a key (not .pub): {path} has none"
+        raise ValueError(msg)
+    if _is_encrypted(found["kind"], found["body"]):
+        msg = (
+            f"a key without a passphrase: {path} has one. Make one for this with"
+            " `ssh-keygen -t ed25519 -N ''`, and add it to the host's authorized_keys"
+        )
+        raise ValueError(msg)
+    return value
+
+
+def _is_encrypted(kind: str, body: str) -> bool:
+    if kind != "OPENSSH ":
+        return "ENCRYPTED" in kind or "ENCRYPTED" in body
+    try:
+        blob = base64.b64decode("".join(body.split()))
+    except binascii.Error:
+        return False
+    return not blob.startswith(_OPENSSH_UNENCRYPTED)
+
+
+def _user(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", value):
+        msg = "the name of a user"
+        raise ValueError(msg)
+    return value
+
+
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    wrong = [
+        key
+        for key in value
+        if key.startswith("dairflow.") or not re.fullmatch(r"[A-Za-z0-9]([\w.-]*\w)?", key)
+    ]
+    if wrong:
+        msg = f"other keys than {', '.join(wrong)} (letters, digits, . _ -; dairflow.… is taken)"
+        raise ValueError(msg)
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class Access(BaseModel):
+    """How to sign in somewhere. Field aliases are the keys of the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    address: Annotated[str, AfterValidator(_address)]
+    port: Port = 22
+    user: Annotated[str, AfterValidator(_user)] = "root"
+    private_key_file: Annotated[
+        Annotated[str, AfterValidator(_private_key_file)] | None, Field(alias="privateKeyFile")
+    ] = None
+    password: Annotated[str | None, Field(min_length=1, repr=False)] = None
+
+
+class Jump(Access):
+    """A host that the way to another one leads through. Without a sign-in, it is that one's."""
+
+    host_key: Annotated[str, AfterValidator(_public_key), Field(alias="hostKey")]
+
+
+class Host(Access):
+    """A host that is to be a node. ``password`` is for SSH without a key, and for sudo."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    role: Literal["manager", "worker"]
+    host_key: Annotated[str, AfterValidator(_host_key), Field(alias="hostKey")]
+    given_private_address: Annotated[
+        Annotated[str, AfterValidator(_ipv4)] | None, Field(alias="privateAddress")
+    ] = None
+    jump: Jump | None = None
+    labels: Annotated[dict[str, str], AfterValidator(_labels)] = {}
+
+    @property
+    def private_address(self) -> str:
+        """The IPv4 address by which the other hosts reach this one."""
+        return self.given_private_address or self.address
+
+
+class ExistingSettings(BaseModel):
+    """The keys of the ``existing`` target."""
+
+    hosts: tuple[Host, ...] = ()
+    adopt: bool = False
+    remove_engine: Annotated[bool, Field(alias="removeEngine")] = False
+
+
+def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what is wrong between the hosts; what is wrong within one, the model finds."""
+    given: object = raw.get("hosts") or []
+    if not isinstance(given, list):
+        return
+    hosts = [
+        cast("dict[str, Any]", host) if isinstance(host, dict) else dict[str, Any]()
+        for host in cast("list[Any]", given)
+    ]
+    if not hosts:
+        yield ("hosts", [], "a list of hosts: target existing makes no machines of its own")
+        return
+    yield from _duplicates(hosts)
+    for index, host in enumerate(hosts):
+        yield from _of_one(f"hosts[{index}]", host)
+    roles = [host.get("role") for host in hosts]
+    managers, workers = roles.count("manager"), roles.count("worker")
+    if not managers:
+        yield ("hosts", f"{len(hosts)} hosts, no manager", "one host with the role manager, or 3")
+    elif managers % 2 == 0 or managers > MAX_MANAGERS:
+        yield (
+            "hosts",
+            f"{managers} managers",
+            f"an odd number of managers, {MAX_MANAGERS} at most: a swarm needs a majority of them",
+        )
+    if not workers:
+        yield ("hosts", f"{len(hosts)} hosts, no worker", "at least one host with the role worker")
+
+
+def _duplicates(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find what two hosts may not share: a name, a way in, an address in the cluster."""
+    first: dict[tuple[str, str], int] = {}
+    for index, host in enumerate(hosts):
+        way = f"{host.get('address')}:{host.get('port', 22)} by {host.get('jump')}"
+        private = host.get("privateAddress") or host.get("address")
+        for key, unique in (
+            ("name", host.get("name")),
+            ("address", way if "address" in host else None),
+            ("privateAddress", private if "privateAddress" in host or "jump" in host else None),
+        ):
+            if unique is None:
+                continue
+            other = first.setdefault((key, str(unique)), index)
+            if other != index:
+                valid = f"another one than hosts[{other}] has"
+                yield (f"hosts[{index}].{key}", host.get(key), valid)
+
+
+def _of_one(path: str, host: Mapping[str, Any]) -> Iterator[Problem]:
+    address, private = host.get("address"), host.get("privateAddress")
+    if isinstance(address, str) and private is None and not _is_ipv4(address):
+        yield (
+            f"{path}.privateAddress",
+            None,
+            f"the host's own IPv4 address, since its address is the name {address}",
+        )
+    if host.get("privateKeyFile") is None and host.get("password") is None:
+        secret = f"pulumi config set --secret --path '{path}.password'"
+        valid = f"the file of the key that signs in there; or a password, set by `{secret}`"
+        yield (f"{path}.privateKeyFile", None, valid)

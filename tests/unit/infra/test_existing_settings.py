@@ -1,0 +1,145 @@
+"""The list of hosts: what is accepted, and one report of every mistake without any secret."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from infra.remote.keys import generate_key_pair
+from infra.settings import Settings, SettingsError, parse
+
+PAIR = generate_key_pair()
+MANAGER = {
+    "name": "first",
+    "address": "192.0.2.1",
+    "role": "manager",
+    "hostKey": f"{PAIR.public} a comment",
+    "password": "the-secret",
+}
+WORKER = {
+    "name": "second",
+    "address": "host.example",
+    "privateAddress": "10.0.0.2",
+    "role": "worker",
+    "hostKey": "accept-once",
+    "password": "the-secret",
+}
+COUNTS = {"managers": 1, "workers": 2}
+"""What Pulumi hands over for settings that were not made."""
+
+
+def existing(*hosts: Any, **more: Any) -> Settings:
+    return parse({"target": "existing", **COUNTS, "hosts": list(hosts), **more})
+
+
+def refusal(*hosts: Any, **more: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        existing(*hosts, **more)
+    text = str(caught.value)
+    assert "the-secret" not in text
+    return text
+
+
+def test_a_list_of_hosts_is_read_with_its_defaults() -> None:
+    settings = existing(MANAGER, WORKER, adopt="true")
+    first, second = settings.hosts
+    assert (first.port, first.user, first.private_address) == (22, "root", "192.0.2.1")
+    assert first.host_key == PAIR.public
+    assert (second.host_key, second.private_address) == ("accept-once", "10.0.0.2")
+    assert settings.adopt
+    assert not settings.remove_engine
+
+
+def test_the_nodes_are_counted() -> None:
+    third = {**WORKER, "name": "third", "privateAddress": "10.0.0.3", "port": 2222}
+    settings = existing(MANAGER, WORKER, third)
+    assert (settings.managers, settings.workers) == (1, 2)
+
+
+def test_no_password_is_shown_when_settings_are() -> None:
+    assert "the-secret" not in repr(existing(MANAGER, WORKER))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"role": "boss"}, "hosts[1].role: 'boss' given; valid: 'manager' or 'worker'"),
+        ({"name": "Second!"}, "hosts[1].name: 'Second!' given; valid: lower-case letters"),
+        ({"name": "first"}, "hosts[1].name: 'first' given; valid: another one than hosts[0] has"),
+        ({"address": "192.0.2.1"}, "hosts[1].address: '192.0.2.1' given; valid: another one"),
+        ({"address": "192.0.2"}, "hosts[1].address: '192.0.2' given; valid: an IPv4 address"),
+        ({"address": "2001:db8::1"}, "hosts[1].address: '2001:db8::1' given; valid: an IPv4"),
+        ({"privateAddress": "host"}, "hosts[1].privateAddress: 'host' given; valid: an IPv4"),
+        ({"privateAddress": None}, "hosts[1].privateAddress: nothing given; valid: the host's own"),
+        ({"port": "0"}, "hosts[1].port: '0' given; valid: 1 or more"),
+        ({"port": "ssh"}, "hosts[1].port: 'ssh' given; valid: a whole number"),
+        ({"user": "a b"}, "hosts[1].user: 'a b' given; valid: the name of a user"),
+        ({"hostKey": "ssh-dss AAAA"}, "hosts[1].hostKey: 'ssh-dss AAAA' given; valid: ssh-ed2551"),
+        ({"hostKey": PAIR.public[:-9]}, "valid: a whole key: this one is cut off or altered"),
+        ({"hostKey": "trust"}, "; or accept-once"),
+        ({"password": None}, "hosts[1].privateKeyFile: nothing given; valid: the file of the key"),
+        ({"password": ""}, "hosts[1].password: a value that is not shown given; valid: "),
+        ({"pasword": "the-secret"}, "hosts[1].pasword: a value that is not shown given; valid: no"),
+        ({"privateKeyFile": "no/such"}, "hosts[1].privateKeyFile: 'no/such' given; valid: a file"),
+        ({"labels": {"dairflow.x": "y"}}, "valid: other keys than dairflow.x"),
+        ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: nothing given; valid: has"),
+        (
+            {"jump": {"address": "192.0.2.9", "hostKey": "accept-once"}},
+            "hosts[1].jump.hostKey: 'accept-once' given; valid: ssh-ed25519",
+        ),
+    ],
+)
+def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(MANAGER, {**WORKER, **change})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "more", "expected"),
+    [
+        ([], {}, "hosts: a value that is not shown given; valid: a list of hosts"),
+        ("the-secret", {}, "hosts[0]: "),
+        ([WORKER], {}, "hosts: '1 hosts, no manager' given; valid: one host with the role manager"),
+        ([MANAGER], {}, "hosts: '1 hosts, no worker' given; valid: at least one host"),
+        (
+            [MANAGER, {**MANAGER, "name": "b"}, WORKER],
+            {},
+            "hosts: '2 managers' given; valid: an od",
+        ),
+        ([MANAGER, WORKER], {"workers": "5"}, "workers: '5' given; valid: nothing: with target e"),
+        ([MANAGER, WORKER], {"target": "local"}, "hosts: a value that is not shown given; valid: "),
+    ],
+)
+def test_a_mistake_in_the_list_is_told(hosts: Any, more: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(*hosts, **more)
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    text = refusal({**MANAGER, "role": "x"}, {**WORKER, "port": "x", "hostKey": "x"}, webPort="0")
+    for key in ("hosts[0].role", "hosts[1].port", "hosts[1].hostKey", "hosts", "webPort"):
+        assert f"  {key}: " in text
+    assert "pulumi config set --path 'hosts[0].role' VALUE" in text
+
+
+def test_a_key_file_is_a_private_key_without_a_passphrase(tmp_path: Path) -> None:
+    good, public, locked = tmp_path / "good", tmp_path / "good.pub", tmp_path / "locked"
+    good.write_text(PAIR.private)
+    public.write_text(PAIR.public)
+    locked.write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(b"a passphrase")
+        )
+    )
+    with_key = {**WORKER, "password": None}
+    existing(MANAGER, {**with_key, "privateKeyFile": str(good)})
+    assert "the private half of a key" in refusal(
+        MANAGER, {**with_key, "privateKeyFile": str(public)}
+    )
+    assert "a key without a passphrase" in refusal(
+        MANAGER, {**with_key, "privateKeyFile": str(locked)}
+    )
