@@ -10,6 +10,7 @@ import pulumi
 from infra import registry
 from infra.firewall import Policy
 from infra.project import ROOT
+from infra.push_tunnel import push_tunnel
 from infra.resources.images import PublishedImage, RegistryAccess
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
 from infra.resources.operator_files import OperatorFiles
@@ -71,7 +72,7 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
     )
     access = RegistryAccess(
         push_host="127.0.0.1",
-        push_port=fleet.push_port,
+        push_port=push_tunnel(fleet) if fleet.push_port is None else fleet.push_port,
         pull_address=pull_address,
         authority=certificate.authority,
         password=password,
@@ -146,7 +147,7 @@ def _policy(settings: Settings, fleet: Fleet) -> pulumi.Output[dict[str, Any]]:
         return Policy(
             operator_cidrs=tuple(operator_cidrs),
             client_cidrs=(*operator_cidrs, *settings.allowed_cidrs),
-            image_pusher_cidrs=tuple(operator_cidrs) if fleet.pushes_directly else (),
+            image_pusher_cidrs=tuple(operator_cidrs) if fleet.push_port is not None else (),
             web_port=settings.web_port,
             flower_port=settings.flower_port,
             registry_port=registry.PORT,

@@ -25,14 +25,13 @@ class Fleet:
     """The operator's SSH key, OpenSSH format."""
     operator_cidrs: Sequence[pulumi.Input[str]]
     """Where the operator's packets come from, as the machines see them."""
-    push_port: pulumi.Output[int]
-    """Loopback port of this machine that leads to the first manager's registry."""
     web_url: pulumi.Output[str]
     flower_url: pulumi.Output[str]
-    pushes_directly: bool
-    """Whether ``push_port`` is the registry's own port, published, and no tunnel through SSH."""
     mtu: pulumi.Output[int]
     """MTU of the machines' network, bytes: an overlay on it needs 50 less."""
+    push_port: pulumi.Output[int] | None = None
+    """Loopback port of this machine where the first manager's registry is published; None where
+    images are pushed through SSH."""
 
     @property
     def first_manager(self) -> pulumi.Output[Record]:

@@ -106,6 +106,5 @@ class LocalMachines(pulumi.ComponentResource):
             push_port=first.published.apply(lambda ports: int(ports[str(registry.PORT)])),
             web_url=pulumi.Output.from_input(f"http://{host}:{self._settings.web_port}"),
             flower_url=pulumi.Output.from_input(f"http://{host}:{self._settings.flower_port}"),
-            pushes_directly=True,
             mtu=self._network.mtu,
         )

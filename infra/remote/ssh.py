@@ -35,6 +35,8 @@ _KEEPALIVE_SECONDS = 15
 _SESSIONS_PER_CONNECTION = 8
 """OpenSSH's MaxSessions is 10 unless an administrator chose another."""
 _CHUNK_BYTES = 65536
+_NO_ORIGIN = ("127.0.0.1", 0)
+"""Who a forwarded connection is said to come from (RFC 4254, 7.2); nothing depends on it."""
 _FEED_BYTES = 1 << 20
 
 
@@ -99,6 +101,34 @@ class SshRunner:
             f" && chmod {mode:o} {target}.new && mv -f {target}.new {target}",
             stdin=content,
         )
+
+    def dial(self, address: str, port: int) -> paramiko.Channel:
+        """Open a TCP connection from the machine to ``address``, through this one.
+
+        Raises:
+            RemoteError: nothing answers there, or sshd forwards no ports.
+
+        """
+        transport = self._client.get_transport()
+        tried = f"connected from there to {address}:{port}"
+        if transport is None:
+            raise self._lost(tried, None)
+        try:
+            return transport.open_channel(
+                "direct-tcpip", (address, port), _NO_ORIGIN, timeout=_ATTEMPT_TIMEOUT_SECONDS
+            )
+        except paramiko.ChannelException as exc:
+            raise RemoteError(
+                machine=self._machine,
+                tried=tried,
+                answer=f"refused ({exc.text})",
+                next_step=(
+                    "check that something listens there, and that sshd allows it:"
+                    " `sshd -T | grep -i allowtcpforwarding` is to say yes"
+                ),
+            ) from exc
+        except (paramiko.SSHException, OSError, EOFError) as exc:
+            raise self._lost(tried, exc) from exc
 
     def close(self) -> None:
         """End the connection."""

@@ -10,7 +10,16 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 
 from infra.machines.local import LocalMachines
-from infra.resources import images, keys, local, operator_files, registry, stack, swarm
+from infra.resources import (
+    images,
+    keys,
+    local,
+    operator_files,
+    push_port,
+    registry,
+    stack,
+    swarm,
+)
 
 TOKENS = {
     images.DeployedImage: "dynamic/images:DeployedImage",
@@ -20,6 +29,7 @@ TOKENS = {
     local.LocalMachine: "dynamic/machines:LocalMachine",
     local.LocalNetwork: "dynamic/machines:LocalNetwork",
     operator_files.OperatorFiles: "dynamic/operator:OperatorFiles",
+    push_port.PushPort: "dynamic/registry:PushPort",
     registry.Registry: "dynamic/registry:Registry",
     stack.Stack: "dynamic/stack:Stack",
     swarm.Swarm: "dynamic/swarm:Swarm",
@@ -33,6 +43,7 @@ PROVIDERS = {
     local.LocalMachineProvider: "infra.resources.local",
     local.LocalNetworkProvider: "infra.resources.local",
     operator_files.OperatorFilesProvider: "infra.resources.operator_files",
+    push_port.PushPortProvider: "infra.resources.push_port",
     registry.RegistryProvider: "infra.resources.registry",
     stack.StackProvider: "infra.resources.stack",
     swarm.SwarmProvider: "infra.resources.swarm",
