@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from docker.utils.build import exclude_paths
+from infra import lean_import
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:
         digest.update(f"arg\0{key}\0{value}\0".encode())
     ignore = context / ".dockerignore"
     patterns = ignore.read_text().splitlines() if ignore.exists() else []
+    exclude_paths = lean_import.module("docker.utils.build").exclude_paths
     wanted = [line.strip() for line in patterns if line.strip() and not line.startswith("#")]
     name = str(dockerfile.relative_to(context))
     for relative in sorted(exclude_paths(str(context), wanted, dockerfile=name)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra import registry
-from infra.machines import local_engine
+from infra.machines.addresses import LOOPBACK, address
 from infra.machines.fleet import Fleet, Record, names
 from infra.resources.keys import SshKey
 from infra.resources.local import LocalMachine, LocalNetwork
@@ -57,9 +57,7 @@ class LocalMachines(pulumi.ComponentResource):
 
     def _machine(self, name: str, role: str, number: int) -> tuple[LocalMachine, Record]:
         host_key = SshKey(f"{name}-host-key", opts=self._child)
-        private_address = self._network.subnet.apply(
-            lambda subnet: local_engine.address(subnet, role, number)
-        )
+        private_address = self._network.subnet.apply(lambda subnet: address(subnet, role, number))
         machine = LocalMachine(
             name,
             container=f"{self._prefix}-{name}",
@@ -76,7 +74,7 @@ class LocalMachines(pulumi.ComponentResource):
         record: Record = {
             "name": name,
             "role": role,
-            "address": local_engine.LOOPBACK,
+            "address": LOOPBACK,
             "port": machine.published.apply(lambda ports: int(ports[str(SSH_PORT)])),
             "user": "root",
             "host_key": host_key.public_key,
@@ -97,14 +95,13 @@ class LocalMachines(pulumi.ComponentResource):
 
     def _fleet(self, machines: dict[str, tuple[LocalMachine, Record]]) -> Fleet:
         first, _ = machines["manager-1"]
-        host = local_engine.LOOPBACK
         return Fleet(
             machines=[pulumi.Output.from_input(record) for _, record in machines.values()],
             resources=[machine for machine, _ in machines.values()],
             private_key=self._operator.private_key,
             operator_cidrs=[pulumi.Output.concat(self._network.gateway, "/32")],
             push_port=first.published.apply(lambda ports: int(ports[str(registry.PORT)])),
-            web_url=pulumi.Output.from_input(f"http://{host}:{self._settings.web_port}"),
-            flower_url=pulumi.Output.from_input(f"http://{host}:{self._settings.flower_port}"),
+            web_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.web_port}"),
+            flower_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.flower_port}"),
             mtu=self._network.mtu,
         )

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import socket
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -20,15 +20,13 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from infra.machines import node_container
+from infra.machines.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-LOOPBACK = "127.0.0.1"
 CLUSTER_LABEL = "dairflow.cluster"
 """Label of every container, network and volume of ours: the cluster's random identity."""
-ROLE_SLOTS = 100
-"""Addresses kept for each role in a cluster's network."""
 NETWORK_PREFIX = 22
 CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
 """Swarm's own overlay networks are taken from the beginning of 10.0.0.0/8, far from here."""
@@ -124,16 +122,6 @@ def remove_network(name: str) -> None:
             client.networks.get(name).remove()
         except NotFound:
             return
-
-
-def address(subnet: str, role: str, number: int) -> str:
-    """Return the fixed address of a machine: managers first, then workers.
-
-    It is computed from role and number, never from what else exists, so that no machine's address
-    depends on another's.
-    """
-    base = IPv4Network(subnet).network_address + 10
-    return str(IPv4Address(base + (0 if role == "manager" else ROLE_SLOTS) + number))
 
 
 @dataclass(frozen=True, kw_only=True)

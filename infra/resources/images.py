@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
-import pulumi_docker as docker
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
 from infra import build_context, registry
-from infra.machines import local_engine
 from infra.project import ROOT
 from infra.resources.provider import Props, Provider, say
 
@@ -47,6 +45,8 @@ class DeployedImageProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this after the push of another content."""
+        from infra.machines import local_engine
+
         outs = _with_digest(news)
         local_engine.retag(_local_name(news), news["kept_as"], untag=False)
         if _local_name(olds) != _local_name(news):
@@ -55,6 +55,8 @@ class DeployedImageProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this on destroy: the layers stay for the next build, the name goes."""
+        from infra.machines import local_engine
+
         local_engine.retag(_local_name(props), props["kept_as"], untag=True)
 
 
@@ -101,6 +103,8 @@ class PublishedImage(pulumi.ComponentResource):
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
         """Build ``dockerfile`` in ``context`` and push it as the repository ``name``."""
+        import pulumi_docker as docker
+
         super().__init__("dairflow:images:PublishedImage", name, None, opts)
         tag = build_context.tag(context, dockerfile, {})
         image = docker.Image(

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
-from infra import credentials
-from infra.remote.keys import generate_key_pair
 from infra.resources.provider import Props, Provider
 from infra.stack.secrets import SECRET_NAMES, generate
 
@@ -22,6 +20,8 @@ class SshKeyProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a key."""
+        from infra.remote.keys import generate_key_pair
+
         pair = generate_key_pair()
         outs = {**props, "private_key": pair.private, "public_key": pair.public}
         return CreateResult(secrets.token_hex(8), outs)
@@ -86,6 +86,8 @@ class RegistryCertificateProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this at first, and when the registry's addresses change."""
+        from infra import credentials
+
         certificate = credentials.registry_certificate(props["addresses"])
         outs: dict[str, Any] = {
             **props,
@@ -125,6 +127,8 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
 
 
 def _fill(values: dict[str, str]) -> dict[str, str]:
+    from infra import credentials
+
     return {**generate(), REGISTRY_PASSWORD: credentials.password(), **values}
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra.machines import local_engine
-from infra.machines.local_engine import MachineSpec
 from infra.resources.provider import GONE, Props, Provider, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infra.machines.local_engine import MachineSpec, Network
 
 
 class LocalNetworkProvider(Provider):
@@ -22,12 +22,16 @@ class LocalNetworkProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first of all: what this machine lacks is found here."""
+        from infra.machines import local_engine
+
         ports = [int(port) for port in props["published"]]
         found = local_engine.ensure_network(props["network"], props["cluster"], ports)
         return CreateResult(props["network"], {**props, **_network_outs(found)})
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh."""
+        from infra.machines import local_engine
+
         found = local_engine.read_network(id_)
         return GONE if found is None else ReadResult(id_, {**props, **_network_outs(found)})
 
@@ -37,6 +41,8 @@ class LocalNetworkProvider(Provider):
 
     def delete(self, id_: str, _props: Props) -> None:
         """Pulumi calls this after the machines' deletion."""
+        from infra.machines import local_engine
+
         local_engine.remove_network(id_)
 
 
@@ -76,17 +82,23 @@ class LocalMachineProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this for a new machine, or again after an interrupted run: it adopts."""
+        from infra.machines import local_engine
+
         published = local_engine.ensure_machine(_spec(props), {})
         say(f"{props['hostname']}: its container runs")
         return CreateResult(props["container"], _machine_outs(props, published))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a removed container is gone, a stopped one has drifted."""
+        from infra.machines import local_engine
+
         running = local_engine.is_running(id_)
         return GONE if running is None else ReadResult(id_, {**props, "running": running})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when ports or keys changed or the container was stopped."""
+        from infra.machines import local_engine
+
         known = {int(inner): int(outer) for inner, outer in olds["published"].items()}
         published = local_engine.ensure_machine(_spec(news), known)
         say(f"{news['hostname']}: its container runs")
@@ -94,6 +106,8 @@ class LocalMachineProvider(Provider):
 
     def delete(self, id_: str, props: Props) -> None:
         """Pulumi calls this after the node has left the swarm."""
+        from infra.machines import local_engine
+
         local_engine.remove_machine(id_)
         say(f"{props['hostname']}: its container and volume are removed")
 
@@ -137,6 +151,8 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
 
 
 def _spec(props: Props) -> MachineSpec:
+    from infra.machines.local_engine import MachineSpec
+
     return MachineSpec(
         container=props["container"],
         hostname=props["hostname"],
@@ -158,5 +174,5 @@ def _machine_outs(props: Props, published: Mapping[int, int]) -> Props:
     }
 
 
-def _network_outs(network: local_engine.Network) -> Props:
+def _network_outs(network: Network) -> Props:
     return {"subnet": network.subnet, "gateway": network.gateway, "mtu": network.mtu}

@@ -58,10 +58,10 @@ def explained(method: Method) -> Method:
 
 
 def _user_errors() -> set[type[BaseException]]:
-    from infra.machines.local_engine import LocalError  # noqa: PLC0415 - imports docker
-    from infra.registry import RegistryError  # noqa: PLC0415
-    from infra.stack.errors import StackError  # noqa: PLC0415
-    from infra.swarm.errors import SwarmError  # noqa: PLC0415
+    from infra.machines.local_engine import LocalError
+    from infra.registry import RegistryError
+    from infra.stack.errors import StackError
+    from infra.swarm.errors import SwarmError
 
     return {RemoteError, SwarmError, StackError, LocalError, RegistryError}
 

@@ -8,9 +8,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import registry
-from infra.machines import local_engine
 from infra.remote.machine import Machine
-from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:
@@ -32,6 +30,8 @@ class RegistryProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh."""
+        from infra.remote.pool import SshPool
+
         with SshPool(props["private_key"]) as pool:
             runner = pool.runner(Machine.from_dict(props["machine"]))
             running = registry.fingerprint(runner) == props["fingerprint"]
@@ -39,6 +39,8 @@ class RegistryProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
+        from infra.remote.pool import SshPool
+
         with SshPool(props["private_key"]) as pool:
             registry.remove(pool.runner(Machine.from_dict(props["machine"])))
 
@@ -71,6 +73,9 @@ class Registry(Resource, module="registry", name="Registry"):
 
 
 def _ensure(props: Props) -> Props:
+    from infra.machines import local_engine
+    from infra.remote.pool import SshPool
+
     spec = registry.RegistrySpec(
         image_id=local_engine.image_id(registry.IMAGE),
         certificate=props["certificate"],

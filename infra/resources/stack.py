@@ -11,16 +11,15 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.project import ROOT
 from infra.remote.machine import Machine
-from infra.remote.pool import SshPool
 from infra.resources.provider import Props, Provider, say
-from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
-from infra.stack.remove import remove
 from infra.stack.render import RenderedStack, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.remote.pool import SshPool
     from infra.remote.runner import Runner
+    from infra.stack.deploy import StackState
     from infra.stack.options import StackOptions
 
 COMPOSE_FILE = ROOT / "docker-compose.yaml"
@@ -41,6 +40,9 @@ class StackProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift."""
+        from infra.remote.pool import SshPool
+        from infra.stack.deploy import observe
+
         with SshPool(props["private_key"]) as pool:
             state = observe(_manager(pool, props), props["name"])
         converged = state is not None and _services(state) == props["services"]
@@ -48,6 +50,9 @@ class StackProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        from infra.remote.pool import SshPool
+        from infra.stack.remove import remove
+
         with SshPool(props["private_key"]) as pool:
             nodes = [pool.runner(Machine.from_dict(record)) for record in props["machines"]]
             remove(nodes[0], props["name"], report=say, nodes=nodes, volumes=True)
@@ -92,6 +97,9 @@ def _manager(pool: SshPool, props: Props) -> Runner:
 
 
 def _deploy(props: Props) -> Props:
+    from infra.remote.pool import SshPool
+    from infra.stack.deploy import RegistryLogin, deploy
+
     rendered = RenderedStack(**_whole(props["rendered"]))
     login = RegistryLogin(**props["login"])
     with SshPool(props["private_key"]) as pool:

@@ -9,13 +9,9 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.firewall import Policy
 from infra.remote.machine import Machine
-from infra.remote.pool import SshPool
 from infra.resources.provider import GONE, Props, Provider, say
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmGoneError
-from infra.swarm.observe import observe
-from infra.swarm.reconcile import reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +36,9 @@ class SwarmProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
+        from infra.remote.pool import SshPool
+        from infra.swarm.observe import observe
+
         with SshPool(props["private_key"]) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
@@ -49,6 +48,9 @@ class SwarmProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        from infra.remote.pool import SshPool
+        from infra.swarm.dismantle import dismantle
+
         with SshPool(props["private_key"]) as pool:
             dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
 
@@ -101,6 +103,9 @@ def _cluster(props: Props) -> Cluster:
 def _reconcile(
     props: Props, *, leaving: tuple[Machine, ...] = (), cluster_id: str | None = None
 ) -> ClusterState:
+    from infra.remote.pool import SshPool
+    from infra.swarm.reconcile import reconcile
+
     with SshPool(props["private_key"]) as pool:
         return reconcile(_cluster(props), pool, say, leaving=leaving, cluster_id=cluster_id)
 

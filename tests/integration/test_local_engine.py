@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from infra.machines import local_engine
+from infra.machines.addresses import address
 from infra.machines.local_engine import LocalError, MachineSpec
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
@@ -42,7 +43,7 @@ def spec(network: local_engine.Network) -> MachineSpec:
         hostname="worker-1",
         cluster="cluster-a",
         network=NAME,
-        private_address=local_engine.address(network.subnet, "worker", 1),
+        private_address=address(network.subnet, "worker", 1),
         ports={22: 0},
         host_key=HOST.private,
         host_public_key=HOST.public,

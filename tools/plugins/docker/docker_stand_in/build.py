@@ -13,7 +13,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from .cancellation import Cancellation, Cancelled
-from .connection import EngineError, explain
+from .errors import EngineError, explain
 from .inputs import native_platform
 
 if TYPE_CHECKING:

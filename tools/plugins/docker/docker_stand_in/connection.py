@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
-from requests.exceptions import Timeout
-from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+
+from .errors import SILENCE_SECONDS, EngineError
 
 if TYPE_CHECKING:
     from .cancellation import Cancellation
 
-_SILENCE_SECONDS = 30 * 60
-"""How long a build step may say nothing: package installers and compilers can be quiet."""
-
 _DESKTOP_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")
-
-
-class EngineError(Exception):
-    """Docker's engine, or a registry through it, refused or failed; the text is for the user."""
 
 
 def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
@@ -37,7 +30,7 @@ def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
     address = host or settings.get("base_url") or _local_socket()
     settings["base_url"] = address
     try:
-        client = docker.APIClient(version="auto", timeout=_SILENCE_SECONDS, **settings)
+        client = docker.APIClient(version="auto", timeout=SILENCE_SECONDS, **settings)
     except (DockerException, OSError) as exc:
         message = (
             f"no Docker engine answers at {address}: {exc}. "
@@ -56,19 +49,3 @@ def _local_socket() -> str:
             if (Path.home() / name).exists():
                 return f"unix://{Path.home() / name}"
     return f"unix://{system}"
-
-
-def explain(exc: Exception) -> str:
-    """Say what went wrong on the way to the engine or in it, without the request itself.
-
-    The text of the exceptions holds the request's address, and a build's address holds its
-    arguments.
-    """
-    explanation = getattr(exc, "explanation", None)
-    if explanation:
-        return str(explanation).strip()
-    if isinstance(exc, (Timeout, TimeoutError, HTTPTimeoutError)):
-        return f"nothing was heard of it for {_SILENCE_SECONDS // 60} minutes"
-    if isinstance(exc, OSError) and exc.filename:
-        return f"{exc.filename}: {exc.strerror}"
-    return f"the connection to Docker's engine was lost ({type(exc).__name__})"

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from docker.utils import exclude_paths
+from . import lean_import
+
+_exclude_paths = lean_import.module("docker.utils.build", forget=True).exclude_paths
 
 DOCKERFILE = "Dockerfile"
 IGNORE_FILE = ".dockerignore"
@@ -48,7 +50,7 @@ class BuildContext:
         The Dockerfile and ``.dockerignore`` are never ignored: the engine needs them.
         """
         kept = self.relative_dockerfile if self._dockerfile_is_inside else IGNORE_FILE
-        found = exclude_paths(str(self.root), self._ignore_patterns(), dockerfile=kept)
+        found = _exclude_paths(str(self.root), self._ignore_patterns(), dockerfile=kept)
         return sorted((Path(path).as_posix() for path in found), key=lambda path: path.split("/"))
 
     def _ignore_patterns(self) -> list[str]:

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .build import BuildRequest, build
 from .context import BuildContext
 from .inputs import registry_of
-from .push import SignIn, push
 from .values import UNKNOWN, Properties, Secret, Value, has_unknown, is_secret_at, plain
 
 if TYPE_CHECKING:
     import docker
 
     from .cancellation import Cancellation
+    from .push import SignIn
 
 SAVED_INPUTS = "__inputs"
 """Where the official plugin keeps the inputs in the state; the same place, so that a state can
@@ -59,6 +58,8 @@ class Image:
         self, client: docker.APIClient, report: Callable[[str], None], cancellation: Cancellation
     ) -> str:
         """Build the image and return its id. See ``build.build`` for what it raises."""
+        from .build import BuildRequest, build
+
         given = cast("Mapping[str, Any]", plain(self.inputs["build"]))
         request = BuildRequest(
             image_name=self.name,
@@ -75,10 +76,14 @@ class Image:
         self, client: docker.APIClient, report: Callable[[str], None], cancellation: Cancellation
     ) -> str:
         """Push the image and return ``repository@sha256:…``. See ``push.push``."""
+        from .push import push
+
         return push(client, self.name, self.sign_in(), report, cancellation)
 
     def sign_in(self) -> SignIn | None:
         """Take the registry account of the inputs, or None: then Docker's configuration has it."""
+        from .push import SignIn
+
         username, password = self._at("registry", "username"), self._at("registry", "password")
         if not isinstance(username, str) or not isinstance(password, str):
             return None

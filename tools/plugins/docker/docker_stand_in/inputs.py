@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from docker.utils import match_tag
-
+from . import lean_import
 from .context import DOCKERFILE, BuildContext
 from .refusals import not_served
 from .schema import Property, image_inputs
 from .values import Properties, Secret, Unknown, Value, has_unknown, plain
+
+_match_tag = lean_import.module("docker.utils.build", forget=True).match_tag
 
 CONTEXT_DIGEST = "contextDigest"
 
@@ -122,7 +123,7 @@ def _name_failures(news: Properties) -> Iterator[Failure]:
     name = plain(news["imageName"])
     if not isinstance(name, str):
         return
-    if not match_tag(name):
+    if not _match_tag(name):
         yield Failure(
             property="imageName",
             reason="not a valid image name; the form is registry/repository:tag, in lower case",

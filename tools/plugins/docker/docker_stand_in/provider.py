@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
-from docker.errors import APIError, DockerException
 from google.protobuf import empty_pb2
 from pulumi.runtime._grpc_settings import (  # pyright: ignore[reportPrivateUsage]
     _GRPC_CHANNEL_OPTIONS,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
@@ -21,12 +20,11 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from . import inputs as image_inputs
 from .cancellation import Cancellation, Cancelled
-from .connection import EngineError, connect, explain
 from .difference import Change, changes
+from .errors import EngineError, explain
 from .image import SAVED_INPUTS, Image
 from .refusals import IMAGE_TYPE, not_served
 from .schema import provider_inputs, version
-from .tags import remove_tag
 from .values import Properties, decode, encode, has_unknown, plain, secret_texts
 
 if TYPE_CHECKING:
@@ -201,6 +199,11 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     @_for_images
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Remove the tag on the engine; leave the registry and the build cache as they are."""
+        from docker.errors import DockerException
+
+        from .connection import connect
+        from .tags import remove_tag
+
         state = decode(request.properties)
         state.pop(SAVED_INPUTS, None)  # secret as a whole: the image's name would be masked
         report = self._report(request.urn, state)
@@ -219,6 +222,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         """Build, push, and answer the outputs; in a preview only what the program wants."""
         if preview and not image.is_built_in_preview:
             return image.preview_outputs()
+        from .connection import connect
+
         self._cancellation.check()
         with contextlib.closing(connect(self._host, self._cancellation)) as client:
             image_id = image.build(client, report.status, self._cancellation)
@@ -238,6 +243,11 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
 
     def _remove_superseded(self, old: Properties, new: Properties, report: Report) -> None:
         """Remove the former image's name, or, under the same name, its digest's."""
+        from docker.errors import APIError
+
+        from .connection import connect
+        from .tags import remove_tag
+
         name, digest = plain(old.get("imageName")), plain(old.get("repoDigest"))
         if not isinstance(name, str) or not isinstance(digest, str):
             return

@@ -12,7 +12,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from .cancellation import Cancellation, Cancelled
-from .connection import EngineError, explain
+from .errors import EngineError, explain
 from .inputs import registry_of
 
 if TYPE_CHECKING:

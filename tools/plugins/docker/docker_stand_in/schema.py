@@ -6,19 +6,18 @@ that the program itself uses, so that the two cannot drift apart.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
-import importlib.util
 import inspect
-import sys
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
 from pulumi import _types as pulumi_types  # pyright: ignore[reportPrivateUsage]
+
+from . import lean_import
 
 PACKAGE = "pulumi_docker"
 
@@ -61,21 +60,9 @@ def provider_inputs() -> Mapping[str, Property]:
     return _properties(_module("provider").ProviderArgs)
 
 
-def _module(name: str) -> types.ModuleType:
-    """Import one module of the package without its ``__init__``.
-
-    That one imports every resource of the package (0.5 s more, for classes not needed here), so
-    an empty package with the same search path takes its place in this process.
-    """
-    if PACKAGE not in sys.modules:
-        spec = importlib.util.find_spec(PACKAGE)
-        if spec is None or spec.submodule_search_locations is None:
-            message = f"No module named {PACKAGE!r}"
-            raise ModuleNotFoundError(message, name=PACKAGE)
-        package = types.ModuleType(PACKAGE)
-        package.__path__ = list(spec.submodule_search_locations)
-        sys.modules[PACKAGE] = package
-    return importlib.import_module(f"{PACKAGE}.{name}")
+def _module(name: str) -> Any:  # noqa: ANN401 - a module of classes
+    """Import one module of the package; Pulumi looks its classes' types up among the modules."""
+    return lean_import.module(f"{PACKAGE}.{name}", forget=False)
 
 
 def _properties(args: type) -> Mapping[str, Property]:
