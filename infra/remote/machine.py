@@ -14,6 +14,26 @@ SSH_PORT = 22
 
 
 @dataclass(frozen=True, kw_only=True)
+class Jump:
+    """A host that SSH to a machine leads through; its host key is known as the machine's is."""
+
+    address: str
+    host_key: str
+    port: int = SSH_PORT
+    user: str = "root"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Jump:
+        """Read plain values; Pulumi's state turns every number into a float."""
+        return cls(
+            address=data["address"],
+            host_key=data["host_key"],
+            port=int(data.get("port", SSH_PORT)),
+            user=data.get("user", "root"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """One host, whichever target it came from.
 
@@ -31,6 +51,7 @@ class Machine:
     port: int = SSH_PORT
     user: str = "root"
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    jump: Jump | None = None
 
     def __str__(self) -> str:
         """Name the machine in a message: ``worker-2 (root@172.20.0.4:22)``."""
@@ -49,6 +70,7 @@ class Machine:
 
         """
         labels: Mapping[Any, Any] = data.get("labels") or {}
+        jump: Mapping[str, Any] | None = data.get("jump")
         return cls(
             name=data["name"],
             role=data["role"],
@@ -58,4 +80,5 @@ class Machine:
             port=int(data.get("port", SSH_PORT)),
             user=data.get("user", "root"),
             labels={str(key): str(value) for key, value in labels.items()},
+            jump=Jump.from_dict(jump) if jump else None,
         )

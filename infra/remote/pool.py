@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING, Self
 from infra.remote.ssh import DEFAULT_CONNECT_TIMEOUT_SECONDS, SshRunner, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-    from infra.remote.machine import Machine
+    from infra.remote.login import Login
+    from infra.remote.machine import Jump, Machine
 
 
 class SshPool:
     """Connections by machine; threads may share it, and connect to several machines at once."""
 
     def __init__(
-        self, private_key: str, *, connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+        self,
+        private_key: str,
+        *,
+        logins: Mapping[str, Login] | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
     ) -> None:
-        """``private_key`` is the operator's, in OpenSSH's PEM; ``connect_timeout`` in seconds."""
+        """``private_key`` is the operator's, in OpenSSH's PEM; ``connect_timeout`` in seconds.
+
+        ``logins`` maps the names of machines that are signed in to in another way.
+        """
         self._private_key = private_key
+        self._logins = logins or {}
         self._connect_timeout = connect_timeout
         self._lock = threading.Lock()
-        self._places: dict[tuple[str, str, int, str, str], _Place] = {}
+        self._places: dict[tuple[str, str, int, str, str, Jump | None], _Place] = {}
 
     def runner(self, machine: Machine, *, timeout: float | None = None) -> SshRunner:
         """Return a connected runner, the one of before while its connection stands.
@@ -32,7 +42,14 @@ class SshPool:
             RemoteError: see `infra.remote.ssh.connect`.
 
         """
-        key = (machine.name, machine.address, machine.port, machine.user, machine.host_key)
+        key = (
+            machine.name,
+            machine.address,
+            machine.port,
+            machine.user,
+            machine.host_key,
+            machine.jump,
+        )
         with self._lock:
             place = self._places.setdefault(key, _Place())
         with place.lock:
@@ -41,7 +58,11 @@ class SshPool:
                     place.runner.close()
                     place.runner = None
                 limit = self._connect_timeout if timeout is None else timeout
-                place.runner = connect(machine, self._private_key, timeout=limit)
+                place.runner = connect(
+                    machine,
+                    self._logins.get(machine.name, self._private_key),
+                    timeout=limit,
+                )
             return place.runner
 
     def close(self) -> None:

@@ -21,6 +21,11 @@ class Completed:
     stderr: str
     exit_status: int
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with another status than 0."""
+        return self.exit_status != 0
+
 
 class RemoteError(Exception):
     """Something on a machine could not be done.

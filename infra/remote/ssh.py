@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import shlex
+import socket
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import paramiko
 import tenacity
 from paramiko.pkey import UnknownKeyType
 
-from infra.remote.machine import SSH_PORT
+from infra.remote.login import Login
+from infra.remote.machine import SSH_PORT, Jump, Machine
 from infra.remote.runner import (
     DEFAULT_COMMAND_TIMEOUT_SECONDS,
     Completed,
@@ -23,9 +26,9 @@ from infra.remote.runner import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    from infra.remote.machine import Machine
 
 DEFAULT_CONNECT_TIMEOUT_SECONDS = 60.0
 _ATTEMPT_TIMEOUT_SECONDS = 10.0
@@ -39,14 +42,28 @@ _NO_ORIGIN = ("127.0.0.1", 0)
 """Who a forwarded connection is said to come from (RFC 4254, 7.2); nothing depends on it."""
 _FEED_BYTES = 1 << 20
 
+Result = TypeVar("Result")
+
 
 class SshRunner:
     """One live connection to one machine; several threads may run commands over it."""
 
-    def __init__(self, machine: Machine, client: paramiko.SSHClient) -> None:
-        """``client`` is connected, its host key verified. See `connect`."""
+    def __init__(
+        self,
+        machine: Machine,
+        client: paramiko.SSHClient,
+        *,
+        jump: SshRunner | None = None,
+        sudo_password: str = "",
+    ) -> None:
+        """``client`` is connected, its host key verified, by way of ``jump``. See `connect`.
+
+        ``sudo_password`` is given to sudo with every command; empty where sudo asks for none.
+        """
         self._machine = machine
         self._client = client
+        self._jump = jump
+        self._sudo_password = sudo_password
         self._sessions = threading.BoundedSemaphore(_SESSIONS_PER_CONNECTION)
 
     @property
@@ -69,14 +86,42 @@ class SshRunner:
         check: bool = True,
     ) -> Completed:
         """Run a command as root; see `infra.remote.runner.Runner.run`."""
+        asks = bool(self._sudo_password)
+        shell = _as_root(self._machine, command, asks_for_password=asks)
+        if asks:
+            stdin = self._sudo_password.encode() + b"\n" + (stdin or b"")
+        return self._run(command, shell, stdin=stdin, timeout=timeout, check=check)
+
+    def sudo_password_needed(self) -> bool:
+        """Tell whether sudo asks for a password, whatever it remembers at the moment.
+
+        Raises:
+            RemoteError: the connection was lost.
+
+        """
+        command = "sudo -n -k true"
+        return self._run(command, command, timeout=_ATTEMPT_TIMEOUT_SECONDS, check=False).failed
+
+    def with_sudo_password(self, password: str) -> SshRunner:
+        """Return a runner over the same connection that gives sudo a password."""
+        return SshRunner(self._machine, self._client, jump=self._jump, sudo_password=password)
+
+    def _run(
+        self,
+        command: str,
+        shell: str,
+        *,
+        stdin: bytes | None = None,
+        timeout: float,
+        check: bool,
+    ) -> Completed:
+        """Run ``shell``, which errors call ``command``."""
         deadline = time.monotonic() + timeout
         with self._sessions:
             channel = self._open(command, deadline)
             with channel:
                 try:
-                    completed = _converse(
-                        channel, _as_root(self._machine, command), stdin, deadline
-                    )
+                    completed = _converse(channel, shell, stdin, deadline)
                 except TimeoutError as exc:
                     raise RemoteError(
                         machine=self._machine,
@@ -133,6 +178,8 @@ class SshRunner:
     def close(self) -> None:
         """End the connection."""
         self._client.close()
+        if self._jump is not None:
+            self._jump.close()
 
     def __enter__(self) -> Self:
         """Use the runner as a context manager that closes it."""
@@ -166,18 +213,58 @@ class SshRunner:
 
 
 def connect(
-    machine: Machine, private_key: str, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+    machine: Machine, login: Login | str, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
 ) -> SshRunner:
     """Connect to a machine, waiting at most ``timeout`` seconds for its sshd to answer.
 
-    ``private_key`` is the operator's, in OpenSSH's PEM format.
+    ``login`` may be the operator's private key alone, in OpenSSH's PEM format.
 
     Raises:
-        RemoteError: at once when the host key is another one or the key is refused; after the
-            timeout when nothing answers.
+        RemoteError: at once when the host key is another one, the sign-in is refused, or sudo
+            refuses the password; after the timeout when nothing answers.
 
     """
-    key = _read_private_key(machine, private_key)
+    if isinstance(login, str):
+        login = Login(private_key=login)
+    entry = _Entry(machine, login)
+    runner = _waiting(machine, timeout, entry.connect)
+    if machine.user == "root" or not login.password or not runner.sudo_password_needed():
+        return runner
+    runner = runner.with_sudo_password(login.password)
+    if runner.run("true", check=False).failed:
+        runner.close()
+        raise RemoteError(
+            machine=machine,
+            tried="became root with sudo and the password that is set",
+            answer="sudo refuses it",
+            next_step=f"correct the password; or allow {machine.user} to use sudo there",
+        )
+    return runner
+
+
+def shown_host_key(
+    machine: Machine, login: Login, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+) -> HostKey:
+    """Ask a machine for its host key, which nobody vouches for. Nothing is sent but greetings.
+
+    Raises:
+        RemoteError: nothing answers within ``timeout`` seconds; or see `connect`, for the host
+            that the way leads through.
+
+    """
+    return _waiting(machine, timeout, lambda limit: _shown_host_key(machine, login, limit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostKey:
+    """A public host key: ``ssh-ed25519 AAAA…``, and ``SHA256:…`` as OpenSSH shows it."""
+
+    text: str
+    fingerprint: str
+
+
+def _waiting(machine: Machine, timeout: float, attempt: Callable[[float], Result]) -> Result:
+    """Try again until something answers, at most for ``timeout`` seconds."""
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(timeout),
         wait=tenacity.wait_exponential(
@@ -187,7 +274,7 @@ def connect(
         reraise=True,
     )
     try:
-        return retrying(_connect_once, machine, key, min(timeout, _ATTEMPT_TIMEOUT_SECONDS))
+        return retrying(attempt, min(timeout, _ATTEMPT_TIMEOUT_SECONDS))
     except (paramiko.SSHException, OSError, EOFError) as exc:
         raise RemoteError(
             machine=machine,
@@ -200,35 +287,96 @@ def connect(
         ) from exc
 
 
-def _connect_once(machine: Machine, key: paramiko.PKey, timeout: float) -> SshRunner:
-    client = paramiko.SSHClient()
-    _pin(client, machine)
+class _Entry:
+    """A way into a machine: where, and with what."""
+
+    def __init__(self, machine: Machine, login: Login) -> None:
+        """Read the key.
+
+        Raises:
+            RemoteError: it is none.
+
+        """
+        self._machine = machine
+        self._login = login
+        self._key = _read_private_key(machine, login.private_key) if login.private_key else None
+
+    def connect(self, timeout: float) -> SshRunner:
+        """Connect and sign in.
+
+        Raises:
+            RemoteError: the host key is another one, or the sign-in is refused.
+            paramiko.SSHException, OSError, EOFError: nothing answers (yet).
+
+        """
+        machine, client = self._machine, paramiko.SSHClient()
+        _pin(client, machine)
+        jump = _jump(machine, self._login, timeout)
+        try:
+            client.connect(
+                machine.address,
+                port=machine.port,
+                username=machine.user,
+                pkey=self._key,
+                password=self._login.password or None,
+                sock=jump.dial(machine.address, machine.port) if jump else None,
+                timeout=timeout,
+                banner_timeout=timeout,
+                auth_timeout=timeout,
+                channel_timeout=timeout,
+                allow_agent=False,
+                look_for_keys=False,
+            )
+            transport = client.get_transport()
+            if transport is not None:
+                transport.set_keepalive(_KEEPALIVE_SECONDS)
+        except BaseException as exc:
+            client.close()
+            if jump:
+                jump.close()
+            if isinstance(exc, paramiko.BadHostKeyException):
+                raise _another_machine(machine, exc.key) from exc
+            if isinstance(exc, paramiko.AuthenticationException):
+                raise _refused(machine, self._key, exc) from exc
+            raise
+        return SshRunner(machine, client, jump=jump)
+
+
+def _jump(machine: Machine, login: Login, timeout: float) -> SshRunner | None:
+    """Connect to the host that the way leads through, if there is one."""
+    if machine.jump is None:
+        return None
+    host = _as_machine(machine, machine.jump)
+    return _Entry(host, login.of_jump).connect(timeout)
+
+
+def _as_machine(behind: Machine, jump: Jump) -> Machine:
+    return Machine(
+        name=f"the jump host of {behind.name}",
+        role=behind.role,
+        address=jump.address,
+        host_key=jump.host_key,
+        private_address=jump.address,
+        port=jump.port,
+        user=jump.user,
+    )
+
+
+def _shown_host_key(machine: Machine, login: Login, timeout: float) -> HostKey:
+    jump = _jump(machine, login, timeout)
     try:
-        client.connect(
-            machine.address,
-            port=machine.port,
-            username=machine.user,
-            pkey=key,
-            timeout=timeout,
-            banner_timeout=timeout,
-            auth_timeout=timeout,
-            channel_timeout=timeout,
-            allow_agent=False,
-            look_for_keys=False,
-        )
-        transport = client.get_transport()
-        if transport is not None:
-            transport.set_keepalive(_KEEPALIVE_SECONDS)
-    except paramiko.BadHostKeyException as exc:
-        client.close()
-        raise _another_machine(machine, exc.key) from exc
-    except paramiko.AuthenticationException as exc:
-        client.close()
-        raise _refused(machine, key, exc) from exc
-    except BaseException:
-        client.close()
-        raise
-    return SshRunner(machine, client)
+        where = (machine.address, machine.port)
+        wire = jump.dial(*where) if jump else socket.create_connection(where, timeout=timeout)
+        transport = paramiko.Transport(wire)
+        try:
+            transport.start_client(timeout=timeout)
+            key = transport.get_remote_server_key()
+        finally:
+            transport.close()
+    finally:
+        if jump:
+            jump.close()
+    return HostKey(text=f"{key.get_name()} {key.get_base64()}", fingerprint=key.fingerprint)
 
 
 def _read_private_key(machine: Machine, private_key: str) -> paramiko.PKey:
@@ -284,7 +432,14 @@ def _another_machine(machine: Machine, shown: paramiko.PKey) -> RemoteError:
     )
 
 
-def _refused(machine: Machine, key: paramiko.PKey, exc: Exception) -> RemoteError:
+def _refused(machine: Machine, key: paramiko.PKey | None, exc: Exception) -> RemoteError:
+    if key is None:
+        return RemoteError(
+            machine=machine,
+            tried="signed in with the password that is set",
+            answer=f"refused ({exc})",
+            next_step="correct it; or set a key, where sshd takes no passwords",
+        )
     return RemoteError(
         machine=machine,
         tried=f"signed in with the key {key.fingerprint}",
@@ -293,15 +448,17 @@ def _refused(machine: Machine, key: paramiko.PKey, exc: Exception) -> RemoteErro
     )
 
 
-def _as_root(machine: Machine, command: str) -> str:
+def _as_root(machine: Machine, command: str, *, asks_for_password: bool) -> str:
     """Wrap a command for POSIX shell, whatever the user's own login shell is.
 
-    sudo clears the environment; SSH_CONNECTION tells whom the firewall must not shut out.
+    sudo clears the environment; SSH_CONNECTION tells whom the firewall must not shut out. A
+    password is asked for every time, so that its line never becomes the command's own input.
     """
     quoted = shlex.quote(command)
     if machine.user == "root":
         return f"exec sh -c {quoted}"
-    return f'exec sudo -n env SSH_CONNECTION="$SSH_CONNECTION" sh -c {quoted}'
+    sudo = "sudo -k -S -p ''" if asks_for_password else "sudo -n"
+    return f'exec {sudo} env SSH_CONNECTION="$SSH_CONNECTION" sh -c {quoted}'
 
 
 def _converse(
