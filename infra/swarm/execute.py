@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from infra.remote.machine import Machine
     from infra.remote.runner import Runner, RunnerPool
 
-SIDE_BY_SIDE = 32
-"""Machines that are worked on at once; bounds threads and the operator's own load."""
 _SWARM_COMMAND_SECONDS = 90.0
 _UPDATE_ATTEMPTS = 10
 
@@ -54,7 +52,10 @@ class Execution:
 
         """
         for stage in stages:
-            side_by_side([lambda lane=lane: self._run_lane(lane) for lane in stage.lanes])
+            side_by_side(
+                [lambda lane=lane: self._run_lane(lane) for lane in stage.lanes],
+                at_once=stage.at_once,
+            )
 
     def _run_lane(self, lane: tuple[steps.Step, ...]) -> None:
         for step in lane:
@@ -184,8 +185,8 @@ class Execution:
             raise RemoteError.of_command(machine, commands.LEAVE_SWARM, completed)
 
 
-def side_by_side(calls: list[Callable[[], None]]) -> None:
-    """Make the calls on threads and wait for all of them.
+def side_by_side(calls: list[Callable[[], None]], *, at_once: int = steps.SIDE_BY_SIDE) -> None:
+    """Make the calls on threads, ``at_once`` at a time, and wait for all of them.
 
     Raises:
         RemoteError, SwarmError: what the one call that failed raised.
@@ -195,7 +196,7 @@ def side_by_side(calls: list[Callable[[], None]]) -> None:
     if len(calls) == 1:
         calls[0]()
         return
-    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="swarm") as threads:
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="swarm") as threads:
         futures = [threads.submit(call) for call in calls]
     failures = [failure for future in futures if (failure := future.exception()) is not None]
     unexpected = [f for f in failures if not isinstance(f, RemoteError | SwarmError)]

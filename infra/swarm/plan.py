@@ -8,6 +8,7 @@ closed to it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra.firewall import digest, nftables_ruleset
@@ -36,11 +37,17 @@ from infra.swarm.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from infra.remote.machine import Machine
     from infra.swarm.cluster import Cluster
     from infra.swarm.facts import MachineFacts, SwarmNode
+
+INSTALLING_AT_ONCE = 128
+"""Machines that are prepared at once: they install for long, and ask nobody but package mirrors."""
+UPDATES_A_COMMAND = 50
+"""Node updates in one command: a word of a command line is at most 128 KiB (execve(2)), and a lost
+race with a node's own updates runs the whole command again."""
 
 
 def plan(
@@ -65,6 +72,7 @@ def plan(
     stages = (
         Stage(
             title="prepare",
+            at_once=INSTALLING_AT_ONCE,
             lanes=tuple(
                 _preparation(cluster, machine, facts[machine.name], grown, standing)
                 for machine in (*cluster.machines, *answering)
@@ -73,7 +81,7 @@ def plan(
         Stage(title="begin", lanes=_beginning(cluster, standing)),
         Stage(title="join", lanes=_joins(cluster, standing)),
         Stage(title="promote", lanes=(_promotions(cluster, standing),)),
-        Stage(title="activate", lanes=(_updates(cluster, standing),)),
+        Stage(title="activate", lanes=(tuple(_updates(cluster, standing)),)),
         *departure_stages(cluster, standing, answering),
         Stage(title="clean", lanes=stragglers(facts, standing, leaving)),
         Stage(
@@ -84,7 +92,7 @@ def plan(
             ),
         ),
     )
-    filled = (Stage(title=s.title, lanes=tuple(filter(None, s.lanes))) for s in stages)
+    filled = (replace(stage, lanes=tuple(filter(None, stage.lanes))) for stage in stages)
     return tuple(stage for stage in filled if stage.lanes)
 
 
@@ -193,13 +201,13 @@ def _promotions(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
     )
 
 
-def _updates(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
+def _updates(cluster: Cluster, standing: Standing) -> Iterator[Step]:
     primary = _primary(cluster, standing)
     changes = [_change(machine, standing, primary) for machine in cluster.machines]
-    needed = tuple(change for change in changes if change is not None)
-    if not needed:
-        return ()
-    return (UpdateNodes(via=standing.manager or cluster.managers[0], changes=needed),)
+    needed = [change for change in changes if change is not None]
+    via = standing.manager or cluster.managers[0]
+    for start in range(0, len(needed), UPDATES_A_COMMAND):
+        yield UpdateNodes(via=via, changes=tuple(needed[start : start + UPDATES_A_COMMAND]))
 
 
 def _change(machine: Machine, standing: Standing, primary: str) -> NodeChange | None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from infra.remote.machine import Machine, Role
 
+SIDE_BY_SIDE = 32
+"""Machines that are worked on at once where each asks for processor time, the operator's own or a
+manager's; bounds threads as well."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -245,7 +249,11 @@ class CleanMachine(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Steps that belong together: lanes run side by side, the steps of a lane in order."""
+    """Steps that belong together: lanes run side by side, the steps of a lane in order.
+
+    At most ``at_once`` lanes run at the same time.
+    """
 
     title: str
     lanes: tuple[tuple[Step, ...], ...]
+    at_once: int = SIDE_BY_SIDE

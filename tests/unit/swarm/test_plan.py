@@ -9,6 +9,7 @@ import pytest
 
 from infra.firewall import digest, nftables_ruleset
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
+from infra.swarm.commands import update_nodes
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import certificate_checksum
 from infra.swarm.plan import plan
@@ -17,6 +18,8 @@ from infra.swarm.steps import InitSwarm, Join, LoadFirewall, Stage, UpdateNodes
 if TYPE_CHECKING:
     from conftest import World
 
+LONGEST_WORD_BYTES = 128 * 1024
+"""Linux' own limit of one argument (execve(2), MAX_ARG_STRLEN)."""
 TRIO = ("manager-1", "worker-1", "worker-2")
 
 
@@ -358,6 +361,30 @@ def test_the_database_s_node_is_marked_once(world: World) -> None:
     ]
     marked = [c.name for c in update.changes if c.add_labels.get(PRIMARY_LABEL) == "true"]
     assert marked == ["manager-1"]
+
+
+def test_many_nodes_are_activated_by_commands_of_bounded_length(world: World) -> None:
+    names = ["manager-1", *(f"worker-{number}" for number in range(1, 121))]
+    for name in names:
+        world.machine(name, labels={f"rack-{number}": "x" * 63 for number in range(15)})
+    cluster = world.cluster(*names)
+    stages = {stage.title: stage for stage in plan(cluster, world.told(cluster))}
+    (lane,) = stages["activate"].lanes
+    updates = [step for step in lane if isinstance(step, UpdateNodes)]
+    assert [change.name for step in updates for change in step.changes] == names
+    lengths = [len(update_nodes(s.changes, dict.fromkeys(names, "n" * 25))) for s in updates]
+    assert max(lengths) < LONGEST_WORD_BYTES < sum(lengths)
+
+
+def test_machines_install_side_by_side_whatever_their_number(world: World) -> None:
+    names = ["manager-1", *(f"worker-{number}" for number in range(1, 121))]
+    for name in names:
+        world.machine(name)
+        world.facts[name] = replace(world.facts[name], engine="missing")
+    cluster = world.cluster(*names)
+    prepare = plan(cluster, world.told(cluster))[0]
+    assert (prepare.title, len(prepare.lanes)) == ("prepare", 121)
+    assert prepare.at_once >= len(prepare.lanes)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmGoneError
+from infra.swarm.execute import side_by_side
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 
@@ -166,3 +168,19 @@ def test_a_manager_that_was_just_promoted_is_awaited(
     lines: list[str] = []
     assert reconcile(cluster, pool, lines.append).pending == ()
     assert lines == ["manager-1: on the way back into the swarm (at most 45 s)"]
+
+
+def test_no_more_calls_run_at_once_than_said() -> None:
+    three = threading.Barrier(3, timeout=10)
+    running: set[int] = set()
+    peaks: list[int] = []
+
+    def call() -> None:
+        running.add(threading.get_ident())
+        three.wait()
+        peaks.append(len(running))
+        three.wait()
+        running.discard(threading.get_ident())
+
+    side_by_side([call] * 9, at_once=3)
+    assert peaks == [3] * 9
