@@ -56,6 +56,7 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
             lambda pair: {pair[0]: pair[1]}
         ),
         drain_timeout=settings.task_grace_seconds,
+        connections_per_second=settings.connections_per_second,
         opts=pulumi.ResourceOptions(
             depends_on=list(fleet.resources), deleted_with=fleet.resources[0]
         ),

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra.machines import existing_settings
 from infra.machines.existing_settings import ExistingSettings
+from infra.remote.pace import CONNECTIONS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,6 +85,9 @@ class Settings(ExistingSettings):
     ] = "airflow"
     web_port: Annotated[Port, Field(alias="webPort")] = 8080
     flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
+    connections_per_second: Annotated[int, Field(ge=1, le=1_000, alias="connectionsPerSecond")] = (
+        CONNECTIONS_PER_SECOND
+    )
     allowed_cidrs: Annotated[
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
+from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.ssh import DEFAULT_CONNECT_TIMEOUT_SECONDS, SshRunner, connect
 
 if TYPE_CHECKING:
@@ -24,14 +25,17 @@ class SshPool:
         *,
         logins: Mapping[str, Login] | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
+        connections_per_second: float = CONNECTIONS_PER_SECOND,
     ) -> None:
         """``private_key`` is the operator's, in OpenSSH's PEM; ``connect_timeout`` in seconds.
 
-        ``logins`` maps the names of machines that are signed in to in another way.
+        ``logins`` maps the names of machines that are signed in to in another way. No more than
+        ``connections_per_second`` are attempted, to all machines together.
         """
         self._private_key = private_key
         self._logins = logins or {}
         self._connect_timeout = connect_timeout
+        self._pace = Pace(connections_per_second)
         self._lock = threading.Lock()
         self._places: dict[tuple[str, str, int, str, str, Jump | None], _Place] = {}
 
@@ -62,6 +66,7 @@ class SshPool:
                     machine,
                     self._logins.get(machine.name, self._private_key),
                     timeout=limit,
+                    pace=self._pace,
                 )
             return place.runner
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import shlex
 import socket
 import threading
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from infra.remote.pace import Pace
+
+# It logs every attempt on a machine that still boots as an error, with a traceback, and Python
+# prints errors that nobody handles. What fails for good is a `RemoteError`.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 DEFAULT_CONNECT_TIMEOUT_SECONDS = 60.0
 _ATTEMPT_TIMEOUT_SECONDS = 10.0
@@ -213,11 +219,16 @@ class SshRunner:
 
 
 def connect(
-    machine: Machine, login: Login | str, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+    machine: Machine,
+    login: Login | str,
+    *,
+    timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
+    pace: Pace | None = None,
 ) -> SshRunner:
     """Connect to a machine, waiting at most ``timeout`` seconds for its sshd to answer.
 
-    ``login`` may be the operator's private key alone, in OpenSSH's PEM format.
+    ``login`` may be the operator's private key alone, in OpenSSH's PEM format. Every attempt waits
+    its turn of ``pace``; what the first one waits is not counted.
 
     Raises:
         RemoteError: at once when the host key is another one, the sign-in is refused, or sudo
@@ -227,7 +238,7 @@ def connect(
     if isinstance(login, str):
         login = Login(private_key=login)
     entry = _Entry(machine, login)
-    runner = _waiting(machine, timeout, entry.connect)
+    runner = _waiting(machine, timeout, entry.connect, pace)
     if machine.user == "root" or not login.password or not runner.sudo_password_needed():
         return runner
     runner = runner.with_sudo_password(login.password)
@@ -263,16 +274,34 @@ class HostKey:
     fingerprint: str
 
 
-def _waiting(machine: Machine, timeout: float, attempt: Callable[[float], Result]) -> Result:
+def _waiting(
+    machine: Machine,
+    timeout: float,
+    attempt: Callable[[float], Result],
+    pace: Pace | None = None,
+) -> Result:
     """Try again until something answers, at most for ``timeout`` seconds."""
+
+    def take_turn() -> None:
+        """Count the connection to a jump host as well."""
+        for _ in range(2 if machine.jump else 1):
+            if pace:
+                pace.wait()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        take_turn()
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(timeout),
         wait=tenacity.wait_exponential(
             multiplier=_RETRY_PAUSE_SECONDS, max=_RETRY_PAUSE_MAX_SECONDS
         ),
         retry=tenacity.retry_if_not_exception_type(RemoteError),
+        sleep=sleep,
         reraise=True,
     )
+    take_turn()
     try:
         return retrying(attempt, min(timeout, _ATTEMPT_TIMEOUT_SECONDS))
     except (paramiko.SSHException, OSError, EOFError) as exc:

@@ -9,12 +9,15 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.firewall import Policy
 from infra.remote.machine import Machine
+from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, Props, Provider, say
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.errors import SwarmGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infra.remote.pool import SshPool
 
 JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 
@@ -36,10 +39,9 @@ class SwarmProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
-        from infra.remote.pool import SshPool
         from infra.swarm.observe import observe
 
-        with SshPool(props["private_key"]) as pool:
+        with _pool(props) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
             except SwarmGoneError:
@@ -48,10 +50,9 @@ class SwarmProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
-        from infra.remote.pool import SshPool
         from infra.swarm.dismantle import dismantle
 
-        with SshPool(props["private_key"]) as pool:
+        with _pool(props) as pool:
             dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
 
 
@@ -69,9 +70,14 @@ class Swarm(Resource, module="swarm", name="Swarm"):
         firewall: pulumi.Input[Mapping[str, Any]],
         trusted_registries: pulumi.Input[Mapping[str, pulumi.Input[str]]],
         drain_timeout: int,
+        connections_per_second: int = CONNECTIONS_PER_SECOND,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds."""
+        """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds.
+
+        A change of ``connections_per_second`` is no change of the swarm: it counts from the next
+        one on.
+        """
         props: dict[str, Any] = {
             "name": name,
             "machines": list(machines),
@@ -79,6 +85,7 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             "firewall": firewall,
             "trusted_registries": trusted_registries,
             "drain_timeout": drain_timeout,
+            "connections_per_second": connections_per_second,
             "pending": [],
             "nodes": None,
             "cluster_id": None,
@@ -100,13 +107,19 @@ def _cluster(props: Props) -> Cluster:
     )
 
 
+def _pool(props: Props) -> SshPool:
+    from infra.remote.pool import SshPool
+
+    rate = props.get("connections_per_second", CONNECTIONS_PER_SECOND)
+    return SshPool(props["private_key"], connections_per_second=rate)
+
+
 def _reconcile(
     props: Props, *, leaving: tuple[Machine, ...] = (), cluster_id: str | None = None
 ) -> ClusterState:
-    from infra.remote.pool import SshPool
     from infra.swarm.reconcile import reconcile
 
-    with SshPool(props["private_key"]) as pool:
+    with _pool(props) as pool:
         return reconcile(_cluster(props), pool, say, leaving=leaving, cluster_id=cluster_id)
 
 

@@ -49,6 +49,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"allowedCidrs": "10.0.0.0/8"}, "allowedCidrs: '10.0.0.0/8' given; valid: a list"),
         ({"adopt": "maybe"}, "adopt: 'maybe' given; valid: true or false"),
         ({"adopt": "true"}, "adopt: 'true' given; valid: nothing: it belongs to target existing"),
+        ({"connectionsPerSecond": "0"}, "connectionsPerSecond: '0' given; valid: 1 or more"),
         ({"taskGrace": "5"}, "taskGrace: '5' given; valid: 10 or more"),
         ({"wrokers": "5"}, "wrokers: '5' given; valid: no such setting"),
     ],

@@ -1,0 +1,113 @@
+"""Connections are attempted no faster than said, and failing attempts keep quiet."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.remote.keys import generate_key_pair
+from infra.remote.machine import Machine
+from infra.remote.pace import Pace
+from infra.remote.pool import SshPool
+from infra.remote.runner import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class BootingHost:
+    """Accepts connections and ends each at once, as a host whose sshd does not run yet may."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def machine(self, name: str) -> Machine:
+        return Machine(
+            name=name,
+            role="worker",
+            address="127.0.0.1",
+            port=self.port,
+            host_key=generate_key_pair().public,
+            private_address="10.9.0.101",
+        )
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.moments.append(time.monotonic())
+            connection.close()
+
+
+@pytest.fixture
+def booting() -> Iterator[BootingHost]:
+    host = BootingHost()
+    yield host
+    host.close()
+
+
+def test_threads_pass_one_at_a_time_with_a_pause_between() -> None:
+    pace, moments = Pace(50), []
+
+    def passes(_: int) -> None:
+        pace.wait()
+        moments.append(time.monotonic())
+
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(passes, range(20)))
+    assert max(moments) - min(moments) >= 19 / 50
+
+
+def test_lost_time_is_not_made_up_for() -> None:
+    pace, moments = Pace(50), []
+    pace.wait()
+    time.sleep(0.1)
+    for _ in range(3):
+        pace.wait()
+        moments.append(time.monotonic())
+    assert all(b - a >= 1 / 50 for a, b in itertools.pairwise(moments))
+
+
+def test_attempts_on_all_machines_together_keep_the_pace(booting: BootingHost) -> None:
+    machines = [booting.machine(f"worker-{number}") for number in range(1, 5)]
+    pool = SshPool(generate_key_pair().private, connect_timeout=1, connections_per_second=10)
+
+    def fails(machine: Machine) -> None:
+        with pytest.raises(RemoteError, match="waited 1 s for SSH"):
+            pool.runner(machine)
+
+    with ThreadPoolExecutor(len(machines)) as threads:
+        list(threads.map(fails, machines))
+    assert len(booting.moments) > len(machines), "each is tried again"
+    assert len(booting.moments) <= 1 + 10 * (booting.moments[-1] - booting.moments[0] + 0.05)
+
+
+def test_attempts_that_fail_print_nothing(booting: BootingHost) -> None:
+    program = (
+        "import sys\n"
+        "from infra.remote.machine import Machine\n"
+        "from infra.remote.runner import RemoteError\n"
+        "from infra.remote.ssh import connect\n"
+        "try: connect(Machine.from_dict(eval(sys.argv[1])), sys.stdin.read(), timeout=0.5)\n"
+        "except RemoteError: print('refused')\n"
+    )
+    arguments = [sys.executable, "-c", program, repr(booting.machine("worker-1").to_dict())]
+    key = generate_key_pair().private
+    done = subprocess.run(arguments, input=key, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
