@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links, tasks, times
-from dag_builder.errors import NOTHING, Path, Problems
+from dag_builder.errors import NOTHING, Path, Problems, closest
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
 from dag_builder.keys import dag_keys, merged, refuse_unknown
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
@@ -84,6 +85,9 @@ class _DagParser:
         structural = all(
             value is None or isinstance(value, str | list | tuple) for value in dictionary.values()
         )
+        if structural and "tasks" in dictionary:  # a task of that name, or the full form's key?
+            links = [given_tasks] if isinstance(given_tasks, str) else given_tasks
+            structural = links is not None and all(isinstance(link, str) for link in links)
         if structural and not (dictionary.keys() & (DAG_FIELDS.keys() - {"tags"})):
             return {"tasks": dictionary}
         if "tasks" in dictionary:
@@ -124,6 +128,7 @@ class _DagParser:
             found = self.reader.read(field.kind if field else Kind.ANY, value, (*self.path, key))
             if found is not NOTHING:
                 kwargs[key] = found
+        self._check_dates(kwargs)
         if "doc_md" in kwargs:
             self._documentation(kwargs)
         default_args = self._default_args(dictionary.get("default_args"), self.path)
@@ -133,6 +138,16 @@ class _DagParser:
         self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
         self.task_parser.check_default_args()
         links.connect(self.plan, self.problems, self.task_parser.references, self.chains)
+
+    def _check_dates(self, kwargs: Mapping[str, Any]) -> None:
+        first, last = kwargs.get("start_date"), kwargs.get("end_date")
+        if first is not None and last is not None and last < first:
+            self.problems.add(
+                (*self.path, "end_date"),
+                "the last moment is before the first, so it would never run",
+                given=last.isoformat(),
+                valid=f"a moment after start_date, {first.isoformat()}",
+            )
 
     def _timezone(self, name: object) -> None:
         if name is None:
@@ -145,6 +160,7 @@ class _DagParser:
                 str(error),
                 given=name,
                 valid="a name such as 'Europe/Paris'",
+                suggestion=closest(str(name), zoneinfo.available_timezones()),
             )
             return
         self.reader.timezone = cast("str", name)
