@@ -7,22 +7,15 @@ are read off Pulumi's own progress, as it arrives.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import docker
 
-from tools.airflow_api import Airflow
+from benchmarks._stack import STACK, pulumi, scratch_stack, signed_in
 from tools.prove import DAG_ID, DAG_TIMEOUT_SECONDS, RUN_TIMEOUT_SECONDS
 
-ROOT = Path(__file__).resolve().parents[1]
-STACK = "test-benchmark"
 UP_LIMIT_SECONDS = 90.0
 NOTHING_LIMIT_SECONDS = 6.0
 MEMORY_LIMIT_BYTES = 3 * 2**30
@@ -55,34 +48,6 @@ class Watch:
         return self.ended[phase]
 
 
-def pulumi(*arguments: str, watch: Watch | None = None) -> None:
-    """Run pulumi, showing its progress to ``watch``; its output is printed when it fails."""
-    running = subprocess.Popen(
-        ["pulumi", *arguments, "--non-interactive"],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: list[str] = []
-    for line in running.stdout or ():
-        lines.append(line)
-        if watch:
-            watch.see(line)
-    if running.wait() != 0:
-        print("".join(lines))
-        message = f"pulumi {' '.join(arguments)} failed"
-        raise SystemExit(message)
-
-
-def outputs() -> dict[str, str]:
-    """Return the stack's outputs, secrets included."""
-    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
-    found: dict[str, str] = json.loads(subprocess.check_output(command, cwd=ROOT))
-    return found
-
-
 def memory_of_the_nodes() -> int:
     """Return the bytes that the node containers use, without the page cache."""
     client = docker.from_env()
@@ -98,13 +63,9 @@ def memory_of_the_nodes() -> int:
 def measure() -> None:
     """Bring a cluster up, use it, bring it up again, and destroy it."""
     watch = Watch()
-    pulumi("up", "--yes", "--skip-preview", "--stack", STACK, watch=watch)
+    pulumi("up", "--yes", "--skip-preview", "--stack", STACK, see=watch.see)
     watch.close("Pulumi's end")
-    found = outputs()
-    airflow = Airflow(
-        url=found["airflowUrl"], user=found["adminUser"], password=found["adminPassword"]
-    )
-    airflow.sign_in()
+    airflow = signed_in()
     airflow.wait_for_dag(DAG_ID, DAG_TIMEOUT_SECONDS)
     run = airflow.trigger(DAG_ID)
     state = airflow.wait_for_run(DAG_ID, run, RUN_TIMEOUT_SECONDS)
@@ -132,19 +93,9 @@ def _ratio(what: str, seen: float, limit: float, unit: str) -> None:
 
 
 def main() -> None:
-    """Measure with a backend of its own, and leave nothing behind."""
-    with tempfile.TemporaryDirectory(prefix="dairflow-benchmark-") as folder:
-        os.environ["PULUMI_BACKEND_URL"] = f"file://{folder}"
-        os.environ["PULUMI_CONFIG_PASSPHRASE"] = "a passphrase for a benchmark"  # noqa: S105
-        os.environ.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-        pulumi("stack", "init", STACK)
-        try:
-            pulumi("config", "set", "webPort", "28081", "--stack", STACK)
-            pulumi("config", "set", "flowerPort", "25556", "--stack", STACK)
-            measure()
-        finally:
-            pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
-            pulumi("stack", "rm", "--yes", STACK)
+    """Measure with a stack of its own."""
+    with scratch_stack(web_port=28081, flower_port=25556):
+        measure()
 
 
 if __name__ == "__main__":
