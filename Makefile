@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+WORKERS ?= 2
 
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
@@ -31,12 +32,12 @@ down: setup-up ## take it all away again
 	@$(ENV) python -m tools.local_stack down
 
 dev: setup-dev ## the same services on the laptop, without a cluster (docker compose)
-	@$(COMPOSE) up --detach --build --wait
+	@$(COMPOSE) up --detach --wait --no-build --scale worker=$(WORKERS)
 	@echo "Airflow: http://localhost:$${DAIRFLOW_WEB_PORT:-8080}  (user admin, password in" \
 		".dairflow/dev-secrets/admin_password)"
 	@echo "Flower:  http://localhost:$${DAIRFLOW_FLOWER_PORT:-5555}  (user admin, password in" \
 		".dairflow/dev-secrets/flower_password)"
-	@echo "An edit in dags/ is live in a few seconds; more workers: docker compose up -d --scale worker=2"
+	@echo "An edit in dags/ or dag_builder/ is live in a few seconds. More workers: make dev WORKERS=3"
 
 dev-logs: ## follow the laptop's logs
 	@$(COMPOSE) logs --follow --tail 100

@@ -1,7 +1,7 @@
 """`python3 -m tools.setup`: find, get or build everything that the project needs.
 
 `--for up` leaves out Compose, which only the laptop (`make dev`) needs; `--for dev` leaves out
-Pulumi.
+Pulumi and the images that only a cluster needs.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 PURPOSES = ("all", "up", "dev")
+LAPTOP_IMAGES = ("postgres", "redis", "airflow")
 
 
 def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
@@ -67,11 +68,12 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
     secrets = LaptopSecrets(paths=paths, say=say)
     image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
-    images = [ProjectImage(paths=paths, image=name, say=say) for name in NAMES]
+    wanted = NAMES if purpose in ("all", "up") else LAPTOP_IMAGES
+    images = [ProjectImage(paths=paths, image=name, say=say) for name in wanted]
     return [
         *always,
         image,
-        *(images if purpose in ("all", "up") else []),  # Compose builds its own
+        *images,
         *(pulumi if purpose in ("all", "up") else []),
         *([secrets, compose] if purpose in ("all", "dev") else []),
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -217,6 +218,18 @@ def node_image(docker_client: docker.DockerClient) -> str:
     except ImageNotFound:
         docker_client.images.build(path=str(ROOT / "images" / "node"), tag=node_container.IMAGE)
     return node_container.IMAGE
+
+
+@pytest.fixture(scope="session")
+def compose_command() -> list[str]:
+    """Return Docker's plugin where there is one, else the program that set-up has made."""
+    plugin = ["docker", "compose"]
+    if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
+        return plugin
+    program = ROOT / ".dairflow" / "bin" / "docker-compose"
+    if not program.exists():
+        pytest.fail("Docker Compose is not installed: run `make setup`")
+    return [str(program)]
 
 
 @pytest.fixture(scope="session")

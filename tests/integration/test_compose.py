@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import yaml
 
 from infra.stack.secrets import write_files
 from tools.airflow_api import Airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import docker
 
 pytestmark = pytest.mark.integration
 
@@ -30,39 +34,61 @@ LIVE_SECONDS = 60
 
 
 class Laptop:
-    """One project of Compose's, with its own ports, secrets and folder of DAGs."""
+    """One project of Compose's, with its own ports, secrets and folders; the rest is `make dev`."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, compose_command: list[str]) -> None:
         self.name = name
-        self.dags = folder / "dags"
-        shutil.copytree(ROOT / "dags", self.dags, ignore=shutil.ignore_patterns("__pycache__"))
+        self.compose_command = compose_command
+        self.dags, self.builder = folder / "dags", folder / "dag_builder"
+        leave_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "dags", self.dags, ignore=leave_out)
+        shutil.copytree(ROOT / "dag_builder/src/dag_builder", self.builder, ignore=leave_out)
         self.secrets = folder / "secrets"
         write_files(self.secrets)
         self.first_run = ""
         self.web_port, self.flower_port = free_port(), free_port()
-        text = (ROOT / "docker-compose.yaml").read_text()
-        self.file = folder / "docker-compose.yaml"
-        self.file.write_text(text.replace("./dags:", f"{self.dags}:"))
+        other_folders = folder / "other-folders.yaml"
+        other_folders.write_text(json.dumps({"services": self._folders()}))
+        self.environment = {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_FILE": f"{ROOT / 'docker-compose.yaml'}:{other_folders}",
+            "DAIRFLOW_SECRETS": str(self.secrets),
+            "DAIRFLOW_WEB_PORT": str(self.web_port),
+            "DAIRFLOW_FLOWER_PORT": str(self.flower_port),
+        }
+
+    def _folders(self) -> dict[str, Any]:
+        """Mount copies in the places where the compose file mounts the project's own folders."""
+        copies = {"./dags": self.dags, "./dag_builder/src/dag_builder": self.builder}
+        services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+        mounts = {
+            name: [mount for mount in service.get("volumes", []) if mount.startswith("./")]
+            for name, service in services.items()
+        }
+        assert set(copies) == {mount.split(":")[0] for found in mounts.values() for mount in found}
+        return {
+            name: {"volumes": [f"{copies[m.split(':')[0]]}:{m.split(':', 1)[1]}" for m in found]}
+            for name, found in mounts.items()
+            if found
+        }
 
     def compose(self, *arguments: str, timeout: float = UP_SECONDS) -> str:
+        return self.run(*self.compose_command, *arguments, timeout=timeout)
+
+    def make(self, *arguments: str) -> str:
+        return self.run("make", "--no-print-directory", *arguments)
+
+    def run(self, *command: str, timeout: float = UP_SECONDS) -> str:
         done = subprocess.run(
-            [
-                *compose_command(),
-                *("--project-name", self.name, "--project-directory", str(ROOT)),
-                *("--file", str(self.file), *arguments),
-            ],
-            env={
-                **os.environ,
-                "DAIRFLOW_SECRETS": str(self.secrets),
-                "DAIRFLOW_WEB_PORT": str(self.web_port),
-                "DAIRFLOW_FLOWER_PORT": str(self.flower_port),
-            },
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             check=False,
             timeout=timeout,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def secret(self, name: str) -> str:
@@ -94,17 +120,6 @@ class Laptop:
         return airflow
 
 
-def compose_command() -> list[str]:
-    """Return Docker's plugin where there is one, else the program that set-up has made."""
-    plugin = ["docker", "compose"]
-    if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
-        return plugin
-    program = ROOT / ".dairflow" / "bin" / "docker-compose"
-    if not program.exists():
-        pytest.fail("Docker Compose is not installed: run `make setup`")
-    return [str(program)]
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -112,11 +127,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory, test_mark: str) -> Iterator[Laptop]:
-    """All services, with two workers, healthy."""
-    laptop = Laptop(tmp_path_factory.mktemp("laptop"), f"dairflow-test-{test_mark}-laptop")
+def laptop(
+    tmp_path_factory: pytest.TempPathFactory, test_mark: str, compose_command: list[str]
+) -> Iterator[Laptop]:
+    """All services, with two workers, healthy: what `make dev` makes."""
+    name = f"dairflow-test-{test_mark}-laptop"
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"), name, compose_command)
     try:
-        laptop.compose("up", "--detach", "--wait", "--no-build", "--scale", "worker=2")
+        said = laptop.make("dev")
+        assert f"http://localhost:{laptop.web_port}" in said
+        assert f"http://localhost:{laptop.flower_port}" in said
         yield laptop
     finally:
         laptop.compose("down", "--volumes", "--timeout", "5")
@@ -221,6 +241,46 @@ def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
     assert airflow.wait_for_run("added", run, timeout=LIVE_SECONDS) == "success"
 
 
+def test_an_edit_of_the_builder_is_live_too(laptop: Laptop) -> None:
+    (laptop.dags / "told.py").write_text(
+        "import dag_builder\n\n"
+        "dag_builder.build_dag('told', {'tasks': {'a': {'operator': 'empty'}}},"
+        " description=getattr(dag_builder, 'EDITED', 'as it was'))\n"
+    )
+    airflow = laptop.airflow()
+    airflow.wait_for_dag("told", timeout=LIVE_SECONDS)
+    with (laptop.builder / "__init__.py").open("a") as module:
+        module.write("\nEDITED = 'edited'\n")
+    deadline = time.monotonic() + LIVE_SECONDS
+    while airflow._get("/api/v2/dags/told").json()["description"] != "edited":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_the_logs_can_be_followed(laptop: Laptop) -> None:
+    """`make dev-logs` shows what every service said, and goes on until it is interrupted."""
+    wanted = {"postgres", "redis", "api-server", "scheduler", "dag-processor", "worker", "flower"}
+    seen: set[str] = set()
+    following = subprocess.Popen(
+        ["make", "--no-print-directory", "dev-logs"],
+        cwd=ROOT,
+        env={**os.environ, **laptop.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        for line in following.stdout or ():
+            seen |= {name for name in wanted if line.startswith(f"{name}-")}
+            if seen == wanted:
+                break
+        assert seen == wanted
+        assert following.poll() is None
+    finally:
+        os.killpg(following.pid, signal.SIGINT)
+        following.communicate(timeout=30)
+
+
 def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
     airflow = laptop.airflow()
     run = airflow.trigger("cluster_check", {"seconds": 20})
@@ -249,8 +309,8 @@ def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
     """What an older release's database did not allow its tasks is allowed at the next start."""
     laptop.sql("airflow", "REVOKE ALL ON task_instance FROM warehouse")
     laptop.sql("airflow", "REVOKE ALL ON DATABASE airflow FROM warehouse")
-    laptop.compose("down", "--timeout", "5")
-    laptop.compose("up", "--detach", "--wait", "--no-build", "--scale", "worker=1")
+    laptop.make("dev-down")
+    laptop.make("dev", "WORKERS=1")
     runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
     assert runs["total_entries"] >= 1
     assert int(laptop.history("SELECT count(hostname) FROM task_instance")) > 0
@@ -266,3 +326,12 @@ def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:
     ]
     assert {port["URL"] for port in published} == {"127.0.0.1"}
     assert {port["TargetPort"] for port in published} == {8080, 5555}
+
+
+def test_a_reset_leaves_nothing(laptop: Laptop, docker_client: docker.DockerClient) -> None:
+    """The last test of this file: the laptop is gone after it."""
+    laptop.make("dev-reset")
+    mine = {"filters": {"label": f"com.docker.compose.project={laptop.name}"}}
+    assert docker_client.containers.list(all=True, **mine) == []
+    assert docker_client.volumes.list(**mine) == []
+    assert docker_client.networks.list(**mine) == []
