@@ -9,7 +9,7 @@ import pulumi
 
 from infra import registry
 from infra.firewall import Policy
-from infra.project import ROOT
+from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
 from infra.resources.images import PublishedImage, RegistryAccess
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 ADMIN_USER = "admin"
-STACK_NAME = "airflow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +56,9 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
         ),
         drain_timeout=settings.task_grace_seconds,
         connections_per_second=settings.connections_per_second,
-        opts=pulumi.ResourceOptions(
-            depends_on=list(fleet.resources), deleted_with=fleet.resources[0]
-        ),
+        logins=fleet.logins,
+        release=fleet.release,
+        opts=fleet.lives_on(*fleet.resources),
     )
     password = secrets.values[REGISTRY_PASSWORD]
     running = Registry(
@@ -69,7 +68,8 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
         certificate=certificate.certificate,
         certificate_key=certificate.private_key,
         password=password,
-        opts=pulumi.ResourceOptions(depends_on=[swarm], deleted_with=fleet.resources[0]),
+        logins=fleet.logins,
+        opts=fleet.lives_on(swarm),
     )
     access = RegistryAccess(
         push_host="127.0.0.1",
@@ -117,7 +117,8 @@ def deploy_airflow(
         login=pulumi.Output.all(cluster.access.pull_address, cluster.access.password).apply(
             lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
         ),
-        opts=pulumi.ResourceOptions(depends_on=[cluster.swarm], deleted_with=fleet.resources[0]),
+        logins=fleet.logins,
+        opts=fleet.lives_on(cluster.swarm),
     )
 
 
@@ -138,6 +139,7 @@ def export_outputs(
         folder=f".dairflow/stacks/{pulumi.get_stack()}",
         machines=fleet.machines,
         private_key=fleet.private_key,
+        logins=fleet.logins,
     )
     pulumi.export("managerSsh", files.manager_ssh)
     pulumi.export("dockerContext", files.docker_context)
@@ -147,14 +149,14 @@ def _policy(settings: Settings, fleet: Fleet) -> pulumi.Output[dict[str, Any]]:
     def policy(operator_cidrs: list[str]) -> dict[str, Any]:
         return Policy(
             operator_cidrs=tuple(operator_cidrs),
-            client_cidrs=(*operator_cidrs, *settings.allowed_cidrs),
+            client_cidrs=tuple(dict.fromkeys((*operator_cidrs, *settings.allowed_cidrs))),
             image_pusher_cidrs=tuple(operator_cidrs) if fleet.push_port is not None else (),
             web_port=settings.web_port,
             flower_port=settings.flower_port,
             registry_port=registry.PORT,
         ).to_dict()
 
-    return pulumi.Output.all(*fleet.operator_cidrs).apply(policy)
+    return pulumi.Output.all(cidrs=fleet.operator_cidrs).apply(lambda known: policy(known["cidrs"]))
 
 
 def _stack_options(

@@ -9,11 +9,13 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from infra.remote.login import Login
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from infra.remote.machine import Machine
+    from infra.remote.machine import Jump, Machine
 
 KEY_FILE = "id_ed25519"
 CONFIG_FILE = "ssh_config"
@@ -21,21 +23,34 @@ KNOWN_HOSTS_FILE = "known_hosts"
 SOCKET_FILE = "docker.sock"
 
 
-def write(folder: Path, machines: Sequence[Machine], private_key: str) -> None:
-    """Write the files, readable by their owner only; what was there is replaced."""
+def write(
+    folder: Path,
+    machines: Sequence[Machine],
+    private_key: str,
+    logins: Mapping[str, Login] | None = None,
+) -> None:
+    """Write the files, readable by their owner only; what was there is replaced.
+
+    ``logins`` are of machines with a sign-in of their own, whose keys stay where the user has them.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name, text in _contents(folder, machines, private_key).items():
+    for name, text in _contents(folder, machines, private_key, logins or {}).items():
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
 
 
-def are_written(folder: Path, machines: Sequence[Machine], private_key: str) -> bool:
+def are_written(
+    folder: Path,
+    machines: Sequence[Machine],
+    private_key: str,
+    logins: Mapping[str, Login] | None = None,
+) -> bool:
     """Return whether every file is there with the content that `write` would give it."""
     return all(
         (folder / name).is_file() and (folder / name).read_text() == text
-        for name, text in _contents(folder, machines, private_key).items()
+        for name, text in _contents(folder, machines, private_key, logins or {}).items()
     )
 
 
@@ -64,23 +79,37 @@ def docker_context_command(folder: Path, machine: str, context: str) -> str:
     )
 
 
-def _contents(folder: Path, machines: Sequence[Machine], private_key: str) -> dict[str, str]:
-    return {
-        KEY_FILE: private_key,
-        KNOWN_HOSTS_FILE: "".join(f"{m.name} {m.host_key}\n" for m in machines),
-        CONFIG_FILE: "\n".join(_host(folder, machine) for machine in machines),
-    }
+def _contents(
+    folder: Path, machines: Sequence[Machine], private_key: str, logins: Mapping[str, Login]
+) -> dict[str, str]:
+    own = Login(key_file=str(folder / KEY_FILE))
+    hosts: list[str] = []
+    known = ""
+    for machine in machines:
+        login = logins.get(machine.name, own)
+        jump = machine.jump
+        if jump is not None:
+            name = f"{machine.name}-jump"
+            known += f"{name} {jump.host_key}\n"
+            hosts.append(_host(folder, name, jump, login.of_jump))
+        known += f"{machine.name} {machine.host_key}\n"
+        hosts.append(_host(folder, machine.name, machine, login))
+        if jump is not None:
+            hosts[-1] += f"  ProxyJump {machine.name}-jump\n"
+    keys = {KEY_FILE: private_key} if private_key else {}
+    return {**keys, KNOWN_HOSTS_FILE: known, CONFIG_FILE: "\n".join(hosts)}
 
 
-def _host(folder: Path, machine: Machine) -> str:
-    return f"""Host {machine.name}
-  HostName {machine.address}
-  Port {machine.port}
-  User {machine.user}
-  HostKeyAlias {machine.name}
+def _host(folder: Path, name: str, host: Machine | Jump, login: Login) -> str:
+    sign_in = "  PreferredAuthentications keyboard-interactive,password\n"
+    if login.key_file:
+        sign_in = f"  IdentityFile {login.key_file}\n  IdentitiesOnly yes\n"
+    return f"""Host {name}
+  HostName {host.address}
+  Port {host.port}
+  User {host.user}
+  HostKeyAlias {name}
   UserKnownHostsFile {folder / KNOWN_HOSTS_FILE}
   StrictHostKeyChecking yes
-  IdentityFile {folder / KEY_FILE}
-  IdentitiesOnly yes
-  LogLevel ERROR
+{sign_in}  LogLevel ERROR
 """

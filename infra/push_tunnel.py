@@ -13,7 +13,9 @@ import pulumi
 
 from infra import registry
 from infra.remote import tunnel
+from infra.remote.machine import Machine
 from infra.resources.push_port import PushPort
+from infra.resources.ssh_pool import ssh_pool
 
 if TYPE_CHECKING:
     from infra.machines.fleet import Fleet
@@ -28,18 +30,24 @@ def push_tunnel(fleet: Fleet) -> pulumi.Output[int]:
     chosen = PushPort("push-port")
     if pulumi.runtime.is_dry_run():
         return chosen.port
-    opened = pulumi.Output.all(chosen.port, fleet.first_manager, fleet.private_key).apply(_open)
+    known = pulumi.Output.all(
+        port=chosen.port,
+        machine=fleet.first_manager,
+        private_key=fleet.private_key,
+        logins=fleet.logins,
+    )
+    opened = known.apply(_open)
     return pulumi.Output.unsecret(opened)
 
 
-def _open(known: list[Any]) -> int:
-    port, record, private_key = known
+def _open(known: dict[str, Any]) -> int:
+    port = int(known["port"])
     try:
-        return tunnel.open_tunnel(int(port), _Reach(record, private_key), _complain)
+        return tunnel.open_tunnel(port, _Reach(known), _complain)
     except tunnel.TunnelError as error:
         msg = (
             f"{error}. Images are pushed through it.\nNext: end the program that listens there"
-            f" (`ss -ltnp 'sport = :{int(port)}'` shows it), then run the same again; or run"
+            f" (`ss -ltnp 'sport = :{port}'` shows it), then run the same again; or run"
             " `pulumi up --refresh`, which takes another port"
         )
         raise pulumi.RunError(msg) from None
@@ -48,19 +56,16 @@ def _open(known: list[Any]) -> int:
 class _Reach:
     """Opens channels to the first manager's registry over one connection, made when needed."""
 
-    def __init__(self, record: dict[str, Any], private_key: str) -> None:
-        self._record = record
-        self._private_key = private_key
+    def __init__(self, known: dict[str, Any]) -> None:
+        self._known = known
         self._lock = threading.Lock()
         self._pool: Any = None
 
     def __call__(self) -> Channel:
-        from infra.remote.machine import Machine  # noqa: PLC0415 - with the first push only
-        from infra.remote.pool import SshPool  # noqa: PLC0415
-
         with self._lock:
-            self._pool = self._pool or SshPool(self._private_key)
-        return self._pool.runner(Machine.from_dict(self._record)).dial("127.0.0.1", registry.PORT)
+            self._pool = self._pool or ssh_pool(self._known)
+        machine = Machine.from_dict(self._known["machine"])
+        return self._pool.runner(machine).dial("127.0.0.1", registry.PORT)
 
 
 def _complain(error: Exception) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pulumi
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pulumi
 
 Record = dict[str, Any]
 """A ``remote.machine.Machine`` as plain values, for a resource's inputs."""
@@ -23,7 +23,7 @@ class Fleet:
     """What must exist before a machine can be reached, in the machines' order."""
     private_key: pulumi.Output[str]
     """The operator's SSH key, OpenSSH format."""
-    operator_cidrs: Sequence[pulumi.Input[str]]
+    operator_cidrs: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Where the operator's packets come from, as the machines see them."""
     web_url: pulumi.Output[str]
     flower_url: pulumi.Output[str]
@@ -32,11 +32,20 @@ class Fleet:
     push_port: pulumi.Output[int] | None = None
     """Loopback port of this machine where the first manager's registry is published; None where
     images are pushed through SSH."""
+    logins: pulumi.Output[dict[str, Any]] | None = None
+    """A ``remote.login.Login`` by machine's name, where not all take ``private_key``."""
+    release: dict[str, Any] | None = None
+    """A ``swarm.release.Release`` where machines stay when they leave the cluster."""
 
     @property
     def first_manager(self) -> pulumi.Output[Record]:
         """The machine that carries the registry, the database and the broker."""
         return self.machines[0]
+
+    def lives_on(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Return options of what is on the machines, and goes with them where they go."""
+        first = None if self.release else self.resources[0]
+        return pulumi.ResourceOptions(depends_on=list(resources), deleted_with=first)
 
 
 def names(managers: int, workers: int) -> list[tuple[str, str, int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pulumi
-
+from infra.machines.existing import ExistingMachines
 from infra.machines.local import LocalMachines
 
 if TYPE_CHECKING:
+    import pulumi
+
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
 
@@ -19,5 +20,4 @@ def provision(settings: Settings, cluster_id: pulumi.Output[str]) -> Fleet:
         case "local":
             return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
         case "existing":
-            msg = "target: existing is being built"
-            raise pulumi.RunError(msg)
+            return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet

@@ -11,16 +11,19 @@ from infra import operator_files
 from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.resources.provider import Props, Provider
+from infra.resources.ssh_pool import logins_of, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from infra.remote.login import Login
+
 
 class OperatorFilesProvider(Provider):
     """Keeps the files as the machines are."""
 
-    compared = ("machines", "private_key", "written")
+    compared = ("machines", "private_key", "logins", "written")
     replaced_by = ("folder",)
 
     def create(self, props: Props) -> CreateResult:
@@ -50,28 +53,28 @@ class OperatorFiles(Resource, module="operator", name="OperatorFiles"):
         folder: str,
         machines: Sequence[pulumi.Input[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``machines`` are records of ``remote.machine.Machine``."""
         props = {
             "folder": folder,
             "machines": list(machines),
-            "private_key": pulumi.Output.secret(private_key),
+            **sign_in(private_key, logins),
             "written": True,
         }
         super().__init__(OperatorFilesProvider(), name, props, opts)
-        where = ROOT / folder
-        self.manager_ssh = self.id.apply(lambda _: operator_files.ssh_command(where, "manager-1"))
-        self.docker_context = self.id.apply(
-            lambda _: operator_files.docker_context_command(
-                where, "manager-1", f"dairflow-{pulumi.get_stack()}"
-            )
+        where, context = ROOT / folder, f"dairflow-{pulumi.get_stack()}"
+        manager = pulumi.Output.all(machines[0], self.id).apply(lambda known: known[0])
+        self.manager_ssh = manager.apply(lambda m: operator_files.ssh_command(where, m["name"]))
+        self.docker_context = manager.apply(
+            lambda m: operator_files.docker_context_command(where, m["name"], context)
         )
 
 
-def _files(props: Props) -> tuple[Path, list[Machine], str]:
+def _files(props: Props) -> tuple[Path, list[Machine], str, dict[str, Login]]:
     machines = [Machine.from_dict(record) for record in props["machines"]]
-    return ROOT / props["folder"], machines, props["private_key"]
+    return ROOT / props["folder"], machines, props["private_key"], logins_of(props)
 
 
 def _write(props: Props) -> Props:

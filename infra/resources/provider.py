@@ -58,12 +58,22 @@ def explained(method: Method) -> Method:
 
 
 def _user_errors() -> set[type[BaseException]]:
+    from infra.machines.errors import HostError
     from infra.machines.local_engine import LocalError
     from infra.registry import RegistryError
+    from infra.remote.tunnel import TunnelError
     from infra.stack.errors import StackError
     from infra.swarm.errors import SwarmError
 
-    return {RemoteError, SwarmError, StackError, LocalError, RegistryError}
+    return {
+        RemoteError,
+        SwarmError,
+        StackError,
+        HostError,
+        LocalError,
+        RegistryError,
+        TunnelError,
+    }
 
 
 class Provider(ResourceProvider):

@@ -10,6 +10,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra import registry
 from infra.remote.machine import Machine
 from infra.resources.provider import Props, Provider, say
+from infra.resources.ssh_pool import sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class RegistryProvider(Provider):
     """Runs the registry on the first manager."""
 
-    compared = ("machine", "certificate", "password", "running")
+    compared = ("machine", "logins", "certificate", "password", "running")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
@@ -30,18 +31,14 @@ class RegistryProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh."""
-        from infra.remote.pool import SshPool
-
-        with SshPool(props["private_key"]) as pool:
+        with ssh_pool(props) as pool:
             runner = pool.runner(Machine.from_dict(props["machine"]))
             running = registry.fingerprint(runner) == props["fingerprint"]
         return ReadResult(id_, {**props, "running": running})
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
-        from infra.remote.pool import SshPool
-
-        with SshPool(props["private_key"]) as pool:
+        with ssh_pool(props) as pool:
             registry.remove(pool.runner(Machine.from_dict(props["machine"])))
 
 
@@ -57,12 +54,13 @@ class Registry(Resource, module="registry", name="Registry"):
         certificate: pulumi.Input[str],
         certificate_key: pulumi.Input[str],
         password: pulumi.Input[str],
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``certificate`` and ``certificate_key`` are PEM texts; ``machine`` the first manager."""
         props = {
             "machine": machine,
-            "private_key": pulumi.Output.secret(private_key),
+            **sign_in(private_key, logins),
             "certificate": certificate,
             "certificate_key": pulumi.Output.secret(certificate_key),
             "password": pulumi.Output.secret(password),

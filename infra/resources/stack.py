@@ -11,16 +11,21 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.project import ROOT
 from infra.remote.machine import Machine
+from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
+from infra.resources.ssh_pool import sign_in, ssh_pool
 from infra.stack.render import RenderedStack, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.remote.pool import SshPool
     from infra.remote.runner import Runner
     from infra.stack.deploy import StackState
     from infra.stack.options import StackOptions
+
+CONNECT_SECONDS = 20.0
+"""How long a node may be silent when the stack is removed."""
 
 COMPOSE_FILE = ROOT / "docker-compose.yaml"
 
@@ -28,7 +33,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yaml"
 class StackProvider(Provider):
     """Deploys the rendered compose file and waits until Airflow is healthy."""
 
-    compared = ("rendered", "secrets", "login", "converged")
+    compared = ("rendered", "secrets", "login", "machines", "logins", "converged")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
@@ -40,22 +45,21 @@ class StackProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift."""
-        from infra.remote.pool import SshPool
         from infra.stack.deploy import observe
 
-        with SshPool(props["private_key"]) as pool:
+        with ssh_pool(props) as pool:
             state = observe(_manager(pool, props), props["name"])
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
-        from infra.remote.pool import SshPool
         from infra.stack.remove import remove
 
-        with SshPool(props["private_key"]) as pool:
-            nodes = [pool.runner(Machine.from_dict(record)) for record in props["machines"]]
-            remove(nodes[0], props["name"], report=say, nodes=nodes, volumes=True)
+        with ssh_pool(props) as pool:
+            manager = _manager(pool, props)
+            nodes = [manager, *_answering(pool, props["machines"][1:])]
+            remove(manager, props["name"], report=say, nodes=nodes, volumes=True)
 
 
 class Stack(Resource, module="stack", name="Stack"):
@@ -70,13 +74,14 @@ class Stack(Resource, module="stack", name="Stack"):
         machines: pulumi.Input[list[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
         login: pulumi.Input[Mapping[str, Any]],
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``machines`` starts with the first manager, by which the stack is deployed."""
         props = {
             "name": name,
             "machines": machines,
-            "private_key": pulumi.Output.secret(private_key),
+            **sign_in(private_key, logins),
             "login": pulumi.Output.secret(login),
             "rendered": pulumi.Output.unsecret(options.apply(_render)),
             "secrets": pulumi.Output.secret(secrets),
@@ -96,13 +101,24 @@ def _manager(pool: SshPool, props: Props) -> Runner:
     return pool.runner(Machine.from_dict(props["machines"][0]))
 
 
+def _answering(pool: SshPool, records: list[Props]) -> Iterator[Runner]:
+    """Return the runners of the machines that answer; the others may be gone for good."""
+    for record in records:
+        machine = Machine.from_dict(record)
+        try:
+            yield pool.runner(machine, timeout=CONNECT_SECONDS)
+        except RemoteError as error:
+            say(
+                f"{machine.name}: what the stack has there stays, since it does not answer: {error}"
+            )
+
+
 def _deploy(props: Props) -> Props:
-    from infra.remote.pool import SshPool
     from infra.stack.deploy import RegistryLogin, deploy
 
     rendered = RenderedStack(**_whole(props["rendered"]))
     login = RegistryLogin(**props["login"])
-    with SshPool(props["private_key"]) as pool:
+    with ssh_pool(props) as pool:
         state = deploy(
             _manager(pool, props), rendered, props["secrets"], registry=login, report=say
         )

@@ -11,13 +11,13 @@ from infra.firewall import Policy
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, Props, Provider, say
+from infra.resources.ssh_pool import sign_in, ssh_pool
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.errors import SwarmGoneError
+from infra.swarm.release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from infra.remote.pool import SshPool
 
 JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 
@@ -25,7 +25,15 @@ JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 class SwarmProvider(Provider):
     """Brings the machines into one swarm, and keeps them as the settings say."""
 
-    compared = ("machines", "firewall", "trusted_registries", "drain_timeout", "pending")
+    compared = (
+        "machines",
+        "logins",
+        "firewall",
+        "trusted_registries",
+        "drain_timeout",
+        "release",
+        "pending",
+    )
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
@@ -34,14 +42,17 @@ class SwarmProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this before it deletes the machines that are to go: they drain here."""
-        state = _reconcile(news, leaving=_leaving(olds, news), cluster_id=olds["cluster_id"])
+        logins: Props = {**(olds.get("logins") or {}), **(news.get("logins") or {})}
+        state = _reconcile(
+            news, logins=logins, leaving=_leaving(olds, news), cluster_id=olds["cluster_id"]
+        )
         return UpdateResult(_outs(news, state))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
         from infra.swarm.observe import observe
 
-        with _pool(props) as pool:
+        with ssh_pool(props) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
             except SwarmGoneError:
@@ -52,7 +63,7 @@ class SwarmProvider(Provider):
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
         from infra.swarm.dismantle import dismantle
 
-        with _pool(props) as pool:
+        with ssh_pool(props) as pool:
             dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
 
 
@@ -71,17 +82,19 @@ class Swarm(Resource, module="swarm", name="Swarm"):
         trusted_registries: pulumi.Input[Mapping[str, pulumi.Input[str]]],
         drain_timeout: int,
         connections_per_second: int = CONNECTIONS_PER_SECOND,
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
+        release: Mapping[str, Any] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds.
 
         A change of ``connections_per_second`` is no change of the swarm: it counts from the next
-        one on.
+        one on. ``release`` is for machines that stay when they leave: what is to go from them.
         """
         props: dict[str, Any] = {
             "name": name,
             "machines": list(machines),
-            "private_key": pulumi.Output.secret(private_key),
+            **sign_in(private_key, logins),
             "firewall": firewall,
             "trusted_registries": trusted_registries,
             "drain_timeout": drain_timeout,
@@ -91,6 +104,8 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             "cluster_id": None,
             **dict.fromkeys(JOIN_TOKENS),
         }
+        if release is not None:
+            props["release"] = release
         opts = pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(additional_secret_outputs=list(JOIN_TOKENS))
         )
@@ -98,28 +113,28 @@ class Swarm(Resource, module="swarm", name="Swarm"):
 
 
 def _cluster(props: Props) -> Cluster:
+    release: Props | None = props.get("release")
     return Cluster(
         name=props["name"],
         machines=tuple(Machine.from_dict(record) for record in props["machines"]),
         firewall=Policy.from_dict(props["firewall"]),
         trusted_registries=props["trusted_registries"],
         drain_timeout=float(props["drain_timeout"]),
+        release=Release.from_dict(release) if release else None,
     )
 
 
-def _pool(props: Props) -> SshPool:
-    from infra.remote.pool import SshPool
-
-    rate = props.get("connections_per_second", CONNECTIONS_PER_SECOND)
-    return SshPool(props["private_key"], connections_per_second=rate)
-
-
 def _reconcile(
-    props: Props, *, leaving: tuple[Machine, ...] = (), cluster_id: str | None = None
+    props: Props,
+    *,
+    logins: Props | None = None,
+    leaving: tuple[Machine, ...] = (),
+    cluster_id: str | None = None,
 ) -> ClusterState:
+    """Reconcile; ``logins`` are those of the leaving machines too."""
     from infra.swarm.reconcile import reconcile
 
-    with _pool(props) as pool:
+    with ssh_pool({**props, "logins": logins or props.get("logins")}) as pool:
         return reconcile(_cluster(props), pool, say, leaving=leaving, cluster_id=cluster_id)
 
 

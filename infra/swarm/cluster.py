@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from infra.firewall import Policy
     from infra.remote.machine import Machine
+    from infra.swarm.release import Release
 
 PRIMARY_LABEL = "dairflow.primary"
 """Marks the one manager whose disk holds the database, the broker's data and the registry."""
@@ -26,7 +27,8 @@ class Cluster:
 
     ``trusted_registries`` maps ``host:port`` to the PEM of the authority that signs that
     registry's certificate. ``drain_timeout`` (seconds) is the longest that a task of a leaving
-    node may take to end, as its ``stop_grace_period`` says.
+    node may take to end, as its ``stop_grace_period`` says. ``release`` is what is to go from
+    machines that stay when they leave; None where they go themselves.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Cluster:
     firewall: Policy
     trusted_registries: Mapping[str, str] = field(default_factory=dict[str, str])
     drain_timeout: float = DEFAULT_DRAIN_TIMEOUT_SECONDS
+    release: Release | None = None
 
     @property
     def managers(self) -> tuple[Machine, ...]:

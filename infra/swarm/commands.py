@@ -68,18 +68,43 @@ grep -lsx {shlex.quote(TRUST_MARK)} /etc/docker/certs.d/*/ca.crt | while read -r
     rm -f "$file"
     rmdir "${{file%/*}}" 2> /dev/null || true
 done
+rmdir /etc/docker/certs.d 2> /dev/null || true
 """
 
 _APT = (
     f"timeout {APT_SECONDS} env DEBIAN_FRONTEND=noninteractive"
-    " apt-get -qq -o DPkg::Lock::Timeout=120"
+    " apt-get -qq -o DPkg::Lock::Timeout=120 -o APT::Keep-Downloaded-Packages=false"
 )
 
-# Where systemd does not run, Debian's package has a script for the older init.
+STATE_FOLDER = FIREWALL_FILE.rpartition("/")[0]
+_INSTALLED_FILE = f"{STATE_FOLDER}/installed"
+"""Names the packages that were installed for the cluster, for the day when they are to go."""
+_BEFORE_FILE = f"{STATE_FOLDER}/before"
+_TABLES_FILE = f"{STATE_FOLDER}/tables"
+"""The kernel's tables of before the engine, which makes some and leaves them behind."""
+
+# What was there before is noted first, so that an installation that was interrupted loses nothing.
+_NOTE = f"""mkdir -p {STATE_FOLDER}
+packages() {{
+    dpkg-query -W -f '${{binary:Package}} ${{db:Status-Status}}\n' | grep ' installed$' | sort
+}}
+[ -e {_BEFORE_FILE} ] || {{
+    packages > {_BEFORE_FILE}.new
+    mv {_BEFORE_FILE}.new {_BEFORE_FILE}
+}}
+"""
+_KEEP_NOTE = f"""packages | comm -13 {_BEFORE_FILE} - | cut -d ' ' -f 1 >> {_INSTALLED_FILE}
+rm {_BEFORE_FILE}
+"""
+
+# Where systemd does not run, Debian's package has a script for the older init. It insists on
+# raising its limits, which root of a container without CAP_SYS_RESOURCE cannot.
 _START = """if [ -d /run/systemd/system ]; then
     systemctl enable --quiet --now docker.service
-else
-    service docker start > /dev/null
+elif ! service docker start > /dev/null 2>&1; then
+    start-stop-daemon --start --background --no-close --exec "$(command -v dockerd)" \
+        --pidfile /run/docker-ssd.pid --make-pidfile -- -p /run/docker.pid \
+        >> /var/log/docker.log 2>&1
 fi
 tries=0
 until docker info > /dev/null 2>&1; do
@@ -91,21 +116,66 @@ done
 
 INSTALL_NFTABLES = f"""# install nftables
 set -e
-{_APT} update > /dev/null
+{_NOTE}{_APT} update > /dev/null
 {_APT} install --no-install-recommends nftables > /dev/null
-"""
+{_KEEP_NOTE}"""
 
 # Debian 13 has the docker command in a package of its own; earlier ones and Ubuntu do not.
 INSTALL_ENGINE = f"""# install Docker's engine
 set -e
+{_NOTE}[ -e {_TABLES_FILE} ] || nft list tables > {_TABLES_FILE}
 {_APT} update > /dev/null
 cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
 {_APT} install --no-install-recommends docker.io $cli iptables ca-certificates > /dev/null
-{_START}"""
+{_KEEP_NOTE}{_START}"""
 
 START_ENGINE = f"""# start Docker's engine
 set -e
 {_START}"""
+
+PURGE_SECONDS = 300.0
+
+# A package that another one needs by now stays, with a word about it. The engine leaves rules and
+# devices behind; a table that it made goes once nobody else has rules in it.
+REMOVE_ENGINE = f"""installed=$(sort -u {_INSTALLED_FILE} 2> /dev/null | tr '\n' ' ')
+if echo " $installed " | grep -q ' docker.io '; then
+    if [ -d /run/systemd/system ]; then
+        systemctl disable --quiet --now docker.socket docker.service
+    else
+        service docker stop > /dev/null
+    fi
+    for family in iptables ip6tables; do
+        command -v $family-save > /dev/null || continue
+        $family-save | grep -v -e DOCKER -e docker0 -e docker_gwbridge | $family-restore
+    done
+    nft list tables | while read -r word family table; do
+        if grep -qx "$word $family $table" {_TABLES_FILE}; then continue; fi
+        rules=$(nft list table $family $table \\
+            | grep -v -e '^#' -e '^table' -e '[{{}}]$' -e ' hook ' -e '^$' || true)
+        [ -n "$rules" ] || nft delete table $family $table
+    done
+    for device in docker0 docker_gwbridge; do
+        ip link delete $device 2> /dev/null || true
+    done
+fi
+if [ -n "$installed" ]; then
+    removed=$(apt-get -s purge $installed | grep -E '^(Purg|Remv) ' | cut -d ' ' -f 2 | sort)
+    ours=$(printf '%s\\n' $installed | cut -d : -f 1)
+    others=$(printf '%s\\n' $removed | grep -vxF "$ours" || true)
+    if [ -n "$others" ]; then
+        echo "kept, since others need them:" $installed "($others)"
+    else
+        timeout {PURGE_SECONDS:.0f} env DEBIAN_FRONTEND=noninteractive apt-get -qq \
+            -o DPkg::Lock::Timeout=120 purge $installed > /dev/null
+        if echo " $installed " | grep -q ' docker.io '; then
+            rm -rf /var/lib/docker/* /var/lib/containerd /opt/containerd /var/log/docker.log \
+                /run/docker /run/docker.sock /run/containerd
+            rmdir /var/lib/docker 2> /dev/null || true
+            groupdel docker 2> /dev/null || true
+        fi
+    fi
+fi
+"""
 
 FORGET_SWARM = "docker swarm leave --force"
 LEAVE_SWARM = "docker swarm leave"

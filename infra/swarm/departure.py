@@ -55,7 +55,7 @@ def departure_stages(
         if machine is None:
             goings.append((remove,))
         else:
-            goings.append((Leave(machine=machine), remove, CleanMachine(machine=machine)))
+            goings.append((Leave(machine=machine), remove, _cleaning(cluster, machine)))
     return (
         Stage(title="drain", lanes=tuple(drains)),
         Stage(title="demote", lanes=(_demotions(cluster, standing, via, reachable),)),
@@ -64,7 +64,10 @@ def departure_stages(
 
 
 def stragglers(
-    facts: Mapping[str, MachineFacts], standing: Standing, leaving: tuple[Machine, ...]
+    cluster: Cluster,
+    facts: Mapping[str, MachineFacts],
+    standing: Standing,
+    leaving: tuple[Machine, ...],
 ) -> tuple[tuple[Step, ...], ...]:
     """Return the lanes for leaving machines that the swarm lists no more.
 
@@ -77,10 +80,14 @@ def stragglers(
         steps: list[Step] = []
         if machine.name in standing.lost:
             steps.append(ForgetSwarm(machine=machine))
-        if facts[machine.name].firewall_digest or facts[machine.name].trusted:
-            steps.append(CleanMachine(machine=machine))
+        if cluster.release or facts[machine.name].firewall_digest or facts[machine.name].trusted:
+            steps.append(_cleaning(cluster, machine))
         lanes.append(tuple(steps))
     return tuple(lanes)
+
+
+def _cleaning(cluster: Cluster, machine: Machine) -> Step:
+    return CleanMachine(machine=machine, release=cluster.release)
 
 
 def _draining(cluster: Cluster, via: Machine, name: str, node: SwarmNode) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from infra.swarm import commands
 from infra.swarm.execute import side_by_side
 from infra.swarm.gather import gather
+from infra.swarm.release import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +30,9 @@ def dismantle(
 ) -> tuple[str, ...]:
     """Leave the swarm on every machine, workers first, and remove the firewall and our files.
 
-    The engine, its images and its volumes stay. With ``cluster_id``, a machine that is in another
-    swarm by now keeps that. Returns the names of machines that did not answer within
-    `CONNECT_SECONDS`, which are left as they are: a machine may be gone already.
+    The engine stays, unless the cluster's ``release`` says otherwise. With ``cluster_id``, a
+    machine that is in another swarm by now keeps that. Returns the names of machines that did not
+    answer within `CONNECT_SECONDS`, which are left as they are: a machine may be gone already.
 
     Raises:
         RemoteError: a command failed on a machine that answers.
@@ -48,7 +49,7 @@ def dismantle(
         if _is_ours(cluster, facts[machine.name], cluster_id):
             runner.run(commands.FORGET_SWARM, timeout=LEAVE_SECONDS)
             report(f"{machine.name}: left the swarm")
-        runner.run(commands.CLEAN_MACHINE)
+        clean(runner, cluster.release, report)
         report(f"{machine.name}: firewall and our files removed")
 
     for role in ("worker", "manager"):

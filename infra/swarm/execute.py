@@ -14,6 +14,7 @@ from infra.swarm import commands, steps
 from infra.swarm.drain import await_tasks
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import certificate_file
+from infra.swarm.release import clean
 from infra.swarm.roles import await_demoted, await_promoted
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Execution:
             case steps.Leave():
                 self._leave(step.machine)
             case steps.CleanMachine():
-                self._on(step.machine).run(commands.CLEAN_MACHINE)
+                clean(self._on(step.machine), step.release, self._report)
             case steps.InitSwarm():
                 self._init(step)
             case steps.Join():

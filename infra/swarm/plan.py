@@ -83,7 +83,7 @@ def plan(
         Stage(title="promote", lanes=(_promotions(cluster, standing),)),
         Stage(title="activate", lanes=(tuple(_updates(cluster, standing)),)),
         *departure_stages(cluster, standing, answering),
-        Stage(title="clean", lanes=stragglers(facts, standing, leaving)),
+        Stage(title="clean", lanes=stragglers(cluster, facts, standing, leaving)),
         Stage(
             title="close",
             lanes=tuple(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.remote.machine import Machine, Role
+    from infra.swarm.release import Release
 
 SIDE_BY_SIDE = 32
 """Machines that are worked on at once where each asks for processor time, the operator's own or a
@@ -240,8 +241,11 @@ class Leave(MachineStep):
     DONE = "left the swarm"
 
 
+@dataclass(frozen=True, kw_only=True)
 class CleanMachine(MachineStep):
-    """Remove the firewall and the files of ours."""
+    """Remove the firewall and the files of ours; from a machine that stays, all that is ours."""
+
+    release: Release | None = None
 
     TODO = "remove the firewall and our files"
     DONE = "firewall and our files removed"

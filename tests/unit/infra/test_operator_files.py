@@ -2,13 +2,15 @@
 
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra import operator_files
 from infra.remote.keys import generate_key_pair
-from infra.remote.machine import Machine
+from infra.remote.login import Login
+from infra.remote.machine import Jump, Machine
 
 KEY = generate_key_pair()
 
@@ -41,6 +43,27 @@ def test_openssh_finds_each_machine(tmp_path: Path, machines: list[Machine]) -> 
     assert (found["hostname"], found["port"], found["user"]) == ("127.0.0.1", "2202", "root")
     assert found["stricthostkeychecking"] in {"true", "yes"}
     assert found["identityfile"] == str(tmp_path / "stack" / "id_ed25519")
+
+
+def test_a_machine_with_its_own_sign_in_is_reached_with_it_by_way_of_its_jump_host(
+    tmp_path: Path, machines: list[Machine]
+) -> None:
+    jump = Jump(address="192.0.2.9", host_key=KEY.public, port=2209, user="gate")
+    behind = replace(machines[1], jump=jump, user="admin")
+    logins = {
+        "manager-1": Login(password="the-secret"),
+        "worker-1": Login(key_file="/keys/own", jump_key_file="/keys/gate"),
+    }
+    operator_files.write(tmp_path, [machines[0], behind], "", logins)
+    first, second = effective(tmp_path, "manager-1"), effective(tmp_path, "worker-1")
+    assert first["preferredauthentications"] == "keyboard-interactive,password"
+    assert (second["identityfile"], second["user"]) == ("/keys/own", "admin")
+    assert second["proxyjump"] == "worker-1-jump"
+    through = effective(tmp_path, "worker-1-jump")
+    assert (through["hostname"], through["port"], through["user"]) == ("192.0.2.9", "2209", "gate")
+    assert through["identityfile"] == "/keys/gate"
+    assert "the-secret" not in "".join(file.read_text() for file in tmp_path.iterdir())
+    assert not (tmp_path / "id_ed25519").exists()
 
 
 def test_only_the_owner_reads_them(tmp_path: Path, machines: list[Machine]) -> None:

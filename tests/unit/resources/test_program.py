@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pulumi
 import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
+from infra.remote.keys import generate_key_pair
 from infra.resources.keys import REGISTRY_PASSWORD
 from infra.stack.secrets import SECRET_NAMES
 
@@ -36,6 +38,12 @@ COMPUTED: dict[str, dict[str, Any]] = {
         "gateway": "10.213.0.1",
         "mtu": 1500,
     },
+    "pulumi-python:dynamic/machines:AcceptedHostKey": {"host_key": "ssh-ed25519 SEEN"},
+    "pulumi-python:dynamic/machines:ExistingHosts": {
+        "operator_addresses": ["198.51.100.7"],
+        "mtu": 1450,
+    },
+    "pulumi-python:dynamic/registry:PushPort": {"port": 0},
     "pulumi-python:dynamic/images:DeployedImage": {"digest": f"sha256:{'0' * 64}"},
 }
 
@@ -123,3 +131,70 @@ def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> Non
 def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder]) -> None:
     with pytest.raises(pulumi.RunError, match=r"managers: '2' given"):
         run(managers="2")
+
+
+HOSTS = [
+    {
+        "name": "first",
+        "address": "192.0.2.2",
+        "role": "worker",
+        "hostKey": "accept-once",
+        "password": "the-secret",
+    },
+    {
+        "name": "head",
+        "address": "192.0.2.1",
+        "privateAddress": "10.0.0.1",
+        "role": "manager",
+        "user": "admin",
+        "hostKey": generate_key_pair().public,
+        "password": "the-secret",
+        "jump": {"address": "192.0.2.9", "hostKey": generate_key_pair().public},
+    },
+]
+
+
+@pytest.fixture
+def existing(run: Callable[..., Recorder]) -> Callable[..., Recorder]:
+    return lambda **more: run(target="existing", hosts=json.dumps(HOSTS), **more)
+
+
+def test_the_listed_hosts_are_the_cluster_managers_first(
+    existing: Callable[..., Recorder],
+) -> None:
+    asked = existing()
+    assert asked.of_type(":LocalMachine") == {}
+    (swarm,) = asked.of_type(":Swarm").values()
+    head, first = swarm["machines"]
+    assert (head["name"], head["private_address"], head["user"]) == ("head", "10.0.0.1", "admin")
+    assert head["jump"]["address"] == "192.0.2.9"
+    assert (first["name"], first["host_key"]) == ("first", "ssh-ed25519 SEEN")
+    sealed = swarm["logins"]  # a secret, as it travels to the engine
+    assert sealed["value"]["head"]["jump_password"] == "the-secret"
+    (stack,) = asked.of_type(":Stack").values()
+    assert stack["rendered"]["document"]["services"]["worker"]["deploy"]["replicas"] == 1
+
+
+def test_images_are_pushed_through_ssh_and_no_port_is_opened_for_it(
+    existing: Callable[..., Recorder],
+) -> None:
+    asked = existing()
+    assert asked.of_type(":PushPort") != {}
+    (swarm,) = asked.of_type(":Swarm").values()
+    assert swarm["firewall"]["operator_cidrs"] == ["198.51.100.7/32"]
+    assert swarm["firewall"]["image_pusher_cidrs"] == []
+
+
+def test_ssh_stays_open_to_the_allowed_networks(existing: Callable[..., Recorder]) -> None:
+    (swarm,) = existing(allowedCidrs='["198.51.100.0/24"]').of_type(":Swarm").values()
+    assert swarm["firewall"]["operator_cidrs"] == ["198.51.100.0/24"]
+    assert swarm["firewall"]["client_cidrs"] == ["198.51.100.0/24"]
+
+
+def test_what_goes_from_a_host_is_what_the_setting_says(
+    existing: Callable[..., Recorder],
+) -> None:
+    for asked, expected in ((existing(), False), (existing(removeEngine="true"), True)):
+        for kind in (":Swarm", ":ExistingHosts"):
+            (inputs,) = asked.of_type(kind).values()
+            assert inputs["release"] == {"stack": "airflow", "remove_engine": expected}

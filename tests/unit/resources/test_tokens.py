@@ -11,6 +11,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 
 from infra.machines.local import LocalMachines
 from infra.resources import (
+    existing,
     images,
     keys,
     local,
@@ -22,6 +23,8 @@ from infra.resources import (
 )
 
 TOKENS = {
+    existing.AcceptedHostKey: "dynamic/machines:AcceptedHostKey",
+    existing.ExistingHosts: "dynamic/machines:ExistingHosts",
     images.DeployedImage: "dynamic/images:DeployedImage",
     keys.RegistryCertificate: "dynamic/keys:RegistryCertificate",
     keys.Secrets: "dynamic/keys:Secrets",
@@ -36,6 +39,8 @@ TOKENS = {
 }
 
 PROVIDERS = {
+    existing.AcceptedHostKeyProvider: "infra.resources.existing",
+    existing.ExistingHostsProvider: "infra.resources.existing",
     images.DeployedImageProvider: "infra.resources.images",
     keys.RegistryCertificateProvider: "infra.resources.keys",
     keys.SecretsProvider: "infra.resources.keys",

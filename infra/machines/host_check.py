@@ -1,0 +1,269 @@
+"""Whether a host that exists can be a node: what it tells, and what speaks against it; no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
+from typing import TYPE_CHECKING
+
+from infra import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from infra.remote.machine import Machine
+
+CLAIM_FILE = "/etc/dairflow/stack"
+"""Holds the random identity of the stack that a host belongs to."""
+
+SUPPORTED = {"debian": (11,), "ubuntu": (20, 4)}
+"""The oldest release of each system."""
+OLDEST_KERNEL = (5, 4)
+OLDEST_ENGINE = (20, 10)
+ARCHITECTURE = "x86_64"
+"""What the images are built for."""
+MIN_FREE_KB = 5 * 10**6
+"""The Airflow image takes 0.7 GB unpacked; the first manager's registry holds it once more."""
+
+_MEMBER_PORTS = (2377, 7946)
+
+# Every line is a word and what it says; nothing on the host is changed.
+SCRIPT = f"""# look whether the host can be a node
+echo "ssh $SSH_CONNECTION"
+(. /etc/os-release && echo "id $ID" && echo "version $VERSION_ID" && echo "system $PRETTY_NAME")
+echo "kernel $(uname -r)"
+echo "architecture $(uname -m)"
+echo "hostname $(uname -n)"
+for tool in apt-get ip ss pgrep; do
+    command -v $tool > /dev/null || echo "lacks $tool"
+done
+ip -o -4 addr show 2> /dev/null | while read -r number device family address rest; do
+    echo "address ${{address%/*}} $(cat /sys/class/net/$device/mtu)"
+done
+ss -Hltn 2> /dev/null | while read -r state received sent address rest; do
+    echo "listens ${{address##*:}}"
+done
+if command -v nft > /dev/null && ! said=$(nft list tables 2>&1); then
+    echo "nft $said" | head -n 1
+fi
+if command -v ufw > /dev/null && ufw status 2> /dev/null | grep -q '^Status: active'; then
+    echo 'ufw active'
+fi
+folder=/var/lib/docker
+[ -d $folder ] || folder=/var/lib
+echo "free $(df -Pk $folder | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
+if command -v docker > /dev/null; then
+    docker info --format 'engine {{{{.ServerVersion}}}}' 2> /dev/null
+    docker info --format 'swarm {{{{.Swarm.LocalNodeState}}}}' 2> /dev/null
+fi
+[ ! -e {CLAIM_FILE} ] || echo "claim $(cat {CLAIM_FILE})"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """What a host told. ``mtus`` maps its IPv4 addresses to the MTU (bytes) of their device.
+
+    ``claim`` is the identity of the stack that it belongs to, empty where it belongs to none;
+    ``nft_error`` what nft said where it is there and cannot work.
+    """
+
+    ssh_client: str = ""
+    system_id: str = ""
+    version: str = ""
+    system: str = ""
+    kernel: str = ""
+    architecture: str = ""
+    hostname: str = ""
+    lacks: tuple[str, ...] = ()
+    mtus: Mapping[str, int] = field(default_factory=dict[str, int])
+    listens: frozenset[int] = frozenset()
+    nft_error: str = ""
+    ufw: bool = False
+    free_kb: int = 0
+    engine: str = ""
+    swarm: str = ""
+    claim: str = ""
+
+
+def parse(text: str) -> HostFacts:
+    """Read what `SCRIPT` printed; what it did not say stays empty."""
+    lines: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        lines.append((word, rest))
+    last = dict(lines)
+    addresses = [rest.split() for word, rest in lines if word == "address"]
+    return HostFacts(
+        ssh_client=last.get("ssh", "").partition(" ")[0].removeprefix("::ffff:"),
+        system_id=last.get("id", ""),
+        version=last.get("version", ""),
+        system=last.get("system", ""),
+        kernel=last.get("kernel", ""),
+        architecture=last.get("architecture", ""),
+        hostname=last.get("hostname", ""),
+        lacks=tuple(rest for word, rest in lines if word == "lacks"),
+        mtus={address: int(mtu) for address, mtu in addresses},
+        listens=frozenset(
+            int(rest) for word, rest in lines if word == "listens" and rest.isdecimal()
+        ),
+        nft_error=last.get("nft", ""),
+        ufw="ufw" in last,
+        free_kb=int(last.get("free") or 0),
+        engine=last.get("engine", ""),
+        swarm=last.get("swarm", ""),
+        claim=last.get("claim", ""),
+    )
+
+
+def objections(
+    machine: Machine, facts: HostFacts, *, stack: str, adopt: bool, manager_ports: Iterable[int]
+) -> Iterator[str]:
+    """Say what speaks against a host as a node of ``stack``, each with what to do about it."""
+    for said, advice in (
+        *_of_the_system(facts),
+        *_of_the_network(machine, facts),
+        *_of_others(machine, facts, stack=stack, adopt=adopt, manager_ports=manager_ports),
+    ):
+        yield f"{machine}: {said}\nNext: {advice}"
+
+
+def is_foreign(facts: HostFacts, stack: str) -> bool:
+    """Tell whether the host is in a swarm that is not the stack's."""
+    return facts.swarm not in ("", "inactive") and facts.claim != stack
+
+
+def same_names(machines: Iterable[Machine], facts: Mapping[str, HostFacts]) -> Iterator[str]:
+    """Say which hosts call themselves the same: a task's log is fetched by its host's name."""
+    first: dict[str, Machine] = {}
+    for machine in machines:
+        hostname = facts[machine.name].hostname
+        other = first.setdefault(hostname, machine)
+        if other != machine:
+            yield (
+                f"{machine}: its host name is {hostname}, as {other}'s is\nNext: give one of them"
+                " another name with `hostnamectl set-hostname`; or take one out of the list if"
+                " both are the same host"
+            )
+
+
+_Objection = tuple[str, str]
+"""What speaks against the host, and what to do about it."""
+
+
+def _of_the_system(facts: HostFacts) -> Iterator[_Objection]:
+    oldest = SUPPORTED.get(facts.system_id)
+    if oldest is None or _numbers(facts.version) < oldest:
+        yield (
+            (
+                f"it runs {facts.system or 'an unknown system'}; supported are Debian from 11 and"
+                " Ubuntu from 20.04 on"
+            ),
+            "install one of these, or take the host out of the list",
+        )
+    if _numbers(facts.kernel) < OLDEST_KERNEL:
+        yield (
+            f"its kernel is {facts.kernel}, and the firewall needs 5.4 or newer",
+            "install the system's current kernel and boot it",
+        )
+    if facts.architecture != ARCHITECTURE:
+        yield (
+            f"its processor is {facts.architecture}, and the images are built for {ARCHITECTURE}",
+            "take the host out of the list",
+        )
+    if facts.lacks:
+        packages = {"apt-get": "apt", "ip": "iproute2", "ss": "iproute2", "pgrep": "procps"}
+        needed = sorted({packages[tool] for tool in facts.lacks})
+        yield (f"it lacks {', '.join(facts.lacks)}", f"run `apt-get install {' '.join(needed)}`")
+    if facts.nft_error:
+        yield (
+            f"its kernel does not let root use nftables: {facts.nft_error}",
+            "use a host (or a container with CAP_NET_ADMIN) whose kernel has nf_tables",
+        )
+    if facts.engine and _numbers(facts.engine) < OLDEST_ENGINE:
+        yield (f"its Docker engine is {facts.engine}", "upgrade it to 20.10 or newer")
+    if facts.free_kb < MIN_FREE_KB:
+        yield (
+            (
+                f"{facts.free_kb / 1e6:.1f} GB of disk are free where Docker keeps images, and"
+                f" {MIN_FREE_KB / 1e6:.0f} GB are needed"
+            ),
+            "free some (`docker system prune` may help)",
+        )
+
+
+def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Objection]:
+    if facts.mtus and machine.private_address not in facts.mtus:
+        yield (
+            (
+                f"{machine.private_address} is to be its private address, but it has"
+                f" {', '.join(sorted(facts.mtus))}"
+            ),
+            "set privateAddress to the one of these that the other hosts reach",
+        )
+    try:
+        IPv4Address(facts.ssh_client)
+    except AddressValueError:
+        yield (
+            (
+                f"your SSH comes from {facts.ssh_client or 'an unknown address'}, and the firewall"
+                " lets IPv4 in only, so that it would shut you out"
+            ),
+            "set address to the host's IPv4 address",
+        )
+    if facts.ufw:
+        yield (
+            "ufw is active, and would close the swarm's ports between the hosts",
+            (
+                "run `ufw disable` there: the stack brings a firewall of its own, see"
+                " docs/existing-hosts.md"
+            ),
+        )
+
+
+def _of_others(
+    machine: Machine,
+    facts: HostFacts,
+    *,
+    stack: str,
+    adopt: bool,
+    manager_ports: Iterable[int],
+) -> Iterator[_Objection]:
+    """Find what the host is used for already."""
+    if facts.claim not in ("", stack) and not adopt:
+        yield (
+            f"it belongs to another stack of this project (identity {facts.claim})",
+            (
+                "take it out of that one with `pulumi up`; if that stack is lost, delete"
+                f" {CLAIM_FILE} there"
+            ),
+        )
+    elif is_foreign(facts, stack) and not adopt:
+        yield (
+            f"it is in another swarm (its state there is {facts.swarm})",
+            (
+                "if nothing there is needed, run `docker swarm leave --force` on it, or `pulumi"
+                " config set adopt true`, which does that; else take it out of the list"
+            ),
+        )
+    if facts.claim == stack or facts.swarm not in ("", "inactive"):
+        return
+    ports = {
+        *_MEMBER_PORTS,
+        *((registry.PORT, *manager_ports) if machine.role == "manager" else ()),
+    }
+    if taken := sorted(ports & facts.listens):
+        yield (
+            f"another program listens on TCP {', '.join(map(str, taken))}",
+            "end it (`ss -ltnp` shows which it is); webPort and flowerPort are settings",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Read the numbers that a version begins with: ``6.1.0-18-amd64`` is (6, 1, 0)."""
+    numbers: list[int] = []
+    for part in version.replace("-", ".").split("."):
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)

@@ -1,0 +1,155 @@
+"""Hosts that exist, as Pulumi resources: the keys they showed at first, and the list of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra.remote.machine import Machine
+from infra.resources.provider import Props, Provider, say
+from infra.resources.ssh_pool import logins_of, ssh_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.machines.hosts import Site
+
+
+class AcceptedHostKeyProvider(Provider):
+    """Takes the host key that a host shows at first; no other is accepted from then on."""
+
+    replaced_by = ("address", "port")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this once for a host whose hostKey is accept-once."""
+        from infra.remote.ssh import shown_host_key
+
+        machine = Machine.from_dict(props["machine"])
+        shown = shown_host_key(machine, logins_of(props)[machine.name])
+        say(
+            f"{machine.name}: showed the host key {shown.fingerprint}, which is accepted once;"
+            " from now on no other is. Compare it with the host's own:"
+            " `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
+        )
+        outs = {**props, "host_key": shown.text, "fingerprint": shown.fingerprint}
+        return CreateResult(shown.fingerprint, outs)
+
+
+class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
+    """A host key that nobody vouched for, pinned in the state."""
+
+    host_key: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Mapping[str, Any],
+        login: Mapping[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``machine`` is a record of ``remote.machine.Machine``, its host key empty."""
+        props = {
+            "address": machine["address"],
+            "port": machine["port"],
+            "machine": machine,
+            "logins": pulumi.Output.secret({machine["name"]: login}),
+            "host_key": None,
+            "fingerprint": None,
+        }
+        super().__init__(AcceptedHostKeyProvider(), name, props, opts)
+
+
+class ExistingHostsProvider(Provider):
+    """Refuses what cannot work before any host is touched, then claims the hosts."""
+
+    compared = ("machines", "logins", "manager_ports", "release")
+    replaced_by = ("stack",)
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this before anything is installed anywhere."""
+        return CreateResult(props["stack"], _claimed(props))
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this when the list changed: hosts that are to go are not asked here."""
+        return UpdateResult(_claimed(news))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh: the operator may be at another address now."""
+        from infra.machines import hosts
+
+        with ssh_pool(props) as pool:
+            seen = hosts.revisit(_machines(props), pool)
+        return ReadResult(id_, props if seen is None else {**props, **_outs(seen)})
+
+    def delete(self, _id: str, props: Props) -> None:
+        """Pulumi calls this last of all, when the swarm is gone."""
+        from infra.machines import hosts
+        from infra.swarm.release import Release
+
+        with ssh_pool(props) as pool:
+            hosts.let_go(
+                _machines(props),
+                pool,
+                say,
+                stack=props["stack"],
+                release=Release.from_dict(props["release"]),
+            )
+
+
+class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
+    """The hosts of a list that the user has SSH to."""
+
+    operator_addresses: pulumi.Output[list[str]]
+    mtu: pulumi.Output[int]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machines: Sequence[pulumi.Input[Mapping[str, Any]]],
+        logins: pulumi.Input[Mapping[str, Any]],
+        stack: pulumi.Input[str],
+        adopt: bool,
+        manager_ports: Sequence[int],
+        release: Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``stack`` is the stack's random identity; ``release`` what is to go from a host."""
+        props = {
+            "machines": list(machines),
+            "logins": logins,
+            "stack": stack,
+            "adopt": adopt,
+            "manager_ports": list(manager_ports),
+            "release": release,
+            "operator_addresses": None,
+            "mtu": None,
+        }
+        super().__init__(ExistingHostsProvider(), name, props, opts)
+
+
+def _machines(props: Props) -> list[Machine]:
+    return [Machine.from_dict(record) for record in props["machines"]]
+
+
+def _claimed(props: Props) -> Props:
+    from infra.machines import hosts
+
+    machines, stack = _machines(props), props["stack"]
+    with ssh_pool(props) as pool:
+        found = hosts.inspect(
+            machines,
+            pool,
+            stack=stack,
+            adopt=bool(props["adopt"]),
+            manager_ports=[int(port) for port in props["manager_ports"]],
+        )
+        hosts.claim(machines, found, pool, say, stack=stack)
+    return {**props, **_outs(hosts.site(machines, found))}
+
+
+def _outs(seen: Site) -> Props:
+    return {"operator_addresses": list(seen.operator_addresses), "mtu": seen.mtu}

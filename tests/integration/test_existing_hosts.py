@@ -1,0 +1,194 @@
+"""Hosts that this project did not prepare: what is refused, and how they are signed in to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+from plain_hosts import PASSWORD, PASSWORD_USER, USER, PlainHost, PlainHosts, build
+
+from infra.machines.errors import HostError
+from infra.machines.host_check import CLAIM_FILE
+from infra.machines.hosts import claim, inspect, let_go
+from infra.remote.keys import generate_key_pair
+from infra.remote.login import Login
+from infra.remote.machine import Jump, Machine
+from infra.remote.pool import SshPool
+from infra.remote.runner import RemoteError
+from infra.remote.ssh import connect, shown_host_key
+from infra.swarm import commands
+from infra.swarm.release import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.integration
+
+STACK = "0123abcd"
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[PlainHosts]:
+    client = docker.from_env(timeout=300)
+    hosts = PlainHosts(client=client, name="dairflow-test-hosts")
+    hosts.close()
+    build(client)
+    try:
+        yield hosts
+    finally:
+        hosts.close()
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def alpha(hosts: PlainHosts) -> PlainHost:
+    return hosts.start("alpha")
+
+
+@pytest.fixture(scope="module")
+def beta(hosts: PlainHosts) -> PlainHost:
+    return hosts.start("beta", ssh_port=2222)
+
+
+@pytest.fixture
+def login(hosts: PlainHosts) -> Login:
+    return Login(private_key=hosts.operator.private)
+
+
+def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
+    return Machine(
+        name="alpha" if port == 22 else "beta",
+        role="manager",
+        address=host.address,
+        host_key=host.host_key,
+        private_address=host.address,
+        port=port,
+        user=user,
+    )
+
+
+def look(on: Machine, login: Login, *, adopt: bool = False) -> None:
+    with SshPool("", logins={on.name: login}) as pool:
+        inspect([on], pool, stack=STACK, adopt=adopt, manager_ports=[8080])
+
+
+@pytest.mark.parametrize("user", ["root", USER])
+def test_a_key_makes_root(alpha: PlainHost, login: Login, user: str) -> None:
+    with connect(machine(alpha, user=user), login, timeout=20) as runner:
+        assert runner.run("id -u; cat", stdin=b"given").stdout == "0\ngiven"
+        assert runner.run("echo $SSH_CONNECTION").stdout.split()[3] == "22"
+
+
+def test_a_password_makes_root_and_never_becomes_a_command_s_input(alpha: PlainHost) -> None:
+    login = Login(password=PASSWORD)
+    with connect(machine(alpha, user=PASSWORD_USER), login, timeout=20) as runner:
+        for _ in range(2):
+            assert runner.run("id -u; cat", stdin=b"given").stdout == "0\ngiven"
+        runner.write_file("/opt/file", b"whole\n")
+        assert alpha.run("cat /opt/file; rm /opt/file") == "whole\n"
+        with pytest.raises(RemoteError) as caught:
+            runner.run("exit 9")
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_wrong_password_is_told_without_it(alpha: PlainHost) -> None:
+    with pytest.raises(RemoteError, match="signed in with the password that is set") as caught:
+        connect(machine(alpha, user=PASSWORD_USER), Login(password="wrong-secret"), timeout=20)
+    assert "wrong-secret" not in str(caught.value)
+
+
+def test_a_password_that_sudo_refuses_is_told_before_any_command(
+    alpha: PlainHost, hosts: PlainHosts
+) -> None:
+    alpha.run(f"cp -rp /home/{USER}/.ssh /home/{PASSWORD_USER}/")
+    alpha.run(f"chown -R {PASSWORD_USER}: /home/{PASSWORD_USER}/.ssh")
+    login = Login(private_key=hosts.operator.private, password="wrong-secret")
+    with pytest.raises(RemoteError, match=r"became root with sudo .*: sudo refuses it") as caught:
+        connect(machine(alpha, user=PASSWORD_USER), login, timeout=20)
+    assert "wrong-secret" not in str(caught.value)
+    with pytest.raises(HostError, match="sudo: a password is required"):
+        look(machine(alpha, user=PASSWORD_USER), replace(login, password=""))
+
+
+def test_a_host_behind_another_is_reached_through_it(
+    alpha: PlainHost, beta: PlainHost, login: Login
+) -> None:
+    jump = Jump(address=alpha.address, host_key=alpha.host_key, user=USER)
+    behind = replace(machine(beta, port=2222), address="127.0.0.1", jump=jump)
+    through = replace(login, jump_private_key=login.private_key)
+    with pytest.raises(RemoteError, match=r"alpha|jump host"):
+        connect(behind, through, timeout=5)
+    behind = replace(behind, address=beta.address)
+    with connect(behind, through, timeout=20) as runner:
+        assert runner.run("hostname").stdout == "beta\n"
+        assert runner.run("echo $SSH_CONNECTION").stdout.split()[0] == alpha.address
+    other = replace(behind, jump=replace(jump, host_key=generate_key_pair().public))
+    with pytest.raises(RemoteError, match=r"the jump host of beta .* which is another key"):
+        connect(other, through, timeout=20)
+
+
+def test_the_key_that_is_shown_is_the_host_s_and_another_one_is_refused_later(
+    alpha: PlainHost, login: Login
+) -> None:
+    shown = shown_host_key(replace(machine(alpha), host_key=""), login, timeout=20)
+    assert shown.text == alpha.host_key
+    own = alpha.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key").split()[1]
+    assert shown.fingerprint == own
+    changed = replace(machine(alpha), host_key=generate_key_pair().public)
+    with pytest.raises(HostError, match=r"which is another key: .* Nothing was sent"):
+        look(changed, login)
+
+
+def test_a_host_that_does_not_answer_is_told_with_a_next_step(
+    alpha: PlainHost, login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
+    with pytest.raises(HostError, match=r"waited 1 s for SSH.*\nNext: check that the machine runs"):
+        look(replace(machine(alpha), port=9), login)
+
+
+def test_another_system_is_refused(alpha: PlainHost, login: Login) -> None:
+    look(machine(alpha), login)
+    alpha.run("cp -L /etc/os-release /tmp/kept; rm /etc/os-release")
+    alpha.run("printf 'ID=fedora\\nVERSION_ID=41\\nPRETTY_NAME=Fedora\\n' > /etc/os-release")
+    try:
+        with pytest.raises(HostError, match="it runs Fedora; supported are Debian from 11"):
+            look(machine(alpha), login)
+    finally:
+        alpha.run("cp /tmp/kept /etc/os-release")
+
+
+def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine(
+    hosts: PlainHosts, alpha: PlainHost, login: Login
+) -> None:
+    """The engine that stays: the other end of what the end-to-end test removes."""
+    on, lines = machine(alpha), list[str]()
+    before = hosts.snapshot(alpha)
+    with SshPool("", logins={on.name: login}) as pool:
+        runner = pool.runner(on)
+        runner.run(commands.INSTALL_NFTABLES, timeout=300)
+        runner.run(commands.INSTALL_ENGINE, timeout=300)
+        runner.run("docker swarm init")
+        with pytest.raises(HostError, match="it is in another swarm"):
+            look(on, login)
+        assert "active" in runner.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
+        found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[8080])
+        claim([on], found, pool, lines.append, stack=STACK)
+        assert lines[0].startswith("alpha: left the swarm")
+        assert alpha.run(f"cat {CLAIM_FILE}") == f"{STACK}\n"
+        with pytest.raises(HostError, match="another stack of this project"):
+            inspect([on], pool, stack="ffff0000", adopt=False, manager_ports=[8080])
+
+        runner.run(commands.LOAD_FIREWALL, stdin=b"table inet dairflow { }\n")
+        runner.run("docker volume create --label com.docker.stack.namespace=airflow data")
+        runner.run("docker volume create of-the-owner")
+        let_go([on], pool, lines.append, stack=STACK, release=Release(stack="airflow"))
+        assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
+    after = hosts.snapshot(alpha)
+    assert not [line for line in after["files"] if "dairflow" in line]
+    assert not [line for line in after["packet filter"] if "dairflow" in line]
+    assert "docker_gwbridge" not in after["devices"]
+    installed = {line.split()[0] for line in after["packages"] - before["packages"]}
+    assert {"docker.io", "nftables"} <= installed

@@ -1,0 +1,194 @@
+"""What speaks against a host as a node: arguments and facts in, objections out."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.machines.errors import HostError
+from infra.machines.existing import operator_cidrs
+from infra.machines.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
+from infra.machines.hosts import claim, inspect, let_go, site
+from infra.remote.fake import FakePool, FakeRunner
+from infra.remote.machine import Machine
+from infra.remote.runner import Completed
+from infra.swarm.release import Release
+
+STACK = "0123abcd"
+
+ANSWER = """\
+ssh 198.51.100.7 50000 192.0.2.1 22
+id debian
+version 12
+system Debian GNU/Linux 12 (bookworm)
+kernel 6.1.0-18-amd64
+architecture x86_64
+hostname alpha
+address 127.0.0.1 65536
+address 10.0.0.1 1450
+listens 22
+free 20000000
+"""
+
+
+def machine(name: str = "alpha", *, role: Any = "manager", address: str = "10.0.0.1") -> Machine:
+    return Machine(
+        name=name, role=role, address=address, host_key="ssh-ed25519 A", private_address=address
+    )
+
+
+def said(facts: HostFacts, *, adopt: bool = False, on: Machine | None = None) -> str:
+    found = objections(on or machine(), facts, stack=STACK, adopt=adopt, manager_ports=[8080, 5555])
+    return "\n".join(found)
+
+
+def test_an_answer_is_read() -> None:
+    facts = parse(ANSWER)
+    assert facts.ssh_client == "198.51.100.7"
+    assert facts.mtus == {"127.0.0.1": 65536, "10.0.0.1": 1450}
+    assert facts.listens == {22}
+    assert facts.free_kb == 20_000_000
+    assert said(facts) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"system_id": "fedora", "system": "Fedora 40"}, "it runs Fedora 40; supported are Debian"),
+        ({"version": "10", "system": "Debian 10"}, "it runs Debian 10; supported"),
+        ({"system_id": "ubuntu", "version": "18.04", "system": "Ubuntu 18"}, "it runs Ubuntu 18"),
+        ({"kernel": "4.19.0-26"}, "its kernel is 4.19.0-26, and the firewall needs 5.4"),
+        ({"architecture": "aarch64"}, "its processor is aarch64"),
+        ({"lacks": ("ip", "pgrep")}, "run `apt-get install iproute2 procps`"),
+        ({"nft_error": "Operation not permitted"}, "does not let root use nftables: Operation not"),
+        ({"engine": "19.03.8"}, "its Docker engine is 19.03.8"),
+        ({"free_kb": 10}, "0.0 GB of disk are free"),
+        ({"mtus": {"10.9.9.9": 1500}}, "10.0.0.1 is to be its private address, but it has 10.9."),
+        ({"ssh_client": "2001:db8::7"}, "your SSH comes from 2001:db8::7, and the firewall lets"),
+        ({"ufw": True}, "ufw is active"),
+        ({"claim": "ffff0000"}, "it belongs to another stack of this project (identity ffff0000)"),
+        ({"swarm": "active"}, "it is in another swarm (its state there is active)"),
+        ({"listens": frozenset({22, 2377, 8080})}, "another program listens on TCP 2377, 8080"),
+    ],
+)
+def test_what_cannot_work_is_told_with_the_host_and_a_next_step(
+    change: dict[str, Any], expected: str
+) -> None:
+    text = said(replace(parse(ANSWER), **change))
+    assert text.startswith("alpha (root@10.0.0.1:22): ")
+    assert expected in text
+    assert "\nNext: " in text
+
+
+def test_ubuntu_20_04_is_supported() -> None:
+    assert said(replace(parse(ANSWER), system_id="ubuntu", version="20.04")) == ""
+
+
+def test_a_host_of_this_stack_is_in_its_own_swarm() -> None:
+    facts = replace(parse(ANSWER), claim=STACK, swarm="active", listens=frozenset({2377, 8080}))
+    assert said(facts) == ""
+
+
+def test_a_web_server_is_in_nobody_s_way_on_a_worker() -> None:
+    assert said(replace(parse(ANSWER), listens=frozenset({8080})), on=machine(role="worker")) == ""
+
+
+def test_only_adopt_takes_a_host_from_another_swarm() -> None:
+    assert said(replace(parse(ANSWER), swarm="active"), adopt=True) == ""
+
+
+def pool(**answers: str) -> FakePool:
+    def make(machine: Machine) -> FakeRunner:
+        return FakeRunner(machine).on("look whether", answers[machine.name])
+
+    return FakePool(make)
+
+
+def look(hosts: FakePool, *machines: Machine, adopt: bool = False) -> dict[str, HostFacts]:
+    return inspect(machines, hosts, stack=STACK, adopt=adopt, manager_ports=[8080])
+
+
+def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:
+    hosts = pool(
+        alpha=ANSWER.replace("12", "9"),
+        beta=ANSWER.replace("10.0.0.1", "10.0.0.2") + "swarm active",
+    )
+    hosts.silent.add("gamma")
+    with pytest.raises(HostError) as caught:
+        look(hosts, machine(), machine("beta", address="10.0.0.2"), machine("gamma"))
+    text = str(caught.value)
+    assert text.startswith("No host was touched.")
+    assert "alpha (root@10.0.0.1:22): it runs" in text
+    assert "beta (root@10.0.0.2:22): it is in another swarm" in text
+    assert "gamma (root@10.0.0.1:22): waited 20 s for SSH" in text
+    for runner in hosts.runners.values():
+        assert runner.commands == [SCRIPT]
+        assert runner.files == {}
+
+
+def test_sudo_that_asks_for_a_password_is_told_with_what_to_do() -> None:
+    refused = Completed(stdout="", stderr="sudo: a password is required", exit_status=1)
+    hosts = FakePool(lambda machine: FakeRunner(machine).on("look whether", refused))
+    with pytest.raises(HostError) as caught:
+        look(hosts, replace(machine(), user="admin"))
+    assert "sudo: a password is required" in str(caught.value)
+    assert "set the host's password for sudo" in str(caught.value)
+
+
+def test_two_entries_for_one_host_are_told() -> None:
+    hosts = pool(alpha=ANSWER, beta=ANSWER)
+    with pytest.raises(HostError, match=r"beta .*: its host name is alpha, as alpha .*'s is"):
+        look(hosts, machine(), machine("beta", role="worker"))
+
+
+def test_hosts_are_claimed_once_and_adopted_ones_leave_their_swarm_before() -> None:
+    hosts = pool(alpha=ANSWER + "swarm active\nengine 26.1.5\n")
+    found = look(hosts, machine(), adopt=True)
+    hosts.runners["alpha"].on("docker swarm leave --force")
+    lines: list[str] = []
+    claim([machine()], found, hosts, lines.append, stack=STACK)
+    assert hosts.runners["alpha"].commands[1:] == ["docker swarm leave --force"]
+    assert hosts.runners["alpha"].files == {CLAIM_FILE: f"{STACK}\n".encode()}
+    assert lines[0] == "alpha: left the swarm that it was in, as `adopt` says"
+    claimed = {"alpha": replace(found["alpha"], claim=STACK)}
+    claim([machine()], claimed, hosts, pytest.fail, stack=STACK)
+
+
+def test_the_operator_and_the_smallest_packet_are_told_by_the_hosts() -> None:
+    facts = parse(ANSWER)
+    others = {"alpha": facts, "beta": replace(facts, ssh_client="10.0.0.9", mtus={})}
+    told = site([machine(), machine("beta")], others)
+    assert told.operator_addresses == ("10.0.0.9", "198.51.100.7")
+    assert told.mtu == 1450
+
+
+def test_an_operator_within_the_allowed_networks_adds_no_address() -> None:
+    seen = ["198.51.100.7", "10.0.0.9"]
+    assert operator_cidrs(seen, []) == ["198.51.100.7/32", "10.0.0.9/32"]
+    assert operator_cidrs(seen, ["198.51.100.0/24"]) == ["198.51.100.0/24", "10.0.0.9/32"]
+
+
+def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last() -> None:
+    def make(machine: Machine) -> FakeRunner:
+        claimed = STACK if machine.name == "alpha" else "ffff0000"
+        return FakeRunner(machine).on(f"cat {CLAIM_FILE}", claimed).on("leave")
+
+    hosts = FakePool(make)
+    hosts.silent.add("gamma")
+    lines: list[str] = []
+    with pytest.raises(HostError, match=r"(?s)gamma .*\nWhat this stack put there stays"):
+        let_go(
+            [machine("gamma"), machine(), machine("beta")],
+            hosts,
+            lines.append,
+            stack=STACK,
+            release=Release(stack="airflow"),
+        )
+    assert lines == ["alpha: left as it was found"]
+    assert len(hosts.runners["alpha"].commands) == 3
+    assert len(hosts.runners["beta"].commands) == 1
+
+
+def test_packages_are_removed_only_when_asked() -> None:
+    assert "apt-get" not in Release(stack="airflow").script
+    assert "apt-get" in Release(stack="airflow", remove_engine=True).script
