@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -333,3 +335,37 @@ def test_a_task_can_draw_a_table_without_a_screen(idle: Container) -> None:
         "plot.savefig('/tmp/plot.png'); print(open('/tmp/plot.png', 'rb').read(4))"
     )
     assert output_of(idle, "python", "-c", script).splitlines()[-1] == r"b'\x89PNG'"
+
+
+def test_the_builder_s_own_tests_pass_with_the_image_s_python(
+    start: Callable[..., Container], tmp_path: Path
+) -> None:
+    """It is developed with this machine's Python; tasks run with the image's."""
+    packages = [f"{name}=={version(name)}" for name in ("pytest", "hypothesis", "jsonschema")]
+    libraries = tmp_path / "libraries"
+    subprocess.run(
+        [
+            *("uv", "pip", "install", "--quiet", "--target", str(libraries)),
+            *("--python-version", "3.13", "--only-binary", ":all:", *packages),
+        ],
+        check=True,
+        timeout=300,
+    )
+    wanted = ("pyproject.toml", "dags", "docs", "tests/unit/dag_builder")
+    container = start(
+        "airflow",
+        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/dag_builder"),
+        working_dir="/project",
+        environment={
+            "PYTHONPATH": "/libraries",
+            "HYPOTHESIS_STORAGE_DIRECTORY": "/opt/airflow/hypothesis",
+        },
+        volumes={
+            str(libraries): {"bind": "/libraries", "mode": "ro"},
+            **{str(ROOT / name): {"bind": f"/project/{name}", "mode": "ro"} for name in wanted},
+        },
+    )
+    ended = container.wait(timeout=300)["StatusCode"]
+    said = container.logs().decode()
+    assert ended == 0, said
+    assert int(re.findall(r"(\d+) passed", said)[-1]) > 200
