@@ -118,13 +118,15 @@ class LockedEnvironment:
         """Bring `.venv` to what the lock says."""
         program = self.uv.program()
         assert program is not None, "uv is the step before this one"  # noqa: S101
-        self.say(f"• {self.name}: uv sync --frozen into {self.paths.environment}")
+        self.say(f"• {self.name}: uv sync --frozen --compile-bytecode to {self.paths.environment}")
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
         environment.pop("VIRTUAL_ENV", None)
         if not self.paths.python.exists():
             environment["UV_PYTHON"] = str(Path(sys.executable).resolve())
         run_logged(
-            [str(program), "sync", "--frozen"],
+            # Compiled: Pulumi starts three Python programs in each phase of a run, and where
+            # PYTHONDONTWRITEBYTECODE is set each would compile all that it imports again.
+            [str(program), "sync", "--frozen", "--compile-bytecode"],
             log=self.paths.logs / "uv-sync.log",
             timeout=SYNC_TIMEOUT_SECONDS,
             say=self.say,

@@ -54,7 +54,7 @@ def test_the_environment_follows_the_lock(
     step = environment(paths, uv, said)
     assert step.check() is None
     step.install()
-    assert (paths.repository / "calls").read_text() == "sync --frozen\n"
+    assert (paths.repository / "calls").read_text() == "sync --frozen --compile-bytecode\n"
     assert step.check() is not None
     (paths.repository / "uv.lock").write_text("another lock")
     assert step.check() is None
