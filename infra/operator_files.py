@@ -64,14 +64,17 @@ def ssh_command(folder: Path, machine: str) -> str:
     return f"ssh -F {folder / CONFIG_FILE} {machine}"
 
 
-def docker_context_command(folder: Path, machine: str, context: str) -> str:
+def docker_context_command(folder: Path, machine: str, context: str, *, user: str = "root") -> str:
     """Return the command that makes a Docker context for a machine's engine.
 
     The docker command's own ``ssh://`` takes neither a key file nor a known-hosts file, so the
-    engine's socket is forwarded over the connection that does.
+    engine's socket is forwarded over the connection that does. It belongs to root, and to a group
+    that another user is added to.
     """
     socket = folder / SOCKET_FILE
+    join = f"{ssh_command(folder, machine)} -t sudo usermod -aG docker {user} && "
     return (
+        f"{'' if user == 'root' else join}"
         f"ssh -F {folder / CONFIG_FILE} -f -N -o ExitOnForwardFailure=yes "
         f"-o StreamLocalBindUnlink=yes -L {socket}:/var/run/docker.sock {machine} && "
         f"docker context create {context} --docker host=unix://{socket} && "

@@ -323,9 +323,16 @@ class _Entry:
         """Read the key.
 
         Raises:
-            RemoteError: it is none.
+            RemoteError: it is none; or there is neither key nor password.
 
         """
+        if not (login.private_key or login.password):
+            raise RemoteError(
+                machine=machine,
+                tried="signed in",
+                answer="neither a key nor a password is known for it",
+                next_step="set one of them",
+            )
         self._machine = machine
         self._login = login
         self._key = _read_private_key(machine, login.private_key) if login.private_key else None

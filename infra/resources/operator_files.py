@@ -68,7 +68,9 @@ class OperatorFiles(Resource, module="operator", name="OperatorFiles"):
         manager = pulumi.Output.all(machines[0], self.id).apply(lambda known: known[0])
         self.manager_ssh = manager.apply(lambda m: operator_files.ssh_command(where, m["name"]))
         self.docker_context = manager.apply(
-            lambda m: operator_files.docker_context_command(where, m["name"], context)
+            lambda m: operator_files.docker_context_command(
+                where, m["name"], context, user=m["user"]
+            )
         )
 
 

@@ -72,7 +72,6 @@ class Registry(Resource, module="registry", name="Registry"):
 
 def _ensure(props: Props) -> Props:
     from infra.machines import local_engine
-    from infra.remote.pool import SshPool
 
     spec = registry.RegistrySpec(
         image_id=local_engine.image_id(registry.IMAGE),
@@ -80,7 +79,7 @@ def _ensure(props: Props) -> Props:
         private_key=props["certificate_key"],
         password=props["password"],
     )
-    with SshPool(props["private_key"]) as pool:
+    with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
         registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image_id))
     say(f"{props['machine']['name']}: the registry runs")

@@ -116,7 +116,7 @@ def _gather_leaving(
     def silent(machine: Machine) -> None:
         report(
             f"{machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s;"
-            " it will be removed from the managers' side"
+            " it will be removed from the managers' side, and what was put on it stays there"
         )
 
     return gather(leaving, pool, timeout=LEAVING_CONNECT_SECONDS, silent=silent)

@@ -93,6 +93,11 @@ def test_a_password_makes_root_and_never_becomes_a_command_s_input(alpha: PlainH
     assert PASSWORD not in str(caught.value)
 
 
+def test_no_sign_in_at_all_is_told_at_once(alpha: PlainHost) -> None:
+    with pytest.raises(RemoteError, match="neither a key nor a password is known"):
+        connect(machine(alpha), Login(), timeout=300)
+
+
 def test_a_wrong_password_is_told_without_it(alpha: PlainHost) -> None:
     with pytest.raises(RemoteError, match="signed in with the password that is set") as caught:
         connect(machine(alpha, user=PASSWORD_USER), Login(password="wrong-secret"), timeout=20)
