@@ -9,7 +9,7 @@ WORKERS ?= 2
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
-.PHONY: help setup setup-up setup-dev up down dev dev-logs dev-down dev-reset \
+.PHONY: help setup setup-up setup-dev setup-lock up down dev dev-logs dev-down dev-reset \
 	test test-unit lint format lock bench clean
 
 help: ## list the targets
@@ -20,6 +20,9 @@ setup: ## find, get or build everything that the project needs
 
 setup-up:
 	@$(PYTHON) -m tools.setup --for up
+
+setup-lock:
+	@$(PYTHON) -m tools.setup --for lock
 
 setup-dev:
 	@$(PYTHON) -m tools.setup --for dev
@@ -60,10 +63,14 @@ lint: setup-up ## check style and types
 format: setup-up ## rewrite the code in the project's style
 	@$(ENV) ruff check --fix . ; ruff format .
 
-lock: setup-up ## bring the lock files up to their requirements
-	@$(ENV) uv lock && uv pip compile --python-version 3.13 --generate-hashes --no-header --quiet \
-		--python-platform x86_64-unknown-linux-gnu \
-		-o images/airflow/pip_requirements.lock images/airflow/pip_requirements.txt
+lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
+	@$(ENV) uv lock
+	@$(ENV) DOCKER_BUILDKIT=0 docker build --quiet --target tools --tag dairflow/airflow-tools:trixie \
+		--build-arg PIP_INDEX_URL --file images/airflow/Dockerfile . >/dev/null
+	@$(ENV) docker run --rm --user "$$(id -u):$$(id -g)" --env HOME=/tmp \
+		--env CONDA_CHANNELS --env PIP_INDEX_URL \
+		--volume "$(CURDIR)/images/airflow:/work" --workdir /work dairflow/airflow-tools:trixie \
+		python -m airflow_env lock $(if $(UPGRADE),--upgrade)
 
 bench: setup ## measure against named peers, in the same run
 	@$(ENV) python -m benchmarks

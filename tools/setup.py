@@ -1,7 +1,8 @@
 """`python3 -m tools.setup`: find, get or build everything that the project needs.
 
 `--for up` leaves out Compose, which only the laptop (`make dev`) needs; `--for dev` leaves out
-Pulumi and the images that only a cluster needs.
+Pulumi and the images that only a cluster needs; `--for lock` leaves out all of these, and the
+images that are made by the lock files.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ from tools.step import Step, run_steps
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-PURPOSES = ("all", "up", "dev")
-LAPTOP_IMAGES = ("postgres", "redis", "airflow")
+PURPOSES = ("all", "up", "dev", "lock")
+IMAGES = {"dev": ("postgres", "redis", "airflow"), "lock": ()}
+"""The project's images for a purpose; all of them for any other."""
 
 
 def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
@@ -68,7 +70,7 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
     secrets = LaptopSecrets(paths=paths, say=say)
     image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
-    wanted = NAMES if purpose in ("all", "up") else LAPTOP_IMAGES
+    wanted = IMAGES.get(purpose, NAMES)
     images = [ProjectImage(paths=paths, image=name, say=say) for name in wanted]
     return [
         *always,

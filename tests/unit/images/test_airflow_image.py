@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
+from airflow_env import locks
+from airflow_env.requirements import digest
+from airflow_env.steps import Sources
 
+from infra import build_context
 from infra.stack.secrets import SECRET_NAMES
+from tools import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,20 +137,20 @@ def test_a_health_check_fails_where_nothing_listens() -> None:
 
 def locked() -> dict[str, str]:
     found = re.findall(
-        r"^([a-z0-9-]+)==(\S+)", (IMAGE / "pip_requirements.lock").read_text(), re.MULTILINE
+        r"^([a-z0-9-]+)==(\S+)", (IMAGE / locks.PYPI_ONLY_LOCK).read_text(), re.MULTILINE
     )
     return dict(found)
 
 
-def test_the_lock_has_every_pin_of_the_requirements() -> None:
-    lines = (IMAGE / "pip_requirements.txt").read_text().splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    for line in wanted:
-        name, *pin = re.split(r"[=<>~!]=?=?", line)
-        name = re.sub(r"\[.*", "", name).strip().lower().replace("_", "-")
-        assert name in locked(), f"{line}: run `make lock`"
-        if "==" in line:
-            assert locked()[name] == pin[0], f"{line}: run `make lock`"
+def test_the_locks_are_those_of_the_requirements() -> None:
+    asked = Sources(folder=IMAGE).asked()
+    said = locks.facts(IMAGE / locks.PYPI_ONLY_LOCK)
+    assert said["requirements"] == digest([*asked.conda, *asked.pip]), "run `make lock`"
+    if (IMAGE / locks.CONDA_LOCK).exists():
+        said = locks.facts(IMAGE / locks.CONDA_LOCK)
+        assert said["requirements"] == digest(asked.conda), "run `make lock`"
+        said = locks.facts(IMAGE / locks.PIP_LOCK)
+        assert said["requirements"] == digest(asked.pip), "run `make lock`"
 
 
 def test_celery_is_one_that_the_provider_can_import() -> None:
@@ -153,26 +159,13 @@ def test_celery_is_one_that_the_provider_can_import() -> None:
 
 
 def test_every_locked_package_is_hashed() -> None:
-    blocks = re.split(r"\n(?=[a-z0-9])", (IMAGE / "pip_requirements.lock").read_text())
+    blocks = re.split(r"\n(?=[a-z0-9])", (IMAGE / locks.PYPI_ONLY_LOCK).read_text())
     assert all("--hash=sha256:" in block for block in blocks if "==" in block)
 
 
-@pytest.mark.parametrize(
-    ("conda", "message"),
-    [("python=3.13\nnumpy=2\n", "numpy=2"), ("python=9.9\n", "python=9.9")],
-)
-def test_conda_packages_that_cannot_be_served_are_named(
-    tmp_path: Path, conda: str, message: str
-) -> None:
-    script = tmp_path / "make_airflow_env.sh"
-    script.write_bytes((IMAGE / "make_airflow_env.sh").read_bytes())
-    (tmp_path / "conda_requirements.txt").write_text(conda)
-    done = subprocess.run(
-        ["bash", str(script), str(tmp_path / "env")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=10,
-    )
-    assert done.returncode == 1
-    assert message in done.stderr
+def test_every_way_to_build_the_image_takes_the_same_arguments() -> None:
+    declared = re.findall(r"^ARG (\w+)=$", (IMAGE / "Dockerfile").read_text(), re.MULTILINE)
+    services = yaml.safe_load((IMAGE.parents[1] / "docker-compose.yaml").read_text())["services"]
+    assert set(declared) == set(build_context.ARGUMENTS)
+    assert set(services["worker"]["build"]["args"]) == set(build_context.ARGUMENTS)
+    assert set(images.ARGUMENTS) == set(build_context.ARGUMENTS)
