@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from infra import lean_import
@@ -13,6 +14,38 @@ if TYPE_CHECKING:
 
 TAG_LENGTH = 16
 """Hexadecimal digits: 64 bits, far more than a repository's images need to differ."""
+
+
+ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
+"""Where the Airflow image's packages come from: build arguments that the environment may set."""
+
+_DECLARED = re.compile(r"^ARG\s+(\w+)", re.MULTILINE)
+_PASSWORD = re.compile(r"://[^/\s]*@")
+
+
+class BuildArgumentError(Exception):
+    """An argument of a build cannot be kept in a stack's state."""
+
+
+def arguments(dockerfile: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes.
+
+    Raises:
+        BuildArgumentError: for an address with a password, which the state would keep readable.
+
+    """
+    declared = set(_DECLARED.findall(dockerfile.read_text()))
+    found = {name: environment[name] for name in ARGUMENTS if environment.get(name)}
+    taken = {name: value for name, value in found.items() if name in declared}
+    unsafe = [name for name, value in taken.items() if _PASSWORD.search(value)]
+    if unsafe:
+        msg = (
+            f"{' and '.join(unsafe)}: the address holds a password, and Pulumi would keep it "
+            "readable in the state. Use one that needs none from this network, such as your "
+            "package proxy's."
+        )
+        raise BuildArgumentError(msg)
+    return taken
 
 
 def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:

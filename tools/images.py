@@ -25,6 +25,12 @@ BUILD_TIMEOUT_SECONDS = 1_800
 
 NAMES = ("node", "registry", "postgres", "redis", "airflow")
 
+ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
+"""Where the Airflow image's packages come from: build arguments that the environment may set."""
+
+ANNOUNCEMENT = "airflow_env: "
+"""How a line of the build's log begins that says which way a choice went."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectImage:
@@ -56,16 +62,21 @@ class ProjectImage:
         self.say(f"• {self.name}: builds it from images/{self.image}")
         folder = self.paths.repository / "images" / self.image
         context = self.paths.repository if self.image == "airflow" else folder
+        log = self.paths.logs / f"image-{self.image}.log"
         run_logged(
             [
                 *("docker", "build", "--force-rm", "--tag", self.reference),
+                *(f"--build-arg={name}" for name in self._arguments()),
                 *("--file", str(folder / "Dockerfile"), str(context)),
             ],
-            log=self.paths.logs / f"image-{self.image}.log",
+            log=log,
             timeout=BUILD_TIMEOUT_SECONDS,
             say=self.say,
             env={**os.environ, "DOCKER_BUILDKIT": "0"},
         )
+        for line in log.read_text(errors="replace").splitlines():
+            if ANNOUNCEMENT in line:
+                self.say(f"  {line[line.index(ANNOUNCEMENT) :]}")
         entry = {"content": self._content(), "base": _image_id(base_image.IMAGE)}
         self._record_file.parent.mkdir(parents=True, exist_ok=True)
         self._record_file.write_text(json.dumps(self._record() | {self.reference: entry}, indent=1))
@@ -84,7 +95,12 @@ class ProjectImage:
         sources = [self.paths.repository / "images" / self.image]
         if self.image == "airflow":
             sources += [self.paths.repository / name for name in ("dag_builder", "dags")]
-        return " ".join(digest_of_folder(source) for source in sources)
+        arguments = [f"{name}={value}" for name, value in self._arguments().items()]
+        return " ".join([*(digest_of_folder(source) for source in sources), *arguments])
+
+    def _arguments(self) -> dict[str, str]:
+        names = ARGUMENTS if self.image == "airflow" else ()
+        return {name: value for name in names if (value := os.environ.get(name))}
 
 
 def _image_id(reference: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,13 +107,18 @@ class PublishedImage(pulumi.ComponentResource):
         import pulumi_docker as docker
 
         super().__init__("dairflow:images:PublishedImage", name, None, opts)
-        tag = build_context.tag(context, dockerfile, {})
+        try:
+            arguments = build_context.arguments(dockerfile, os.environ)
+        except build_context.BuildArgumentError as error:
+            raise pulumi.RunError(str(error)) from None
+        tag = build_context.tag(context, dockerfile, arguments)
         image = docker.Image(
             f"{name}-image",
             image_name=pulumi.Output.concat(access.push_address, "/", name, ":", tag),
             build=docker.DockerBuildArgs(
                 context=str(context.relative_to(ROOT) if context != ROOT else "."),
                 dockerfile=str(dockerfile.relative_to(ROOT)),
+                args=arguments,
                 platform="linux/amd64",
             ),
             registry=docker.RegistryArgs(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.build_context import TAG_LENGTH, tag
+from infra.build_context import TAG_LENGTH, BuildArgumentError, arguments, tag
 
 
 @pytest.fixture
@@ -55,3 +55,19 @@ def test_any_other_change_gives_another_tag(
 def test_an_argument_counts(context: Path) -> None:
     dockerfile = context / "Dockerfile"
     assert tag(context, dockerfile, {"A": "1"}) != tag(context, dockerfile, {"A": "2"})
+
+
+def test_only_what_the_dockerfile_takes_and_somebody_set_is_given(context: Path) -> None:
+    dockerfile = context / "Dockerfile"
+    environment = {"CONDA_CHANNELS": "ours", "PIP_INDEX_URL": "", "HOME": "/root"}
+    assert arguments(dockerfile, environment) == {}
+    dockerfile.write_text("FROM scratch\nARG CONDA_CHANNELS=\nARG PIP_INDEX_URL=\nARG HOME\n")
+    assert arguments(dockerfile, environment) == {"CONDA_CHANNELS": "ours"}
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it(context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM scratch\nARG PIP_INDEX_URL=\n")
+    environment = {"PIP_INDEX_URL": "https://me:hunter2@pypi.example.com/simple"}
+    with pytest.raises(BuildArgumentError, match="PIP_INDEX_URL: the address holds") as refusal:
+        arguments(context / "Dockerfile", environment)
+    assert "hunter2" not in str(refusal.value)
