@@ -11,6 +11,8 @@ import collections
 import contextlib
 import os
 import shlex
+import socket
+import struct
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 PORT = 2022
 _FIRST_ADDRESS = IPv4Address("127.64.0.1") + os.getpid() % 8192 * 1024
 """A thousand addresses of loopback a process, so that several run at the same time."""
+_LAST_ACK_OFFSET = 56
+"""Where `struct tcp_info` of linux/tcp.h has tcpi_last_ack_recv: milliseconds ago."""
 _SILENT_SHARE = 0.5
 """How much of its boot a host says nothing; afterwards it resets connections until it is up."""
 
@@ -55,7 +59,7 @@ class Traffic:
     def peak_per_second(self) -> int:
         """Return the most connections that were opened in any one second."""
         recent, peak = collections.deque[float](), 0
-        for moment in self.attempts:
+        for moment in sorted(self.attempts):
             recent.append(moment)
             while moment - recent[0] >= 1:
                 recent.popleft()
@@ -157,11 +161,11 @@ class Servers:
 
     def opened(self, connection: asyncssh.SSHServerConnection, host: str) -> None:
         """Count a connection, and add the round trip to what comes in by it."""
-        self.traffic.attempts.append(time.monotonic())
+        transport: asyncio.Transport = connection._transport  # type: ignore[assignment] # noqa: SLF001 - there is no public way to it
+        self.traffic.attempts.append(_opened_at(transport.get_extra_info("socket")))
         self.traffic.served[host] += 1
         self._open_now += 1
         self.traffic.open_peak = max(self.traffic.open_peak, self._open_now)
-        transport: asyncio.Transport = connection._transport  # type: ignore[assignment] # noqa: SLF001 - there is no public way to it
         transport.set_protocol(_Distant(connection, self._timing.round_trip))
 
     def closed(self) -> None:
@@ -171,6 +175,16 @@ class Servers:
     def lets_in(self, user: str, key: asyncssh.SSHKey) -> bool:
         """Tell whether this is the operator."""
         return user == "root" and key == self._operator
+
+
+def _opened_at(connected: socket.socket) -> float:
+    """Return when the kernel heard of a new connection, by the clock of `time.monotonic`.
+
+    This process may be late to accept it, which would show an even pace as a burst.
+    """
+    info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_OFFSET + 4)
+    (milliseconds,) = struct.unpack_from("I", info, _LAST_ACK_OFFSET)
+    return time.monotonic() - milliseconds / 1000
 
 
 class _Server(asyncssh.SSHServer):
@@ -204,7 +218,7 @@ class _Booting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a TCP server it is one
         self._transport = transport
-        self._servers.traffic.attempts.append(time.monotonic())
+        self._servers.traffic.attempts.append(_opened_at(transport.get_extra_info("socket")))
         if time.monotonic() >= self._reset_from:
             transport.abort()
         else:

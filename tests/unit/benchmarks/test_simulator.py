@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import runpy
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
 from benchmarks.simulator.model import Timing, World
-from benchmarks.simulator.server import Servers
+from benchmarks.simulator.server import Servers, Traffic, _opened_at
 from infra.firewall import Policy
 from infra.machines.fleet import names
 from infra.remote.keys import generate_key_pair
@@ -165,6 +166,20 @@ def test_a_booting_host_does_not_answer() -> None:
             pool.runner(servers.machines[0], timeout=1)
         assert len(servers.traffic.attempts) == 1
         assert servers.traffic.served == {}
+
+
+def test_the_busiest_second_is_counted_in_any_order() -> None:
+    assert Traffic(attempts=[3.0, 0.5, 0.0, 1.0, 1.4]).peak_per_second() == 3
+
+
+def test_a_connection_counts_from_its_opening_however_late_it_is_accepted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        begun = time.monotonic()
+        with socket.create_connection(server.getsockname()):
+            time.sleep(0.3)
+            accepted, _ = server.accept()
+            with accepted:
+                assert abs(_opened_at(accepted) - begun) < 0.2
 
 
 def test_every_exchange_takes_a_round_trip() -> None:

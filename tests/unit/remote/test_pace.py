@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.firewall import Policy
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
-from infra.remote.pace import Pace
+from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
+from infra.resources.swarm import SwarmProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,3 +113,20 @@ def test_attempts_that_fail_print_nothing(booting: BootingHost) -> None:
     key = generate_key_pair().private
     done = subprocess.run(arguments, input=key, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_the_swarm_s_provider_keeps_its_resource_s_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    props = {
+        "name": "swarm",
+        "machines": [],
+        "private_key": "key",
+        "firewall": Policy(operator_cidrs=(), client_cidrs=()).to_dict(),
+        "trusted_registries": {},
+        "drain_timeout": 60.0,
+        "cluster_id": "id",
+    }
+    paces: list[float] = []
+    monkeypatch.setattr("infra.remote.pool.Pace", paces.append)
+    SwarmProvider().delete("id", {**props, "connections_per_second": 5.0})
+    SwarmProvider().delete("id", props)
+    assert paces == [5.0, CONNECTIONS_PER_SECOND], "an older state has no rate of its own"

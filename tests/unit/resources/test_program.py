@@ -113,6 +113,11 @@ def test_the_pages_open_to_the_operator_and_to_whom_the_settings_allow(
     assert swarm["firewall"]["client_cidrs"] == ["10.213.0.1/32", "192.0.2.0/24"]
 
 
+def test_the_rate_of_connections_is_the_settings(run: Callable[..., Recorder]) -> None:
+    (swarm,) = run(connectionsPerSecond="5").of_type(":Swarm").values()
+    assert swarm["connections_per_second"] == 5
+
+
 def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
     (stack,) = run(workersPerNode="2").of_type(":Stack").values()
     services = stack["rendered"]["document"]["services"]
