@@ -15,7 +15,7 @@ from infra.machines import host_check
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
 from infra.remote.runner import RemoteError
-from infra.swarm.commands import FORGET_SWARM
+from infra.swarm.commands import FORGET_SWARM, START_ENGINE
 from infra.swarm.release import clean
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 CONNECT_SECONDS = 20.0
 LEAVE_SECONDS = 90.0
+
+# An engine that does not run keeps its swarm, and could not be emptied.
+_LEAVE = f"""# start the engine, and leave the swarm
+command -v docker > /dev/null || exit 0
+docker info > /dev/null 2>&1 || ({START_ENGINE})
+{FORGET_SWARM} > /dev/null 2>&1 || true
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +146,7 @@ def let_go(
         runner = pool.runner(machine, timeout=CONNECT_SECONDS)
         if runner.run(f"cat {CLAIM_FILE}", check=False).stdout.strip() != stack:
             return
-        runner.run(f"{FORGET_SWARM} || true", timeout=LEAVE_SECONDS)
+        runner.run(_LEAVE, timeout=LEAVE_SECONDS)
         clean(runner, release, report)
         report(f"{machine.name}: left as it was found")
 

@@ -58,7 +58,7 @@ class StackProvider(Provider):
 
         with ssh_pool(props) as pool:
             manager = _manager(pool, props)
-            nodes = [manager, *_answering(pool, props["machines"][1:])]
+            nodes = [manager, *_answering(pool, props["machines"][1:], manager)]
             remove(manager, props["name"], report=say, nodes=nodes, volumes=True)
 
 
@@ -101,8 +101,14 @@ def _manager(pool: SshPool, props: Props) -> Runner:
     return pool.runner(Machine.from_dict(props["machines"][0]))
 
 
-def _answering(pool: SshPool, records: list[Props]) -> Iterator[Runner]:
-    """Return the runners of the machines that answer; the others may be gone for good."""
+def _answering(pool: SshPool, records: list[Props], manager: Runner) -> Iterator[Runner]:
+    """Return the runners of the machines that answer; the others may be gone for good.
+
+    The swarm would wait for their tasks to end.
+    """
+    from infra.swarm.cluster import MACHINE_LABEL
+    from infra.swarm.commands import forget_machine
+
     for record in records:
         machine = Machine.from_dict(record)
         try:
@@ -111,6 +117,7 @@ def _answering(pool: SshPool, records: list[Props]) -> Iterator[Runner]:
             say(
                 f"{machine.name}: what the stack has there stays, since it does not answer: {error}"
             )
+            manager.run(forget_machine(machine.name, MACHINE_LABEL))
 
 
 def _deploy(props: Props) -> Props:

@@ -286,6 +286,14 @@ def remove_node(node_id: str) -> str:
     )
 
 
+def forget_machine(name: str, label: str) -> str:
+    """Take a machine's node off the list by its label; its tasks go with it."""
+    return (
+        f"nodes=$(docker node ls -q --filter {shlex.quote(f'node.label={label}={name}')})"
+        ' && { [ -z "$nodes" ] || docker node rm --force $nodes > /dev/null; }'
+    )
+
+
 def node_status(node_id: str) -> str:
     """Print a node's state, role and reachability."""
     return (

@@ -18,11 +18,16 @@ from infra.remote.machine import Jump, Machine
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
 from infra.remote.ssh import connect, shown_host_key
+from infra.resources.stack import StackProvider
 from infra.swarm import commands
+from infra.swarm.cluster import Cluster
+from infra.swarm.reconcile import reconcile
 from infra.swarm.release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from conftest import Lab
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +77,34 @@ def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
 def look(on: Machine, login: Login, *, adopt: bool = False) -> None:
     with SshPool("", logins={on.name: login}) as pool:
         inspect([on], pool, stack=STACK, adopt=adopt, manager_ports=[8080])
+
+
+def test_a_stack_is_removed_although_a_worker_is_gone(
+    own_lab: Lab, probe_image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The swarm itself would keep the tasks of the dead node for a day."""
+    monkeypatch.setattr("infra.resources.stack.CONNECT_SECONDS", 2.0)
+    machines = own_lab.machines("manager-1", "worker-1")
+    manager = machines[0]
+    cluster = Cluster(name="gone", machines=machines, firewall=own_lab.policy(), drain_timeout=9)
+    reconcile(cluster, own_lab.pool, own_lab.report)
+    for on in machines:
+        own_lab.run(on, "docker import - dairflow/probe:latest", stdin=probe_image)
+    compose = (
+        b"services: {all: {image: 'dairflow/probe:latest', command: sleep 1000,"
+        b" stop_grace_period: 1s, deploy: {mode: global}}}"
+    )
+    own_lab.run(manager, "docker stack deploy --resolve-image never -c - airflow", stdin=compose)
+    running = "docker service ps airflow_all --filter desired-state=running | grep -c Running"
+    own_lab.run(manager, f'until [ "$({running})" = 2 ]; do sleep 0.2; done', timeout=60)
+    own_lab.remove("worker-1")
+    props = {
+        "name": "airflow",
+        "machines": [on.to_dict() for on in machines],
+        "private_key": own_lab.operator.private,
+    }
+    StackProvider().delete("airflow", props)
+    assert own_lab.run(manager, "docker service ls -q; docker node ls -q | wc -l") == "1\n"
 
 
 @pytest.mark.parametrize("user", ["root", USER])
