@@ -97,19 +97,23 @@ def _host_key(value: str) -> str:
 
 def key_file(value: str) -> Path:
     """Return the whole path of a key file; a relative one is meant from the project's folder."""
-    return ROOT / Path(value).expanduser()
+    return (ROOT / Path(value).expanduser()).resolve()
 
 
 def _private_key_file(value: str) -> str:
     path = key_file(value)
     try:
         text = path.read_text(errors="replace")
+        mode = path.stat().st_mode
     except OSError as error:
         msg = f"a file that can be read: {path}: {error.strerror}"
         raise ValueError(msg) from None
     found = _PRIVATE_KEY.search(text)
     if found is None:
         msg = f"the private half of a key (not .pub): {path} has none"
+        raise ValueError(msg)
+    if mode & 0o077:
+        msg = f"a file that nobody else can read, or `ssh` refuses it: run `chmod 600 {path}`"
         raise ValueError(msg)
     if _is_encrypted(found["kind"], found["body"]):
         msg = (

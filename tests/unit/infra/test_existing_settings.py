@@ -135,10 +135,18 @@ def test_a_key_file_is_a_private_key_without_a_passphrase(tmp_path: Path) -> Non
             Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(b"a passphrase")
         )
     )
+    for file in (good, locked):
+        file.chmod(0o600)
     with_key = {**WORKER, "password": None}
     existing(MANAGER, {**with_key, "privateKeyFile": str(good)})
     assert "the private half of a key" in refusal(
         MANAGER, {**with_key, "privateKeyFile": str(public)}
+    )
+    readable = tmp_path / "readable"
+    readable.write_text(PAIR.private)
+    readable.chmod(0o640)
+    assert f"run `chmod 600 {readable}`" in refusal(
+        MANAGER, {**with_key, "privateKeyFile": str(readable)}
     )
     assert "a key without a passphrase" in refusal(
         MANAGER, {**with_key, "privateKeyFile": str(locked)}
