@@ -167,6 +167,15 @@ class Linker:
             Link(upstream=upstream, downstream=downstream, path=path, label=label)
         )
 
+    def _meant_upstream(self, task: TaskPlan) -> set[str]:
+        """The names that wrong ones in a task's ``upstream`` were probably meant to be."""
+        inner = (*task.path, "upstream")
+        return {
+            problem.suggestion
+            for problem in self.problems.found
+            if problem.path[: len(inner)] == inner
+        }
+
     def fill_functions(self) -> None:
         """Functions get the results of the upstream tasks that their parameters are named after."""
         functions = [task for task in self.plan.tasks.values() if task.function is not None]
@@ -180,7 +189,10 @@ class Linker:
         for task in functions:
             named = upstream.get(id(task), {})
             left, _ = fill_function(task, named, mapped_arguments(task.group))
+            meant = self._meant_upstream(task) if left else set[str]()
             for name in left:
+                if name in meant:
+                    continue  # the wrong name in its upstream is the mistake, and is told
                 function = getattr(task.function, "__name__", "the function")
                 others = self.plan.tasks.keys() - {task.id}
                 near = name if name in others else closest(name, others)

@@ -71,7 +71,10 @@ def _load_python(path: Path, found: Loaded) -> None:
     folder = path if path.is_dir() else path.parent
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        bag = BundleDagBag(dag_folder=str(path), bundle_path=folder.resolve(), safe_mode=False)
+        # Of a relative path the bag loses every file that it cannot place in the bundle.
+        bag = BundleDagBag(
+            dag_folder=str(path.resolve()), bundle_path=folder.resolve(), safe_mode=False
+        )
     for file, text in bag.import_errors.items():
         found.add_error(str(folder / file), text.removeprefix("DagError: "))
     for dag in bag.dags.values():

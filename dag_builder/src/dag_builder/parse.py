@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import links, tasks, times
-from dag_builder.errors import NOTHING, Path, Problems, closest
+from dag_builder import links, tasks
+from dag_builder.errors import NOTHING, Path, Problems
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
 from dag_builder.keys import dag_keys, merged, refuse_unknown
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
@@ -152,18 +151,8 @@ class _DagParser:
     def _timezone(self, name: object) -> None:
         if name is None:
             return
-        try:
-            times.zone(cast("str", name))
-        except ValueError as error:
-            self.problems.add(
-                (*self.path, "timezone"),
-                str(error),
-                given=name,
-                valid="a name such as 'Europe/Paris'",
-                suggestion=closest(str(name), zoneinfo.available_timezones()),
-            )
-            return
-        self.reader.timezone = cast("str", name)
+        if self.reader.is_zone(name, (*self.path, "timezone")):
+            self.reader.timezone = name
 
     def _assets(self, given: object) -> None:
         path = (*self.path, "assets")

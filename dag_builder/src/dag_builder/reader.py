@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from dag_builder import assets, schedules, times
 from dag_builder.errors import NOTHING, Path, Problems, closest, listed
@@ -259,6 +260,21 @@ class Reader:
         except ValueError as error:
             self.wrong(path, value, times.MOMENT_FORMS, str(error))
             return NOTHING
+
+    def is_zone(self, value: object, path: Path) -> TypeGuard[str]:
+        """Whether this is the name of a time zone; noted where it is not."""
+        try:
+            times.zone(cast("str", value))
+        except (ValueError, TypeError) as error:
+            self.problems.add(
+                path,
+                str(error),
+                given=value,
+                valid="a name such as 'Europe/Paris'",
+                suggestion=closest(str(value), zoneinfo.available_timezones()),
+            )
+            return False
+        return True
 
     def callbacks(self, value: Any, path: Path) -> Any:
         """One callback or a list of them."""

@@ -154,20 +154,24 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     inner = (*path, form)
     options = {k: v for k, v in value.items() if k not in {form, "assets"}}
     if "interval" in options:
-        options["interval"] = reader.value({"$duration": options["interval"]}, path)
+        options["interval"] = reader.duration(options["interval"], (*path, "interval"))
     if form == "every":
-        delta = reader.value({"$duration": value["every"]}, inner)
+        delta = reader.duration(value["every"], inner)
         return reader.call(DeltaTriggerTimetable, (delta,), options, path)
     given = value[form]
     if form == "dates":
-        dates = [reader.value({"$date": item}, (*inner, i)) for i, item in enumerate(given)]
+        dates = [reader.moment(item, (*inner, i)) for i, item in enumerate(given)]
         if NOTHING in dates:
             return NOTHING
         return reader.call(EventsTimetable, (dates,), options, path)
     options["timezone"] = options.get("timezone", reader.timezone)
+    if isinstance(options["timezone"], str) and not reader.is_zone(
+        options["timezone"], (*path, "timezone")
+    ):
+        return NOTHING
     run_immediately = options.get("run_immediately")
     if isinstance(run_immediately, str):
-        options["run_immediately"] = reader.value({"$duration": run_immediately}, path)
+        options["run_immediately"] = reader.duration(run_immediately, (*path, "run_immediately"))
     expressions = [given] if form == "cron" else list(given)
     wrong = [text for text in expressions if _cron_fault(str(text)) is not None]
     for text in wrong:
@@ -186,7 +190,7 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
         items = cast("list[Any]", value)
         return [read_deadline(reader, item, (*path, index)) for index, item in enumerate(items)]
     if not isinstance(value, Mapping):
-        return value
+        return _made_deadline(reader, value, path)
     mapping = cast("Mapping[str, Any]", value)
     if "$object" in mapping:
         return reader.new_object(mapping, path)
@@ -202,7 +206,7 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
     if len(reader.problems.found) > before:
         return NOTHING
     reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
-    interval = reader.value({"$duration": mapping["interval"]}, (*path, "interval"))
+    interval = reader.duration(mapping["interval"], (*path, "interval"))
     callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
     if NOTHING in (reference, interval, callback):
         return NOTHING
@@ -210,6 +214,15 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
 
     kwargs = {"reference": reference, "interval": interval, "callback": callback}
     return reader.call(DeadlineAlert, (), kwargs | _name_of(mapping), path)
+
+
+def _made_deadline(reader: Reader, value: object, path: Path) -> Any:
+    from airflow.sdk.definitions.deadline import DeadlineAlert
+
+    if isinstance(value, DeadlineAlert):
+        return value
+    reader.wrong(path, value, "{reference:, interval:, callback:}")
+    return NOTHING
 
 
 def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:

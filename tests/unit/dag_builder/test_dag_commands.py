@@ -50,6 +50,26 @@ def test_check_of_broken_dags(dag_folder: Path, capsys: Captured) -> None:
     assert capsys.readouterr().out.startswith(f"::error file={file}::1 mistake in DAG 'sales'%0A")
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_check_tells_each_broken_file_once(
+    dag_folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, *, relative: bool
+) -> None:
+    """However the folder is named, as in `dag-builder check dags`."""
+    monkeypatch.chdir(dag_folder.parent)
+    given = Path(dag_folder.name) if relative else dag_folder
+    for name in ("one", "two"):
+        (dag_folder / f"{name}.py").write_text(GOOD.format(id="same", tasks=TASKS))
+    write(dag_folder, "wrong", "{'a': {'operator': 'emtpy'}}")
+    (dag_folder / "broken.py").write_text("# airflow dag\nimport does_not_exist_anywhere\n")
+    assert main(["check", "--format", "json", str(given)]) == 1
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert "did you mean 'empty'?" in errors[str(given / "wrong.py")][0]
+    assert "does_not_exist_anywhere" in errors[str(given / "broken.py")][0]
+    (twice,) = errors.keys() - {str(given / "wrong.py"), str(given / "broken.py")}
+    assert twice in {str(given / "one.py"), str(given / "two.py")}
+    assert "also found in" in errors[twice][0]
+
+
 def test_check_of_what_is_not_there(tmp_path: Path, capsys: Captured) -> None:
     assert main(["check", str(tmp_path / "no")]) == 1
     assert "there is no such file or folder" in capsys.readouterr().err

@@ -54,6 +54,19 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "2026-02-01",
     ),
     (dag(doc_md="no.md"), "x.doc_md", "the file cannot be read", "a .md file's path"),
+    (
+        dag(user_defined_macros=3),
+        "x.user_defined_macros",
+        "this must be a mapping of names to import paths or values",
+        "",
+    ),
+    (
+        dag(start_date="2026-01-01", schedule={"cron": "0 6 * * *", "timezone": "Europe/Pariss"}),
+        "x.schedule.timezone",
+        "there is no time zone 'Europe/Pariss'",
+        "Europe/Paris",
+    ),
+    (dag(deadline=3), "x.deadline", "this must be {reference:, interval:, callback:}", ""),
     (dag(assets=[]), "x.assets", "this must be a mapping of names to assets", ""),
     (dag(default_args=3), "x.default_args", "this must be a mapping", ""),
     (dag(default_args={"retris": 1}), "x.default_args.retris", "no task takes 'retris'", "retries"),
@@ -258,6 +271,37 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "x.tasks.a",
         "no group around this is expanded over 'file'",
         "a group with 'expand'",
+    ),
+    (
+        tasks(
+            a={
+                "operator": "bash",
+                "partial": {"bash_comand": "x"},
+                "expand": {"env": [{"A": "1"}]},
+            }
+        ),
+        "x.tasks.a.partial.bash_comand",
+        "BashOperator has no 'bash_comand'",
+        "bash_command",
+    ),
+    (
+        tasks(a={**EMPTY, "weight_rule": "nowhere.Rule"}),
+        "x.tasks.a.weight_rule",
+        "there is no module 'nowhere'",
+        "",
+    ),
+    (
+        dag(schedule={"dates": ["2026-01-01", "soon"]}),
+        "x.schedule.dates[1]",
+        "this is no date",
+        "",
+    ),
+    (dag(schedule={"every": "often"}), "x.schedule.every", "this is no duration", ""),
+    (
+        dag(on_failure_callback={"callback": "no.such"}),
+        "x.on_failure_callback.callback",
+        "there is no module 'no'",
+        "",
     ),
     # Groups
     (
@@ -566,3 +610,15 @@ def test_namespace_may_be_a_module(module: types.ModuleType) -> None:
     module.extract = clean  # type: ignore[attr-defined]
     with pytest.raises(DagError, match="module 'sales' has nothing of this name"):
         dag_of("x", {"extrac": []}, module)
+
+
+def test_wrong_name_upstream_is_one_mistake_also_where_a_function_needs_it() -> None:
+    def use(clean: int, other: int) -> int:
+        return clean + other
+
+    tasks_ = {"clean": EMPTY, "use": {"callable": use, "upstream": ["claen"]}}
+    told = [problem.message for problem in problems_of({"tasks": tasks_})]
+    assert told == [
+        "there is no task or group 'claen'",
+        "use() needs 'other', which nothing gives it",
+    ]
