@@ -14,8 +14,13 @@ from infra.stack.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_DEFAULT = r"(?:[^{}]|\$\{[^{}]*\})*"
+"""What stands after ``:-``; it may have variables with defaults of their own, one level deep."""
+
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))"
+    r"\$(?:(?P<escaped>\$)"
+    rf"|\{{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>{_DEFAULT}))?\}}"
+    r"|(?P<bad>))"
 )
 
 
@@ -52,7 +57,10 @@ def _fill(match: re.Match[str], variables: Mapping[str, str]) -> str:
             " known here"
         )
         raise StackError(msg)
-    value = variables.get(name, match["default"])
+    default = match["default"]
+    if name not in variables and default:
+        return str(interpolate(default, variables))
+    value = variables.get(name, default)
     if value is None:  # pyright: ignore[reportUnnecessaryComparison] - typeshed has no None here
         msg = f"{match.string!r} in the compose file: {name} has no value and no default"
         raise StackError(msg)

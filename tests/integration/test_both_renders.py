@@ -64,10 +64,15 @@ def laptop(compose_command: list[str]) -> dict[str, Service]:
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
+    return config(compose_command, variables)
+
+
+def config(compose_command: list[str], variables: dict[str, str]) -> dict[str, Service]:
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("DAIRFLOW_")}
     done = subprocess.run(
         [*compose_command, "config", "--format", "json"],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**ours, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -158,6 +163,16 @@ def test_each_service_has_as_long_to_stop(
         assert seconds(service.get("stop_grace_period")) == seconds(
             laptop[name].get("stop_grace_period")
         ), name
+
+
+@pytest.mark.parametrize("port", [None, "8090"])
+def test_the_laptop_s_web_server_knows_its_own_address(
+    compose_command: list[str], port: str | None
+) -> None:
+    """It sends who has not signed in to a page under this address."""
+    given = {"DAIRFLOW_WEB_PORT": port} if port else {}
+    service = config(compose_command, given)["api-server"]
+    assert service["environment"]["AIRFLOW__API__BASE_URL"] == f"http://localhost:{port or '8080'}"
 
 
 def seconds(text: str | None) -> int | None:

@@ -186,7 +186,15 @@ def test_a_dollar_reaches_the_container(compose: Compose, options: StackOptions)
     assert flower["environment"]["PRICE"] == "5 $$"  # docker stack deploy makes one of two
 
 
-@pytest.mark.parametrize("text", ["${UNKNOWN}", "${NAME:?message}", "$NAME"])
+def test_a_default_may_have_a_variable_in_it(compose: Compose, options: StackOptions) -> None:
+    compose["services"]["flower"]["environment"] = {
+        "X": "${OTHER:-http://h:${DAIRFLOW_WEB_PORT:-1}/${NONE:-x}}"
+    }
+    flower = render(compose, replace(options, web_port=8090)).document["services"]["flower"]
+    assert flower["environment"]["X"] == "http://h:8090/x"
+
+
+@pytest.mark.parametrize("text", ["${UNKNOWN}", "${A:-${UNKNOWN}}", "${NAME:?message}", "$NAME"])
 def test_a_variable_that_cannot_be_filled_is_named(
     compose: Compose, options: StackOptions, text: str
 ) -> None:
