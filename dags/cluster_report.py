@@ -1,9 +1,10 @@
 """Draw how long the cluster's own tasks took, worker by worker.
 
 What it teaches: packages of your own, and pictures. pandas and matplotlib are named in
-``images/airflow/pip_requirements.txt``, so they are in ``airflow_env`` on every worker. A function
-imports them itself: a DAG's file is parsed again and again, and its tasks run once. A task that
-returns a picture as a ``data:`` URL has it shown on the run's page, under **Pictures**.
+``images/airflow/conda_requirements.txt``, so they are in ``airflow_env`` on every worker; packages
+of PyPI go into ``pip_requirements.txt``. A function imports them itself: a DAG's file is parsed
+again and again, and its tasks run once. A task that returns a picture as a ``data:`` URL has it
+shown on the run's page, under **Pictures**.
 
 The connection ``airflow_history`` may read what ran where and when, and nothing else of Airflow's.
 """
@@ -53,6 +54,8 @@ def draw(history: list[tuple[str, float]]) -> str:
         tick_labels=[f"{name} ({len(s)})" for name, s in zip(names, seconds, strict=True)],
     )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("seconds a task")
     axes.set_title("Task durations by worker (number of tasks)")
     picture = io.BytesIO()
