@@ -168,6 +168,7 @@ if [ -n "$installed" ]; then
         timeout {PURGE_SECONDS:.0f} env DEBIAN_FRONTEND=noninteractive apt-get -qq \
             -o DPkg::Lock::Timeout=120 purge $installed > /dev/null
         if echo " $installed " | grep -q ' docker.io '; then
+            umount /run/docker/netns/* 2> /dev/null || true
             rm -rf /var/lib/docker/* /var/lib/containerd /opt/containerd /var/log/docker.log \
                 /run/docker /run/docker.sock /run/containerd
             rmdir /var/lib/docker 2> /dev/null || true
