@@ -9,13 +9,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.firewall import Policy
 from infra.remote.keys import generate_key_pair
-from infra.remote.machine import Machine
+from infra.remote.login import Login
+from infra.remote.machine import Jump, Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
@@ -98,6 +100,18 @@ def test_attempts_on_all_machines_together_keep_the_pace(booting: BootingHost) -
         list(threads.map(fails, machines))
     assert len(booting.moments) > len(machines), "each is tried again"
     assert len(booting.moments) <= 1 + 10 * (booting.moments[-1] - booting.moments[0] + 0.05)
+
+
+def test_the_connection_to_a_jump_host_counts_as_well(booting: BootingHost) -> None:
+    host = booting.machine("worker-1")
+    jump = Jump(address=host.address, port=host.port, user="root", host_key=host.host_key)
+    key = generate_key_pair().private
+    logins = {host.name: Login(private_key=key, jump_private_key=key)}
+    pool = SshPool("", logins=logins, connect_timeout=1, connections_per_second=8)
+    with pytest.raises(RemoteError, match="waited 1 s for SSH"):
+        pool.runner(replace(host, jump=jump))
+    assert len(booting.moments) > 1
+    assert all(b - a > 0.2 for a, b in itertools.pairwise(booting.moments))
 
 
 def test_attempts_that_fail_print_nothing(booting: BootingHost) -> None:
