@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rattler.index import index_fs
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
@@ -135,12 +136,16 @@ class Index:
 
 
 @contextmanager
-def served(folder: Path, host: str = "127.0.0.1") -> Generator[str, None, None]:
+def served(
+    folder: Path, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+) -> Generator[str, None, None]:
     """Serve a channel or an index on a free port; yield its URL."""
     handler = partial(_Quiet, directory=str(folder))
     with ThreadingHTTPServer((host, 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://{host}:{server.server_port}"
+        yield f"http{'s' if tls else ''}://{host}:{server.server_port}"
         server.shutdown()
 
 

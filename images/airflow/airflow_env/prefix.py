@@ -73,7 +73,9 @@ class Prefix:
             ),
             normal(distribution.name),
         )
-        return [each for each in requirements if package in _needs(each.name, records)]
+        return [
+            each for each in requirements if package in _needs(each.spec.name.normalized, records)
+        ]
 
     def _conda_records(self) -> list[dict[str, Any]]:
         files = sorted((self.path / "conda-meta").glob("*.json"))
