@@ -2,9 +2,10 @@
 
 What it teaches: a full dictionary. Functions and operators stand side by side, a function's
 parameter named like an upstream task receives what that task returned, and the load can be run
-again at any time because it replaces rows instead of adding them (``ON CONFLICT``).
+again at any time because it replaces rows instead of adding them (``ON CONFLICT``). Two runs at a
+time would only be in each other's way, so there is one (``max_active_runs``).
 
-It needs the Airflow connection ``warehouse``, a PostgreSQL database that this DAG may write to.
+The connection ``warehouse`` is a PostgreSQL database for tasks; it is there on laptop and cluster.
 """
 
 import csv
@@ -71,6 +72,7 @@ build_dag(
         "doc_md": __doc__,
         "schedule": "@daily",
         "start_date": "2026-01-01",
+        "max_active_runs": 1,
         "tags": ["example"],
         "default_args": {"retries": 2, "retry_delay": "1m"},
         "operator_defaults": {"sql": {"conn_id": "warehouse"}},

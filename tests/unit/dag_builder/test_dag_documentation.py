@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from dag_builder.builder import dags_of_document
+from dag_builder.cli.main import main
 from dag_builder.documents import read_string
 from dag_builder.fields import (
     DAG_FIELDS,
@@ -142,3 +143,45 @@ def test_every_key_is_documented() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \| \w+ \| (.*) \|$", PAGE, flags=re.MULTILINE))
     for table in fields:
         assert {(key, field.about) for key, field in table.items()} <= rows
+
+
+def test_the_walk_through_leads_over_its_mistake_to_a_sound_dag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "first-dag.md").read_text(encoding="utf-8")
+    left_out, function, entries = (code for info, code in _fences(page) if info == "python")
+    text = (root / "dags" / "orders_etl.py").read_text(encoding="utf-8")
+    for old, new in (
+        ('"orders_etl"', '"big_orders"'),
+        ("shop.orders", "shop.big_orders"),
+        ('        if not row["country"]:', f'{left_out}        if not row["country"]:'),
+        ("build_dag(\n", f"{function}\n\nbuild_dag(\n"),
+        (
+            (
+                '            "extract": [],\n            "transform": ["extract"],\n'
+                '            "load": ["create_tables", "transform"],\n'
+            ),
+            entries,
+        ),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / "big_orders.py"
+    file.write_text(text, encoding="utf-8")
+    assert main(["check", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert "1 mistake in DAG 'big_orders'" in told
+    assert "there is no task or group 'transfrom'" in told
+    assert "did you mean 'transform'?" in told
+    file.write_text(text.replace("transfrom", "transform") + "# corrected\n", encoding="utf-8")
+    assert main(["check", str(file)]) == 0
+
+
+@pytest.mark.parametrize("page", ["first-dag.md", "dags.md"])
+def test_what_a_page_leads_to_is_there(page: str) -> None:
+    folder = Path(__file__).parents[3] / "docs"
+    links = re.findall(r"\]\(([^)#:]+)\)", (folder / page).read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (folder / link).exists(), link
