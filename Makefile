@@ -64,9 +64,11 @@ format: setup-up ## rewrite the code in the project's style
 	@$(ENV) ruff check --fix . ; ruff format .
 
 lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
+	@mkdir -p .dairflow/logs
 	@$(ENV) uv lock
-	@$(ENV) DOCKER_BUILDKIT=0 docker build --quiet --target tools --tag dairflow/airflow-tools:trixie \
-		--build-arg PIP_INDEX_URL --file images/airflow/Dockerfile . >/dev/null
+	@$(ENV) DOCKER_BUILDKIT=0 docker build --target tools --tag dairflow/airflow-tools:trixie \
+		--build-arg PIP_INDEX_URL --file images/airflow/Dockerfile . >.dairflow/logs/lock.log 2>&1 \
+		|| { tail -n 15 .dairflow/logs/lock.log >&2; exit 1; }
 	@$(ENV) docker run --rm --user "$$(id -u):$$(id -g)" --env HOME=/tmp \
 		--env CONDA_CHANNELS --env PIP_INDEX_URL \
 		--volume "$(CURDIR)/images/airflow:/work" --workdir /work dairflow/airflow-tools:trixie \

@@ -118,7 +118,7 @@ class PublishedImage(pulumi.ComponentResource):
             build=docker.DockerBuildArgs(
                 context=str(context.relative_to(ROOT) if context != ROOT else "."),
                 dockerfile=str(dockerfile.relative_to(ROOT)),
-                args=arguments,
+                args=arguments or None,
                 platform="linux/amd64",
             ),
             registry=docker.RegistryArgs(
