@@ -28,16 +28,21 @@ class BuildArgumentError(Exception):
 
 
 def arguments(dockerfile: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes.
+    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes."""
+    declared = set(_DECLARED.findall(dockerfile.read_text()))
+    return {
+        name: environment[name] for name in ARGUMENTS if name in declared and environment.get(name)
+    }
+
+
+def refuse_passwords(environment: Mapping[str, str]) -> None:
+    """Refuse build arguments that a stack's state would keep readable.
 
     Raises:
-        BuildArgumentError: for an address with a password, which the state would keep readable.
+        BuildArgumentError: naming them, without their values.
 
     """
-    declared = set(_DECLARED.findall(dockerfile.read_text()))
-    found = {name: environment[name] for name in ARGUMENTS if environment.get(name)}
-    taken = {name: value for name, value in found.items() if name in declared}
-    unsafe = [name for name, value in taken.items() if _PASSWORD.search(value)]
+    unsafe = [name for name in ARGUMENTS if _PASSWORD.search(environment.get(name, ""))]
     if unsafe:
         msg = (
             f"{' and '.join(unsafe)}: the address holds a password, and Pulumi would keep it "
@@ -45,7 +50,6 @@ def arguments(dockerfile: Path, environment: Mapping[str, str]) -> dict[str, str
             "package proxy's."
         )
         raise BuildArgumentError(msg)
-    return taken
 
 
 def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:

@@ -8,11 +8,13 @@ resource exists.
 from __future__ import annotations
 
 import json
+import os
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from infra import build_context
 from infra.machines import existing_settings
 from infra.machines.existing_settings import ExistingSettings
 from infra.remote.pace import CONNECTIONS_PER_SECOND
@@ -126,8 +128,9 @@ def load() -> Settings:
     config = pulumi.Config()
     raw = {key: config.get(key) for key in keys()}
     try:
+        build_context.refuse_passwords(os.environ)
         return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
-    except SettingsError as error:
+    except (SettingsError, build_context.BuildArgumentError) as error:
         raise pulumi.RunError(str(error)) from None
 
 

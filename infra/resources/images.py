@@ -107,10 +107,7 @@ class PublishedImage(pulumi.ComponentResource):
         import pulumi_docker as docker
 
         super().__init__("dairflow:images:PublishedImage", name, None, opts)
-        try:
-            arguments = build_context.arguments(dockerfile, os.environ)
-        except build_context.BuildArgumentError as error:
-            raise pulumi.RunError(str(error)) from None
+        arguments = build_context.arguments(dockerfile, os.environ)
         tag = build_context.tag(context, dockerfile, arguments)
         image = docker.Image(
             f"{name}-image",

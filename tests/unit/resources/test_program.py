@@ -133,6 +133,26 @@ def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> Non
     assert not [value for value in values if value in str(stack["rendered"])]
 
 
+def test_other_channels_make_another_airflow_image_and_only_that(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run().of_type(":Image")
+    monkeypatch.setenv("CONDA_CHANNELS", "https://conda.example.com/ours")
+    after = run().of_type(":Image")
+    assert {name for name in before if before[name] != after[name]} == {"airflow-image"}
+    assert before["airflow-image"]["imageName"] != after["airflow-image"]["imageName"]
+    channels = {"CONDA_CHANNELS": "https://conda.example.com/ours"}
+    assert after["airflow-image"]["build"]["args"] == channels
+
+
+def test_a_password_for_a_build_stops_before_any_resource(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_CHANNELS", "https://me:hunter2@conda.example.com/ours")
+    with pytest.raises(pulumi.RunError, match="CONDA_CHANNELS: the address holds a password"):
+        run()
+
+
 def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder]) -> None:
     with pytest.raises(pulumi.RunError, match=r"managers: '2' given"):
         run(managers="2")
