@@ -146,7 +146,7 @@ if echo " $installed " | grep -q ' docker.io '; then
     fi
     for family in iptables ip6tables; do
         command -v $family-save > /dev/null || continue
-        $family-save | grep -v -e DOCKER -e docker0 -e docker_gwbridge | $family-restore
+        $family-save | grep -v -E -e 'DOCKER( |-|$)' -e 'docker(0|_gwbridge)' | $family-restore
     done
     nft list tables | while read -r word family table; do
         if grep -qx "$word $family $table" {_TABLES_FILE}; then continue; fi

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import subprocess
 import tarfile
 from dataclasses import dataclass, field
@@ -31,6 +32,15 @@ USER = "admin"
 PASSWORD_USER = "ops"
 """Uses sudo with the password that it signs in with."""
 PASSWORD = "correct horse battery"
+
+DOCUMENTED = re.compile(
+    r"/var/(cache|log)/|/var/lib/(apt|dpkg|sudo)/|/var/lib/systemd|/etc/(group|gshadow|passwd|shadow)-?$"
+    r"|/etc/ld\.so\.cache$"
+)
+"""What apt, dpkg and the tools that they call keep of an installation and its removal, and sudo of
+having been used."""
+
+_EMPTY_CHAIN = re.compile(r"\tchain \w+ \{\n\t\ttype [^\n]* policy accept;\n\t\}\n\n?")
 
 _BOOT = r"""#!/bin/sh
 set -e
@@ -131,7 +141,11 @@ class PlainHosts:
         return PlainHost(container=container, address=address, host_key=host_key.public)
 
     def ruleset(self, host: PlainHost) -> str:
-        """List the host's packet filter with another container's nft: the host may have none."""
+        """List the host's packet filter with another container's nft: the host may have none.
+
+        An empty chain that accepts everything is none: the engine's packages leave some in tables
+        that were there before.
+        """
         printed = self.client.containers.run(
             node_container.IMAGE,
             entrypoint=["nft", "-s", "list", "ruleset"],
@@ -140,11 +154,11 @@ class PlainHosts:
             labels={LABEL: self.name},
             remove=True,
         )
-        return printed.decode()
+        return _EMPTY_CHAIN.sub("", printed.decode())
 
     def snapshot(self, host: PlainHost) -> dict[str, set[str]]:
         """Return all of the host that its owner could find changed."""
-        processes = "ps -eo args= | grep -v -e '^ps ' -e '^bash -c' -e '^grep '"
+        processes = "ps -eo args= | grep -v -e '^ps ' -e '^bash -c' -e '^grep ' -e '^sshd-session'"
         files = (
             "find /etc /home /opt /root /srv /usr/local /var -xdev -type f -exec sha256sum {} +;"
             " find /etc /home /opt /root /run /srv /usr/local /var -xdev ! -type f"
@@ -170,6 +184,13 @@ class PlainHosts:
             network.remove()
         with contextlib.suppress(docker.errors.APIError):
             self.client.images.remove(IMAGE)
+
+
+def differences(before: dict[str, set[str]], now: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return what is other than before, without what is documented."""
+    changed = {aspect: now[aspect] ^ before[aspect] for aspect in now}
+    changed["files"] = {line for line in changed["files"] if not DOCUMENTED.search(line)}
+    return {aspect: lines for aspect, lines in changed.items() if lines}
 
 
 def build(client: docker.DockerClient) -> None:

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
-from plain_hosts import PASSWORD, PASSWORD_USER, USER, PlainHost, PlainHosts, build
+from plain_hosts import (
+    PASSWORD,
+    PASSWORD_USER,
+    USER,
+    PlainHost,
+    PlainHosts,
+    build,
+    differences,
+)
 
+from infra.firewall import Policy
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
 from infra.machines.hosts import claim, inspect, let_go
@@ -21,6 +30,7 @@ from infra.remote.ssh import connect, shown_host_key
 from infra.resources.stack import StackProvider
 from infra.swarm import commands
 from infra.swarm.cluster import Cluster
+from infra.swarm.dismantle import dismantle
 from infra.swarm.reconcile import reconcile
 from infra.swarm.release import Release
 
@@ -77,6 +87,57 @@ def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
 def look(on: Machine, login: Login, *, adopt: bool = False) -> None:
     with SshPool("", logins={on.name: login}) as pool:
         inspect([on], pool, stack=STACK, adopt=adopt, manager_ports=[8080])
+
+
+def test_hosts_that_leave_are_as_they_were_found(
+    hosts: PlainHosts, probe_image: bytes, login: Login
+) -> None:
+    """A node that is taken out, then the last one, with an overlay network and a published port."""
+    there = {"gamma": hosts.start("gamma"), "delta": hosts.start("delta")}
+    before = {name: hosts.snapshot(host) for name, host in there.items()}
+    manager, worker = (
+        replace(machine(host, user="root"), name=name, role=role)
+        for (name, host), role in zip(there.items(), ("manager", "worker"), strict=True)
+    )
+    lines: list[str] = []
+    cluster = Cluster(
+        name="hosts",
+        machines=(manager, worker),
+        firewall=Policy(operator_cidrs=(f"{_gateway(hosts)}/32",), client_cidrs=()),
+        trusted_registries={f"{manager.private_address}:5000": "a certificate"},
+        drain_timeout=20,
+        release=Release(stack="airflow", remove_engine=True),
+    )
+    logins = dict.fromkeys(there, login)
+    with SshPool("", logins=logins) as pool:
+        found = inspect(cluster.machines, pool, stack=STACK, adopt=False, manager_ports=[])
+        claim(cluster.machines, found, pool, lines.append, stack=STACK)
+        state = reconcile(cluster, pool, lines.append)
+        for on in cluster.machines:
+            pool.runner(on).run("docker import - dairflow/probe:latest", stdin=probe_image)
+        compose = (
+            b"{services: {all: {image: 'dairflow/probe:latest', command: sleep 1000,"
+            b" stop_grace_period: 1s, deploy: {mode: global, endpoint_mode: dnsrr},"
+            b" ports: [{target: 80, published: 8080, mode: host}], volumes: ['data:/data']}},"
+            b" volumes: {data: {}}}"
+        )
+        deploy = "docker stack deploy --resolve-image never -c - airflow"
+        pool.runner(manager).run(deploy, stdin=compose)
+        count = "docker service ps airflow_all --filter desired-state=running | grep -c Running"
+        wait = f'until [ "$({count})" = 2 ]; do sleep 0.2; done'
+        pool.runner(manager).run(wait, timeout=90)
+
+        alone = replace(cluster, machines=(manager,))
+        reconcile(alone, pool, lines.append, leaving=(worker,), cluster_id=state.cluster_id)
+        assert differences(before["delta"], hosts.snapshot(there["delta"])) == {}
+        pool.runner(manager).run("docker stack rm airflow")
+        dismantle(alone, pool, lines.append, cluster_id=state.cluster_id)
+        assert differences(before["gamma"], hosts.snapshot(there["gamma"])) == {}
+
+
+def _gateway(hosts: PlainHosts) -> str:
+    network = hosts.client.networks.get(hosts.name)
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
 
 
 def test_a_stack_is_removed_although_a_worker_is_gone(
