@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import yaml
 
-from dag_builder.errors import DagError
+from dag_builder.dag_factory_defaults import is_of_tasks_only, with_fixed_dates, without_dag_keys
+from dag_builder.errors import DagError, Problem
 from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS
 from dag_builder.operators import DECORATORS, OPERATORS
 from dag_builder.yaml_source import read_text
@@ -35,6 +36,11 @@ _RENAMED = {
     "max_retry_delay_sec": "max_retry_delay",
 }
 _CLASSES = {path.rpartition(".")[2]: name for name, path in OPERATORS.items()}
+#: Classes that Airflow 3 has elsewhere.
+_MOVED = {
+    "airflow.datasets.Dataset": "airflow.sdk.Asset",
+    "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
+}
 #: The last part of a decorator's import path, where it is not our word for it.
 _DECORATOR_WORDS = {"task": "python", "python_task": "python"}
 _GROUP_ONLY = {"tooltip", "default_args", "ui_color", "ui_fgcolor", "prefix_group_id"}
@@ -64,6 +70,16 @@ def convert_file(path: Path) -> Converted:
 
 def convert(given: Mapping[str, Any]) -> Converted:
     """Convert the mapping of a dag-factory file: ``default`` and DAGs by their names."""
+    wrong = [name for name, dag in given.items() if not isinstance(dag, Mapping | None)]
+    if wrong:
+        raise DagError(
+            [
+                Problem(
+                    path=(name,), message="this is no DAG of dag-factory", valid="a mapping of keys"
+                )
+                for name in wrong
+            ]
+        )
     result = Converted(document={})
     if "default" in given:
         result.document["defaults"] = _dag(given["default"] or {}, "default", result.notes)
@@ -75,15 +91,22 @@ def convert(given: Mapping[str, Any]) -> Converted:
 
 def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
     dag: dict[str, Any] = {}
+    given = with_fixed_dates(given, name, notes)
     for key, value in _without_files(given, name, notes).items():
-        if key in _DROPPED:
+        if is_of_tasks_only(key):
+            notes.append(f"{name}: {key!r} was left out: a DAG has none, its default_args may")
+        elif key in _DROPPED:
             notes.append(f"{name}: {key!r} was left out: {_DROPPED[key]}")
         elif key in {"schedule", "schedule_interval"}:
             dag["schedule"] = _schedule(value, name, notes)
         elif key == "timetable":
             dag["schedule"] = _value(value)
         elif key == "default_args":
-            dag[key] = _value(_renamed(_without_files(value, name, notes)))
+            defaults = with_fixed_dates(value or {}, name, notes)
+            if "timezone" in defaults:
+                dag.setdefault("timezone", defaults.pop("timezone"))
+            defaults = without_dag_keys(defaults, name, notes)
+            dag[key] = _value(_renamed(_without_files(defaults, name, notes)))
         elif key not in {"tasks", "task_groups"}:
             dag[_RENAMED.get(key, key)] = _value(value)
     if "tasks" in given or "task_groups" in given:
@@ -141,7 +164,7 @@ def _task(
     given: Mapping[str, Any], ids: Mapping[str, str], path: str, notes: list[str]
 ) -> dict[str, Any]:
     task: dict[str, Any] = {}
-    given = _renamed(_without_files(given, path, notes))
+    given = _with_asset_names(_renamed(_without_files(given, path, notes)), path, notes)
     decorated = "decorator" in given
     if decorated:
         task["callable"] = given.get("python_callable")
@@ -169,6 +192,19 @@ def _task(
     if given.get("dependencies"):
         task["upstream"] = [ids.get(one, one) for one in given["dependencies"]]
     return task
+
+
+def _with_asset_names(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
+    """dag-factory takes a file with the URIs of datasets, and the names of some of them."""
+    result = dict(given)
+    for key in ("inlets", "outlets"):
+        value = result.get(key)
+        if isinstance(value, Mapping) and "datasets" in value:
+            named = cast("Mapping[str, Any]", value)
+            file = named.get("file")
+            notes.append(f"{path}: give the datasets of {file} their URIs under 'assets'")
+            result[key] = named["datasets"]
+    return result
 
 
 def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +247,8 @@ def _value(value: Any) -> Any:
     if mapping["__type__"] == "datetime.timedelta" and "__args__" not in mapping:
         return {"$duration": rest}
     arguments = {"$args": _value(mapping["__args__"])} if "__args__" in mapping else {}
-    return {"$object": mapping["__type__"], **arguments, **rest}
+    path = str(mapping["__type__"])
+    return {"$object": _MOVED.get(path, path), **arguments, **rest}
 
 
 def _references(value: Any, ids: Mapping[str, str]) -> Any:
@@ -245,7 +282,11 @@ def _schedule(value: Any, name: str, notes: list[str]) -> Any:
     condition = _condition(datasets, name, notes) if isinstance(datasets, str) else _value(datasets)
     if "timetable" in mapping:
         notes.append(f"{name}: check the schedule, which joins a timetable and assets")
-        return {"assets": condition, "cron": _value(mapping["timetable"])}
+        timetable = mapping["timetable"]
+        if isinstance(timetable, Mapping):
+            cron = cast("Mapping[str, Any]", timetable)
+            return {"assets": condition} | {k: v for k, v in cron.items() if k != "__type__"}
+        return {"assets": condition, "cron": timetable}
     return condition
 
 

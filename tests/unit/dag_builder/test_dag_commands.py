@@ -1,5 +1,6 @@
 """The command line, in process; and `run` and the pytest plugin as programs."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -320,6 +321,51 @@ def test_import_understands_conditions() -> None:
     assert document["dags"]["by_assets"]["schedule"] == {
         "any": [{"all": ["s3://a/b", "s3://c/d"]}, "other"]
     }
+
+
+def test_import_makes_what_moves_definite_and_leaves_out_what_airflow_ignored() -> None:
+    converted = convert(
+        yaml.safe_load("""
+moving:
+  default_args: {start_date: 2 days, catchup: false, timezone: Europe/Paris, owner: me}
+  on_retry_callback: some.function
+  schedule:
+    timetable: {__type__: airflow.timetables.trigger.CronTriggerTimetable, cron: 0 1 * * 3}
+    datasets: [s3://a/b]
+  tasks:
+    x:
+      operator: airflow.operators.empty.EmptyOperator
+      outlets: {file: f.yml, datasets: [one, two]}
+    y:
+      operator: airflow.operators.empty.EmptyOperator
+      outlets: [{__type__: airflow.datasets.DatasetAlias, name: z}]
+""")
+    )
+    dag = converted.document["dags"]["moving"]
+    start = dt.datetime.fromisoformat(dag["default_args"].pop("start_date"))
+    today = dt.datetime.now(tz=dt.UTC).replace(tzinfo=None)
+    assert dt.timedelta(days=2) <= today - start < dt.timedelta(days=3, minutes=1)
+    assert dag == {
+        "timezone": "Europe/Paris",
+        "default_args": {"owner": "me"},
+        "schedule": {"assets": ["s3://a/b"], "cron": "0 1 * * 3"},
+        "tasks": {
+            "x": {"operator": "empty", "outlets": ["one", "two"]},
+            "y": {
+                "operator": "empty",
+                "outlets": [{"$object": "airflow.sdk.AssetAlias", "name": "z"}],
+            },
+        },
+    }
+    for words in ("which moves", "Airflow ignored it", "a DAG has none", "of f.yml their URIs"):
+        assert any(words in note for note in converted.notes), words
+    assert dag_of("moving", dag | {"start_date": "2026-01-01"}).timezone.name == "Europe/Paris"
+
+
+def test_import_of_what_is_no_dag(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "x.yaml").write_text("datasets: [{name: a}]")
+    assert main(["import", str(tmp_path / "x.yaml")]) == 1
+    assert "this is no DAG of dag-factory" in capsys.readouterr().err
 
 
 def test_import_of_no_yaml(tmp_path: Path, capsys: Captured) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, Asset
 from dag_builder.documents import read_document, read_documents, read_string
+from dag_builder.import_dag_factory import convert
 
 import dag_builder
 from dag_builder import DagError, Problem, build_dag, build_dags, dag_of
@@ -454,6 +455,7 @@ def _operator(name: str, *, in_dag: bool = False) -> Any:
 
 
 OTHERS: list[tuple[Callable[[], Any], str, str]] = [
+    (lambda: convert({"datasets": []}), "this is no DAG of dag-factory", "datasets"),
     (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is no name for a DAG", "a b"),
     (lambda: dag_of("x", 3), "a DAG is a dictionary", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, tasks="no_such_module"), "tasks='no_such_module': ", "x"),

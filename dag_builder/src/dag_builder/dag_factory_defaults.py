@@ -1,0 +1,49 @@
+"""What dag-factory lets pass in a DAG's arguments and dates, and this library refuses.
+
+Each is left out or made definite, with a note that says so: the DAG is to do what it did.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, TASK_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DATES = ("start_date", "end_date")
+_AGO = re.compile(r"(\d+)\s*(minute|hour|day|week)s?", re.IGNORECASE)
+
+
+def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
+    """Dates such as '2 days', which is before today's midnight, become what they are today."""
+    result = dict(given)
+    for key in _DATES:
+        ago = _AGO.fullmatch(str(result.get(key, "")).strip())
+        if ago:
+            midnight = dt.datetime.now(tz=dt.UTC).replace(
+                hour=0, minute=0, second=0, microsecond=0, tzinfo=None
+            )
+            fixed = midnight - dt.timedelta(**{f"{ago[2].lower()}s": int(ago[1])})
+            notes.append(f"{path}: {key!r} was {result[key]!r}, which moves; it is {fixed} now")
+            result[key] = fixed.isoformat(sep=" ", timespec="minutes")
+    return result
+
+
+def without_dag_keys(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
+    """``default_args`` without the keys of a DAG, which no task takes and Airflow ignores."""
+    result: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in DAG_FIELDS and key not in TASK_FIELDS:
+            notes.append(f"{path}: {key!r} in default_args was left out: Airflow ignored it there")
+        else:
+            result[key] = value
+    return result
+
+
+def is_of_tasks_only(key: str) -> bool:
+    """Whether a DAG has no such key, though its tasks do."""
+    return key in TASK_FIELDS and key not in DAG_FIELDS and key not in DAG_OWN_FIELDS
