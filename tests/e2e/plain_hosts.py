@@ -35,7 +35,7 @@ PASSWORD = "correct horse battery"
 
 DOCUMENTED = re.compile(
     r"/var/(cache|log)/|/var/lib/(apt|dpkg|sudo)/|/var/lib/systemd|/etc/(group|gshadow|passwd|shadow)-?$"
-    r"|/etc/ld\.so\.cache$"
+    r"|/etc/ld\.so\.cache$|/\.sudo_as_admin_successful$"
 )
 """What apt, dpkg and the tools that they call keep of an installation and its removal, and sudo of
 having been used."""
