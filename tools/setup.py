@@ -34,6 +34,7 @@ from tools.platform_check import Platform
 from tools.project_state import ProjectState
 from tools.pulumi_cli import CLI, PulumiCli
 from tools.step import Step, run_steps
+from tools.target_packages import TargetPackages
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -66,6 +67,7 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         PulumiCli(paths=paths, host=host, official=official, go=go, say=say),
         ProjectState(paths=paths, pulumi=lambda: _program(paths, CLI), say=say),
         DockerPlugin(paths=paths, official=official, say=say),
+        TargetPackages(paths=paths, uv=uv, target="aws", say=say),
     ]
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
     secrets = LaptopSecrets(paths=paths, say=say)
