@@ -102,7 +102,7 @@ rm {_BEFORE_FILE}
 _START = """if [ -d /run/systemd/system ]; then
     systemctl enable --quiet --now docker.service
 elif ! service docker start > /dev/null 2>&1; then
-    start-stop-daemon --start --background --no-close --exec "$(command -v dockerd)" \
+    start-stop-daemon --start --oknodo --background --no-close --exec "$(command -v dockerd)" \
         --pidfile /run/docker-ssd.pid --make-pidfile -- -p /run/docker.pid \
         >> /var/log/docker.log 2>&1
 fi
@@ -114,24 +114,40 @@ until docker info > /dev/null 2>&1; do
 done
 """
 
-INSTALL_NFTABLES = f"""# install nftables
-set -e
+_APT_LOCK = "/var/lib/apt/daily_lock"
+"""The lock of apt's own daily job (apt.systemd.daily), which a fresh machine begins with."""
+
+
+def _alone(what: str, script: str) -> str:
+    """Let one installation run at a time: a machine of a cloud installs by itself as it boots.
+
+    Who comes second waits, and finds nothing left to do. The lock is no descriptor that an engine
+    started by the script could inherit (``-o``).
+    """
+    quoted = shlex.quote(f"set -e\n{script}")
+    return f"# {what}\nexec flock -o -w {APT_SECONDS} {_APT_LOCK} sh -c {quoted}\n"
+
+
+_NFTABLES = f"""if ! command -v nft > /dev/null; then
 {_NOTE}{_APT} update > /dev/null
 {_APT} install --no-install-recommends nftables > /dev/null
-{_KEEP_NOTE}"""
+{_KEEP_NOTE}fi
+"""
 
 # Debian 13 has the docker command in a package of its own; earlier ones and Ubuntu do not.
-INSTALL_ENGINE = f"""# install Docker's engine
-set -e
+_ENGINE = f"""if ! command -v dockerd > /dev/null || ! command -v docker > /dev/null; then
 {_NOTE}[ -e {_TABLES_FILE} ] || nft list tables > {_TABLES_FILE}
 {_APT} update > /dev/null
 cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
 {_APT} install --no-install-recommends docker.io $cli iptables ca-certificates > /dev/null
-{_KEEP_NOTE}{_START}"""
-
-START_ENGINE = f"""# start Docker's engine
-set -e
+{_KEEP_NOTE}fi
 {_START}"""
+
+INSTALL_NFTABLES = _alone("install nftables", _NFTABLES)
+INSTALL_ENGINE = _alone("install Docker's engine", _ENGINE)
+INSTALL_NODE = _alone("install nftables and Docker's engine", _NFTABLES + _ENGINE)
+"""What a machine of a cloud runs at its first boot."""
+START_ENGINE = _alone("start Docker's engine", _START)
 
 PURGE_SECONDS = 300.0
 
