@@ -94,6 +94,7 @@ def publish_images(settings: Settings, cluster: Cluster) -> Mapping[str, pulumi.
             context=context,
             dockerfile=folder / "Dockerfile",
             access=cluster.access,
+            platform=cluster.fleet.platform,
             depends_on=[cluster.registry],
         ).reference
         for kind, (name, context, folder) in places.items()
@@ -134,6 +135,8 @@ def export_outputs(
     pulumi.export("flowerPassword", pulumi.Output.secret(secrets.values["flower_password"]))
     pulumi.export("nodes", pulumi.Output.all(*fleet.machines).apply(_nodes))
     pulumi.export("imageRef", images["airflow"])
+    for name, value in fleet.outputs.items():
+        pulumi.export(name, value)
     files = OperatorFiles(
         "operator-files",
         folder=f".dairflow/stacks/{pulumi.get_stack()}",

@@ -156,6 +156,56 @@ def _rendered(policy: Policy, members: tuple[str, ...], ssh_port: int) -> str:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupRule:
+    """One rule of a cloud's security group; ``cidr`` is None for the group's own members.
+
+    ``description`` holds only what EC2 allows in one (no apostrophe), at most 255 characters.
+    """
+
+    name: str
+    protocol: str
+    from_port: int | None
+    to_port: int | None
+    cidr: str | None
+    description: str
+
+
+def security_group_rules(policy: Policy) -> tuple[GroupRule, ...]:
+    """Render the table for a cloud: every row once for each source, and ICMP from everyone.
+
+    ESP goes by its number, as EC2 wants it; for ICMP, -1 is every type and code.
+    """
+    rules = {
+        "icmp": GroupRule(
+            name="icmp",
+            protocol="icmp",
+            from_port=-1,
+            to_port=-1,
+            cidr="0.0.0.0/0",
+            description="path MTUs, pings",
+        )
+    }
+    for row in openings(policy):
+        members = row.source is Source.MEMBERS
+        for cidr in (None,) if members else policy.cidrs(row.source, ()):
+            port = "" if row.port is None else f"-{row.port}"
+            source = "members" if cidr is None else cidr.replace("/", "-")
+            rule = GroupRule(
+                name=f"{row.protocol}{port}-{source}",
+                protocol=_GROUP_PROTOCOLS.get(row.protocol, row.protocol),
+                from_port=row.port,
+                to_port=row.port,
+                cidr=cidr,
+                description=row.why.replace("'", ""),
+            )
+            rules[rule.name] = rule
+    return tuple(rules.values())
+
+
+_GROUP_PROTOCOLS: Mapping[str, str] = {"esp": "50"}
+
+
 def _address_set(source: Source, cidrs: tuple[str, ...]) -> str:
     elements = f"        elements = {{ {', '.join(cidrs)} }}\n" if cidrs else ""
     return (

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra import build_context
-from infra.machines import existing_settings
+from infra.machines import aws_settings, existing_settings
+from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 MAX_PORT = 65_535
@@ -32,7 +34,6 @@ RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "s
 """TCP ports that a manager listens on already."""
 
 PLANNED = {
-    ("target", "aws"): " (aws is planned, and not in this version)",
     ("registry", "ecr"): " (ecr is planned, and not in this version)",
 }
 
@@ -67,7 +68,7 @@ def _cidr(value: str) -> str:
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 
 
-class Settings(ExistingSettings):
+class Settings(ExistingSettings, AwsSettings):
     """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``.
 
     Each target has a class of its own keys, which this one inherits.
@@ -75,7 +76,7 @@ class Settings(ExistingSettings):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    target: Literal["local", "existing"] = "local"
+    target: Literal["local", "existing", "aws"] = "local"
     managers: Annotated[int, Field(ge=1, le=7), AfterValidator(_odd)] = 1
     workers: Annotated[int, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
     workers_per_node: Annotated[int, Field(ge=1, le=16, alias="workersPerNode")] = 1
@@ -127,6 +128,9 @@ def load() -> Settings:
 
     config = pulumi.Config()
     raw = {key: config.get(key) for key in keys()}
+    if raw["target"] == "aws":
+        for key, name in (("awsRegion", "region"), ("awsProfile", "profile")):
+            raw[key] = raw[key] or pulumi.Config("aws").get(name)
     try:
         build_context.refuse_passwords(os.environ)
         return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
@@ -209,19 +213,29 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     """Find settings that the target has no use for, and what is wrong among those it has."""
     defaults = {field.alias or name: field.default for name, field in _fields().items()}
     changed = {key for key, value in raw.items() if _text(value) != _text(defaults.get(key))}
-    existing = [field.alias or name for name, field in ExistingSettings.model_fields.items()]
-    if raw.get("target") != "existing":
-        return [
-            (key, raw[key], "nothing: it belongs to target existing")
-            for key in existing
-            if key in changed
-        ]
-    counted = [
-        (key, raw[key], "nothing: with target existing, the hosts' roles are counted")
-        for key in ("managers", "workers")
+    problems = [
+        (key, raw[key], f"nothing: it belongs to target {target}")
+        for target, settings in _TARGETS.items()
+        if raw.get("target") != target
+        for key in (field.alias or name for name, field in settings.model_fields.items())
         if key in changed
     ]
-    return [*counted, *existing_settings.conflicts(raw)]
+    match raw.get("target"):
+        case "existing":
+            problems += [
+                (key, raw[key], "nothing: with target existing, the hosts' roles are counted")
+                for key in ("managers", "workers")
+                if key in changed
+            ]
+            problems += existing_settings.conflicts(raw)
+        case "aws":
+            problems += aws_settings.conflicts(raw)
+        case _:
+            pass
+    return problems
+
+
+_TARGETS: dict[str, type[BaseModel]] = {"existing": ExistingSettings, "aws": AwsSettings}
 
 
 def _fields() -> dict[str, FieldInfo]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Record = dict[str, Any]
 """A ``remote.machine.Machine`` as plain values, for a resource's inputs."""
@@ -36,6 +36,10 @@ class Fleet:
     """A ``remote.login.Login`` by machine's name, where not all take ``private_key``."""
     release: dict[str, Any] | None = None
     """A ``swarm.release.Release`` where machines stay when they leave the cluster."""
+    platform: str = "linux/amd64"
+    """What the images are built for, as Docker names it."""
+    outputs: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict[str, Any])
+    """What the target has to say to the user, by the name of the stack's output."""
 
     @property
     def first_manager(self) -> pulumi.Output[Record]:

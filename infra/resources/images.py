@@ -100,6 +100,7 @@ class PublishedImage(pulumi.ComponentResource):
         dockerfile: Path,
         context: Path,
         access: RegistryAccess,
+        platform: str,
         opts: pulumi.ResourceOptions | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
@@ -116,7 +117,7 @@ class PublishedImage(pulumi.ComponentResource):
                 context=str(context.relative_to(ROOT) if context != ROOT else "."),
                 dockerfile=str(dockerfile.relative_to(ROOT)),
                 args=arguments or None,
-                platform="linux/amd64",
+                platform=platform,
             ),
             registry=docker.RegistryArgs(
                 server=access.push_address, username=registry.USER, password=access.password

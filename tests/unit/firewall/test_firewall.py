@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from infra.firewall import Policy, Source, digest, nftables_ruleset, openings
+from infra.firewall import (
+    Policy,
+    Source,
+    digest,
+    nftables_ruleset,
+    openings,
+    security_group_rules,
+)
 
 POLICY = Policy(
     operator_cidrs=("198.51.100.7/32",),
@@ -109,3 +116,42 @@ def test_policy_survives_a_state_that_knows_only_floats() -> None:
     stored = {k: float(v) if k.endswith("port") else v for k, v in POLICY.to_dict().items()}
     assert Policy.from_dict(stored) == POLICY
     assert isinstance(Policy.from_dict(stored).web_port, int)
+
+
+def test_a_security_group_has_every_row_for_every_source() -> None:
+    policy = Policy(
+        operator_cidrs=("198.51.100.7/32",), client_cidrs=("198.51.100.7/32", "192.0.2.0/24")
+    )
+    rules = {(r.protocol, r.from_port, r.to_port, r.cidr) for r in security_group_rules(policy)}
+    assert rules == {
+        ("icmp", -1, -1, "0.0.0.0/0"),
+        ("tcp", 22, 22, "198.51.100.7/32"),
+        ("tcp", 2377, 2377, None),
+        ("tcp", 7946, 7946, None),
+        ("udp", 7946, 7946, None),
+        ("udp", 4789, 4789, None),
+        ("tcp", 5000, 5000, None),
+        ("tcp", 8080, 8080, "198.51.100.7/32"),
+        ("tcp", 8080, 8080, "192.0.2.0/24"),
+        ("tcp", 5555, 5555, "198.51.100.7/32"),
+        ("tcp", 5555, 5555, "192.0.2.0/24"),
+    }
+
+
+def test_a_source_that_is_named_twice_makes_one_rule() -> None:
+    """EC2 refuses a second rule that is the same."""
+    policy = Policy(operator_cidrs=(), client_cidrs=("192.0.2.0/24", "192.0.2.0/24"))
+    names = [rule.name for rule in security_group_rules(policy)]
+    assert len(names) == len(set(names))
+
+
+def test_encrypted_overlays_are_protocol_50_of_a_security_group() -> None:
+    policy = Policy(operator_cidrs=(), client_cidrs=(), encrypted_overlay=True)
+    (esp,) = [rule for rule in security_group_rules(policy) if rule.protocol == "50"]
+    assert (esp.from_port, esp.to_port, esp.cidr) == (None, None, None)
+
+
+def test_a_rules_description_is_one_that_ec2_takes() -> None:
+    """Letters, digits, spaces and ``._-:/()#,@[]+=&;{}!$*``: no apostrophe."""
+    for rule in security_group_rules(POLICY):
+        assert re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}", rule.description)

@@ -1,72 +1,19 @@
 """The whole program against Pulumi's mocks: which resources it asks for, and with which inputs."""
 
 import asyncio
-import base64
 import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.remote.keys import generate_key_pair
-from infra.resources.keys import REGISTRY_PASSWORD
-from infra.stack.secrets import SECRET_NAMES
+from tests.unit.resources.recorder import COMPUTED, Recorder
 
 ROOT = Path(__file__).parents[3]
-LOCAL_MACHINE = "pulumi-python:dynamic/machines:LocalMachine"
-
-COMPUTED: dict[str, dict[str, Any]] = {
-    "pulumi-python:dynamic/keys:Secrets": {
-        "cluster_id": "0123abcd",
-        "values": {
-            name: base64.urlsafe_b64encode(name.ljust(32).encode()[:32]).decode()
-            for name in (*SECRET_NAMES, REGISTRY_PASSWORD)
-        },
-    },
-    "pulumi-python:dynamic/keys:SshKey": {"private_key": "private", "public_key": "ssh-ed25519 A"},
-    "pulumi-python:dynamic/keys:RegistryCertificate": {
-        "authority": "authority",
-        "certificate": "certificate",
-        "private_key": "key",
-    },
-    "pulumi-python:dynamic/machines:LocalNetwork": {
-        "subnet": "10.213.0.0/22",
-        "gateway": "10.213.0.1",
-        "mtu": 1500,
-    },
-    "pulumi-python:dynamic/machines:AcceptedHostKey": {"host_key": "ssh-ed25519 SEEN"},
-    "pulumi-python:dynamic/machines:ExistingHosts": {
-        "operator_addresses": ["198.51.100.7"],
-        "mtu": 1450,
-    },
-    "pulumi-python:dynamic/registry:PushPort": {"port": 0},
-    "pulumi-python:dynamic/images:DeployedImage": {"digest": f"sha256:{'0' * 64}"},
-}
-
-
-class Recorder(pulumi.runtime.Mocks):
-    """Keeps what was asked for, and answers as the providers would."""
-
-    def __init__(self) -> None:
-        self.resources: dict[str, tuple[str, dict[str, Any]]] = {}
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.resources[args.name] = (args.typ, args.inputs)
-        computed = dict(COMPUTED.get(args.typ, {}))
-        if args.typ == LOCAL_MACHINE:
-            ports = args.inputs["ports"]
-            computed["published"] = {inner: outer or 40_000 for inner, outer in ports.items()}
-        return f"{args.name}-id", {**args.inputs, **computed}
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        raise AssertionError(args.token)
-
-    def of_type(self, suffix: str) -> dict[str, dict[str, Any]]:
-        return {n: inputs for n, (typ, inputs) in self.resources.items() if typ.endswith(suffix)}
 
 
 @pytest.fixture

@@ -1,0 +1,213 @@
+"""The ``aws`` target: the cluster's machines are EC2 instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws import ec2
+
+from infra.firewall import Policy
+from infra.machines.aws_network import (
+    Naming,
+    existing_network,
+    make_network,
+    make_security_group,
+)
+from infra.machines.aws_prices import monthly_estimate
+from infra.machines.cloud_config import cloud_config
+from infra.machines.fleet import Fleet, Record, names
+from infra.remote.machine import SSH_PORT
+from infra.resources.keys import SshKey
+
+if TYPE_CHECKING:
+    from infra.machines.aws_preflight import Site
+    from infra.settings import Settings
+
+DEBIAN_ACCOUNT = "136693071363"
+"""Debian's own, which publishes its images (wiki.debian.org/Cloud/AmazonEC2Image)."""
+DEBIAN_RELEASE = 13
+USER = "admin"
+"""Who Debian's images sign in; sudo asks for no password."""
+MTU = 1500
+"""Within a VPC more would pass (9001), but nothing larger leaves it."""
+
+
+class AwsMachines(pulumi.ComponentResource):
+    """A network, a security group, and an instance for each machine."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        site: Site,
+        *,
+        cluster_id: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``site`` is what `aws_preflight.look` found; ``cluster_id`` goes into every tag."""
+        super().__init__("dairflow:machines:Aws", name, None, opts)
+        self._settings = settings
+        self._site = site
+        self._naming = _naming(cluster_id)
+        self._provider = aws.Provider(
+            "aws",
+            region=site.region,
+            profile=self._settings.aws_profile or None,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        child = self._opts()
+        self._network = (
+            existing_network(site)
+            if settings.aws_subnet_ids
+            else make_network(site, settings.aws_vpc_cidr, self._naming, child)
+        )
+        self._group, self._rules = make_security_group(
+            self._network, self._policy(), self._naming, child
+        )
+        self._operator = SshKey("operator", opts=pulumi.ResourceOptions(parent=self))
+        self._image_id = self._find_image()
+        machines = {
+            machine: self._machine(machine, role, number)
+            for machine, role, number in names(settings.managers, settings.workers)
+        }
+        self.fleet = self._fleet(machines)
+        self.register_outputs({"names": list(machines)})
+
+    def _opts(self, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - Pulumi's options
+        return pulumi.ResourceOptions(parent=self, provider=self._provider, **more)
+
+    def _policy(self) -> Policy:
+        """Return whom the security group lets in: SSH and the pages are for ``allowedCidrs``."""
+        allowed = self._settings.allowed_cidrs
+        return Policy(
+            operator_cidrs=allowed,
+            client_cidrs=allowed,
+            web_port=self._settings.web_port,
+            flower_port=self._settings.flower_port,
+        )
+
+    def _find_image(self) -> pulumi.Output[str]:
+        architecture = {"x86_64": "amd64", "arm64": "arm64"}[self._site.architecture]
+        found = ec2.get_ami_output(
+            owners=[DEBIAN_ACCOUNT],
+            most_recent=True,
+            filters=[
+                {"name": "name", "values": [f"debian-{DEBIAN_RELEASE}-{architecture}-*"]},
+                {"name": "architecture", "values": [self._site.architecture]},
+                {"name": "virtualization-type", "values": ["hvm"]},
+            ],
+            opts=pulumi.InvokeOutputOptions(parent=self, provider=self._provider),
+        )
+        return found.id
+
+    def _machine(self, name: str, role: str, number: int) -> tuple[ec2.Instance, Record]:
+        host_key = SshKey(f"{name}-host-key", opts=pulumi.ResourceOptions(parent=self))
+        zone = self._site.zones[(number - 1) % len(self._site.zones)]
+        instance = self._instance(name, zone, host_key, is_manager=role == "manager")
+        public = self._settings.aws_public_addresses
+        record: Record = {
+            "name": name,
+            "role": role,
+            "address": instance.public_ip if public else instance.private_ip,
+            "port": SSH_PORT,
+            "user": USER,
+            "host_key": host_key.public_key,
+            "private_address": instance.private_ip,
+            "labels": {},
+        }
+        return instance, record
+
+    def _instance(
+        self, name: str, zone: str, host_key: SshKey, *, is_manager: bool
+    ) -> ec2.Instance:
+        settings, tags = self._settings, self._naming.tags(name)
+        return ec2.Instance(
+            name,
+            ami=self._image_id,
+            instance_type=settings.aws_manager_type if is_manager else settings.aws_worker_type,
+            subnet_id=self._network.subnets[zone],
+            vpc_security_group_ids=[self._group.id],
+            associate_public_ip_address=settings.aws_public_addresses,
+            user_data=self._user_data(name, host_key),
+            root_block_device=ec2.InstanceRootBlockDeviceArgs(
+                volume_type="gp3",
+                volume_size=(
+                    settings.aws_manager_volume if is_manager else settings.aws_worker_volume
+                ),
+                encrypted=True,
+                delete_on_termination=True,
+                tags=tags,
+            ),
+            # One hop: what runs in a container on the machine cannot ask for the user data.
+            metadata_options=ec2.InstanceMetadataOptionsArgs(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            instance_market_options=None if is_manager else self._market(),
+            disable_api_termination=is_manager and settings.aws_protect,
+            tags=tags,
+            # A newer image, another wording of the user data or another zone is for new machines:
+            # what runs is never replaced, nor stopped, for it.
+            opts=self._opts(
+                depends_on=[*self._network.ready, *self._rules],
+                ignore_changes=["ami", "userData", "subnetId"],
+                protect=is_manager and settings.aws_protect,
+            ),
+        )
+
+    def _user_data(self, name: str, host_key: SshKey) -> pulumi.Output[str]:
+        keys = pulumi.Output.all(
+            host_key.private_key, host_key.public_key, self._operator.public_key
+        )
+        return pulumi.Output.secret(
+            keys.apply(
+                lambda known: cloud_config(
+                    hostname=name,
+                    user=USER,
+                    host_key=known[0],
+                    host_public_key=known[1],
+                    authorized_key=known[2],
+                )
+            )
+        )
+
+    def _market(self) -> ec2.InstanceInstanceMarketOptionsArgs | None:
+        if not self._settings.aws_spot_workers:
+            return None
+        return ec2.InstanceInstanceMarketOptionsArgs(
+            market_type="spot",
+            spot_options=ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
+                spot_instance_type="one-time", instance_interruption_behavior="terminate"
+            ),
+        )
+
+    def _fleet(self, machines: dict[str, tuple[ec2.Instance, Record]]) -> Fleet:
+        _, first = machines["manager-1"]
+        settings = self._settings
+        host = pulumi.Output.from_input(first["address"])
+        return Fleet(
+            machines=[pulumi.Output.from_input(record) for _, record in machines.values()],
+            resources=[instance for instance, _ in machines.values()],
+            private_key=self._operator.private_key,
+            operator_cidrs=settings.allowed_cidrs,
+            web_url=pulumi.Output.concat("http://", host, f":{settings.web_port}"),
+            flower_url=pulumi.Output.concat("http://", host, f":{settings.flower_port}"),
+            mtu=pulumi.Output.from_input(MTU),
+            platform={"x86_64": "linux/amd64", "arm64": "linux/arm64"}[self._site.architecture],
+            outputs={"estimatedMonthlyCost": monthly_estimate(settings)},
+        )
+
+
+def _naming(cluster_id: pulumi.Output[str]) -> Naming:
+    stack = pulumi.get_stack()
+    prefix = f"dairflow-{stack}"
+
+    def tags(name: str) -> dict[str, pulumi.Input[str]]:
+        return {
+            "Name": f"{prefix}-{name}",
+            "dairflow:stack": stack,
+            "dairflow:cluster": cluster_id,
+        }
+
+    return Naming(prefix=prefix, tags=tags)

@@ -1,0 +1,332 @@
+"""What the ``aws`` target needs of an account, asked before the first resource. Knows no Pulumi.
+
+Every objection is told at once. Where the credentials may not read the quotas, that is a note: the
+machines may well fit.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from infra.settings import Settings
+
+Client = Any
+"""A boto3 client, which has no types of its own."""
+Architecture = Literal["x86_64", "arm64"]
+
+ON_DEMAND_VCPUS = "L-1216C47A"
+SPOT_VCPUS = "L-34B43A08"
+VPCS = "L-F678F1CE"
+"""Service Quotas' codes: vCPUs of running standard instances, of standard spot ones, and VPCs."""
+STANDARD_FAMILIES = "acdhimrtz"
+"""First letters of the instance types that the two quotas of vCPUs count."""
+_CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
+_ARCHITECTURES: Mapping[str, Architecture] = {
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "arm64": "arm64",
+    "aarch64": "arm64",
+}
+
+
+class AwsError(Exception):
+    """The account cannot carry the cluster; the text says everything that is in the way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the machines go."""
+
+    region: str
+    zones: tuple[str, ...]
+    """The zones that have every wanted instance type, and a subnet where subnets are given."""
+    architecture: Architecture
+    vpc_id: str = ""
+    """Of the given subnets; empty where the VPC is the stack's own."""
+    subnets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Zone → subnet, of the given ones."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to run. ``stack`` tells this stack's own machines from others."""
+
+    stack: str
+    settings: Settings
+    build_machine: str = field(default_factory=lambda: platform.machine())  # noqa: PLW0108
+    """The architecture of the machine that builds the images, as the system names it."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Setting → instance type."""
+        settings = self.settings
+        return {
+            "awsManagerType": settings.aws_manager_type,
+            "awsWorkerType": settings.aws_worker_type,
+        }
+
+    @property
+    def region(self) -> str:
+        """The region of the settings."""
+        return self.settings.aws_region
+
+
+def look(wanted: Wanted) -> Site:
+    """Ask the account for everything that could stand in the way of ``wanted``.
+
+    Raises:
+        AwsError: with every objection.
+
+    """
+    session = _session(wanted)
+    look_around = _Look(wanted, session)
+    try:
+        site = look_around.site()
+    except (BotoCoreError, ClientError) as error:
+        msg = _refusal([_words(wanted, error)])
+        raise AwsError(msg) from error
+    if look_around.objections:
+        raise AwsError(_refusal(look_around.objections))
+    return site
+
+
+def _session(wanted: Wanted) -> Any:  # noqa: ANN401 - boto3's, without types
+    """Sign in; the credentials are those that any AWS tool would use.
+
+    Raises:
+        AwsError: there are none, or they are refused.
+
+    """
+    try:
+        session: Any = boto3.Session(
+            profile_name=wanted.settings.aws_profile or None, region_name=wanted.region
+        )
+        session.client("sts", config=_CONFIG).get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        objection = (
+            f"AWS does not take the credentials: {error}. `aws sts get-caller-identity` is to"
+            " work first: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+            " run `aws configure` or `aws sso login`."
+        )
+        raise AwsError(_refusal([objection])) from error
+    return session
+
+
+class _Look:
+    """Collects objections while it asks."""
+
+    def __init__(self, wanted: Wanted, session: Any) -> None:  # noqa: ANN401
+        self._wanted = wanted
+        self._session = session
+        self._ec2: Client = session.client("ec2", config=_CONFIG)
+        self.objections: list[str] = []
+        self._notes: list[str] = []
+
+    def site(self) -> Site:
+        """Return where the machines go; objections may have been collected meanwhile."""
+        described = self._described_types()
+        architecture = self._architecture(described)
+        zones = self._zones(set(described))
+        vpc_id, subnets = self._given_subnets(zones)
+        if not self.objections:
+            self._check_quotas(described, needs_vpc=not vpc_id)
+        return Site(
+            region=self._wanted.region,
+            zones=tuple(sorted(subnets)) if subnets else zones,
+            architecture=architecture,
+            vpc_id=vpc_id,
+            subnets=subnets,
+            notes=tuple(self._notes),
+        )
+
+    def _described_types(self) -> Mapping[str, Any]:
+        """Describe the wanted instance types that the region has."""
+        described = self._describe(set(self._wanted.types.values()))
+        for key, given in self._wanted.types.items():
+            if given not in described:
+                self.objections.append(
+                    f"{key}: {given!r} given; {self._wanted.region} has no such instance type"
+                )
+        return described
+
+    def _describe(self, types: set[str]) -> Mapping[str, Any]:
+        """Return what EC2 tells of instance types; those that it does not know are left out."""
+        if not types:
+            return {}
+        filters = [{"Name": "instance-type", "Values": sorted(types)}]
+        pages = self._ec2.get_paginator("describe_instance_types").paginate(Filters=filters)
+        return {found["InstanceType"]: found for page in pages for found in page["InstanceTypes"]}
+
+    def _architecture(self, described: Mapping[str, Any]) -> Architecture:
+        own = _ARCHITECTURES.get(self._wanted.build_machine.lower())
+        for key, given in self._wanted.types.items():
+            if given not in described:
+                continue
+            supported = described[given]["ProcessorInfo"]["SupportedArchitectures"]
+            if own not in supported:
+                self.objections.append(
+                    f"{key}: {given!r} given; it is {' or '.join(supported)}, and the images are"
+                    f" built on this machine, which is {own or self._wanted.build_machine}: choose"
+                    " a type of this architecture, or run Pulumi on a machine of the other one"
+                )
+        return own or "x86_64"
+
+    def _zones(self, types: set[str]) -> tuple[str, ...]:
+        """Return the region's zones that have every type, local zones left out."""
+        answer = self._ec2.describe_instance_type_offerings(
+            LocationType="availability-zone",
+            Filters=[{"Name": "instance-type", "Values": sorted(types)}],
+        )
+        offered: dict[str, set[str]] = {}
+        for offer in answer["InstanceTypeOfferings"]:
+            offered.setdefault(offer["Location"], set()).add(offer["InstanceType"])
+        pattern = re.compile(rf"{re.escape(self._wanted.region)}[a-p]\Z")
+        zones = tuple(sorted(z for z, has in offered.items() if has == types and pattern.match(z)))
+        if not zones and not self.objections:
+            self.objections.append(
+                f"no zone of {self._wanted.region} has both {' and '.join(sorted(types))}: choose"
+                " other types with `pulumi config set awsManagerType` and awsWorkerType"
+            )
+        return zones
+
+    def _given_subnets(self, zones: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+        """Return the given subnets' VPC, and each zone's subnet; nothing where none is given."""
+        wanted = list(self._wanted.settings.aws_subnet_ids)
+        if not wanted:
+            return "", {}
+        filters = [{"Name": "subnet-id", "Values": wanted}]
+        found = self._ec2.describe_subnets(Filters=filters)["Subnets"]
+        known = {subnet["SubnetId"]: subnet for subnet in found}
+        subnets: dict[str, str] = {}
+        for subnet_id in wanted:
+            if subnet_id not in known:
+                self.objections.append(
+                    f"awsSubnetIds: {subnet_id!r} given; {self._wanted.region} has no such subnet"
+                )
+                continue
+            zone = known[subnet_id]["AvailabilityZone"]
+            if zone in subnets:
+                self.objections.append(
+                    f"awsSubnetIds: {subnet_id!r} given; {subnets[zone]!r} is in {zone} as well:"
+                    " one subnet a zone"
+                )
+            elif zone not in zones and not self.objections:
+                self.objections.append(
+                    f"awsSubnetIds: {subnet_id!r} given; its zone {zone} does not have"
+                    f" {' and '.join(sorted(set(self._wanted.types.values())))}"
+                )
+            subnets[zone] = subnet_id
+        vpcs = sorted({subnet["VpcId"] for subnet in found})
+        if len(vpcs) > 1:
+            self.objections.append(
+                f"awsSubnetIds: they are in {len(vpcs)} VPCs ({', '.join(vpcs)}); valid: one VPC"
+            )
+        return (vpcs[0] if vpcs else ""), subnets
+
+    def _check_quotas(self, described: Mapping[str, Any], *, needs_vpc: bool) -> None:
+        for quota in self._quotas(described, needs_vpc=needs_vpc):
+            limit = self._limit(quota)
+            if limit is not None and quota.used + quota.wanted > limit:
+                self.objections.append(
+                    f"{quota.what}: the quota in {self._wanted.region} is {limit:g}, {quota.used}"
+                    f" are in use by others, and this cluster takes {quota.wanted}. Ask for more:"
+                    " `aws service-quotas request-service-quota-increase --service-code"
+                    f" {quota.service} --quota-code {quota.code} --desired-value"
+                    f" {quota.used + quota.wanted}`"
+                )
+
+    def _quotas(self, described: Mapping[str, Any], *, needs_vpc: bool) -> Iterator[_Quota]:
+        settings = self._wanted.settings
+        manager, worker = settings.aws_manager_type, settings.aws_worker_type
+        vcpus = _vcpus(described)
+        managers = _standard(manager) * vcpus[manager] * settings.managers
+        workers = _standard(worker) * vcpus[worker] * settings.workers
+        on_demand, spot = self._running_vcpus()
+        lasting = managers + (0 if settings.aws_spot_workers else workers)
+        yield _Quota("ec2", ON_DEMAND_VCPUS, "vCPUs of on-demand instances", on_demand, lasting)
+        if settings.aws_spot_workers:
+            yield _Quota("ec2", SPOT_VCPUS, "vCPUs of spot instances", spot, workers)
+        if needs_vpc:
+            vpcs = self._ec2.describe_vpcs()["Vpcs"]
+            others = [vpc for vpc in vpcs if not self._is_ours(vpc)]
+            yield _Quota("vpc", VPCS, "VPCs", len(others), 1)
+
+    def _running_vcpus(self) -> tuple[int, int]:
+        """Count the vCPUs of others' instances that the quotas count: on demand, and spot.
+
+        An instance counts with its type's vCPUs, whatever its own CPU options say.
+        """
+        states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        pages = self._ec2.get_paginator("describe_instances").paginate(Filters=states)
+        others = [
+            instance
+            for page in pages
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+            if not self._is_ours(instance) and _standard(instance["InstanceType"])
+        ]
+        types = {instance["InstanceType"] for instance in others}
+        vcpus = _vcpus(self._describe(types))
+        counts = {True: 0, False: 0}
+        for instance in others:
+            is_spot = instance.get("InstanceLifecycle") == "spot"
+            counts[is_spot] += vcpus.get(instance["InstanceType"], 0)
+        return counts[False], counts[True]
+
+    def _is_ours(self, thing: Mapping[str, Any]) -> bool:
+        tags = {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
+        return tags.get("dairflow:stack") == self._wanted.stack
+
+    def _limit(self, quota: _Quota) -> float | None:
+        try:
+            client: Client = self._session.client("service-quotas", config=_CONFIG)
+            answer = client.get_service_quota(ServiceCode=quota.service, QuotaCode=quota.code)
+            return float(answer["Quota"]["Value"])
+        except (BotoCoreError, ClientError) as error:
+            self._notes.append(f"The quota of {quota.what} could not be read ({error}); going on.")
+            return None
+
+
+@dataclass(frozen=True)
+class _Quota:
+    service: str
+    code: str
+    what: str
+    used: int
+    wanted: int
+
+
+def _vcpus(described: Mapping[str, Any]) -> Mapping[str, int]:
+    return {name: int(one["VCpuInfo"]["DefaultVCpus"]) for name, one in described.items()}
+
+
+def _standard(instance_type: str) -> bool:
+    return instance_type[0] in STANDARD_FAMILIES
+
+
+def _words(wanted: Wanted, error: BotoCoreError | ClientError) -> str:
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    if code in ("UnauthorizedOperation", "AccessDenied"):
+        return f"the credentials may not look around: {error}. docs/aws.md has the policy."
+    if code in ("AuthFailure", "OptInRequired"):
+        return (
+            f"{wanted.region} is not open to this account: {error}. Enable the region in the"
+            " account's settings, or choose another one with `pulumi config set awsRegion`."
+        )
+    return f"AWS did not answer in {wanted.region}: {error}. Is the region's name right?"
+
+
+def _refusal(objections: list[str]) -> str:
+    lines = "\n".join(f"  {objection}" for objection in objections)
+    return f"AWS cannot carry this cluster:\n{lines}\nNothing was created or changed."

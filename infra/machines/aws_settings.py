@@ -1,0 +1,116 @@
+"""The settings of ``target: aws``, and the checks that a type cannot express. No I/O."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import AfterValidator, BaseModel, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_VPC = "10.80.0.0/16"
+WIDEST_PREFIX = 16
+NARROWEST_PREFIX = 24
+"""EC2 takes /16 to /28 for a VPC, and /28 at least for a subnet, which is a sixteenth of it."""
+INTERNET_PREFIX = 8
+"""A network of fewer bits than this is as good as the whole internet."""
+
+Problem = tuple[str, object, str]
+
+_WHO = (
+    "the IPv4 networks that SSH and the web pages are for, your own address first, as"
+    " `curl -4 https://checkip.amazonaws.com` prints it, with /32 behind it"
+)
+_TOO_WIDE = (
+    "a smaller network, since this is the whole internet or a large part of it; or set"
+    " awsOpenToInternet to true as well"
+)
+
+
+def _instance_type(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value):
+        msg = "an EC2 instance type such as t3.large, or t4g.large for ARM"
+        raise ValueError(msg)
+    return value
+
+
+def _region(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", value):
+        msg = "an AWS region such as eu-central-1"
+        raise ValueError(msg)
+    return value
+
+
+def _subnet_id(value: str) -> str:
+    if not re.fullmatch(r"subnet-[0-9a-f]+", value):
+        msg = "a subnet's ID such as subnet-0123456789abcdef0"
+        raise ValueError(msg)
+    return value
+
+
+def _vpc_cidr(value: str) -> str:
+    try:
+        network = IPv4Network(value)
+    except ValueError:
+        network = None
+    if network is None or not (
+        network.is_private and WIDEST_PREFIX <= network.prefixlen <= NARROWEST_PREFIX
+    ):
+        msg = f"a private IPv4 network of /{WIDEST_PREFIX} to /{NARROWEST_PREFIX}: {DEFAULT_VPC}"
+        raise ValueError(msg)
+    return str(network)
+
+
+InstanceType = Annotated[str, AfterValidator(_instance_type)]
+VolumeGib = Annotated[int, Field(ge=20, le=16_384)]
+
+
+class AwsSettings(BaseModel):
+    """What only ``target: aws`` uses."""
+
+    aws_region: Annotated[str, AfterValidator(_region), Field(alias="awsRegion")] = ""
+    aws_profile: Annotated[str, Field(alias="awsProfile")] = ""
+    aws_manager_type: Annotated[InstanceType, Field(alias="awsManagerType")] = "t3.large"
+    aws_worker_type: Annotated[InstanceType, Field(alias="awsWorkerType")] = "t3.medium"
+    aws_manager_volume: Annotated[VolumeGib, Field(alias="awsManagerVolume")] = 40
+    aws_worker_volume: Annotated[VolumeGib, Field(alias="awsWorkerVolume")] = 30
+    aws_spot_workers: Annotated[bool, Field(alias="awsSpotWorkers")] = False
+    aws_vpc_cidr: Annotated[str, AfterValidator(_vpc_cidr), Field(alias="awsVpcCidr")] = DEFAULT_VPC
+    aws_subnet_ids: Annotated[
+        tuple[Annotated[str, AfterValidator(_subnet_id)], ...], Field(alias="awsSubnetIds")
+    ] = ()
+    aws_public_addresses: Annotated[bool, Field(alias="awsPublicAddresses")] = True
+    aws_open_to_internet: Annotated[bool, Field(alias="awsOpenToInternet")] = False
+    aws_protect: Annotated[bool, Field(alias="awsProtect")] = False
+
+
+def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what does not go together; ``raw`` maps a key of ``Pulumi.yaml`` to its value."""
+    if not raw.get("awsRegion"):
+        yield "awsRegion", None, "the AWS region of the machines, such as eu-central-1"
+    yield from _who_gets_in(raw.get("allowedCidrs") or (), raw.get("awsOpenToInternet"))
+    if raw.get("awsSubnetIds") and raw.get("awsVpcCidr", DEFAULT_VPC) != DEFAULT_VPC:
+        yield "awsVpcCidr", raw["awsVpcCidr"], "nothing: with awsSubnetIds, the VPC is theirs"
+    if not raw.get("awsSubnetIds") and str(raw.get("awsPublicAddresses", True)).lower() == "false":
+        yield (
+            "awsPublicAddresses",
+            raw["awsPublicAddresses"],
+            "true: without awsSubnetIds, the machines are reached over the internet",
+        )
+
+
+def _who_gets_in(cidrs: object, opened: object) -> Iterator[Problem]:
+    if not cidrs:
+        yield "allowedCidrs", None, _WHO
+    if not isinstance(cidrs, list | tuple) or str(opened).lower() == "true":
+        return
+    for position, cidr in enumerate(cast("list[object]", cidrs)):
+        try:
+            wide = IPv4Network(str(cidr)).prefixlen < INTERNET_PREFIX
+        except ValueError:
+            continue  # said by the setting's own check
+        if wide:
+            yield f"allowedCidrs[{position}]", cidr, _TOO_WIDE

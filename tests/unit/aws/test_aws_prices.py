@@ -1,0 +1,43 @@
+"""The estimate of a month's cost."""
+
+import pytest
+
+from infra.machines.aws_prices import hourly, monthly_estimate
+from infra.settings import Settings, parse
+
+
+def settings(**more: object) -> Settings:
+    required = {"target": "aws", "awsRegion": "us-east-1", "allowedCidrs": ["198.51.100.7/32"]}
+    return parse({**required, **more})
+
+
+@pytest.mark.parametrize(
+    ("kind", "price"),
+    [("t3.large", 0.0832), ("t3.medium", 0.0416), ("m7g.2xlarge", 0.3264), ("x1.large", None)],
+)
+def test_a_size_costs_its_share_of_the_familys_price(kind: str, price: float | None) -> None:
+    assert hourly(kind) == pytest.approx(price)
+
+
+def test_the_default_cluster() -> None:
+    """0.0832 + 2 x 0.0416 dollars an hour, 100 GiB at 0.08, three addresses at 0.005 an hour."""
+    assert monthly_estimate(settings()) == (
+        "about 140 USD (1 x t3.large, 2 x t3.medium, 100 GiB of gp3, 3 public addresses;"
+        " us-east-1 on demand, no traffic)"
+    )
+
+
+def test_one_type_for_all_is_counted_once() -> None:
+    assert "(3 x t3.large," in monthly_estimate(settings(awsWorkerType="t3.large"))
+
+
+def test_what_has_no_price_is_said() -> None:
+    text = monthly_estimate(settings(awsWorkerType="g5.xlarge"))
+    assert "2 x g5.xlarge" in text
+    assert "without g5.xlarge, which have no price here" in text
+
+
+def test_spot_and_private_addresses_cost_less() -> None:
+    private = settings(awsPublicAddresses="false", awsSubnetIds=["subnet-0a"])
+    assert monthly_estimate(private).startswith("about 129 USD")
+    assert monthly_estimate(settings(awsSpotWorkers="true")).endswith("; spot workers cost less)")

@@ -1,0 +1,58 @@
+"""The settings of target aws."""
+
+from typing import Any
+
+import pytest
+
+from infra.settings import SettingsError, parse
+
+REQUIRED: dict[str, Any] = {
+    "target": "aws",
+    "awsRegion": "eu-central-1",
+    "allowedCidrs": ["198.51.100.7/32"],
+}
+
+
+def test_a_region_and_who_gets_in_are_enough() -> None:
+    settings = parse(REQUIRED)
+    assert (settings.aws_manager_type, settings.aws_worker_type) == ("t3.large", "t3.medium")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"awsRegion": None}, "awsRegion: nothing given; valid: the AWS region of the machines"),
+        ({"awsRegion": "frankfurt"}, "awsRegion: 'frankfurt' given; valid: an AWS region such"),
+        ({"allowedCidrs": []}, "allowedCidrs: nothing given; valid: the IPv4 networks that SSH"),
+        (
+            {"allowedCidrs": ["198.51.100.7/32", "0.0.0.0/0"]},
+            "allowedCidrs[1]: '0.0.0.0/0' given; valid: a smaller network",
+        ),
+        ({"allowedCidrs": ["128.0.0.0/1"]}, "allowedCidrs[0]: '128.0.0.0/1' given; valid: a small"),
+        ({"awsManagerType": "large"}, "awsManagerType: 'large' given; valid: an EC2 instance type"),
+        ({"awsManagerVolume": "5"}, "awsManagerVolume: '5' given; valid: 20 or more"),
+        ({"awsVpcCidr": "10.0.0.0/8"}, "awsVpcCidr: '10.0.0.0/8' given; valid: a private IPv4"),
+        ({"awsVpcCidr": "8.8.0.0/16"}, "awsVpcCidr: '8.8.0.0/16' given; valid: a private IPv4"),
+        ({"awsSubnetIds": ["net-1"]}, "awsSubnetIds[0]: 'net-1' given; valid: a subnet's ID"),
+        (
+            {"awsSubnetIds": ["subnet-0a"], "awsVpcCidr": "10.9.0.0/16"},
+            "awsVpcCidr: '10.9.0.0/16' given; valid: nothing: with awsSubnetIds, the VPC is theirs",
+        ),
+        (
+            {"awsPublicAddresses": "false"},
+            "awsPublicAddresses: 'false' given; valid: true: without awsSubnetIds",
+        ),
+        ({"target": "local"}, "awsRegion: 'eu-central-1' given; valid: nothing: it belongs to tar"),
+        ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded' (ecr is planned"),
+    ],
+)
+def test_a_mistake_says_key_value_and_what_is_valid(changes: dict[str, Any], expected: str) -> None:
+    raw = {key: value for key, value in {**REQUIRED, **changes}.items() if value is not None}
+    with pytest.raises(SettingsError) as caught:
+        parse(raw)
+    assert expected in str(caught.value)
+
+
+def test_the_internet_gets_in_when_that_is_said_twice() -> None:
+    raw = {**REQUIRED, "allowedCidrs": ["0.0.0.0/0"], "awsOpenToInternet": "true"}
+    assert parse(raw).allowed_cidrs == ("0.0.0.0/0",)

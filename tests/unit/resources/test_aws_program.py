@@ -1,0 +1,309 @@
+"""The program with ``target: aws`` against Pulumi's mocks, on an account that has everything."""
+
+import asyncio
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime import rpc
+from pulumi.runtime.stack import wait_for_rpcs
+
+from infra.firewall import Policy, security_group_rules
+from infra.machines import target_packages
+from tests.unit.resources.recorder import COMPUTED, Recorder
+
+target_packages.use("aws")
+from infra.machines.aws_preflight import AwsError, Site, Wanted  # noqa: E402
+
+ROOT = Path(__file__).parents[3]
+REGION = "eu-central-1"
+REQUIRED = {"target": "aws", "awsRegion": REGION, "allowedCidrs": '["198.51.100.7/32"]'}
+
+
+class Cloud(Recorder):
+    """Answers as the ``aws`` plugin would."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        identity, outputs = super().new_resource(args)
+        if args.typ == "aws:ec2/instance:Instance":
+            number = len(self.of_type(":Instance"))
+            outputs |= {"privateIp": f"10.80.0.{number}", "publicIp": f"203.0.113.{number}"}
+        return identity, outputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        assert args.token == "aws:ec2/getAmi:getAmi"
+        self.image_query = args.args
+        return {"id": "ami-1"}
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What is found in the account; a test may change it. See test_aws_preflight.py."""
+    found: dict[str, Any] = {"architecture": "x86_64"}
+
+    def look(wanted: Wanted) -> Site:
+        zones = tuple(f"{wanted.region}{letter}" for letter in "abc")
+        return Site(**{"region": wanted.region, "zones": zones, **found})
+
+    monkeypatch.setattr("infra.machines.aws_preflight.look", look)
+    monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
+    return found
+
+
+@pytest.fixture
+def run() -> Callable[..., Cloud]:
+    def run_with(**settings: str) -> Cloud:
+        recorder = Cloud()
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        pulumi.runtime.set_mocks(recorder, project="dairflow", stack="test")
+        given = {**REQUIRED, **settings}
+        pulumi.runtime.set_all_config(
+            {k if ":" in k else f"dairflow:{k}": v for k, v in given.items() if v}
+        )
+        try:
+            runpy.run_path(str(ROOT / "__main__.py"))
+        finally:  # of a program that failed too: the next one would wait for its calls
+            asyncio.get_event_loop().run_until_complete(wait_for_rpcs())
+        return recorder
+
+    return run_with
+
+
+def test_the_default_is_a_vpc_with_a_subnet_in_every_zone(run: Callable[..., Cloud]) -> None:
+    made = run()
+    assert made.resources["vpc"][1]["cidrBlock"] == "10.80.0.0/16"
+    made_subnets = made.of_type("/subnet:Subnet").values()
+    assert {s["availabilityZone"]: s["cidrBlock"] for s in made_subnets} == {
+        "eu-central-1a": "10.80.0.0/20",
+        "eu-central-1b": "10.80.16.0/20",
+        "eu-central-1c": "10.80.32.0/20",
+    }
+    assert made.resources["internet-route"][1]["gatewayId"] == "internet-gateway-id"
+    associations = made.of_type(":RouteTableAssociation").values()
+    assert {a["subnetId"] for a in associations} == {
+        f"subnet-eu-central-1{zone}-id" for zone in "abc"
+    }
+
+
+def test_instances_are_sized_by_their_role(run: Callable[..., Cloud]) -> None:
+    made = run(awsManagerVolume="50", awsWorkerType="m6i.large").of_type(":Instance")
+    assert set(made) == {"manager-1", "worker-1", "worker-2"}
+    assert made["manager-1"]["instanceType"] == "t3.large"
+    assert made["worker-1"]["instanceType"] == "m6i.large"
+    volumes = {name: inputs["rootBlockDevice"]["volumeSize"] for name, inputs in made.items()}
+    assert volumes == {"manager-1": 50, "worker-1": 30, "worker-2": 30}
+
+
+def test_every_disk_is_encrypted_and_no_container_reads_the_user_data(
+    run: Callable[..., Cloud],
+) -> None:
+    for inputs in run().of_type(":Instance").values():
+        assert inputs["rootBlockDevice"]["encrypted"] is True
+        assert inputs["rootBlockDevice"]["volumeType"] == "gp3"
+        assert inputs["rootBlockDevice"]["deleteOnTermination"] is True
+        assert inputs["metadataOptions"] == {
+            "httpEndpoint": "enabled",
+            "httpTokens": "required",
+            "httpPutResponseHopLimit": 1,
+        }
+
+
+def test_managers_are_spread_over_the_zones(run: Callable[..., Cloud]) -> None:
+    made = run(managers="3").of_type(":Instance")
+    assert len({made[f"manager-{n}"]["subnetId"] for n in (1, 2, 3)}) == 3
+
+
+def test_one_more_worker_changes_no_other_machine(run: Callable[..., Cloud]) -> None:
+    before = run(workers="2").of_type(":Instance")
+    after = run(workers="3").of_type(":Instance")
+    assert set(after) - set(before) == {"worker-3"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_image_is_debians_own_and_the_newest(run: Callable[..., Cloud]) -> None:
+    made = run()
+    assert made.image_query["owners"] == ["136693071363"]
+    assert made.image_query["mostRecent"] is True
+    filters = {f["name"]: f["values"] for f in made.image_query["filters"]}
+    assert filters["name"] == ["debian-13-amd64-*"]
+    assert filters["architecture"] == ["x86_64"]
+    assert {i["ami"] for i in made.of_type(":Instance").values()} == {"ami-1"}
+
+
+def test_an_arm_cluster_has_arm_machines_and_arm_images(
+    run: Callable[..., Cloud], account: dict[str, Any]
+) -> None:
+    account["architecture"] = "arm64"
+    made = run(awsManagerType="t4g.large", awsWorkerType="t4g.medium")
+    filters = {f["name"]: f["values"] for f in made.image_query["filters"]}
+    assert filters["architecture"] == ["arm64"]
+    builds = [
+        inputs["build"]["platform"] for inputs in made.of_type("docker:index/image:Image").values()
+    ]
+    assert set(builds) == {"linux/arm64"}
+
+
+def test_workers_alone_are_spot_instances(run: Callable[..., Cloud]) -> None:
+    made = run(awsSpotWorkers="true").of_type(":Instance")
+    assert "instanceMarketOptions" not in made["manager-1"]
+    assert made["worker-1"]["instanceMarketOptions"] == {
+        "marketType": "spot",
+        "spotOptions": {
+            "spotInstanceType": "one-time",
+            "instanceInterruptionBehavior": "terminate",
+        },
+    }
+    assert "instanceMarketOptions" not in run().of_type(":Instance")["worker-1"]
+
+
+def test_a_protected_stack_protects_its_managers(run: Callable[..., Cloud]) -> None:
+    made = run(awsProtect="true")
+    assert made.of_type(":Instance")["manager-1"]["disableApiTermination"] is True
+    assert made.of_type(":Instance")["worker-1"]["disableApiTermination"] is False
+    assert run().of_type(":Instance")["manager-1"]["disableApiTermination"] is False
+
+
+def test_the_security_group_is_the_table_of_ports(run: Callable[..., Cloud]) -> None:
+    made = run(allowedCidrs='["198.51.100.7/32", "192.0.2.0/24"]', webPort="18080")
+    rules = made.of_type(":SecurityGroupIngressRule").values()
+    wanted = security_group_rules(
+        Policy(
+            operator_cidrs=("198.51.100.7/32", "192.0.2.0/24"),
+            client_cidrs=("198.51.100.7/32", "192.0.2.0/24"),
+            web_port=18080,
+        )
+    )
+    assert {
+        (r["ipProtocol"], r.get("fromPort"), r.get("toPort"), r.get("cidrIpv4")) for r in rules
+    } == {(w.protocol, w.from_port, w.to_port, w.cidr) for w in wanted}
+    for rule in rules:
+        assert ("cidrIpv4" in rule) != ("referencedSecurityGroupId" in rule)
+        assert rule["securityGroupId"] == "security-group-id"
+    (out,) = made.of_type(":SecurityGroupEgressRule").values()
+    assert (out["ipProtocol"], out["cidrIpv4"]) == ("-1", "0.0.0.0/0")
+
+
+def test_no_swarm_port_is_open_to_an_address(run: Callable[..., Cloud]) -> None:
+    rules = run(awsOpenToInternet="true", allowedCidrs='["0.0.0.0/0"]').of_type(
+        ":SecurityGroupIngressRule"
+    )
+    for rule in rules.values():
+        if rule.get("fromPort") in (2377, 7946, 4789, 5000):
+            assert rule["referencedSecurityGroupId"] == "security-group-id"
+
+
+def test_everything_carries_the_stacks_name(run: Callable[..., Cloud]) -> None:
+    made = run()
+    untagged = {"/route:Route", ":RouteTableAssociation"}
+    tagged = 0
+    for name, (kind, inputs) in made.resources.items():
+        if kind.startswith("aws:") and not any(kind.endswith(one) for one in untagged):
+            tagged += 1
+            assert inputs["tags"]["Name"].startswith("dairflow-test-"), name
+            assert inputs["tags"]["dairflow:stack"] == "test"
+            assert inputs["tags"]["dairflow:cluster"] == "0123abcd"
+    assert tagged > 10
+    for inputs in made.of_type(":Instance").values():
+        assert inputs["rootBlockDevice"]["tags"] == inputs["tags"]
+
+
+def test_given_subnets_take_the_place_of_a_vpc(
+    run: Callable[..., Cloud], account: dict[str, Any]
+) -> None:
+    second, first = "subnet-0a", "subnet-0b"
+    found = {f"{REGION}a": second, f"{REGION}b": first}
+    account.update(zones=tuple(found), vpc_id="vpc-1", subnets=found)
+    made = run(awsSubnetIds=f'["{first}", "{second}"]', awsPublicAddresses="false")
+    assert made.resources["security-group"][1]["vpcId"] == "vpc-1"
+    assert made.of_type(":Vpc") == {}
+    assert made.of_type(":Route") == {}
+    machines = made.of_type(":Instance")
+    assert machines["worker-1"]["subnetId"] == second
+    assert machines["worker-2"]["subnetId"] == first
+    assert machines["worker-1"]["associatePublicIpAddress"] is False
+    (swarm,) = made.of_type(":Swarm").values()
+    assert [m["address"] for m in swarm["machines"]] == ["10.80.0.1", "10.80.0.2", "10.80.0.3"]
+
+
+def test_the_machines_are_reached_by_their_public_addresses(run: Callable[..., Cloud]) -> None:
+    (swarm,) = run().of_type(":Swarm").values()
+    first = swarm["machines"][0]
+    assert (first["address"], first["private_address"]) == ("203.0.113.1", "10.80.0.1")
+    assert first["user"] == "admin"
+    assert swarm["firewall"]["operator_cidrs"] == ["198.51.100.7/32"]
+
+
+def test_the_host_key_is_the_only_secret_of_the_user_data(run: Callable[..., Cloud]) -> None:
+    marked = run().of_type(":Instance")["worker-1"]["userData"]
+    assert marked[rpc._special_sig_key] == rpc._special_secret_sig
+    text = marked["value"]
+    document = yaml.safe_load(text)
+    keys = COMPUTED["pulumi-python:dynamic/keys:SshKey"]
+    assert text.startswith("#cloud-config\n")
+    assert document["hostname"] == "worker-1"
+    assert document["ssh_keys"]["ed25519_private"].strip() == keys["private_key"]
+    assert document["ssh_authorized_keys"] == [keys["public_key"]]
+    for value in COMPUTED["pulumi-python:dynamic/keys:Secrets"]["values"].values():
+        assert value not in text
+
+
+def test_the_region_may_be_pulumis_own_setting(run: Callable[..., Cloud]) -> None:
+    made = run(**{"awsRegion": "", "aws:region": "eu-west-1"})
+    assert made.resources["aws"][1]["region"] == "eu-west-1"
+    zones = {s["availabilityZone"] for s in made.of_type("/subnet:Subnet").values()}
+    assert zones == {"eu-west-1a", "eu-west-1b", "eu-west-1c"}
+
+
+def test_wrong_settings_stop_before_anything_is_asked(run: Callable[..., Cloud]) -> None:
+    with pytest.raises(pulumi.RunError) as caught:
+        run(allowedCidrs="", awsRegion="", awsManagerType="large")
+    text = str(caught.value)
+    assert "allowedCidrs: nothing given; valid: the IPv4 networks that SSH" in text
+    assert "awsRegion: nothing given" in text
+    assert "awsManagerType: 'large' given; valid: an EC2 instance type" in text
+
+
+def test_an_objection_of_the_account_stops_before_any_machine(
+    run: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Wanted) -> None:
+        message = "no room"
+        raise AwsError(message)
+
+    monkeypatch.setattr("infra.machines.aws_preflight.look", refuse)
+    with pytest.raises(pulumi.RunError, match="no room"):
+        run()
+
+
+def test_what_could_not_be_checked_is_said(
+    run: Callable[..., Cloud], account: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    account["notes"] = ("The quota could not be read.",)
+    run()
+    assert "The quota could not be read." in caplog.text
+
+
+def test_without_its_packages_the_target_says_what_to_do(
+    run: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", "/nowhere")
+    with pytest.raises(pulumi.RunError, match=r"are not in /nowhere.*make setup"):
+        run()
+
+
+def test_other_targets_import_nothing_of_it() -> None:
+    """pulumi-aws takes a second to import, and is not in the environment itself."""
+    code = (
+        "import sys, infra.cluster, infra.machines.provision, infra.settings;"
+        "print([m for m in sys.modules if m.startswith(('pulumi_aws', 'boto'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
