@@ -1,0 +1,136 @@
+"""moto's server on loopback, which keeps who called what."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import boto3
+import moto.ec2.models.elastic_network_interfaces as interfaces
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+OWN_KEY = "HYPERVISOR"
+"""The access key of the cloud's own calls; everybody else's are kept."""
+DEBIAN_ACCOUNT = "136693071363"
+PUBLIC_NETWORK = "203.0.113"
+"""TEST-NET-3 (RFC 5737): no packet of a test is ever for somebody."""
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/")
+
+
+class Server:
+    """Serves every API of moto that something is asked of."""
+
+    def __init__(self, region: str) -> None:
+        """Start; Debian's images are there, and public addresses are nobody's."""
+        self.region = region
+        self.calls: set[str] = set()
+        self._server = make_server("127.0.0.1", 0, self._recorded(), threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request otherwise
+        self._publish_images()
+        self._numbers = iter(range(1, 255))
+        self._random_public_ip = interfaces.random_public_ip
+        interfaces.random_public_ip = self._public_address
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def environment(self, access_key: str = "AKIAOPERATOR") -> dict[str, str]:
+        """Return what lets any AWS tool sign in here."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str = "ec2", access_key: str = OWN_KEY) -> Any:
+        """Return a client of one API."""
+        return boto3.client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key="secret",
+        )
+
+    def close(self) -> None:
+        """Stop serving, and forget everything."""
+        self._server.shutdown()
+        interfaces.random_public_ip = self._random_public_ip
+        ec2_backends.reset()
+
+    def _publish_images(self) -> None:
+        ec2_backends.reset()
+        backend = ec2_backends[DEFAULT_ACCOUNT_ID][self.region]
+        for number, (release, kind) in enumerate(
+            [("12", "x86_64"), ("13", "x86_64"), ("13", "arm64")]
+        ):
+            suffix = {"x86_64": "amd64", "arm64": "arm64"}[kind]
+            image = Ami(
+                backend,
+                f"ami-0000000000000000{number}",
+                name=f"debian-{release}-{suffix}-20261101-2000",
+                owner_id=DEBIAN_ACCOUNT,
+                public=True,
+                virtualization_type="hvm",
+                architecture=kind,
+                root_device_type="ebs",
+                root_device_name="/dev/xvda",
+            )
+            backend.amis[image.id] = image
+
+    def _public_address(self) -> str:
+        return f"{PUBLIC_NETWORK}.{next(self._numbers)}"
+
+    def _recorded(self) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+        application = DomainDispatcherApplication(create_backend_app)
+
+        def record(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+            if found and found[1] != OWN_KEY:
+                length = int(environ.get("CONTENT_LENGTH") or 0)
+                body = environ["wsgi.input"].read(length)
+                environ["wsgi.input"] = _Again(body)
+                self.calls.add(f"{_service(found[2])}:{_action(environ, body)}")
+                if b"TagSpecification" in body:  # for which EC2 wants a permission of its own
+                    self.calls.add("ec2:CreateTags")
+            return application(environ, start)
+
+        return record
+
+
+class _Again:
+    """A request's body that was read already."""
+
+    def __init__(self, body: bytes) -> None:
+        import io
+
+        self._stream = io.BytesIO(body)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _service(signed_for: str) -> str:
+    return signed_for.replace("service-quotas", "servicequotas")
+
+
+def _action(environ: WSGIEnvironment, body: bytes) -> str:
+    """Read the action's name, as IAM spells it."""
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return target.rpartition(".")[2]
+    if body[:1] == b"{":
+        return json.loads(body).get("Action", "?")
+    return parse_qs(body.decode())["Action"][0]
