@@ -1,20 +1,10 @@
 """The cluster that the end-to-end tests share."""
 
-import subprocess
 from collections.abc import Iterator
 
 import docker
 import pytest
-from project import (
-    COMMAND_TIMEOUT_SECONDS,
-    FLOWER_PORT,
-    ROOT,
-    STACK,
-    WEB_PORT,
-    Project,
-    inventory,
-    make_project,
-)
+from project import FLOWER_PORT, STACK, WEB_PORT, Project, inventory, make_project
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +29,5 @@ def project(
     folder = tmp_path_factory.mktemp("e2e")
     project = make_project(folder, STACK, web_port=WEB_PORT, flower_port=FLOWER_PORT)
     yield project
-    for arguments in (("cancel", "--yes"), ("destroy", "--yes", "--skip-preview")):
-        subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=project.folder,
-            env=project.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_SECONDS,
-            check=False,
-        )
-    (ROOT / ".dairflow").mkdir(exist_ok=True)
-    (ROOT / ".dairflow" / "e2e.log").write_text("\n".join(project.log))
+    project.clean_up()
+    project.save_log("e2e.log")

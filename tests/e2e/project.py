@@ -93,6 +93,24 @@ class Project:
         assert done.returncode == 0, f"{machine}: {command}: {done.stderr}"
         return done.stdout
 
+    def clean_up(self) -> None:
+        """Take everything away, whatever state it is in."""
+        for arguments in (("cancel", "--yes"), ("destroy", "--yes", "--skip-preview")):
+            subprocess.run(
+                ["pulumi", *arguments, "--non-interactive"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+                check=False,
+            )
+
+    def save_log(self, name: str) -> None:
+        """Keep what was run and printed."""
+        (ROOT / ".dairflow").mkdir(exist_ok=True)
+        (ROOT / ".dairflow" / name).write_text("\n".join(self.log))
+
     def airflow(self) -> Airflow:
         outputs = self.outputs()
         airflow = Airflow(
@@ -124,11 +142,14 @@ def copy_of_the_project(folder: Path) -> None:
     (folder / ".venv").symlink_to(ROOT / ".venv")
 
 
-def make_project(folder: Path, stack: str, *, web_port: int, flower_port: int) -> Project:
+def make_project(
+    folder: Path, stack: str, *, web_port: int, flower_port: int, **environment: str
+) -> Project:
     copy_of_the_project(folder / "dairflow")
     (folder / "state").mkdir()
     environment = {
         **os.environ,
+        **environment,
         "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
         "PULUMI_CONFIG_PASSPHRASE": "a passphrase for tests",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
