@@ -39,7 +39,10 @@ class Server:
         self._server = make_server("127.0.0.1", 0, self._recorded(), threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request otherwise
-        self._publish_images()
+        ec2_backends.reset()
+        self.publish_image("12", "x86_64", "ami-00000000000000000")
+        self.publish_image("13", "x86_64", "ami-00000000000000001")
+        self.publish_image("13", "arm64", "ami-00000000000000002")
         self._numbers = iter(range(1, 255))
         self._random_public_ip = interfaces.random_public_ip
         interfaces.random_public_ip = self._public_address
@@ -70,25 +73,21 @@ class Server:
         interfaces.random_public_ip = self._random_public_ip
         ec2_backends.reset()
 
-    def _publish_images(self) -> None:
-        ec2_backends.reset()
+    def publish_image(self, release: str, architecture: str, image_id: str) -> None:
+        """Publish an image of Debian's, newer than all before."""
         backend = ec2_backends[DEFAULT_ACCOUNT_ID][self.region]
-        for number, (release, kind) in enumerate(
-            [("12", "x86_64"), ("13", "x86_64"), ("13", "arm64")]
-        ):
-            suffix = {"x86_64": "amd64", "arm64": "arm64"}[kind]
-            image = Ami(
-                backend,
-                f"ami-0000000000000000{number}",
-                name=f"debian-{release}-{suffix}-20261101-2000",
-                owner_id=DEBIAN_ACCOUNT,
-                public=True,
-                virtualization_type="hvm",
-                architecture=kind,
-                root_device_type="ebs",
-                root_device_name="/dev/xvda",
-            )
-            backend.amis[image.id] = image
+        kind = {"x86_64": "amd64", "arm64": "arm64"}[architecture]
+        backend.amis[image_id] = Ami(
+            backend,
+            image_id,
+            name=f"debian-{release}-{kind}-20261101-{image_id[-4:]}",
+            owner_id=DEBIAN_ACCOUNT,
+            public=True,
+            virtualization_type="hvm",
+            architecture=architecture,
+            root_device_type="ebs",
+            root_device_name="/dev/xvda",
+        )
 
     def _public_address(self) -> str:
         return f"{PUBLIC_NETWORK}.{next(self._numbers)}"
