@@ -54,8 +54,10 @@ write_files:
     content: |
 {_block(_FORGET, 6)}
 runcmd:
-  - |
-{_block(INSTALL_NODE, 4)}
+  - - sh
+    - -c
+    - |
+{_block(INSTALL_NODE, 6)}
   - usermod --append --groups docker {user}
 """
 

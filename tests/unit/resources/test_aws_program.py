@@ -16,6 +16,7 @@ from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.firewall import Policy, security_group_rules
 from infra.machines import target_packages
+from infra.swarm.commands import INSTALL_NODE
 from tests.unit.resources.recorder import COMPUTED, Recorder
 
 target_packages.use("aws")
@@ -249,6 +250,9 @@ def test_the_host_key_is_the_only_secret_of_the_user_data(run: Callable[..., Clo
     assert document["hostname"] == "worker-1"
     assert document["ssh_keys"]["ed25519_private"].strip() == keys["private_key"]
     assert document["ssh_authorized_keys"] == [keys["public_key"]]
+    install, group = document["runcmd"]
+    assert install == ["sh", "-c", INSTALL_NODE]  # which ends its own shell, not the list's
+    assert group == "usermod --append --groups docker admin"
     for value in COMPUTED["pulumi-python:dynamic/keys:Secrets"]["values"].values():
         assert value not in text
 
