@@ -33,7 +33,8 @@ class Cloud(Recorder):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         identity, outputs = super().new_resource(args)
         if args.typ == "aws:ec2/instance:Instance":
-            number = len(self.of_type(":Instance"))
+            role, number = args.name.split("-")
+            number = int(number) + (100 if role == "worker" else 0)
             outputs |= {"privateIp": f"10.80.0.{number}", "publicIp": f"203.0.113.{number}"}
         return identity, outputs
 
@@ -229,7 +230,7 @@ def test_given_subnets_take_the_place_of_a_vpc(
     assert machines["worker-2"]["subnetId"] == first
     assert machines["worker-1"]["associatePublicIpAddress"] is False
     (swarm,) = made.of_type(":Swarm").values()
-    assert [m["address"] for m in swarm["machines"]] == ["10.80.0.1", "10.80.0.2", "10.80.0.3"]
+    assert [m["address"] for m in swarm["machines"]] == ["10.80.0.1", "10.80.0.101", "10.80.0.102"]
 
 
 def test_the_machines_are_reached_by_their_public_addresses(run: Callable[..., Cloud]) -> None:
