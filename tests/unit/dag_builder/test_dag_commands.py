@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -485,3 +486,21 @@ def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_run_of_nothing(arguments: list[str], words: str, capsys: Captured) -> None:
     assert main(arguments) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("dag-builder ch", {"check "}), ("dag-builder s", {"show", "schema"})]
+)
+def test_completion(typed: str, offered: set[str], tmp_path: Path) -> None:
+    """Ask as the shell does: what was typed in the environment, the answer in a file."""
+    answer = tmp_path / "answer"
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": typed,
+        "COMP_POINT": str(len(typed)),
+        "_ARGCOMPLETE_IFS": "\n",
+    }
+    program = Path(sys.executable).with_name("dag-builder")
+    subprocess.run([str(program)], env=os.environ | asked, check=True, timeout=60)
+    assert set(answer.read_text().split("\n")) == offered
