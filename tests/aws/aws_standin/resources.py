@@ -298,6 +298,7 @@ class Instance(Kind):
                     "SubnetId": inputs["subnetId"],
                     "Groups": inputs["vpcSecurityGroupIds"],
                     "AssociatePublicIpAddress": inputs["associatePublicIpAddress"],
+                    "DeleteOnTermination": True,  # EC2's default, and not moto's
                 }
             ],
             BlockDeviceMappings=[

@@ -1,0 +1,172 @@
+"""`target: aws` with the real command line and program, on a cloud on this machine.
+
+moto answers EC2's API, a stand-in serves Pulumi's ``aws`` plugin, and every instance is a plain
+Debian container that boots with its user data behind its security groups (``tests/aws``).
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cloud.hypervisor import Cloud
+from aws_cloud.policy import refused, unneeded
+from aws_standin.install import install
+from project import ROOT, Project, make_project
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+REGION = "eu-central-1"
+STACK = "test-aws"
+WEB_PORT, FLOWER_PORT = 28081, 25556
+DAG = "cluster_check"
+VPC_CIDR = "10.215.0.0/16"
+MACHINES = ("manager-1", "worker-1", "worker-2")
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    cloud = Cloud(REGION, VPC_CIDR, str(os.getpid()))
+    yield cloud
+    (ROOT / ".dairflow" / "e2e-aws-machines.log").write_text(cloud.logs())
+    cloud.close()
+    assert cloud.problems == []
+
+
+@pytest.fixture(scope="module")
+def project(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp("aws")
+    environment = {**cloud.server.environment(), "PULUMI_HOME": str(_own_home(folder))}
+    project = make_project(folder, STACK, web_port=WEB_PORT, flower_port=FLOWER_PORT, **environment)
+    (folder / "plugin").mkdir()
+    install(folder / "plugin", project.environment)
+    project.set("target", "aws")
+    project.set("awsRegion", REGION)
+    project.set("awsVpcCidr", VPC_CIDR)
+    project.pulumi("config", "set", "--path", "allowedCidrs[0]", cloud.operator_cidr)
+    yield project
+    project.clean_up()
+    project.save_log("e2e-aws.log")
+
+
+def _own_home(folder: Path) -> Path:
+    """Copy Pulumi's plugins: the stand-in is for this test alone."""
+    home = folder / "pulumi"
+    shutil.copytree(Path(os.environ["PULUMI_HOME"]) / "plugins", home / "plugins")
+    return home
+
+
+@pytest.fixture(scope="module")
+def before(cloud: Cloud) -> dict[str, set[str]]:
+    return inventory(cloud.server.client())
+
+
+def inventory(ec2: Any) -> dict[str, set[str]]:
+    """Everything in the account that costs or stays."""
+    instances = ec2.describe_instances()["Reservations"]
+    return {
+        "instances": {
+            i["InstanceId"]
+            for r in instances
+            for i in r["Instances"]
+            if i["State"]["Name"] != "terminated"
+        },
+        "vpcs": {v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"]},
+        "subnets": {s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]},
+        "groups": {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]},
+        "gateways": {
+            g["InternetGatewayId"] for g in ec2.describe_internet_gateways()["InternetGateways"]
+        },
+        "tables": {t["RouteTableId"] for t in ec2.describe_route_tables()["RouteTables"]},
+        "volumes": {v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]},
+        "interfaces": {
+            n["NetworkInterfaceId"] for n in ec2.describe_network_interfaces()["NetworkInterfaces"]
+        },
+    }
+
+
+def run_dag(project: Project) -> set[str]:
+    """Run the example to success; return the nodes that its tasks ran on."""
+    airflow = project.airflow()
+    airflow.wait_for_dag(DAG, 90)
+    run = airflow.trigger(DAG, {})
+    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    return {task.hostname for task in airflow.tasks(DAG, run)}
+
+
+def named(cloud: Cloud) -> dict[str, Any]:
+    """Return the instances by their machines' names."""
+    prefix = f"dairflow-{STACK}-"
+    return {name.removeprefix(prefix): found for name, found in cloud.instances().items()}
+
+
+def test_from_nothing_to_a_dag_that_ran(
+    project: Project, cloud: Cloud, before: dict[str, set[str]]
+) -> None:
+    del before
+    project.up()
+    assert set(named(cloud)) == set(MACHINES)
+    assert project.nodes() == dict.fromkeys(MACHINES, "Ready")
+    outputs = project.outputs()
+    address = named(cloud)["manager-1"]["PublicIpAddress"]
+    assert outputs["airflowUrl"] == f"http://{address}:{WEB_PORT}"
+    assert outputs["estimatedMonthlyCost"].startswith("about 140 USD")
+    assert run_dag(project) == {"worker-1", "worker-2"}
+
+
+def test_the_account_has_what_was_asked_for(cloud: Cloud) -> None:
+    ec2 = cloud.server.client()
+    machines = named(cloud)
+    assert len({machine["SubnetId"] for machine in machines.values()}) == 2
+    for machine in machines.values():
+        assert machine["ImageId"] == "ami-00000000000000001"
+        assert machine["MetadataOptions"]["HttpTokens"] == "required"
+        assert machine["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+        tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
+        assert tags["dairflow:stack"] == STACK
+        (device,) = machine["BlockDeviceMappings"]
+        (volume,) = ec2.describe_volumes(VolumeIds=[device["Ebs"]["VolumeId"]])["Volumes"]
+        assert (volume["Encrypted"], volume["VolumeType"]) == (True, "gp3")
+        assert {tag["Key"]: tag["Value"] for tag in volume["Tags"]} == tags
+
+
+def test_no_copy_of_a_host_key_stays_on_a_disk(cloud: Cloud) -> None:
+    """But for sshd's own; the seed stands for the metadata service."""
+    search = (
+        "grep -rlE 'OPENSSH PRIVATE KEY' /etc /root /home /run /tmp /var --include='*'"
+        " --exclude-dir=docker --exclude-dir=nocloud; true"
+    )
+    for machine in named(cloud).values():
+        found = cloud.container(machine["InstanceId"]).exec_run(["sh", "-c", search])
+        assert found.output.decode().split() == ["/etc/ssh/ssh_host_ed25519_key"]
+
+
+def test_a_second_up_changes_nothing_also_after_a_refresh(project: Project, cloud: Cloud) -> None:
+    """Nor does a newer image of Debian's: it is for new machines."""
+    cloud.server.publish_image("13", "x86_64", "ami-000000000000000ff")
+    project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    project.expect_no_changes()
+
+
+def test_an_instance_that_was_lost_is_made_again(project: Project, cloud: Cloud) -> None:
+    lost = named(cloud)["worker-2"]
+    cloud.server.client().terminate_instances(InstanceIds=[lost["InstanceId"]])
+    project.up("--refresh")
+    again = named(cloud)["worker-2"]
+    assert again["InstanceId"] != lost["InstanceId"]
+    assert project.nodes() == dict.fromkeys(MACHINES, "Ready")
+    assert run_dag(project) == {"worker-1", "worker-2"}
+
+
+def test_nothing_is_left_after_destroy(
+    project: Project, cloud: Cloud, before: dict[str, set[str]]
+) -> None:
+    project.pulumi("destroy", "--yes", "--skip-preview")
+    assert inventory(cloud.server.client()) == before
+
+
+def test_the_documented_policy_is_what_was_called(cloud: Cloud) -> None:
+    assert refused(cloud.server.calls) == []
+    assert unneeded(cloud.server.calls) == []
