@@ -1,9 +1,10 @@
 """An estimate of what the machines cost in a month. No I/O: the prices are a table.
 
-US dollars in us-east-1 (N. Virginia), Linux, on demand, shared tenancy, as AWS lists them at
-aws.amazon.com/ec2/pricing/on-demand, aws.amazon.com/ebs/pricing and aws.amazon.com/vpc/pricing;
-written down in November 2026. Other regions cost up to a half more, spot instances usually
-60 to 70 % less; traffic is not in it.
+US dollars in us-east-1 (N. Virginia), Linux, on demand, shared tenancy, as they were known in
+November 2026: they were not read from AWS's pages when they were written down here. What AWS asks
+today is at aws.amazon.com/ec2/pricing/on-demand, aws.amazon.com/ebs/pricing and
+aws.amazon.com/vpc/pricing. Other regions cost up to a half more, spot instances usually 60 to 70 %
+less; traffic is not in it.
 """
 
 from __future__ import annotations
