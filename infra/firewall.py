@@ -142,15 +142,15 @@ def nftables_ruleset(policy: Policy, members: Iterable[str], *, ssh_port: int = 
     Other tables, Docker's among them, are left alone. The same members in any order render the
     same text.
     """
-    return _rendered(policy, tuple(members), ssh_port)
+    return _rendered(policy, tuple(members), openings(policy, ssh_port=ssh_port))
 
 
 # A plan renders the same few rulesets for every machine, each as long as there are machines.
 @functools.lru_cache(maxsize=16)
-def _rendered(policy: Policy, members: tuple[str, ...], ssh_port: int) -> str:
+def _rendered(policy: Policy, members: tuple[str, ...], rows: tuple[Opening, ...]) -> str:
     addresses = sorted(set(members), key=IPv4Address)
     sets = [_address_set(source, policy.cidrs(source, addresses)) for source in Source]
-    rules = [_rule(opening) for opening in openings(policy, ssh_port=ssh_port)]
+    rules = [_rule(opening) for opening in rows]
     return _RULESET.format(
         table=TABLE_NAME, sets="\n".join(sets), openings=_indented(rules, "        ")
     )
