@@ -172,9 +172,7 @@ def test_a_second_up_changes_nothing_also_after_a_refresh(site: Site) -> None:
 
 def test_a_taken_push_port_is_told_and_a_refresh_takes_another(site: Site) -> None:
     port = _push_port(site)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", port))
-        other.listen()
+    with socket.create_server(("127.0.0.1", port)):
         printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)
         assert f"port {port} of 127.0.0.1 cannot be used: Address already in use" in printed
         assert "Traceback" not in printed
