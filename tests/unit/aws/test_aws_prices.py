@@ -7,6 +7,7 @@ from infra.settings import Settings, parse
 
 
 def settings(**more: object) -> Settings:
+    """Settings of ``target: aws`` in us-east-1, unless ``more`` says otherwise."""
     required = {"target": "aws", "awsRegion": "us-east-1", "allowedCidrs": ["198.51.100.7/32"]}
     return parse({**required, **more})
 
@@ -25,6 +26,28 @@ def test_the_default_cluster() -> None:
         "about 140 USD (1 x t3.large, 2 x t3.medium, 100 GiB of gp3, 3 public addresses;"
         " us-east-1 on demand, no traffic)"
     )
+
+
+def test_a_region_has_prices_of_its_own() -> None:
+    """0.096 + 2 x 0.048 dollars an hour, 100 GiB at 0.0952, three addresses at 0.005 an hour."""
+    assert monthly_estimate(settings(awsRegion="eu-central-1")) == (
+        "about 161 USD (1 x t3.large, 2 x t3.medium, 100 GiB of gp3, 3 public addresses;"
+        " eu-central-1 on demand, no traffic)"
+    )
+
+
+def test_what_a_region_has_no_price_for_is_counted_at_another_ones_and_said() -> None:
+    """0.096 in the region, 2 x 0.1008 of us-east-1."""
+    text = monthly_estimate(settings(awsRegion="eu-central-1", awsWorkerType="m7i.large"))
+    assert text.startswith("about 238 USD (")
+    assert "; eu-central-1 on demand, m7i.large at us-east-1's price, no traffic)" in text
+
+
+def test_a_region_without_any_price_is_said() -> None:
+    text = monthly_estimate(settings(awsRegion="sa-east-1"))
+    assert text.startswith("about 140 USD (")
+    borrowed = "t3.large and t3.medium and gp3 at us-east-1's price"
+    assert f"; sa-east-1 on demand, {borrowed}, no traffic)" in text
 
 
 def test_one_type_for_all_is_counted_once() -> None:
