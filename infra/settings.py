@@ -1,14 +1,16 @@
 """The stack's settings: the only reader of ``pulumi.Config``.
 
-Every setting, with its type, default and description, is declared in ``Pulumi.yaml``; the checks
-that a type cannot express are here. All mistakes are collected and reported together, before any
-resource exists.
+Every setting, with its default and description, is declared in ``Pulumi.yaml``; all checks are
+here, those of the types included, so that all mistakes are reported together, before any resource
+exists.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
@@ -17,11 +19,14 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from infra import build_context
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
-from infra.machines.existing_settings import ExistingSettings
+from infra.machines.existing_settings import ExistingSettings, Host, Jump
+from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.secret_values import leaves, secret_texts
+from infra.setting_types import Integer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
@@ -41,6 +46,17 @@ Problem = tuple[str, object, str]
 """Key, value given, what is valid."""
 
 _ADVICE = "Nothing was created or changed. Fix them, for example:"
+_UNKNOWN = "no such setting"
+_UNUSED = "nothing: "
+_VALID = {
+    "dict_type": "an object, set with --path '{key}.NAME' for each of its entries",
+    "missing": "has to be set",
+    "model_type": "an object, set with --path '{key}.address' for its address, and so on",
+    "string_pattern_mismatch": "lower-case letters and digits, with single . _ or - between them",
+    "string_type": "one text, no list or object",
+    "tuple_type": "a list, set with --path '{key}[0]' for its first entry, and so on",
+}
+"""What is valid instead, by pydantic's name of the mistake."""
 
 
 class SettingsError(Exception):
@@ -50,8 +66,8 @@ class SettingsError(Exception):
 def _odd(value: int) -> int:
     if value % 2 == 0:
         msg = (
-            f"an odd number (1, 3, 5 or 7): {value} managers tolerate no more failures than "
-            f"{value - 1}, because the swarm needs a majority"
+            "an odd number (1, 3, 5 or 7): one more than that tolerates no more failures, because"
+            " the swarm needs a majority"
         )
         raise ValueError(msg)
     return value
@@ -65,7 +81,7 @@ def _cidr(value: str) -> str:
         raise ValueError(msg) from None
 
 
-Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
+Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 
 
 class Settings(ExistingSettings, AwsSettings):
@@ -77,27 +93,29 @@ class Settings(ExistingSettings, AwsSettings):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     target: Literal["local", "existing", "aws"] = "local"
-    managers: Annotated[int, Field(ge=1, le=7), AfterValidator(_odd)] = 1
-    workers: Annotated[int, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
-    workers_per_node: Annotated[int, Field(ge=1, le=16, alias="workersPerNode")] = 1
-    worker_concurrency: Annotated[int, Field(ge=1, le=256, alias="workerConcurrency")] = 4
-    task_grace_seconds: Annotated[int, Field(ge=10, le=604_800, alias="taskGrace")] = 3_600
+    managers: Annotated[Integer, Field(ge=1, le=7), AfterValidator(_odd)] = 1
+    workers: Annotated[Integer, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
+    workers_per_node: Annotated[Integer, Field(ge=1, le=16, alias="workersPerNode")] = 1
+    worker_concurrency: Annotated[Integer, Field(ge=1, le=256, alias="workerConcurrency")] = 4
+    task_grace_seconds: Annotated[Integer, Field(ge=10, le=604_800, alias="taskGrace")] = 3_600
     registry: Literal["embedded"] = "embedded"
     image_name: Annotated[
         str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName")
     ] = "airflow"
     web_port: Annotated[Port, Field(alias="webPort")] = 8080
     flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
-    connections_per_second: Annotated[int, Field(ge=1, le=1_000, alias="connectionsPerSecond")] = (
-        CONNECTIONS_PER_SECOND
-    )
+    connections_per_second: Annotated[
+        Integer, Field(ge=1, le=1_000, alias="connectionsPerSecond")
+    ] = CONNECTIONS_PER_SECOND
     allowed_cidrs: Annotated[
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
 
-def parse(raw: dict[str, Any]) -> Settings:
+def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozenset[str]) -> Settings:
     """Check ``raw`` (key in ``Pulumi.yaml`` → value) and return the settings.
+
+    ``secrets`` returns the texts that no report may show.
 
     Raises:
         SettingsError: with every mistake at once.
@@ -105,15 +123,19 @@ def parse(raw: dict[str, Any]) -> Settings:
     """
     problems = [*_port_conflicts(raw), *_target_conflicts(raw)]
     try:
-        settings = Settings.model_validate(raw)
+        settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         problems = [*_field_problems(error), *problems]
     else:
         if not problems:
             return _counted(settings)
-    lines = [f"  {key}: {_shown(given)} given; valid: {valid}" for key, given, valid in problems]
+    hidden = secrets()
+    lines = [
+        f"  {key}: {_shown(key, given, hidden)} given; valid: {valid}"
+        for key, given, valid in problems
+    ]
     raise SettingsError(
-        "\n".join(["These settings are not valid:", *lines, _ADVICE, _example(problems[0][0])])
+        "\n".join(["These settings are not valid:", *lines, _ADVICE, _example(problems[0])])
     )
 
 
@@ -125,15 +147,29 @@ def load() -> Settings:
 
     """
     import pulumi  # noqa: PLC0415 - so that the checks are testable without it
+    from pulumi import runtime  # noqa: PLC0415
 
-    config = pulumi.Config()
-    raw = {key: config.get(key) for key in keys()}
-    if raw["target"] == "aws":
-        for key, name in (("awsRegion", "region"), ("awsProfile", "profile")):
-            raw[key] = raw[key] or pulumi.Config("aws").get(name)
+    prefix = pulumi.Config().full_key("")
+    given = (name for name in runtime.get_config_env() if name.startswith(prefix))
+    names = {key: f"{prefix}{key}" for key in keys()}
+    names |= {name.removeprefix(prefix): name for name in given}
+    if runtime.get_config(names["target"]) == "aws":
+        for key, name in (("awsRegion", "aws:region"), ("awsProfile", "aws:profile")):
+            if not runtime.get_config(names[key]):
+                names[key] = name
+    texts = {key: runtime.get_config(name) for key, name in names.items()}
+    raw = {key: _decode(text) for key, text in texts.items() if text is not None}
+
+    def secrets() -> Collection[str]:
+        holders = {name: raw[key] for key, name in names.items() if key in raw}
+        return secret_texts(
+            {name: value for name, value in holders.items() if runtime.is_config_secret(name)},
+            ROOT / f"Pulumi.{pulumi.get_stack()}.yaml",
+        )
+
     try:
         build_context.refuse_passwords(os.environ)
-        return parse({key: _decode(key, value) for key, value in raw.items() if value is not None})
+        return parse(raw, secrets)
     except (SettingsError, build_context.BuildArgumentError) as error:
         raise pulumi.RunError(str(error)) from None
 
@@ -143,14 +179,14 @@ def keys() -> Iterable[str]:
     return [field.alias or name for name, field in Settings.model_fields.items()]
 
 
-def _decode(key: str, value: str) -> object:
-    """Pulumi hands lists over as JSON text."""
-    if key not in _lists():
-        return value
+def _decode(text: str) -> object:
+    """Pulumi hands lists and objects over as JSON text."""
+    if not text.startswith(("[", "{")):
+        return text
     try:
-        return json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return value
+        return text
 
 
 def _lists() -> set[str]:
@@ -162,18 +198,33 @@ def _lists() -> set[str]:
     }
 
 
-def _example(key: str) -> str:
+def _example(problem: Problem) -> str:
+    key, _, valid = problem
+    if valid.startswith((_UNKNOWN, _UNUSED)):
+        return f"  pulumi config rm --path '{key}'" if "[" in key else f"  pulumi config rm {key}"
+    if key in _lists():
+        key += "[0].name" if key == "hosts" else "[0]"
     if "[" in key:
         secret = "--secret " if key.endswith(".password") else ""
         return f"  pulumi config set {secret}--path '{key}' VALUE"
     return f"  pulumi config set {key} VALUE"
 
 
-def _shown(given: object) -> str:
-    """Show what was given, unless it may hold a secret."""
+def _shown(key: str, given: object, secrets: Collection[str]) -> str:
+    """Show what was given, unless it is or may hold a secret, as a list of hosts may."""
     if given is None:
         return "nothing"
-    return "a value that is not shown" if isinstance(given, dict | list | _Hidden) else repr(given)
+    text = repr(given)
+    within = re.split(r"[.[]", key)[0]
+    whole = type(given) in (dict, list) or text.startswith(("'[", "'{"))
+    if (
+        isinstance(given, _Hidden)
+        or (whole and (within == "hosts" or within not in keys()))
+        or "PRIVATE KEY" in text
+        or any(leaf in secrets for leaf in leaves(given))
+    ):
+        return "a value that is not shown"
+    return text
 
 
 class _Hidden:
@@ -214,7 +265,7 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     defaults = {field.alias or name: field.default for name, field in _fields().items()}
     changed = {key for key, value in raw.items() if _text(value) != _text(defaults.get(key))}
     problems = [
-        (key, raw[key], f"nothing: it belongs to target {target}")
+        (key, raw[key], f"{_UNUSED}it belongs to target {target}")
         for target, settings in _TARGETS.items()
         if raw.get("target") != target
         for key in (field.alias or name for name, field in settings.model_fields.items())
@@ -223,7 +274,7 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     match raw.get("target"):
         case "existing":
             problems += [
-                (key, raw[key], "nothing: with target existing, the hosts' roles are counted")
+                (key, raw[key], f"{_UNUSED}with target existing, the hosts' roles are counted")
                 for key in ("managers", "workers")
                 if key in changed
             ]
@@ -255,7 +306,7 @@ def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
         info = Settings.model_fields[field]
         key = info.alias or field
         given = raw.get(key, info.default)
-        port = int(given) if str(given).isdecimal() else None
+        port = int(given) if re.fullmatch(r"[0-9]{1,9}", str(given)) else None
         if port in taken:
             problems.append((key, given, f"another port: this one is {taken[port]}"))
         elif port is not None:
@@ -263,27 +314,31 @@ def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _valid(problem: Any) -> str:  # noqa: ANN401, PLR0911 - pydantic's ErrorDetails, by type
+def _valid(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, by type
     context = problem.get("ctx", {})
     match problem["type"]:
-        case "int_parsing" | "int_type" | "int_from_float":
-            return "a whole number"
         case "greater_than_equal":
             return f"{context['ge']} or more"
         case "less_than_equal":
             return f"{context['le']} or less"
         case "literal_error":
-            planned = PLANNED.get((problem["loc"][0], problem["input"]), "")
+            planned = PLANNED.get((problem["loc"][0], str(problem["input"])), "")
             return f"{context['expected']}{planned}"
-        case "string_pattern_mismatch":
-            return "lower-case letters and digits, with single . _ or - between them"
-        case "tuple_type":
-            return "a list, set with --path: NAME[0] for its first entry, and so on"
-        case "bool_parsing" | "bool_type":
-            return "true or false"
-        case "missing":
-            return "has to be set"
         case "extra_forbidden":
-            return "no such setting"
+            return f"{_UNKNOWN}{_similar(problem['loc'])}"
+        case kind if kind in _VALID:
+            return _VALID[kind].format(key=_path(problem["loc"]))
         case _:
             return problem["msg"].removeprefix("Value error, ")
+
+
+def _similar(location: tuple[int | str, ...]) -> str:
+    """Propose a key that is written much like the one that was given."""
+    *parents, given = location
+    known = set(keys())
+    if parents:
+        model = Jump if "jump" in parents else Host
+        known = {field.alias or name for name, field in model.model_fields.items()}
+    spelled = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(str(given).lower(), spelled, n=1)
+    return f"; did you mean {spelled[found[0]]}?" if found else ""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from infra.setting_types import Boolean, Integer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -65,7 +67,7 @@ def _vpc_cidr(value: str) -> str:
 
 
 InstanceType = Annotated[str, AfterValidator(_instance_type)]
-VolumeGib = Annotated[int, Field(ge=20, le=16_384)]
+VolumeGib = Annotated[Integer, Field(ge=20, le=16_384)]
 
 
 class AwsSettings(BaseModel):
@@ -77,14 +79,14 @@ class AwsSettings(BaseModel):
     aws_worker_type: Annotated[InstanceType, Field(alias="awsWorkerType")] = "t3.medium"
     aws_manager_volume: Annotated[VolumeGib, Field(alias="awsManagerVolume")] = 40
     aws_worker_volume: Annotated[VolumeGib, Field(alias="awsWorkerVolume")] = 30
-    aws_spot_workers: Annotated[bool, Field(alias="awsSpotWorkers")] = False
+    aws_spot_workers: Annotated[Boolean, Field(alias="awsSpotWorkers")] = False
     aws_vpc_cidr: Annotated[str, AfterValidator(_vpc_cidr), Field(alias="awsVpcCidr")] = DEFAULT_VPC
     aws_subnet_ids: Annotated[
         tuple[Annotated[str, AfterValidator(_subnet_id)], ...], Field(alias="awsSubnetIds")
     ] = ()
-    aws_public_addresses: Annotated[bool, Field(alias="awsPublicAddresses")] = True
-    aws_open_to_internet: Annotated[bool, Field(alias="awsOpenToInternet")] = False
-    aws_protect: Annotated[bool, Field(alias="awsProtect")] = False
+    aws_public_addresses: Annotated[Boolean, Field(alias="awsPublicAddresses")] = True
+    aws_open_to_internet: Annotated[Boolean, Field(alias="awsOpenToInternet")] = False
+    aws_protect: Annotated[Boolean, Field(alias="awsProtect")] = False
 
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:

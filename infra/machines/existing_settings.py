@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from infra.project import ROOT
+from infra.setting_types import Boolean, Integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -106,18 +107,18 @@ def _private_key_file(value: str) -> str:
         text = path.read_text(errors="replace")
         mode = path.stat().st_mode
     except OSError as error:
-        msg = f"a file that can be read: {path}: {error.strerror}"
+        msg = f"a file that can be read, from the project's folder ({error.strerror})"
         raise ValueError(msg) from None
     found = _PRIVATE_KEY.search(text)
     if found is None:
-        msg = f"the private half of a key (not .pub): {path} has none"
+        msg = "a file with the private half of a key (not .pub)"
         raise ValueError(msg)
     if mode & 0o077:
-        msg = f"a file that nobody else can read, or `ssh` refuses it: run `chmod 600 {path}`"
+        msg = "a file that nobody else can read, or `ssh` refuses it: run `chmod 600` on it"
         raise ValueError(msg)
     if _is_encrypted(found["kind"], found["body"]):
         msg = (
-            f"a key without a passphrase: {path} has one. Make one for this with"
+            "a key without a passphrase, which this one has. Make one for this with"
             " `ssh-keygen -t ed25519 -N ''`, and add it to the host's authorized_keys"
         )
         raise ValueError(msg)
@@ -153,13 +154,18 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-Port = Annotated[int, Field(ge=1, le=65_535)]
+Port = Annotated[Integer, Field(ge=1, le=65_535)]
 
 
 class Access(BaseModel):
-    """How to sign in somewhere. Field aliases are the keys of the settings."""
+    """How to sign in somewhere. Field aliases are the keys of the settings.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    A text of digits is a number for ``pulumi config set --path``.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, coerce_numbers_to_str=True
+    )
 
     address: Annotated[str, AfterValidator(_address)]
     port: Port = 22
@@ -198,8 +204,8 @@ class ExistingSettings(BaseModel):
     """The keys of the ``existing`` target."""
 
     hosts: tuple[Host, ...] = ()
-    adopt: bool = False
-    remove_engine: Annotated[bool, Field(alias="removeEngine")] = False
+    adopt: Boolean = False
+    remove_engine: Annotated[Boolean, Field(alias="removeEngine")] = False
 
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -256,7 +262,7 @@ def _of_one(path: str, host: Mapping[str, Any]) -> Iterator[Problem]:
         yield (
             f"{path}.privateAddress",
             None,
-            f"the host's own IPv4 address, since its address is the name {address}",
+            "the host's own IPv4 address, since its address is a name",
         )
     if host.get("privateKeyFile") is None and host.get("password") is None:
         secret = f"pulumi config set --secret --path '{path}.password'"

@@ -92,13 +92,6 @@ def test_wrong_settings_are_reported_together_at_preview(
     assert inventory(engine) == before
 
 
-def test_a_setting_of_another_type_names_its_key(project: Project) -> None:
-    project.set("workers", "two")
-    printed = project.pulumi("preview", check=False)
-    project.set("workers", 2)
-    assert "'workers' must be of type 'integer'" in printed
-
-
 def test_a_wrong_passphrase_is_one_message(project: Project) -> None:
     printed = project.pulumi("preview", check=False, PULUMI_CONFIG_PASSPHRASE="wrong")
     assert "incorrect passphrase" in printed

@@ -88,6 +88,12 @@ def test_no_password_is_shown_when_settings_are() -> None:
         ({"pasword": "the-secret"}, "hosts[1].pasword: a value that is not shown given; valid: no"),
         ({"privateKeyFile": "no/such"}, "hosts[1].privateKeyFile: 'no/such' given; valid: a file"),
         ({"labels": {"dairflow.x": "y"}}, "valid: other keys than dairflow.x"),
+        ({"labels": "rack"}, "hosts[1].labels: 'rack' given; valid: an object, set with --path 'h"),
+        ({"port": True}, "hosts[1].port: True given; valid: a whole number"),
+        ({"pasword": "x"}, "valid: no such setting; did you mean password?"),
+        ({"jump": {"adress": "192.0.2.9"}}, "no such setting; did you mean address?"),
+        ({"host_key": PAIR.public}, "valid: no such setting; did you mean hostKey?"),
+        ({"privateKeyFile": PAIR.private}, "hosts[1].privateKeyFile: a value that is not shown gi"),
         ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: nothing given; valid: has"),
         (
             {"jump": {"address": "192.0.2.9", "hostKey": "accept-once"}},
@@ -103,7 +109,11 @@ def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -
     ("hosts", "more", "expected"),
     [
         ([], {}, "hosts: a value that is not shown given; valid: a list of hosts"),
-        ("the-secret", {}, "hosts[0]: "),
+        (
+            ["first"],
+            {},
+            "hosts[0]: 'first' given; valid: an object, set with --path 'hosts[0].addr",
+        ),
         ([WORKER], {}, "hosts: '1 hosts, no manager' given; valid: one host with the role manager"),
         ([MANAGER], {}, "hosts: '1 hosts, no worker' given; valid: at least one host"),
         (
@@ -117,6 +127,21 @@ def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -
 )
 def test_a_mistake_in_the_list_is_told(hosts: Any, more: dict[str, Any], expected: str) -> None:
     assert expected in refusal(*hosts, **more)
+
+
+def test_a_list_that_is_no_list_is_not_shown() -> None:
+    broken = '[{"name": "first", "password": "the-secret"'
+    with pytest.raises(SettingsError) as caught:
+        parse({"target": "existing", **COUNTS, "hosts": broken})
+    assert "hosts: a value that is not shown given; valid: a list, set with --path" in str(
+        caught.value
+    )
+    assert "the-secret" not in str(caught.value)
+
+
+def test_digits_are_text_where_text_is_meant() -> None:
+    settings = existing(MANAGER, {**WORKER, "name": 7, "labels": {"rack": 7}})
+    assert (settings.hosts[1].name, settings.hosts[1].labels) == ("7", {"rack": "7"})
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -145,7 +170,7 @@ def test_a_key_file_is_a_private_key_without_a_passphrase(tmp_path: Path) -> Non
     readable = tmp_path / "readable"
     readable.write_text(PAIR.private)
     readable.chmod(0o640)
-    assert f"run `chmod 600 {readable}`" in refusal(
+    assert "run `chmod 600` on it" in refusal(
         MANAGER, {**with_key, "privateKeyFile": str(readable)}
     )
     assert "a key without a passphrase" in refusal(

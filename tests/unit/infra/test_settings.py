@@ -1,9 +1,13 @@
 """The settings: defaults, bounds, and one report of every mistake."""
 
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
+from annotated_types import Ge, Le
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from infra.settings import Settings, SettingsError, keys, parse
 
@@ -15,16 +19,46 @@ def test_the_defaults_are_a_small_local_cluster() -> None:
     assert (settings.target, settings.managers, settings.workers) == ("local", 1, 2)
 
 
-def test_pulumi_yaml_declares_every_setting_with_type_and_description() -> None:
-    assert set(SCHEMA) == set(keys())
-    for key, entry in SCHEMA.items():
-        assert entry["type"] in {"string", "integer", "array", "boolean"}, key
-        assert entry["description"].strip(), key
+def first_words(field: FieldInfo) -> str:
+    """What the description of a setting begins with: its type, and an integer's bounds."""
+    annotation: Any = field.annotation
+    if annotation is int:
+        low = next(bound.ge for bound in field.metadata if isinstance(bound, Ge))
+        high = next(bound.le for bound in field.metadata if isinstance(bound, Le))
+        return f"Integer, {low} to {high}. "
+    if annotation is bool:
+        return "Boolean. "
+    if get_origin(annotation) is tuple:
+        entry = get_args(annotation)[0]
+        is_object = isinstance(entry, type) and issubclass(entry, BaseModel)
+        return "List of objects. " if is_object else "List of strings. "
+    assert annotation is str or get_origin(annotation) is Literal
+    return "String. "
+
+
+def test_pulumi_yaml_describes_every_setting_and_its_type() -> None:
+    fields = {field.alias or name: field for name, field in Settings.model_fields.items()}
+    assert set(SCHEMA) == set(fields) == set(keys())
+    for key, field in fields.items():
+        begin, description = first_words(field), SCHEMA[key]["description"]
+        assert description.startswith(begin), key
+        assert description.removeprefix(begin).strip(), key
+        if get_origin(field.annotation) is Literal:
+            assert all(choice in description for choice in get_args(field.annotation)), key
+
+
+def test_pulumi_yaml_leaves_the_types_to_the_one_report() -> None:
+    """A ``type`` there is checked by the command line, alone and before the program runs."""
+    assert all(set(entry) == {"default", "description"} for entry in SCHEMA.values())
 
 
 def test_pulumi_yaml_has_the_same_defaults_as_the_model() -> None:
     defaults = {key: entry["default"] for key, entry in SCHEMA.items()}
     assert parse(defaults) == Settings()
+    for name, field in Settings.model_fields.items():
+        given = list(field.default) if isinstance(field.default, tuple) else field.default
+        default = defaults[field.alias or name]
+        assert (default, type(default)) == (given, type(given)), name
 
 
 def test_numbers_come_from_pulumi_as_text() -> None:
@@ -50,7 +84,26 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"adopt": "true"}, "adopt: 'true' given; valid: nothing: it belongs to target existing"),
         ({"connectionsPerSecond": "0"}, "connectionsPerSecond: '0' given; valid: 1 or more"),
         ({"taskGrace": "5"}, "taskGrace: '5' given; valid: 10 or more"),
-        ({"wrokers": "5"}, "wrokers: '5' given; valid: no such setting"),
+        ({"wrokers": "5"}, "wrokers: '5' given; valid: no such setting; did you mean workers?"),
+        ({"WORKERS": "5"}, "WORKERS: '5' given; valid: no such setting; did you mean workers?"),
+        ({"web_port": "5"}, "web_port: '5' given; valid: no such setting; did you mean webPort?"),
+        ({"xyz": "5"}, "xyz: '5' given; valid: no such setting\n"),
+        ({"workers": "2.0"}, "workers: '2.0' given; valid: a whole number"),
+        ({"workers": "1_0"}, "workers: '1_0' given; valid: a whole number"),
+        ({"workers": "9" * 30}, "valid: 50 or less"),
+        ({"webPort": "9" * 5000}, "webPort: '999"),
+        ({"workers": ["3"]}, "workers: ['3'] given; valid: a whole number"),
+        ({"workers": ""}, "workers: '' given; valid: a whole number"),
+        ({"adopt": "yes"}, "adopt: 'yes' given; valid: true or false"),
+        ({"adopt": "True"}, "adopt: 'True' given; valid: true or false"),
+        ({"imageName": ["a"]}, "imageName: ['a'] given; valid: one text, no list or object"),
+        ({"target": ["aws"]}, "target: ['aws'] given; valid: 'local', 'existing' or 'aws'"),
+        ({"registry": {"a": "b"}}, "registry: {'a': 'b'} given; valid: 'embedded'"),
+        ({"allowedCidrs": {"a": 1}}, "allowedCidrs: {'a': 1} given; valid: a list, set with --pat"),
+        (
+            {"passwords": ["x"]},
+            "passwords: a value that is not shown given; valid: no such setting",
+        ),
     ],
 )
 def test_a_mistake_says_key_value_and_what_is_valid(raw: dict, expected: str) -> None:
@@ -67,3 +120,37 @@ def test_every_mistake_is_reported_at_once() -> None:
         assert f"  {key}: " in text
     assert "Nothing was created or changed" in text
     assert "pulumi config set managers VALUE" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "command"),
+    [
+        ({"workers": "two"}, "pulumi config set workers VALUE"),
+        ({"allowedCidrs": "10.0.0.0/8"}, "pulumi config set --path 'allowedCidrs[0]' VALUE"),
+        ({"allowedCidrs": ["x"]}, "pulumi config set --path 'allowedCidrs[0]' VALUE"),
+        ({"wrokers": "5"}, "pulumi config rm wrokers"),
+        ({"adopt": "true"}, "pulumi config rm adopt"),
+    ],
+)
+def test_the_report_ends_with_a_command_that_mends(raw: dict, command: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(raw)
+    assert str(caught.value).splitlines()[-1].strip() == command
+
+
+def test_a_secret_is_in_no_part_of_the_report() -> None:
+    raw = {
+        "target": "existing",
+        "imageName": "Hunter 2",
+        "managers": "4242",
+        "allowedCidrs": ["Hunter 2"],
+        "hosts": [{"name": "Hunter 2", "privateKeyFile": "no/hunter2", "address": "hunter.two"}],
+    }
+    secrets = ("Hunter 2", "4242", "no/hunter2", "hunter.two")
+    with pytest.raises(SettingsError) as caught:
+        parse(raw, lambda: secrets)
+    text = str(caught.value)
+    for key in ("imageName", "managers", "allowedCidrs[0]", "hosts[0].privateKeyFile"):
+        assert f"  {key}: a value that is not shown given; valid: " in text
+    for secret in secrets:
+        assert secret not in text

@@ -1,0 +1,30 @@
+"""What a setting's value may look like, since Pulumi hands it over as the text that the user gave.
+
+Pydantic alone takes more spellings (``1_000``, ``2.0``, ``on``, true for 1) than the checks between
+the settings look for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+
+def _whole_number(value: object) -> object:
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]+", str(value)):
+        msg = "a whole number"
+        raise ValueError(msg)
+    return value
+
+
+def _true_or_false(value: object) -> object:
+    if not isinstance(value, bool) and value not in ("true", "false"):
+        msg = "true or false"
+        raise ValueError(msg)
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_whole_number)]
+Boolean = Annotated[bool, BeforeValidator(_true_or_false)]
