@@ -68,6 +68,7 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
         certificate=certificate.certificate,
         certificate_key=certificate.private_key,
         password=password,
+        connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(swarm),
     )
@@ -118,6 +119,7 @@ def deploy_airflow(
         login=pulumi.Output.all(cluster.access.pull_address, cluster.access.password).apply(
             lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
         ),
+        connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(cluster.swarm),
     )

@@ -37,8 +37,9 @@ class ExistingMachines(pulumi.ComponentResource):
         # The first manager is the first of all; sorting keeps the list's order otherwise.
         hosts = sorted(settings.hosts, key=lambda host: host.role != "manager")
         child = pulumi.ResourceOptions(parent=self)
+        pace = settings.connections_per_second
         logins = {host.name: _login(host).to_dict() for host in hosts}
-        machines = [_record(host, logins[host.name], child) for host in hosts]
+        machines = [_record(host, logins[host.name], pace, child) for host in hosts]
         secret_logins = pulumi.Output.secret(logins)
         release = Release(stack=STACK_NAME, remove_engine=settings.remove_engine).to_dict()
         claimed = ExistingHosts(
@@ -49,6 +50,7 @@ class ExistingMachines(pulumi.ComponentResource):
             adopt=settings.adopt,
             manager_ports=[settings.web_port, settings.flower_port],
             release=release,
+            connections_per_second=pace,
             opts=child,
         )
         self.fleet = Fleet(
@@ -85,7 +87,9 @@ def operator_cidrs(seen: Iterable[str], allowed: Iterable[str]) -> list[str]:
     ]
 
 
-def _record(host: Host, login: dict[str, str], opts: pulumi.ResourceOptions) -> Any:  # noqa: ANN401 - an output or plain values
+def _record(  # an output or plain values
+    host: Host, login: dict[str, str], connections_per_second: int, opts: pulumi.ResourceOptions
+) -> Any:  # noqa: ANN401
     record: Record = {
         "name": host.name,
         "role": host.role,
@@ -105,7 +109,13 @@ def _record(host: Host, login: dict[str, str], opts: pulumi.ResourceOptions) -> 
         }
     if host.host_key == ACCEPT_ONCE:
         unknown = {**record, "host_key": ""}
-        accepted = AcceptedHostKey(f"{host.name}-host-key", machine=unknown, login=login, opts=opts)
+        accepted = AcceptedHostKey(
+            f"{host.name}-host-key",
+            machine=unknown,
+            login=login,
+            connections_per_second=connections_per_second,
+            opts=opts,
+        )
         record["host_key"] = accepted.host_key
     return pulumi.Output.from_input(record)
 

@@ -28,3 +28,13 @@ class Pace:
         with self._turn:
             time.sleep(max(self._next - time.monotonic(), 0))
             self._next = time.monotonic() + self._pause
+
+
+def shared_pace(per_second: float) -> Pace:
+    """Return this process's pace of ``per_second``: whoever asks for the same shares its turns."""
+    with _lock:
+        return _shared.setdefault(per_second, Pace(per_second))
+
+
+_shared: dict[float, Pace] = {}
+_lock = threading.Lock()

@@ -25,17 +25,17 @@ class SshPool:
         *,
         logins: Mapping[str, Login] | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
-        connections_per_second: float = CONNECTIONS_PER_SECOND,
+        pace: Pace | None = None,
     ) -> None:
         """``private_key`` is the operator's, in OpenSSH's PEM; ``connect_timeout`` in seconds.
 
-        ``logins`` maps the names of machines that are signed in to in another way. No more than
-        ``connections_per_second`` are attempted, to all machines together.
+        ``logins`` maps the names of machines that are signed in to in another way. Every attempt
+        to connect, to whichever machine, waits its turn of ``pace``.
         """
         self._private_key = private_key
         self._logins = logins or {}
         self._connect_timeout = connect_timeout
-        self._pace = Pace(connections_per_second)
+        self._pace = pace or Pace(CONNECTIONS_PER_SECOND)
         self._lock = threading.Lock()
         self._places: dict[tuple[str, str, int, str, str, Jump | None], _Place] = {}
 

@@ -254,16 +254,22 @@ def connect(
 
 
 def shown_host_key(
-    machine: Machine, login: Login, *, timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS
+    machine: Machine,
+    login: Login,
+    *,
+    timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
+    pace: Pace | None = None,
 ) -> HostKey:
     """Ask a machine for its host key, which nobody vouches for. Nothing is sent but greetings.
+
+    Every attempt waits its turn of ``pace``.
 
     Raises:
         RemoteError: nothing answers within ``timeout`` seconds; or see `connect`, for the host
             that the way leads through.
 
     """
-    return _waiting(machine, timeout, lambda limit: _shown_host_key(machine, login, limit))
+    return _waiting(machine, timeout, lambda limit: _shown_host_key(machine, login, limit), pace)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import logins_of, ssh_pool
+from infra.resources.ssh_pool import logins_of, pace_of, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class AcceptedHostKeyProvider(Provider):
         from infra.remote.ssh import shown_host_key
 
         machine = Machine.from_dict(props["machine"])
-        shown = shown_host_key(machine, logins_of(props)[machine.name])
+        shown = shown_host_key(machine, logins_of(props)[machine.name], pace=pace_of(props))
         say(
             f"{machine.name}: showed the host key {shown.fingerprint}, which is accepted once;"
             " from now on no other is. Compare it with the host's own:"
@@ -48,6 +48,7 @@ class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
         *,
         machine: Mapping[str, Any],
         login: Mapping[str, str],
+        connections_per_second: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``machine`` is a record of ``remote.machine.Machine``, its host key empty."""
@@ -56,6 +57,7 @@ class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
             "port": machine["port"],
             "machine": machine,
             "logins": pulumi.Output.secret({machine["name"]: login}),
+            "connections_per_second": connections_per_second,
             "host_key": None,
             "fingerprint": None,
         }
@@ -115,6 +117,7 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
         adopt: bool,
         manager_ports: Sequence[int],
         release: Mapping[str, Any],
+        connections_per_second: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``stack`` is the stack's random identity; ``release`` what is to go from a host."""
@@ -125,6 +128,7 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
             "adopt": adopt,
             "manager_ports": list(manager_ports),
             "release": release,
+            "connections_per_second": connections_per_second,
             "operator_addresses": None,
             "mtu": None,
         }

@@ -9,6 +9,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import registry
 from infra.remote.machine import Machine
+from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.resources.provider import Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
 
@@ -54,6 +55,7 @@ class Registry(Resource, module="registry", name="Registry"):
         certificate: pulumi.Input[str],
         certificate_key: pulumi.Input[str],
         password: pulumi.Input[str],
+        connections_per_second: int = CONNECTIONS_PER_SECOND,
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Registry(Resource, module="registry", name="Registry"):
         props = {
             "machine": machine,
             **sign_in(private_key, logins),
+            "connections_per_second": connections_per_second,
             "certificate": certificate,
             "certificate_key": pulumi.Output.secret(certificate_key),
             "password": pulumi.Output.secret(password),

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra.remote.login import Login
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.pace import CONNECTIONS_PER_SECOND, shared_pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.remote.pace import Pace
     from infra.remote.pool import SshPool
     from infra.resources.provider import Props
 
@@ -30,6 +31,14 @@ def logins_of(props: Props) -> dict[str, Login]:
     return {name: Login.from_dict(login) for name, login in logins.items()}
 
 
+def pace_of(props: Props) -> Pace:
+    """Return the pace that the input ``connections_per_second`` says, one for all resources.
+
+    A change of the input is no change of the resource: it counts from the next one on.
+    """
+    return shared_pace(props.get("connections_per_second") or CONNECTIONS_PER_SECOND)
+
+
 def ssh_pool(props: Props) -> SshPool:
     """Return a pool that signs in as the inputs ``private_key`` and ``logins`` say."""
     from infra.remote.pool import SshPool
@@ -37,5 +46,5 @@ def ssh_pool(props: Props) -> SshPool:
     return SshPool(
         props.get("private_key") or "",
         logins=logins_of(props),
-        connections_per_second=props.get("connections_per_second") or CONNECTIONS_PER_SECOND,
+        pace=pace_of(props),
     )

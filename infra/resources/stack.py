@@ -11,6 +11,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.project import ROOT
 from infra.remote.machine import Machine
+from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
@@ -74,6 +75,7 @@ class Stack(Resource, module="stack", name="Stack"):
         machines: pulumi.Input[list[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
         login: pulumi.Input[Mapping[str, Any]],
+        connections_per_second: int = CONNECTIONS_PER_SECOND,
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class Stack(Resource, module="stack", name="Stack"):
             "name": name,
             "machines": machines,
             **sign_in(private_key, logins),
+            "connections_per_second": connections_per_second,
             "login": pulumi.Output.secret(login),
             "rendered": pulumi.Output.unsecret(options.apply(_render)),
             "secrets": pulumi.Output.secret(secrets),

@@ -88,17 +88,16 @@ class Swarm(Resource, module="swarm", name="Swarm"):
     ) -> None:
         """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds.
 
-        A change of ``connections_per_second`` is no change of the swarm: it counts from the next
-        one on. ``release`` is for machines that stay when they leave: what is to go from them.
+        ``release`` is for machines that stay when they leave: what is to go from them.
         """
         props: dict[str, Any] = {
             "name": name,
             "machines": list(machines),
             **sign_in(private_key, logins),
+            "connections_per_second": connections_per_second,
             "firewall": firewall,
             "trusted_registries": trusted_registries,
             "drain_timeout": drain_timeout,
-            "connections_per_second": connections_per_second,
             "pending": [],
             "nodes": None,
             "cluster_id": None,

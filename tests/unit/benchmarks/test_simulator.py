@@ -22,6 +22,7 @@ from benchmarks.simulator.server import Servers, Traffic, _opened_at
 from infra.firewall import Policy
 from infra.machines.fleet import names
 from infra.remote.keys import generate_key_pair
+from infra.remote.pace import Pace
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
 from infra.swarm import commands, facts, steps
@@ -58,7 +59,7 @@ def booting(managers: int, workers: int, timing: Timing) -> Iterator[tuple[Serve
     thread.start()
     try:
         assert ready.wait(30)
-        with SshPool(operator.private, connections_per_second=1000) as pool:
+        with SshPool(operator.private, pace=Pace(1000)) as pool:
             yield servers, pool
     finally:
         loop.call_soon_threadsafe(done.set)

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,9 @@ from infra.remote.machine import Jump, Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
+from infra.remote.ssh import shown_host_key
+from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
+from infra.resources.provider import ResourceError
 from infra.resources.swarm import SwarmProvider
 
 if TYPE_CHECKING:
@@ -90,7 +94,7 @@ def test_lost_time_is_not_made_up_for() -> None:
 
 def test_attempts_on_all_machines_together_keep_the_pace(booting: BootingHost) -> None:
     machines = [booting.machine(f"worker-{number}") for number in range(1, 5)]
-    pool = SshPool(generate_key_pair().private, connect_timeout=1, connections_per_second=10)
+    pool = SshPool(generate_key_pair().private, connect_timeout=1, pace=Pace(10))
 
     def fails(machine: Machine) -> None:
         with pytest.raises(RemoteError, match="waited 1 s for SSH"):
@@ -107,7 +111,7 @@ def test_the_connection_to_a_jump_host_counts_as_well(booting: BootingHost) -> N
     jump = Jump(address=host.address, port=host.port, user="root", host_key=host.host_key)
     key = generate_key_pair().private
     logins = {host.name: Login(private_key=key, jump_private_key=key)}
-    pool = SshPool("", logins=logins, connect_timeout=1, connections_per_second=8)
+    pool = SshPool("", logins=logins, connect_timeout=1, pace=Pace(8))
     with pytest.raises(RemoteError, match="waited 1 s for SSH"):
         pool.runner(replace(host, jump=jump))
     assert len(booting.moments) > 1
@@ -139,8 +143,46 @@ def test_the_swarm_s_provider_keeps_its_resource_s_pace(monkeypatch: pytest.Monk
         "drain_timeout": 60.0,
         "cluster_id": "id",
     }
-    paces: list[float] = []
-    monkeypatch.setattr("infra.remote.pool.Pace", paces.append)
+    rates: list[float] = []
+
+    def shared(per_second: float) -> Pace:
+        rates.append(per_second)
+        return Pace(per_second)
+
+    monkeypatch.setattr("infra.resources.ssh_pool.shared_pace", shared)
     SwarmProvider().delete("id", {**props, "connections_per_second": 5.0})
     SwarmProvider().delete("id", props)
-    assert paces == [5.0, CONNECTIONS_PER_SECOND], "an older state has no rate of its own"
+    assert rates == [5.0, CONNECTIONS_PER_SECOND], "an older state has no rate of its own"
+
+
+def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
+    booting: BootingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulumi runs several resources at once; the rate is that of all of them."""
+    monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("infra.remote.ssh.shown_host_key", partial(shown_host_key, timeout=1.0))
+    hosts = [booting.machine(f"worker-{number}") for number in range(1, 5)]
+    key = Login(private_key=generate_key_pair().private).to_dict()
+    props = {"logins": {host.name: key for host in hosts}, "connections_per_second": 11.0}
+    checked = {
+        **props,
+        "machines": [host.to_dict() for host in hosts],
+        "stack": "0123abcd",
+        "adopt": False,
+        "manager_ports": [8080],
+    }
+
+    def check() -> None:
+        with pytest.raises(ResourceError, match=r"worker-4 .*waited 1 s for SSH"):
+            ExistingHostsProvider().create(checked)
+
+    def look(host: Machine) -> None:
+        with pytest.raises(ResourceError, match=r"waited .* s for SSH"):
+            AcceptedHostKeyProvider().create({**props, "machine": host.to_dict()})
+
+    with ThreadPoolExecutor(3) as threads:
+        work = [threads.submit(check), *(threads.submit(look, host) for host in hosts[:2])]
+    for done in work:
+        done.result()
+    assert len(booting.moments) > len(hosts), "each is tried again"
+    assert len(booting.moments) <= 1 + 11 * (booting.moments[-1] - booting.moments[0] + 0.05)

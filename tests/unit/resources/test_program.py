@@ -61,8 +61,10 @@ def test_the_pages_open_to_the_operator_and_to_whom_the_settings_allow(
 
 
 def test_the_rate_of_connections_is_the_settings(run: Callable[..., Recorder]) -> None:
-    (swarm,) = run(connectionsPerSecond="5").of_type(":Swarm").values()
-    assert swarm["connections_per_second"] == 5
+    asked = run(connectionsPerSecond="5")
+    for kind in (":Swarm", ":Registry", ":Stack"):
+        (inputs,) = asked.of_type(kind).values()
+        assert inputs["connections_per_second"] == 5
 
 
 def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
@@ -145,6 +147,15 @@ def test_the_listed_hosts_are_the_cluster_managers_first(
     assert sealed["value"]["head"]["jump_password"] == "the-secret"
     (stack,) = asked.of_type(":Stack").values()
     assert stack["rendered"]["document"]["services"]["worker"]["deploy"]["replicas"] == 1
+
+
+def test_the_rate_of_connections_holds_for_the_check_of_hosts_too(
+    existing: Callable[..., Recorder],
+) -> None:
+    asked = existing(connectionsPerSecond="5")
+    for kind in (":ExistingHosts", ":AcceptedHostKey"):
+        (inputs,) = asked.of_type(kind).values()
+        assert inputs["connections_per_second"] == 5
 
 
 def test_images_are_pushed_through_ssh_and_no_port_is_opened_for_it(
