@@ -1,7 +1,9 @@
 """Hosts that this project did not prepare: containers of plain Debian with sshd and sudo.
 
 No systemd, no Docker engine, no nftables. What makes a container bootable as a machine (a cgroup
-for an engine, a host key, a user's key) is all that the image has on top of Debian.
+for an engine, a host key, a user's key) is all that the image has on top of Debian. The line in
+fstab keeps the engine's init script from mounting every cgroup hierarchy that the kernel has: with
+version 1 these are the whole machine's, stay after the hosts, and break `docker stats` on it.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ RUN rm -f /etc/apt/apt.conf.d/99dairflow /etc/dpkg/dpkg.cfg.d/99dairflow /usr/sb
  && apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install \
     --no-install-recommends openssh-server sudo iproute2 procps > /dev/null \
  && apt-get clean && rm -f /etc/ssh/ssh_host_* \
+ && echo 'cgroup /sys/fs/cgroup cgroup noauto 0 0' >> /etc/fstab \
  && useradd --create-home --shell /bin/bash {USER} \
  && echo '{USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{USER} \
  && useradd --create-home --shell /bin/bash --groups sudo {PASSWORD_USER} \
@@ -169,6 +172,7 @@ class PlainHosts:
             "groups": set(host.run("cut -d : -f 1,4 /etc/group").splitlines()),
             "processes": set(host.run(f"{processes} || true").splitlines()),
             "devices": set(host.run("ls /sys/class/net").split()),
+            "mounts": set(host.run("cut -d ' ' -f 1-3 /proc/mounts").splitlines()),
             "packet filter": set(self.ruleset(host).splitlines()),
         }
 

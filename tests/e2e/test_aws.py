@@ -132,6 +132,19 @@ def test_the_account_has_what_was_asked_for(cloud: Cloud) -> None:
         assert {tag["Key"]: tag["Value"] for tag in volume["Tags"]} == tags
 
 
+def test_the_bodies_mount_no_cgroups_that_this_machine_does_not(cloud: Cloud) -> None:
+    """In version 1 a new one is the whole machine's, and stays after the bodies."""
+    for machine in named(cloud).values():
+        _, printed = cloud.container(machine["InstanceId"]).exec_run(["cat", "/proc/mounts"])
+        assert cgroups(printed.decode()) <= cgroups(Path("/proc/mounts").read_text())
+
+
+def cgroups(mounts: str) -> set[str]:
+    """Return where the hierarchies of version 1 are mounted."""
+    fields = (line.split() for line in mounts.splitlines())
+    return {where for _, where, kind, *_ in fields if kind == "cgroup"}
+
+
 def test_no_copy_of_a_host_key_stays_on_a_disk(cloud: Cloud) -> None:
     """But for sshd's own; the seed stands for the metadata service."""
     search = (
