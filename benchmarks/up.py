@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import docker
 
 from benchmarks._stack import STACK, pulumi, scratch_stack, signed_in
+from benchmarks.node_memory import MemoryUnknownError, memory_of
 from tools.prove import DAG_ID, DAG_TIMEOUT_SECONDS, RUN_TIMEOUT_SECONDS
 
 UP_LIMIT_SECONDS = 90.0
@@ -48,18 +49,6 @@ class Watch:
         return self.ended[phase]
 
 
-def memory_of_the_nodes() -> int:
-    """Return the bytes that the node containers use, without the page cache."""
-    client = docker.from_env()
-    total = 0
-    for node in client.containers.list(filters={"name": f"dairflow-{STACK}-"}):
-        memory = node.stats(stream=False)["memory_stats"]
-        counted = memory["stats"]
-        cache = counted.get("total_inactive_file", counted.get("inactive_file", 0))
-        total += memory["usage"] - cache
-    return total
-
-
 def measure() -> None:
     """Bring a cluster up, use it, bring it up again, and destroy it."""
     watch = Watch()
@@ -85,7 +74,18 @@ def measure() -> None:
         seconds = time.monotonic() - started
         _ratio(f"up with nothing to do, {how}", seconds, NOTHING_LIMIT_SECONDS, "s")
     gib = 2**30
-    _ratio("memory when idle", memory_of_the_nodes() / gib, MEMORY_LIMIT_BYTES / gib, "GiB")
+    _ratio("memory when idle", _memory_of_the_nodes() / gib, MEMORY_LIMIT_BYTES / gib, "GiB")
+
+
+def _memory_of_the_nodes() -> int:
+    client = docker.from_env()
+    try:
+        return memory_of(client.containers.list(filters={"name": f"^dairflow-{STACK}-"}))
+    except MemoryUnknownError as exc:
+        message = f"memory when idle: {exc}"
+        raise SystemExit(message) from exc
+    finally:
+        client.close()
 
 
 def _ratio(what: str, seen: float, limit: float, unit: str) -> None:

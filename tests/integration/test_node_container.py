@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.node_memory import memory_of
+
 if TYPE_CHECKING:
     from conftest import Lab
 
@@ -31,7 +33,12 @@ def test_a_node_s_life(own_lab: Lab, probe_image: bytes) -> None:
     own_lab.run(machine, "for i in 1 2 3; do (setsid sleep 0.1 &); done; sleep 0.5")
     assert own_lab.run(machine, "ps -eo stat= | grep -c Z || true").strip() == "0"
 
-    # The engine's cgroups are below the node's own, so that its limits hold.
+    # The engine's cgroups are below the node's own, so that what they use is its, and limits hold.
+    before = memory_of([container])
+    hold = "$held = q(x) x (64 << 20); mkdir q(/held); sleep 60"
+    own_lab.run(machine, f"docker exec --detach inner perl -e '{hold}'")
+    own_lab.run(machine, "until docker exec inner sh -c '[ -e /held ]'; do sleep 0.1; done")
+    assert 64 * 2**20 <= memory_of([container]) - before <= 200 * 2**20
     pid = own_lab.run(machine, "docker inspect --format '{{.State.Pid}}' inner").strip()
     assert container.id is not None
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
