@@ -112,7 +112,7 @@ def test_from_nothing_to_a_dag_that_ran(
     outputs = project.outputs()
     address = named(cloud)["manager-1"]["PublicIpAddress"]
     assert outputs["airflowUrl"] == f"http://{address}:{WEB_PORT}"
-    assert outputs["estimatedMonthlyCost"].startswith("about 140 USD")
+    assert outputs["estimatedMonthlyCost"].startswith("about 161 USD")
     assert run_dag(project) == {"worker-1", "worker-2"}
 
 
