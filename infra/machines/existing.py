@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from infra.machines.existing_settings import Access, Host
     from infra.settings import Settings
 
+_TYPE = "dairflow:machines:Existing"
+
 
 class ExistingMachines(pulumi.ComponentResource):
     """The listed hosts, checked and claimed before anything is installed on any of them."""
@@ -33,7 +35,7 @@ class ExistingMachines(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``cluster_id`` is noted on every host."""
-        super().__init__("dairflow:machines:Existing", name, None, opts)
+        super().__init__(_TYPE, name, None, opts)
         # The first manager is the first of all; sorting keeps the list's order otherwise.
         hosts = sorted(settings.hosts, key=lambda host: host.role != "manager")
         child = pulumi.ResourceOptions(parent=self)
@@ -51,6 +53,7 @@ class ExistingMachines(pulumi.ComponentResource):
             manager_ports=[settings.web_port, settings.flower_port],
             release=release,
             connections_per_second=pace,
+            forget=_forget("hosts"),
             opts=child,
         )
         self.fleet = Fleet(
@@ -69,6 +72,16 @@ class ExistingMachines(pulumi.ComponentResource):
             release=release,
         )
         self.register_outputs({"names": [host.name for host in hosts]})
+
+
+def _forget(name: str) -> str:
+    """Return the command that takes the list of hosts out of the state.
+
+    A provider is not told its resource's URN, which is that of the type's name and its parent's.
+    """
+    kind = f"{_TYPE}$pulumi-python:dynamic/machines:ExistingHosts"
+    urn = f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{kind}::{name}"
+    return f"pulumi state delete --yes '{urn}'"
 
 
 def operator_cidrs(seen: Iterable[str], allowed: Iterable[str]) -> list[str]:

@@ -15,8 +15,8 @@ from infra.machines import host_check
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
 from infra.remote.runner import RemoteError
-from infra.swarm.commands import FORGET_SWARM, START_ENGINE
-from infra.swarm.release import clean
+from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE, STATE_FOLDER
+from infra.swarm.release import GONE_FOR_GOOD, RELEASE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 CONNECT_SECONDS = 20.0
 LEAVE_SECONDS = 90.0
+LEAVE_FILE = f"{STATE_FOLDER}/leave"
+"""A script on every host by which it lets itself go, for who cannot reach it from here."""
 
-# An engine that does not run keeps its swarm, and could not be emptied.
-_LEAVE = f"""# start the engine, and leave the swarm
-command -v docker > /dev/null || exit 0
-docker info > /dev/null 2>&1 || ({START_ENGINE})
-{FORGET_SWARM} > /dev/null 2>&1 || true
+# An engine that does not run keeps its swarm, and could not be emptied; one that is just being
+# installed, by a run that was killed, would come up afterwards.
+_LEAVE = f"""# leave the swarm, and the host as it was found
+{AWAIT_INSTALLATION}
+if command -v docker > /dev/null; then
+    docker info > /dev/null 2>&1 || ({START_ENGINE})
+    {FORGET_SWARM} > /dev/null 2>&1 || true
+fi
 """
 
 
@@ -77,7 +82,8 @@ def inspect(
     if not problems:
         problems += host_check.same_names(machines, found)
     if problems:
-        raise HostError("\n".join(["No host was touched.", *problems]))
+        hint = [GONE_FOR_GOOD] if len(found) < len(machines) else []
+        raise HostError("\n".join(["No host was touched.", *problems, *hint]))
     return found
 
 
@@ -88,8 +94,11 @@ def claim(
     report: Callable[[str], None],
     *,
     stack: str,
+    release: Release,
 ) -> None:
-    """Note on every host which stack it belongs to; one to be adopted leaves its swarm before.
+    """Note on every host which stack it belongs to, and by which script it lets itself go.
+
+    One to be adopted leaves its swarm before.
 
     Raises:
         HostError: a host could not be written to.
@@ -98,13 +107,15 @@ def claim(
 
     def take(machine: Machine) -> None:
         facts = found[machine.name]
-        if facts.claim == stack:
-            return
         runner = pool.runner(machine)
+        if facts.claim == stack:
+            runner.write_file(LEAVE_FILE, leave_script(release).encode())
+            return
         if host_check.is_foreign(facts, stack):
             runner.run(FORGET_SWARM, timeout=LEAVE_SECONDS)
             report(f"{machine.name}: left the swarm that it was in, as `adopt` says")
         runner.write_file(CLAIM_FILE, f"{stack}\n".encode())
+        runner.write_file(LEAVE_FILE, leave_script(release).encode())
         report(f"{machine.name}: {facts.system}, Docker {facts.engine or 'to be installed'}")
 
     _raise(_side_by_side(machines, take))
@@ -132,32 +143,53 @@ def let_go(
     *,
     stack: str,
     release: Release,
+    forget: str = "",
 ) -> None:
     """Leave every host that is still ours as it was found.
 
-    Most have been left already, with their swarm; this finds what an interrupted run left behind.
+    Most have been left already, with their swarm; this finds what an interrupted run left behind,
+    and hosts that did not answer before. ``forget`` is a command that takes the hosts out of the
+    stack's state.
 
     Raises:
-        HostError: a host does not answer, or a command failed there. The others are done by then.
+        HostError: a host does not answer, or a command failed there; says what stays on which
+            host, and how to go on. The others are done by then.
 
     """
+    done: set[str] = set()
 
     def leave(machine: Machine) -> None:
         runner = pool.runner(machine, timeout=CONNECT_SECONDS)
-        if runner.run(f"cat {CLAIM_FILE}", check=False).stdout.strip() != stack:
-            return
-        runner.run(_LEAVE, timeout=LEAVE_SECONDS)
-        clean(runner, release, report)
-        report(f"{machine.name}: left as it was found")
+        if runner.run(f"cat {CLAIM_FILE}", check=False).stdout.strip() == stack:
+            said = runner.run(leave_script(release), timeout=RELEASE_SECONDS).stdout.strip()
+            if said:
+                report(f"{machine.name}: {said}")
+            report(f"{machine.name}: left as it was found")
+        done.add(machine.name)
 
+    machines = list(machines)
     failures = _side_by_side(machines, leave)
     if failures:
-        advice = (
-            "What this stack put there stays until then. Next: start the host, then run the same"
-            " again; if it is gone for good, `pulumi state delete` with this resource's URN"
-            " forgets it."
-        )
-        raise HostError("\n".join([*failures, advice]))
+        names = [machine.name for machine in machines if machine.name not in done]
+        raise HostError("\n".join([*failures, _not_cleaned(names, forget)]))
+
+
+def leave_script(release: Release) -> str:
+    """Return what a host runs, as root, to be as it was found; it may run any number of times."""
+    return f"{_LEAVE}{release.script}\n"
+
+
+def _not_cleaned(names: Sequence[str], forget: str) -> str:
+    return (
+        f"Not cleaned: {', '.join(names)}. What this stack put there stays: the engine's place in"
+        " the swarm, containers, volumes and images, the firewall, /etc/dairflow. The other hosts"
+        " are left as they were found.\n"
+        "Next: start the host and run `pulumi destroy` again, which cleans it.\n"
+        f"A host that runs but cannot be reached from here: `sh {LEAVE_FILE}` on its console, as"
+        " root, cleans it.\n"
+        f"Once that is done, or if the host is gone for good: `{forget or 'pulumi state delete'}`"
+        " forgets it; then run `pulumi destroy` again."
+    )
 
 
 def _look(machines: Iterable[Machine], pool: RunnerPool) -> tuple[dict[str, HostFacts], list[str]]:

@@ -38,6 +38,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 DEFAULT_CONNECT_TIMEOUT_SECONDS = 60.0
 _ATTEMPT_TIMEOUT_SECONDS = 10.0
+MUTE = "it takes the connection, and then nothing comes back"
 _RETRY_PAUSE_SECONDS = 0.1
 _RETRY_PAUSE_MAX_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
@@ -314,12 +315,18 @@ def _waiting(
         raise RemoteError(
             machine=machine,
             tried=f"waited {timeout:g} s for SSH",
-            answer=str(exc) or type(exc).__name__,
+            answer=_said(exc),
             next_step=(
                 "check that the machine runs, that sshd listens there, and that no firewall"
                 " between here and there drops the connection; then run the same again"
             ),
         ) from exc
+
+
+def _said(exc: BaseException) -> str:
+    """Return an error's text; paramiko's own for a machine that hangs says nothing of it."""
+    text = str(exc)
+    return MUTE if text == "No existing session" else text or type(exc).__name__
 
 
 class _Entry:

@@ -98,6 +98,7 @@ class ExistingHostsProvider(Provider):
                 say,
                 stack=props["stack"],
                 release=Release.from_dict(props["release"]),
+                forget=props.get("forget") or "",
             )
 
 
@@ -118,9 +119,13 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
         manager_ports: Sequence[int],
         release: Mapping[str, Any],
         connections_per_second: int,
+        forget: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``stack`` is the stack's random identity; ``release`` what is to go from a host."""
+        """``stack`` is the stack's random identity; ``release`` what is to go from a host.
+
+        ``forget`` is a command that takes this resource out of the state.
+        """
         props = {
             "machines": list(machines),
             "logins": logins,
@@ -129,6 +134,7 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
             "manager_ports": list(manager_ports),
             "release": release,
             "connections_per_second": connections_per_second,
+            "forget": forget,
             "operator_addresses": None,
             "mtu": None,
         }
@@ -141,6 +147,7 @@ def _machines(props: Props) -> list[Machine]:
 
 def _claimed(props: Props) -> Props:
     from infra.machines import hosts
+    from infra.swarm.release import Release
 
     machines, stack = _machines(props), props["stack"]
     with ssh_pool(props) as pool:
@@ -151,7 +158,8 @@ def _claimed(props: Props) -> Props:
             adopt=bool(props["adopt"]),
             manager_ports=[int(port) for port in props["manager_ports"]],
         )
-        hosts.claim(machines, found, pool, say, stack=stack)
+        release = Release.from_dict(props["release"])
+        hosts.claim(machines, found, pool, say, stack=stack, release=release)
     return {**props, **_outs(hosts.site(machines, found))}
 
 

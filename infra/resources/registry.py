@@ -10,11 +10,15 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra import registry
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+CONNECT_SECONDS = 20.0
+"""How long the machine may be silent when the registry is removed."""
 
 
 class RegistryProvider(Provider):
@@ -39,8 +43,14 @@ class RegistryProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
+        machine = Machine.from_dict(props["machine"])
         with ssh_pool(props) as pool:
-            registry.remove(pool.runner(Machine.from_dict(props["machine"])))
+            try:
+                runner = pool.runner(machine, timeout=CONNECT_SECONDS)
+            except RemoteError:
+                say(f"{machine.name}: the registry stays there for now, since it does not answer")
+                return
+            registry.remove(runner)
 
 
 class Registry(Resource, module="registry", name="Registry"):

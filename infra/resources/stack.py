@@ -12,21 +12,17 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
-from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
 from infra.stack.render import RenderedStack, render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from infra.remote.pool import SshPool
     from infra.remote.runner import Runner
     from infra.stack.deploy import StackState
     from infra.stack.options import StackOptions
-
-CONNECT_SECONDS = 20.0
-"""How long a node may be silent when the stack is removed."""
 
 COMPOSE_FILE = ROOT / "docker-compose.yaml"
 
@@ -55,12 +51,11 @@ class StackProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
-        from infra.stack.remove import remove
+        from infra.stack.remove import remove_from
 
+        machines = [Machine.from_dict(record) for record in props["machines"]]
         with ssh_pool(props) as pool:
-            manager = _manager(pool, props)
-            nodes = [manager, *_answering(pool, props["machines"][1:], manager)]
-            remove(manager, props["name"], report=say, nodes=nodes, volumes=True)
+            remove_from(machines, pool, props["name"], report=say)
 
 
 class Stack(Resource, module="stack", name="Stack"):
@@ -102,25 +97,6 @@ def _render(options: StackOptions) -> dict[str, Any]:
 
 def _manager(pool: SshPool, props: Props) -> Runner:
     return pool.runner(Machine.from_dict(props["machines"][0]))
-
-
-def _answering(pool: SshPool, records: list[Props], manager: Runner) -> Iterator[Runner]:
-    """Return the runners of the machines that answer; the others may be gone for good.
-
-    The swarm would wait for their tasks to end.
-    """
-    from infra.swarm.cluster import MACHINE_LABEL
-    from infra.swarm.commands import forget_machine
-
-    for record in records:
-        machine = Machine.from_dict(record)
-        try:
-            yield pool.runner(machine, timeout=CONNECT_SECONDS)
-        except RemoteError as error:
-            say(
-                f"{machine.name}: what the stack has there stays, since it does not answer: {error}"
-            )
-            manager.run(forget_machine(machine.name, MACHINE_LABEL))
 
 
 def _deploy(props: Props) -> Props:

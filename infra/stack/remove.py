@@ -3,20 +3,83 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from infra.remote.runner import RemoteError
 from infra.stack import engine
 from infra.stack.errors import StackError
+from infra.swarm.cluster import MACHINE_LABEL
+from infra.swarm.commands import forget_machine
+from infra.swarm.steps import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from infra.remote.runner import Runner
+    from infra.remote.machine import Machine
+    from infra.remote.runner import Runner, RunnerPool
     from infra.stack.tasks import Snapshot
 
+CONNECT_SECONDS = 20.0
+"""How long a machine may be silent when the stack is removed."""
 POLL_SECONDS = 1.0
 _RM_TIMEOUT_SECONDS = 120.0
+
+
+def remove_from(
+    machines: Sequence[Machine],
+    pool: RunnerPool,
+    name: str,
+    *,
+    report: Callable[[str], None],
+) -> None:
+    """Remove the stack ``name`` with its volumes from the machines that answer.
+
+    It goes by the first manager that answers and whose swarm has a quorum. Where there is none, the
+    services stay with the managers, and each machine's part goes when that machine leaves the
+    swarm. What the stack has on a machine that does not answer stays there.
+
+    Raises:
+        StackError: no machine answers; or see `remove`.
+        RemoteError: see `remove`.
+
+    """
+    runners, silent = _ask(machines, pool)
+    if not runners:
+        raise StackError(
+            "\n".join([*map(str, silent), "No machine answers. Nothing was taken away anywhere."])
+        )
+    for error in silent:
+        report(f"{error.machine.name}: what the stack has there stays for now: {error.answer}")
+    manager = next((runner for runner in runners if _can_act(runner)), None)
+    if manager is None:
+        report("no manager can act: the services go with the machines, as each leaves the swarm")
+        return
+    for error in silent:
+        manager.run(forget_machine(error.machine.name, MACHINE_LABEL))
+    remove(manager, name, report=report, nodes=runners, volumes=True)
+
+
+def _ask(machines: Sequence[Machine], pool: RunnerPool) -> tuple[list[Runner], list[RemoteError]]:
+    """Connect to the machines side by side."""
+
+    def connect(machine: Machine) -> Runner | RemoteError:
+        try:
+            return pool.runner(machine, timeout=CONNECT_SECONDS)
+        except RemoteError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as threads:
+        found = list(threads.map(connect, machines))
+    errors = [one for one in found if isinstance(one, RemoteError)]
+    return [one for one in found if not isinstance(one, RemoteError)], errors
+
+
+def _can_act(runner: Runner) -> bool:
+    if runner.machine.role != "manager":
+        return False
+    return not runner.run("docker node ls -q > /dev/null 2>&1", check=False).failed
 
 
 def remove(

@@ -118,6 +118,10 @@ _APT_LOCK = "/var/lib/apt/daily_lock"
 """The lock of apt's own daily job (apt.systemd.daily), which a fresh machine begins with."""
 
 
+AWAIT_INSTALLATION = f"[ ! -e {_APT_LOCK} ] || flock -w {APT_SECONDS} {_APT_LOCK} true"
+"""Wait until no installation runs: one goes on when the connection that began it is lost."""
+
+
 def _alone(what: str, script: str) -> str:
     """Let one installation run at a time: a machine of a cloud installs by itself as it boots.
 
@@ -304,10 +308,11 @@ def remove_node(node_id: str) -> str:
 
 
 def forget_machine(name: str, label: str) -> str:
-    """Take a machine's node off the list by its label; its tasks go with it."""
+    """Take a machine's node off the list by its label, a manager's too; its tasks go with it."""
     return (
         f"nodes=$(docker node ls -q --filter {shlex.quote(f'node.label={label}={name}')})"
-        ' && { [ -z "$nodes" ] || docker node rm --force $nodes > /dev/null; }'
+        ' && { [ -z "$nodes" ] || { docker node demote $nodes > /dev/null 2>&1;'
+        " docker node rm --force $nodes > /dev/null; }; }"
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.remote.machine import Machine
-    from infra.remote.runner import RunnerPool
+    from infra.remote.runner import RemoteError, RunnerPool
     from infra.swarm.cluster import Cluster
     from infra.swarm.facts import MachineFacts
 
@@ -31,18 +31,25 @@ def dismantle(
     """Leave the swarm on every machine, workers first, and remove the firewall and our files.
 
     The engine stays, unless the cluster's ``release`` says otherwise. With ``cluster_id``, a
-    machine that is in another swarm by now keeps that. Returns the names of machines that did not
-    answer within `CONNECT_SECONDS`, which are left as they are: a machine may be gone already.
+    machine that is in another swarm by now keeps that. Returns the names of machines that are left
+    as they are: those that did not answer within `CONNECT_SECONDS`, which may be gone already, and
+    those whose engine does not run, which cannot be emptied.
 
     Raises:
         RemoteError: a command failed on a machine that answers.
         SwarmError: several did.
 
     """
-    silent: list[Machine] = []
+    silent: list[RemoteError] = []
     facts = gather(cluster.machines, pool, timeout=CONNECT_SECONDS, silent=silent.append)
-    for machine in silent:
-        report(f"{machine.name}: does not answer, so that nothing is taken apart there")
+    left = {error.machine.name: "it does not answer" for error in silent}
+    left |= {
+        name: "its engine does not run"
+        for name, told in facts.items()
+        if cluster.release and told.engine == "stopped"
+    }
+    for name, why in left.items():
+        report(f"{name}: nothing is taken apart there, since {why}")
 
     def part(machine: Machine) -> None:
         runner = pool.runner(machine)
@@ -57,10 +64,10 @@ def dismantle(
             [
                 lambda machine=machine: part(machine)
                 for machine in cluster.machines
-                if machine.name in facts and machine.role == role
+                if machine.name not in left and machine.role == role
             ]
         )
-    return tuple(machine.name for machine in silent)
+    return tuple(left)
 
 
 def _is_ours(cluster: Cluster, facts: MachineFacts, cluster_id: str | None) -> bool:

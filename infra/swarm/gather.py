@@ -21,12 +21,12 @@ def gather(
     pool: RunnerPool,
     *,
     timeout: float | None = None,
-    silent: Callable[[Machine], None] | None = None,
+    silent: Callable[[RemoteError], None] | None = None,
 ) -> dict[str, MachineFacts]:
     """Return the facts by machine's name.
 
-    A machine that does not answer within ``timeout`` seconds is told to ``silent`` and left out;
-    without ``silent`` it is an error.
+    A machine that does not answer within ``timeout`` seconds is left out, and ``silent`` is given
+    its error; without ``silent`` that is raised.
 
     Raises:
         RemoteError: a machine does not answer.
@@ -40,10 +40,10 @@ def gather(
         try:
             runner = pool.runner(machine, timeout=timeout)
             answer = runner.run(SCRIPT).stdout
-        except RemoteError:
+        except RemoteError as error:
             if silent is None:
                 raise
-            silent(machine)
+            silent(error)
             return
         told = parse(machine, answer)
         with lock:

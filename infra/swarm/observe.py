@@ -10,7 +10,6 @@ from infra.swarm.gather import gather
 from infra.swarm.state import describe
 
 if TYPE_CHECKING:
-    from infra.remote.machine import Machine
     from infra.remote.runner import RunnerPool
     from infra.swarm.cluster import Cluster, ClusterState
 
@@ -28,7 +27,7 @@ def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None
         SwarmError: the swarm there is another one.
 
     """
-    silent: list[Machine] = []
+    silent: list[RemoteError] = []
     facts = gather(cluster.machines, pool, timeout=CONNECT_SECONDS, silent=silent.append)
     if not any(machine.name in facts for machine in cluster.managers):
         names = ", ".join(machine.name for machine in cluster.managers)

@@ -9,13 +9,14 @@ from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
 from infra.swarm.plan import plan
+from infra.swarm.release import GONE_FOR_GOOD
 from infra.swarm.state import describe, unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from infra.remote.machine import Machine
-    from infra.remote.runner import RunnerPool
+    from infra.remote.runner import RemoteError, RunnerPool
     from infra.swarm.cluster import Cluster, ClusterState
     from infra.swarm.facts import MachineFacts
 
@@ -71,7 +72,7 @@ def _gather_started(
     deadline = time.monotonic() + RETURN_SECONDS
     waiting: list[str] = []
     while True:
-        facts = gather(cluster.machines, pool)
+        facts = _gather_wanted(cluster, pool)
         returning = _returning(cluster, facts, {**facts, **going})
         if not returning or time.monotonic() > deadline:
             return facts
@@ -80,6 +81,31 @@ def _gather_started(
             report(f"{names}: on the way back into the swarm (at most {RETURN_SECONDS:g} s)")
             waiting = returning
         time.sleep(_LONGEST_PAUSE_SECONDS)
+
+
+def _gather_wanted(cluster: Cluster, pool: RunnerPool) -> dict[str, MachineFacts]:
+    """Ask the wanted machines, before anything is changed.
+
+    Raises:
+        SwarmError: with every machine that does not answer, and what to do.
+
+    """
+    silent: list[RemoteError] = []
+    facts = gather(cluster.machines, pool, silent=silent.append)
+    if silent:
+        names = ", ".join(sorted(error.machine.name for error in silent))
+        raise SwarmError("\n".join([*map(str, silent), _without(names, cluster)]))
+    return facts
+
+
+def _without(names: str, cluster: Cluster) -> str:
+    """Say how to get on without machines that do not answer."""
+    said = (
+        f"The swarm was not changed: that needs an answer of every machine, and {names} gave none."
+    )
+    if cluster.release:
+        return f"{said} {GONE_FOR_GOOD}"
+    return f"{said} A machine that is gone is made anew by `pulumi up --refresh`."
 
 
 def _returning(
@@ -113,9 +139,9 @@ def _gather_leaving(
 ) -> dict[str, MachineFacts]:
     """Ask the leaving machines; those that are silent are left out."""
 
-    def silent(machine: Machine) -> None:
+    def silent(error: RemoteError) -> None:
         report(
-            f"{machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s;"
+            f"{error.machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s;"
             " it will be removed from the managers' side, and what was put on it stays there"
         )
 

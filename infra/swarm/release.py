@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
 
 RELEASE_SECONDS = PURGE_SECONDS + 300.0
+GONE_FOR_GOOD = (
+    "A host that will not come back: take it out of `hosts` and run `pulumi up`, which removes it"
+    " from the swarm by way of a manager."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

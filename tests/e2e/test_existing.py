@@ -3,8 +3,10 @@
 The tests share three hosts and run from top to bottom.
 """
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +20,9 @@ import pytest
 import yaml
 from plain_hosts import PASSWORD, PASSWORD_USER, USER, PlainHost, PlainHosts, build, differences
 from project import Project, make_project
+
+from infra.machines.hosts import LEAVE_FILE
+from infra.remote.ssh import MUTE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -108,6 +113,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         client.close()
 
 
+@contextlib.contextmanager
+def silent(host: PlainHost) -> Iterator[None]:
+    """Stop everything on a host for a while, as a kernel that hangs does."""
+    host.container.pause()
+    try:
+        yield
+    finally:
+        host.container.unpause()
+
+
 def test_the_hosts_are_plain(site: Site) -> None:
     for host in site.by_name().values():
         assert host.run("find / -xdev -name '*dairflow*'") == ""
@@ -115,7 +130,7 @@ def test_the_hosts_are_plain(site: Site) -> None:
 
 
 def test_up_makes_a_cluster_of_them(site: Site) -> None:
-    site.list_hosts("head", "first", "second")
+    site.list_hosts("head", "first", "second", removeEngine=True)
     printed = site.project.up()
     fingerprint = site.first.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key").split()[1]
     assert f"first: showed the host key {fingerprint}, which is accepted once" in printed
@@ -195,17 +210,64 @@ def test_no_secret_is_readable_in_the_state(site: Site) -> None:
     assert "PRIVATE KEY" not in state
 
 
-def test_a_host_taken_out_of_the_list_is_left_as_it_was_found(site: Site) -> None:
-    site.list_hosts("head", "first", removeEngine=True)
-    printed = site.project.up()
-    assert "second: left the swarm" in printed
+def test_a_worker_that_does_not_answer_is_named_and_leaves_with_the_list(site: Site) -> None:
+    """A change needs every host; one that is gone for good is removed by a manager."""
+    with silent(site.second):
+        site.list_hosts("head", "first", "second", flowerPort=5556)
+        printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)
+        assert "No host was touched." in printed
+        assert f"second (root@{site.second.address}:{SSH_PORT}): waited 20 s for SSH" in printed
+        assert "take it out of `hosts` and run `pulumi up`" in printed
+        site.list_hosts("head", "first", flowerPort=5555)
+        printed = site.project.up()
+        assert "second: does not answer within 20 s" in printed
+        nodes = site.project.on("head", "sudo docker node ls --format '{{.Hostname}}'")
+        assert sorted(nodes.split()) == ["first", "head"]
+
+
+def test_a_host_that_was_left_behind_cleans_itself(site: Site) -> None:
+    site.second.run(f"sh {LEAVE_FILE}")
     assert site.changes("second") == {}
-    nodes = site.project.on("head", "sudo docker node ls --format '{{.Hostname}}'")
-    assert sorted(nodes.split()) == ["first", "head"]
 
 
-def test_destroy_leaves_every_host_as_it_was_found(site: Site) -> None:
+def test_destroy_cleans_every_host_that_answers_and_names_the_other(site: Site) -> None:
+    with silent(site.manager):
+        printed = site.project.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    assert f"head (admin@{site.manager.address}:22): waited 20 s for SSH: {MUTE}" in printed
+    assert "no manager can act" in printed
+    assert "Not cleaned: head." in printed
+    assert site.changes("first") == {}
+    assert site.changes("head") != {}
+
+
+def test_the_command_that_it_names_forgets_that_host(site: Site) -> None:
+    """Then the state is put back, for the host's own sake."""
+    site.project.pulumi("stack", "export", "--file", "../kept.json")
+    printed = "\n".join(site.project.log)
+    forget = printed.rpartition("`pulumi state delete ")[2].partition("`")[0]
+    site.project.pulumi("state", "delete", *shlex.split(forget))
+    site.project.pulumi("destroy", "--yes", "--skip-preview")
+    site.project.pulumi("stack", "import", "--file", "../kept.json")
+
+
+def test_destroy_cleans_that_host_when_it_is_back(site: Site) -> None:
+    printed = site.project.pulumi("destroy", "--yes", "--skip-preview")
+    assert "head: left as it was found" in printed
+    assert site.changes("head") == {}
+    assert not (site.project.folder / ".dairflow" / "stacks" / STACK).exists()
+
+
+def test_destroy_cleans_hosts_on_which_an_up_was_killed(site: Site) -> None:
+    """The installation that it had begun goes on there; it must not come up afterwards."""
+    site.list_hosts("head", "first", removeEngine=True)
+    up = site.project.start("up", "--yes", "--skip-preview")
+    assert up.stdout
+    for line in up.stdout:
+        if "installing Docker's engine" in line:
+            break
+    up.kill()
+    up.communicate()
+    site.project.pulumi("cancel", "--yes")
     site.project.pulumi("destroy", "--yes", "--skip-preview")
     assert site.changes("head") == {}
     assert site.changes("first") == {}
-    assert not (site.project.folder / ".dairflow" / "stacks" / STACK).exists()

@@ -100,18 +100,19 @@ def test_hosts_that_leave_are_as_they_were_found(
         for (name, host), role in zip(there.items(), ("manager", "worker"), strict=True)
     )
     lines: list[str] = []
+    release = Release(stack="airflow", remove_engine=True)
     cluster = Cluster(
         name="hosts",
         machines=(manager, worker),
         firewall=Policy(operator_cidrs=(f"{_gateway(hosts)}/32",), client_cidrs=()),
         trusted_registries={f"{manager.private_address}:5000": "a certificate"},
         drain_timeout=20,
-        release=Release(stack="airflow", remove_engine=True),
+        release=release,
     )
     logins = dict.fromkeys(there, login)
     with SshPool("", logins=logins) as pool:
         found = inspect(cluster.machines, pool, stack=STACK, adopt=False, manager_ports=[])
-        claim(cluster.machines, found, pool, lines.append, stack=STACK)
+        claim(cluster.machines, found, pool, lines.append, stack=STACK, release=release)
         state = reconcile(cluster, pool, lines.append)
         for on in cluster.machines:
             pool.runner(on).run("docker import - dairflow/probe:latest", stdin=probe_image)
@@ -144,7 +145,7 @@ def test_a_stack_is_removed_although_a_worker_is_gone(
     own_lab: Lab, probe_image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The swarm itself would keep the tasks of the dead node for a day."""
-    monkeypatch.setattr("infra.resources.stack.CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr("infra.stack.remove.CONNECT_SECONDS", 2.0)
     machines = own_lab.machines("manager-1", "worker-1")
     manager = machines[0]
     cluster = Cluster(name="gone", machines=machines, firewall=own_lab.policy(), drain_timeout=9)
@@ -274,7 +275,8 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
             look(on, login)
         assert "active" in runner.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
         found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[8080])
-        claim([on], found, pool, lines.append, stack=STACK)
+        release = Release(stack="airflow")
+        claim([on], found, pool, lines.append, stack=STACK, release=release)
         assert lines[0].startswith("alpha: left the swarm")
         assert alpha.run(f"cat {CLAIM_FILE}") == f"{STACK}\n"
         with pytest.raises(HostError, match="another stack of this project"):
@@ -283,7 +285,7 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
         runner.run(commands.LOAD_FIREWALL, stdin=b"table inet dairflow { }\n")
         runner.run("docker volume create --label com.docker.stack.namespace=airflow data")
         runner.run("docker volume create of-the-owner")
-        let_go([on], pool, lines.append, stack=STACK, release=Release(stack="airflow"))
+        let_go([on], pool, lines.append, stack=STACK, release=release)
         assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
     after = hosts.snapshot(alpha)
     assert not [line for line in after["files"] if "dairflow" in line]

@@ -8,7 +8,7 @@ import pytest
 from infra.machines.errors import HostError
 from infra.machines.existing import operator_cidrs
 from infra.machines.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
-from infra.machines.hosts import claim, inspect, let_go, site
+from infra.machines.hosts import LEAVE_FILE, claim, inspect, leave_script, let_go, site
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
@@ -146,12 +146,19 @@ def test_hosts_are_claimed_once_and_adopted_ones_leave_their_swarm_before() -> N
     found = look(hosts, machine(), adopt=True)
     hosts.runners["alpha"].on("docker swarm leave --force")
     lines: list[str] = []
-    claim([machine()], found, hosts, lines.append, stack=STACK)
+    release = Release(stack="airflow")
+    claim([machine()], found, hosts, lines.append, stack=STACK, release=release)
     assert hosts.runners["alpha"].commands[1:] == ["docker swarm leave --force"]
-    assert hosts.runners["alpha"].files == {CLAIM_FILE: f"{STACK}\n".encode()}
+    assert hosts.runners["alpha"].files == {
+        CLAIM_FILE: f"{STACK}\n".encode(),
+        LEAVE_FILE: leave_script(release).encode(),
+    }
     assert lines[0] == "alpha: left the swarm that it was in, as `adopt` says"
     claimed = {"alpha": replace(found["alpha"], claim=STACK)}
-    claim([machine()], claimed, hosts, pytest.fail, stack=STACK)
+    other = Release(stack="airflow", remove_engine=True)
+    claim([machine()], claimed, hosts, pytest.fail, stack=STACK, release=other)
+    assert hosts.runners["alpha"].commands[2:] == []
+    assert hosts.runners["alpha"].files[LEAVE_FILE] == leave_script(other).encode()
 
 
 def test_the_operator_and_the_smallest_packet_are_told_by_the_hosts() -> None:
@@ -176,16 +183,19 @@ def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last
     hosts = FakePool(make)
     hosts.silent.add("gamma")
     lines: list[str] = []
-    with pytest.raises(HostError, match=r"(?s)gamma .*\nWhat this stack put there stays"):
+    with pytest.raises(
+        HostError, match=r"(?s)gamma .*\nNot cleaned: gamma\. .*`forget it` forgets"
+    ):
         let_go(
             [machine("gamma"), machine(), machine("beta")],
             hosts,
             lines.append,
             stack=STACK,
             release=Release(stack="airflow"),
+            forget="forget it",
         )
     assert lines == ["alpha: left as it was found"]
-    assert len(hosts.runners["alpha"].commands) == 3
+    assert len(hosts.runners["alpha"].commands) == 2
     assert len(hosts.runners["beta"].commands) == 1
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.remote.fake import FakeRunner
+from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed
 from infra.stack import remove as remove_module
 from infra.stack.errors import StackError
-from infra.stack.remove import remove
+from infra.stack.remove import remove, remove_from
 
 if TYPE_CHECKING:
     from infra.remote.machine import Machine
@@ -92,3 +92,50 @@ def test_volumes_go_only_when_asked(manager: Machine) -> None:
     assert not any("volume" in command for command in worker.commands)
     remove(manager_of(manager), "airflow", nodes=[worker], volumes=True, report=lambda _: None)
     assert sum("docker volume rm" in command for command in worker.commands) == 2
+
+
+CANNOT = Completed(stdout="", stderr="no leader", exit_status=1)
+
+
+def three(manager: Machine) -> tuple[list[Machine], FakePool]:
+    """Return two managers and a worker, of which each manager can act."""
+    second = replace(manager, name="manager-2")
+    worker = replace(manager, name="worker-1", role="worker")
+
+    def make(machine: Machine) -> FakeRunner:
+        runner = manager_of(machine).on("docker volume ls")
+        return runner.on("docker node ls").on("docker secret ls", "")
+
+    return [manager, second, worker], FakePool(make)
+
+
+def test_another_manager_removes_the_stack_where_the_first_does_not_answer(
+    manager: Machine,
+) -> None:
+    machines, pool = three(manager)
+    pool.silent = {"manager-1"}
+    lines: list[str] = []
+    remove_from(machines, pool, "airflow", report=lines.append)
+    assert lines == ["manager-1: what the stack has there stays for now: no answer"]
+    commands = pool.runners["manager-2"].commands
+    forgotten = next(n for n, c in enumerate(commands) if "dairflow.machine=manager-1" in c)
+    assert "docker node demote" in commands[forgotten]
+    assert any("docker stack rm airflow" in command for command in commands[forgotten:])
+
+
+def test_without_a_manager_that_can_act_the_rest_goes_on(manager: Machine) -> None:
+    machines, pool = three(manager)
+    pool.silent = {"manager-1"}
+    pool.runner(machines[1]).on("docker node ls", CANNOT)
+    lines: list[str] = []
+    remove_from(machines, pool, "airflow", report=lines.append)
+    assert lines[1].startswith("no manager can act: the services go with the machines")
+    assert not [c for r in pool.runners.values() for c in r.commands if "stack rm" in c]
+
+
+def test_nothing_is_forgotten_when_nobody_answers(manager: Machine) -> None:
+    """It may be the operator's own network that is down."""
+    machines, pool = three(manager)
+    pool.silent = {machine.name for machine in machines}
+    with pytest.raises(StackError, match=r"(?s)manager-1 .*worker-1 .*No machine answers"):
+        remove_from(machines, pool, "airflow", report=pytest.fail)

@@ -15,6 +15,7 @@ from infra.swarm.errors import SwarmError, SwarmGoneError
 from infra.swarm.execute import side_by_side
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
+from infra.swarm.release import Release
 
 if TYPE_CHECKING:
     from conftest import World
@@ -89,10 +90,13 @@ def test_a_wanted_machine_that_is_silent_is_an_error_before_any_change(
     cluster: Cluster, pool: FakePool
 ) -> None:
     pool.silent = {"worker-1"}
-    with pytest.raises(RemoteError, match="worker-1"):
+    with pytest.raises(SwarmError, match=r"(?s)worker-1 .*and worker-1 gave none\. .* --refresh`"):
         reconcile(cluster, pool, ignore)
     manager = pool.runner(cluster.machines[0])
     assert all("== %s" in command for command in manager.commands)
+    hosts = replace(cluster, release=Release(stack="airflow"))
+    with pytest.raises(SwarmError, match=r"(?s)worker-1 .*take it out of `hosts`"):
+        reconcile(hosts, pool, ignore)
 
 
 def test_all_silent_machines_are_named_at_once(cluster: Cluster, pool: FakePool) -> None:
@@ -136,6 +140,21 @@ def test_dismantling_cleans_who_answers_and_names_who_does_not(
     assert dismantle(cluster, pool, ignore) == ("worker-1",)
     assert "nft delete table" in manager.commands[-1]
     assert not [command for command in manager.commands if "swarm leave" in command]
+
+
+def test_a_host_whose_engine_does_not_run_keeps_all_that_tells_whose_it_is(
+    cluster: Cluster, pool: FakePool
+) -> None:
+    """Its swarm is on its disk; only who starts the engine can empty it."""
+    stopped = FACTS.format(name="worker-1", address="10.9.0.101").replace("running", "stopped")
+    stopped = stopped.partition("== info")[0] + "== info\n== nodes\n== tokens\n"
+    worker = pool.runner(cluster.machines[1]).on("== %s", stopped)
+    pool.runner(cluster.machines[0]).on("nft delete table").on("leave the machine")
+    hosts = replace(cluster, release=Release(stack="airflow"))
+    lines: list[str] = []
+    assert dismantle(hosts, pool, lines.append) == ("worker-1",)
+    assert lines[0] == "worker-1: nothing is taken apart there, since its engine does not run"
+    assert len(worker.commands) == 1
 
 
 def test_an_engine_on_its_way_back_is_awaited(
