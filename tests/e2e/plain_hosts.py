@@ -130,14 +130,13 @@ class PlainHosts:
         )
         body |= {"Cmd": [str(ssh_port)], "NetworkingConfig": {}}
         body["HostConfig"] |= {"Init": True, "RestartPolicy": {}}
-        api: Any = self.client.api
-        container = self.client.containers.get(api.create_container_from_config(body, name)["Id"])
+        container = node_container.create(self.client, name, body)
         keys = {
             "etc/ssh/ssh_host_ed25519_key": (host_key.private, 0o600, 0),
             "root/.ssh/authorized_keys": (self.operator.public, 0o600, 0),
             f"home/{USER}/.ssh/authorized_keys": (self.operator.public, 0o600, 1000),
         }
-        api.put_archive(container.id, "/", _archive(keys))
+        container.put_archive("/", _archive(keys))
         container.start()
         container.reload()
         address = container.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]

@@ -272,8 +272,7 @@ class _Body:
         )
         del options["Hostname"], options["NetworkingConfig"], options["ExposedPorts"]
         del options["HostConfig"]["PortBindings"]
-        made = self._client.api.create_container_from_config(options, name)
-        self.container = self._client.containers.get(made["Id"])
+        self.container = node_container.create(self._client, name, options)
         meta_data = f"instance-id: {instance_id}\nlocal-hostname: {instance_id}\n".encode()
         self.container.put_archive("/", _archive({"user-data": user_data, "meta-data": meta_data}))
         self.container.start()

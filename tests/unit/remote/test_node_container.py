@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
-from infra.machines.node_container import create_options
+from infra.machines.node_container import create, create_options
 
 
 def options(cgroup_version: str = "2") -> dict[str, Any]:
@@ -25,6 +26,45 @@ def test_a_node_is_not_privileged() -> None:
     host = options()["HostConfig"]
     assert not host.get("Privileged")
     assert host["CapDrop"] == ["SYS_RESOURCE"]
+
+
+class Engine:
+    """Refuses as an engine does, and keeps what it made."""
+
+    def __init__(self, refusal: str) -> None:
+        self.refusal = refusal
+        self.made: list[dict[str, Any]] = []
+        self.api = self.containers = self
+
+    def create_container_from_config(self, body: dict[str, Any], name: str) -> dict[str, str]:
+        if body["HostConfig"]["CapDrop"]:
+            message = "refused"
+            raise APIError(message, explanation=self.refusal)
+        self.made.append(body)
+        return {"Id": name}
+
+    def get(self, name: str) -> str:
+        return name
+
+
+NOT_AVAILABLE = (
+    "invalid CapDrop: capability not supported by your kernel or not available in the current"
+    ' environment: "CAP_SYS_RESOURCE"'
+)
+
+
+def test_an_engine_that_lacks_the_capability_itself_need_not_drop_it() -> None:
+    engine: Any = Engine(NOT_AVAILABLE)
+    assert create(engine, "worker-1", options()) == "worker-1"
+    (made,) = engine.made
+    assert made["HostConfig"] == {**options()["HostConfig"], "CapDrop": []}
+
+
+def test_another_refusal_is_passed_on() -> None:
+    engine: Any = Engine("no such image")
+    with pytest.raises(APIError, match="no such image"):
+        create(engine, "worker-1", options())
+    assert engine.made == []
 
 
 @pytest.mark.parametrize(("version", "namespace"), [("1", "host"), ("2", "private")])
