@@ -28,6 +28,7 @@ from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
 from infra.remote.ssh import connect, shown_host_key
 from infra.resources.stack import StackProvider
+from infra.stack.remove import remove_from
 from infra.swarm import commands
 from infra.swarm.cluster import Cluster
 from infra.swarm.dismantle import dismantle
@@ -167,6 +168,30 @@ def test_a_stack_is_removed_although_a_worker_is_gone(
     }
     StackProvider().delete("airflow", props)
     assert own_lab.run(manager, "docker service ls -q; docker node ls -q | wc -l") == "1\n"
+
+
+def test_a_stack_is_removed_although_the_first_manager_is_gone(
+    own_lab: Lab, probe_image: bytes
+) -> None:
+    """The others elect a leader meanwhile."""
+    machines = own_lab.machines("manager-1", "manager-2", "manager-3")
+    cluster = Cluster(name="gone", machines=machines, firewall=own_lab.policy(), drain_timeout=9)
+    reconcile(cluster, own_lab.pool, own_lab.report)
+    for on in machines:
+        own_lab.run(on, "docker import - dairflow/probe:latest", stdin=probe_image)
+    compose = (
+        b"services: {all: {image: 'dairflow/probe:latest', command: sleep 1000,"
+        b" stop_grace_period: 1s, deploy: {mode: global}, volumes: ['data:/data']}}\n"
+        b"volumes: {data: {}}"
+    )
+    second = machines[1]
+    own_lab.run(second, "docker stack deploy --resolve-image never -c - airflow", stdin=compose)
+    running = "docker service ps airflow_all --filter desired-state=running | grep -c Running"
+    own_lab.run(second, f'until [ "$({running})" = 3 ]; do sleep 0.2; done', timeout=60)
+    own_lab.remove("manager-1")
+    remove_from(machines, own_lab.pool, "airflow", report=own_lab.report)
+    left = "docker service ls -q; docker volume ls -q; docker ps -q; docker node ls -q | wc -l"
+    assert own_lab.run(second, left) == "2\n"
 
 
 @pytest.mark.parametrize("user", ["root", USER])
