@@ -22,6 +22,8 @@ NOT_PULLED = "No such image"
 
 POLL_SECONDS = 1.5
 LEFTOVERS_TIMEOUT_SECONDS = 120.0
+DOWN_SECONDS = 45.0
+"""How long a worker node may be down, as one is whose engine starts again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +74,14 @@ def deploy(
     worker's grace period.
 
     Raises:
-        StackError: when a task keeps failing, or the wait is over; see its own documentation.
+        StackError: when a worker node is down, a task keeps failing, or the wait is over; see its
+            own documentation.
         RemoteError: when the manager cannot be reached, or refuses the document.
 
     """
     deployment = _Deployment(runner, rendered, secrets, report)
     engine.require_manager(runner)
+    deployment.wait_for_workers()
     deployment.wait_for_leftovers()
     before = engine.snapshot(runner, rendered.name)
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
@@ -134,6 +138,20 @@ class _Deployment:
         self._secrets = secrets
         self._report = report
         self._said = ""
+        self._down_since: float | None = None
+
+    def wait_for_workers(self) -> None:
+        """Wait until no worker node is down.
+
+        An update would wait for it without end, and the others would not get theirs.
+
+        Raises:
+            StackError: one stays down.
+
+        """
+        while down := self._down_workers():
+            self._say(f"waiting at most {DOWN_SECONDS:g} s for {', '.join(down)}, which is down")
+            time.sleep(POLL_SECONDS)
 
     def wait_for_leftovers(self) -> None:
         """Wait until a stack of this name that is being removed is gone.
@@ -187,11 +205,37 @@ class _Deployment:
             if not waiting:
                 return
             self._say(waiting)
+            self._down_workers()
             if convergence.finishing(seen):
                 deadline = max(deadline, started + timeout + self._rendered.task_grace_seconds)
             if time.monotonic() > deadline:
                 self._raise_timeout(seen, waiting, time.monotonic() - started)
             time.sleep(POLL_SECONDS)
+
+    def _down_workers(self) -> list[str]:
+        """Name the worker nodes that are down.
+
+        Raises:
+            StackError: there have been some for `DOWN_SECONDS`.
+
+        """
+        down = engine.down_workers(self._runner)
+        if not down:
+            self._down_since = None
+            return []
+        now = time.monotonic()
+        self._down_since = now if self._down_since is None else self._down_since
+        if now - self._down_since > DOWN_SECONDS:
+            names = ", ".join(down)
+            msg = (
+                f"{self._runner.machine}: {names}: down for {DOWN_SECONDS:g} s, as the swarm sees"
+                " it. Its workers cannot be updated, and the other nodes' would wait for them.\n"
+                f"Next: start {names} and run `pulumi up` again. A host of yours that will not"
+                " come back: take it out of `hosts` and run `pulumi up`. A machine that this"
+                " program makes: `pulumi up --refresh` makes it anew."
+            )
+            raise StackError(msg)
+        return down
 
     def _waiting_for(self, seen: Snapshot) -> str:
         """Say what is missing yet; the cheap questions first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from infra.stack.errors import StackError
 from infra.stack.tasks import Snapshot, parse_services, parse_task_containers, parse_tasks
+from infra.swarm.cluster import MACHINE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -133,6 +134,17 @@ def leftovers(runner: Runner, stack: str) -> list[str]:
         f" docker ps -a {label} --format 'container {{{{.Names}}}}'"
     )
     return answer.stdout.splitlines()
+
+
+def down_workers(runner: Runner) -> list[str]:
+    """Return the names of the worker nodes that the managers do not hear of."""
+    answer = runner.run(
+        "down=$(docker node ls --filter role=worker --format '{{.Status}} {{.ID}}'"
+        " | sed -n 's/^Down //p'); [ -z \"$down\" ] || docker node inspect --format"
+        f' \'{{{{with index .Spec.Labels "{MACHINE_LABEL}"}}}}{{{{.}}}}'
+        "{{else}}{{.Description.Hostname}}{{end}}' $down"
+    )
+    return sorted(answer.stdout.split())
 
 
 def require_manager(runner: Runner) -> None:

@@ -28,6 +28,7 @@ from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
 from infra.remote.ssh import connect, shown_host_key
 from infra.resources.stack import StackProvider
+from infra.stack.engine import down_workers
 from infra.stack.remove import remove_from
 from infra.swarm import commands
 from infra.swarm.cluster import Cluster
@@ -160,7 +161,11 @@ def test_a_stack_is_removed_although_a_worker_is_gone(
     own_lab.run(manager, "docker stack deploy --resolve-image never -c - airflow", stdin=compose)
     running = "docker service ps airflow_all --filter desired-state=running | grep -c Running"
     own_lab.run(manager, f'until [ "$({running})" = 2 ]; do sleep 0.2; done', timeout=60)
+    assert down_workers(own_lab.pool.runner(manager)) == []
     own_lab.remove("worker-1")
+    down = "docker node ls --filter role=worker --format '{{.Status}}' | grep -q Down"
+    own_lab.run(manager, f"until {down}; do sleep 0.2; done", timeout=60)
+    assert down_workers(own_lab.pool.runner(manager)) == ["worker-1"]
     props = {
         "name": "airflow",
         "machines": [on.to_dict() for on in machines],

@@ -105,6 +105,7 @@ def manager_of(machine: Machine, rendered: RenderedStack) -> FakeRunner:
     return (
         FakeRunner(machine)
         .on("docker info", "true\n")
+        .on("docker node ls", "")
         .on("docker network ls", "")
         .on("docker secret ls", "", "\n".join([*rendered.secrets.values(), "airflow_old_123"]))
         .on("docker secret create", "")
@@ -128,6 +129,41 @@ def run(
     lines: list[str] = []
     state = deploy(runner, rendered, options.secrets, report=lines.append, **arguments)
     return lines, state
+
+
+def test_a_worker_node_that_stays_down_is_named_before_anything_is_changed(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploy_module, "DOWN_SECONDS", 0.05)
+    runner = manager_of(manager, rendered).on("docker node ls", "worker-2\n")
+    with pytest.raises(StackError, match=r"worker-2: down for .*\nNext: start worker-2 "):
+        run(runner, rendered, options)
+    assert not [command for command in runner.commands if "stack deploy" in command]
+
+
+def test_a_worker_node_that_is_back_in_a_moment_is_waited_for(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered).on("docker node ls", "worker-2\n", "")
+    lines, _ = run(runner, rendered, options)
+    assert lines[0] == "waiting at most 45 s for worker-2, which is down"
+
+
+def test_a_worker_node_that_goes_down_meanwhile_ends_the_wait(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploy_module, "DOWN_SECONDS", 0.05)
+    runner = manager_of(manager, rendered).on("docker node ls", "", "worker-2\n")
+    pending = seen(rendered, worker=["Running", "Pending"])
+    runner.on("docker stack ps", "-- services --", "-- services --", pending)
+    with pytest.raises(StackError, match="worker-2: down for "):
+        run(runner, rendered, options)
 
 
 def test_a_first_deployment(
