@@ -16,7 +16,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Protocol = Literal["tcp", "udp", "esp"]
 
@@ -46,7 +46,8 @@ class Policy:
     image_pusher_cidrs: tuple[str, ...] = ()
     web_port: int = 8080
     flower_port: int = 5555
-    registry_port: int = 5000
+    registry_port: int | None = 5000
+    """Of the registry on the first manager; None where there is none."""
     encrypted_overlay: bool = False
 
     def __post_init__(self) -> None:
@@ -88,13 +89,14 @@ class Policy:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
         """Read what `to_dict` wrote; Pulumi's state turns every number into a float."""
+        registry_port = data.get("registry_port")
         return cls(
             operator_cidrs=tuple(data["operator_cidrs"]),
             client_cidrs=tuple(data["client_cidrs"]),
             image_pusher_cidrs=tuple(data["image_pusher_cidrs"]),
             web_port=int(data["web_port"]),
             flower_port=int(data["flower_port"]),
-            registry_port=int(data["registry_port"]),
+            registry_port=None if registry_port is None else int(registry_port),
             encrypted_overlay=bool(data["encrypted_overlay"]),
         )
 
@@ -115,21 +117,26 @@ def openings(policy: Policy, *, ssh_port: int = 22) -> tuple[Opening, ...]:
     ``ssh_port`` is where the machine's own sshd listens. ICMP, which finds path MTUs and answers
     pings, is open to everyone and has no row.
     """
-    web, flower, registry = policy.web_port, policy.flower_port, policy.registry_port
+    web, flower = policy.web_port, policy.flower_port
     rows = [
         _row(ssh_port, "tcp", Source.OPERATOR, "SSH, by which everything here is set up"),
         _row(2377, "tcp", Source.MEMBERS, "swarm control: joining, tasks, Raft"),
         _row(7946, "tcp", Source.MEMBERS, "gossip between engines: overlay networks' state"),
         _row(7946, "udp", Source.MEMBERS, "gossip between engines: who is alive"),
         _row(4789, "udp", Source.MEMBERS, "VXLAN, which carries the overlay networks"),
-        _row(registry, "tcp", Source.MEMBERS, "the registry, which nodes pull images from"),
-        _row(registry, "tcp", Source.IMAGE_PUSHERS, "the registry, pushed to by the operator"),
+        *_registry_rows(policy.registry_port),
         _row(web, "tcp", Source.CLIENTS, "Airflow's web pages and REST API"),
         _row(flower, "tcp", Source.CLIENTS, "Flower's web pages"),
     ]
     if policy.encrypted_overlay:
         rows.append(_row(None, "esp", Source.MEMBERS, "encrypted overlay networks (IPsec)"))
     return tuple(rows)
+
+
+def _registry_rows(port: int | None) -> Iterator[Opening]:
+    if port is not None:
+        yield _row(port, "tcp", Source.MEMBERS, "the registry, which nodes pull images from")
+        yield _row(port, "tcp", Source.IMAGE_PUSHERS, "the registry, pushed to by the operator")
 
 
 def _row(port: int | None, protocol: Protocol, source: Source, why: str) -> Opening:

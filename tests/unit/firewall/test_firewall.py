@@ -72,6 +72,12 @@ def test_ports_of_the_settings_are_used() -> None:
     assert ports == {"2222", "2377", "7946", "4789", "15000", "18080", "15555"}
 
 
+def test_without_a_registry_its_port_is_closed() -> None:
+    policy = Policy(operator_cidrs=("0.0.0.0/0",), client_cidrs=(), registry_port=None)
+    assert "5000" not in nftables_ruleset(policy, MEMBERS)
+    assert Policy.from_dict(policy.to_dict()) == policy
+
+
 def test_sources_become_sets() -> None:
     ruleset = nftables_ruleset(POLICY, MEMBERS)
     assert "elements = { 198.51.100.7/32 }" in ruleset
