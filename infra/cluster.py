@@ -11,8 +11,9 @@ from infra import registry
 from infra.firewall import Policy
 from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
-from infra.resources.images import PublishedImage, RegistryAccess
+from infra.resources.images import EcrAccess, EmbeddedAccess, PublishedImage, RegistryAccess
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
+from infra.resources.node_images import NodeImages
 from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
@@ -21,7 +22,7 @@ from infra.stack.options import StackOptions
 from infra.stack.secrets import SECRET_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
@@ -31,35 +32,40 @@ ADMIN_USER = "admin"
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A swarm and the registry on it."""
+    """A swarm, and the registry that its images come from."""
 
     fleet: Fleet
     swarm: Swarm
     access: RegistryAccess
-    registry: Registry
+    ready: Sequence[pulumi.Resource]
+    """What images are pushed after."""
+    login: pulumi.Output[dict[str, str]] | None
+    """What the swarm signs in with; None where its nodes pull by themselves."""
 
 
 def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
-    """Join the machines into a swarm and start the registry on the first manager."""
+    """Join the machines into a swarm; without another registry, start one on the first manager."""
+    if fleet.registry is None:
+        return _with_own_registry(settings, fleet, secrets)
+    access = EcrAccess(
+        region=fleet.registry.region,
+        profile=fleet.registry.profile,
+        repositories=fleet.registry.repositories,
+    )
+    swarm = _swarm(settings, fleet, {})
+    return Cluster(fleet=fleet, swarm=swarm, access=access, ready=(), login=None)
+
+
+def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
     pull_address = fleet.first_manager.apply(lambda m: f"{m['private_address']}:{registry.PORT}")
     certificate = RegistryCertificate(
         "registry-certificate",
         addresses=[fleet.first_manager["private_address"], "127.0.0.1"],
     )
-    swarm = Swarm(
-        "swarm",
-        machines=fleet.machines,
-        private_key=fleet.private_key,
-        firewall=_policy(settings, fleet),
-        trusted_registries=pulumi.Output.all(pull_address, certificate.authority).apply(
-            lambda pair: {pair[0]: pair[1]}
-        ),
-        drain_timeout=settings.task_grace_seconds,
-        connections_per_second=settings.connections_per_second,
-        logins=fleet.logins,
-        release=fleet.release,
-        opts=fleet.lives_on(*fleet.resources),
+    trusted = pulumi.Output.all(pull_address, certificate.authority).apply(
+        lambda pair: {pair[0]: pair[1]}
     )
+    swarm = _swarm(settings, fleet, trusted)
     password = secrets.values[REGISTRY_PASSWORD]
     running = Registry(
         "registry",
@@ -72,33 +78,49 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
         logins=fleet.logins,
         opts=fleet.lives_on(swarm),
     )
-    access = RegistryAccess(
+    access = EmbeddedAccess(
         push_host="127.0.0.1",
         push_port=push_tunnel(fleet) if fleet.push_port is None else fleet.push_port,
         pull_address=pull_address,
         authority=certificate.authority,
         password=password,
     )
-    return Cluster(fleet=fleet, swarm=swarm, access=access, registry=running)
+    login = pulumi.Output.all(pull_address, password).apply(
+        lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
+    )
+    return Cluster(fleet=fleet, swarm=swarm, access=access, ready=(running,), login=login)
+
+
+def _swarm(
+    settings: Settings, fleet: Fleet, trusted_registries: pulumi.Input[Mapping[str, str]]
+) -> Swarm:
+    return Swarm(
+        "swarm",
+        machines=fleet.machines,
+        private_key=fleet.private_key,
+        firewall=_policy(settings, fleet),
+        trusted_registries=trusted_registries,
+        drain_timeout=settings.task_grace_seconds,
+        connections_per_second=settings.connections_per_second,
+        logins=fleet.logins,
+        release=fleet.release,
+        opts=fleet.lives_on(*fleet.resources),
+    )
 
 
 def publish_images(settings: Settings, cluster: Cluster) -> Mapping[str, pulumi.Output[str]]:
     """Build and push the stack's images; return each kind's reference by digest."""
-    places = {
-        "airflow": (settings.image_name, ROOT, ROOT / "images" / "airflow"),
-        "postgres": ("postgres", ROOT / "images" / "postgres", ROOT / "images" / "postgres"),
-        "redis": ("redis", ROOT / "images" / "redis", ROOT / "images" / "redis"),
-    }
+    folders = {kind: ROOT / "images" / kind for kind in settings.images}
     return {
         kind: PublishedImage(
             name,
-            context=context,
-            dockerfile=folder / "Dockerfile",
+            context=ROOT if kind == "airflow" else folders[kind],
+            dockerfile=folders[kind] / "Dockerfile",
             access=cluster.access,
             platform=cluster.fleet.platform,
-            depends_on=[cluster.registry],
+            depends_on=cluster.ready,
         ).reference
-        for kind, (name, context, folder) in places.items()
+        for kind, name in settings.images.items()
     }
 
 
@@ -110,15 +132,32 @@ def deploy_airflow(
 ) -> Stack:
     """Deploy the services and wait until Airflow is healthy."""
     fleet = cluster.fleet
+    on_nodes = [] if cluster.login else [_node_images(settings, cluster, images)]
     return Stack(
         STACK_NAME,
         options=_stack_options(settings, fleet, images, secrets),
         secrets=secrets.values,
         machines=pulumi.Output.all(*fleet.machines),
         private_key=fleet.private_key,
-        login=pulumi.Output.all(cluster.access.pull_address, cluster.access.password).apply(
-            lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
+        login=cluster.login,
+        connections_per_second=settings.connections_per_second,
+        logins=fleet.logins,
+        opts=fleet.lives_on(cluster.swarm, *on_nodes),
+    )
+
+
+def _node_images(
+    settings: Settings, cluster: Cluster, images: Mapping[str, pulumi.Output[str]]
+) -> NodeImages:
+    """Let the nodes pull: Airflow's image on all, the others where only managers run them."""
+    fleet = cluster.fleet
+    return NodeImages(
+        "node-images",
+        references=pulumi.Output.all(**images).apply(
+            lambda known: {"manager": sorted(known.values()), "worker": [known["airflow"]]}
         ),
+        machines=pulumi.Output.all(*fleet.machines),
+        private_key=fleet.private_key,
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(cluster.swarm),
@@ -158,7 +197,7 @@ def _policy(settings: Settings, fleet: Fleet) -> pulumi.Output[dict[str, Any]]:
             image_pusher_cidrs=tuple(operator_cidrs) if fleet.push_port is not None else (),
             web_port=settings.web_port,
             flower_port=settings.flower_port,
-            registry_port=registry.PORT,
+            registry_port=settings.registry_port,
         ).to_dict()
 
     return pulumi.Output.all(cidrs=fleet.operator_cidrs).apply(lambda known: policy(known["cidrs"]))

@@ -127,8 +127,12 @@ class Endpoint:
 
     host: str
     port: int
-    authority: str
+    authority: str | None
+    """PEM; None trusts whom this machine trusts."""
     password: str = field(repr=False)
+    user: str = USER
+    advice: str = "Is the first manager running? `pulumi up --refresh` starts what is stopped."
+    """What to do where it does not answer."""
 
     @property
     def address(self) -> str:
@@ -150,17 +154,14 @@ def digest(endpoint: Endpoint, repository: str, tag: str) -> str:
     connection = http.client.HTTPSConnection(
         endpoint.host, endpoint.port, context=context, timeout=_QUERY_TIMEOUT_SECONDS
     )
-    credentials = base64.b64encode(f"{USER}:{endpoint.password}".encode()).decode()
+    credentials = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
     headers = {"Accept": _MANIFEST_TYPES, "Authorization": f"Basic {credentials}"}
     where = f"https://{endpoint.address}/v2/{repository}/manifests/{tag}"
     try:
         connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers=headers)
         answer = connection.getresponse()
     except OSError as error:
-        msg = (
-            f"the registry did not answer at {where}: {error}. Is the first manager running? "
-            "`pulumi up --refresh` starts what is stopped."
-        )
+        msg = f"the registry did not answer at {where}: {error}. {endpoint.advice}"
         raise RegistryError(msg) from error
     finally:
         connection.close()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from infra import build_context
+from infra import build_context, registry
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings, Host, Jump
@@ -26,7 +26,7 @@ from infra.secret_values import leaves, secret_texts
 from infra.setting_types import Integer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
@@ -38,9 +38,8 @@ MAX_NODES_LOCAL = 50
 RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
 """TCP ports that a manager listens on already."""
 
-PLANNED = {
-    ("registry", "ecr"): " (ecr is planned, and not in this version)",
-}
+OTHER_IMAGES = ("postgres", "redis")
+"""The images besides Airflow's, by their names in the registry."""
 
 Problem = tuple[str, object, str]
 """Key, value given, what is valid."""
@@ -81,6 +80,13 @@ def _cidr(value: str) -> str:
         raise ValueError(msg) from None
 
 
+def _airflows_own(value: str) -> str:
+    if value in OTHER_IMAGES:
+        msg = f"another name: the cluster has an image of its own called {value}"
+        raise ValueError(msg)
+    return value
+
+
 Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 
 
@@ -98,9 +104,11 @@ class Settings(ExistingSettings, AwsSettings):
     workers_per_node: Annotated[Integer, Field(ge=1, le=16, alias="workersPerNode")] = 1
     worker_concurrency: Annotated[Integer, Field(ge=1, le=256, alias="workerConcurrency")] = 4
     task_grace_seconds: Annotated[Integer, Field(ge=10, le=604_800, alias="taskGrace")] = 3_600
-    registry: Literal["embedded"] = "embedded"
+    registry: Literal["embedded", "ecr"] = "embedded"
     image_name: Annotated[
-        str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName")
+        str,
+        Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName"),
+        AfterValidator(_airflows_own),
     ] = "airflow"
     web_port: Annotated[Port, Field(alias="webPort")] = 8080
     flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
@@ -110,6 +118,16 @@ class Settings(ExistingSettings, AwsSettings):
     allowed_cidrs: Annotated[
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
+
+    @property
+    def registry_port(self) -> int | None:
+        """TCP port of the registry on the first manager; None where there is none."""
+        return registry.PORT if self.registry == "embedded" else None
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        """Each image's kind and its name in the registry."""
+        return {"airflow": self.image_name, **{name: name for name in OTHER_IMAGES}}
 
 
 def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozenset[str]) -> Settings:
@@ -271,6 +289,8 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
         for key in (field.alias or name for name, field in settings.model_fields.items())
         if key in changed
     ]
+    if raw.get("registry") == "ecr" and raw.get("target") != "aws":
+        problems.append(("registry", "ecr", "'embedded': ecr belongs to target aws"))
     match raw.get("target"):
         case "existing":
             problems += [
@@ -322,8 +342,7 @@ def _valid(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, by t
         case "less_than_equal":
             return f"{context['le']} or less"
         case "literal_error":
-            planned = PLANNED.get((problem["loc"][0], str(problem["input"])), "")
-            return f"{context['expected']}{planned}"
+            return str(context["expected"])
         case "extra_forbidden":
             return f"{_UNKNOWN}{_similar(problem['loc'])}"
         case kind if kind in _VALID:

@@ -23,6 +23,8 @@ from infra.resources.keys import SshKey
 
 if TYPE_CHECKING:
     from infra.machines.aws_preflight import Site
+    from infra.machines.aws_registry import InstanceRole
+    from infra.machines.fleet import EcrRegistry
     from infra.settings import Settings
 
 DEBIAN_ACCOUNT = "136693071363"
@@ -66,6 +68,9 @@ class AwsMachines(pulumi.ComponentResource):
         self._group, self._rules = make_security_group(
             self._network, self._policy(), self._naming, child
         )
+        self._registry, self._role = (
+            self._make_registry() if settings.registry == "ecr" else (None, None)
+        )
         self._operator = SshKey("operator", opts=pulumi.ResourceOptions(parent=self))
         self._image_id = self._find_image()
         machines = {
@@ -86,6 +91,18 @@ class AwsMachines(pulumi.ComponentResource):
             client_cidrs=allowed,
             web_port=self._settings.web_port,
             flower_port=self._settings.flower_port,
+            registry_port=self._settings.registry_port,
+        )
+
+    def _make_registry(self) -> tuple[EcrRegistry, InstanceRole]:
+        from infra.machines.aws_registry import make_registry  # noqa: PLC0415 - for ECR alone
+
+        return make_registry(
+            self._settings.images.values(),
+            region=self._site.region,
+            profile=self._settings.aws_profile,
+            naming=self._naming,
+            opts=self._opts(),
         )
 
     def _find_image(self) -> pulumi.Output[str]:
@@ -130,6 +147,7 @@ class AwsMachines(pulumi.ComponentResource):
             subnet_id=self._network.subnets[zone],
             vpc_security_group_ids=[self._group.id],
             associate_public_ip_address=settings.aws_public_addresses,
+            iam_instance_profile=self._role.profile if self._role else None,
             user_data=self._user_data(name, host_key),
             root_block_device=ec2.InstanceRootBlockDeviceArgs(
                 volume_type="gp3",
@@ -150,7 +168,11 @@ class AwsMachines(pulumi.ComponentResource):
             # A newer image, another wording of the user data or another zone is for new machines:
             # what runs is never replaced, nor stopped, for it.
             opts=self._opts(
-                depends_on=[*self._network.ready, *self._rules],
+                depends_on=[
+                    *self._network.ready,
+                    *self._rules,
+                    *(self._role.ready if self._role else ()),
+                ],
                 ignore_changes=["ami", "userData", "subnetId"],
                 protect=is_manager and settings.aws_protect,
             ),
@@ -194,6 +216,7 @@ class AwsMachines(pulumi.ComponentResource):
             web_url=pulumi.Output.concat("http://", host, f":{settings.web_port}"),
             flower_url=pulumi.Output.concat("http://", host, f":{settings.flower_port}"),
             mtu=pulumi.Output.from_input(MTU),
+            registry=self._registry,
             platform={"x86_64": "linux/amd64", "arm64": "linux/arm64"}[self._site.architecture],
             outputs={"estimatedMonthlyCost": monthly_estimate(settings)},
         )

@@ -30,7 +30,8 @@ VPCS = "L-F678F1CE"
 """Service Quotas' codes: vCPUs of running standard instances, of standard spot ones, and VPCs."""
 STANDARD_FAMILIES = "acdhimrtz"
 """First letters of the instance types that the two quotas of vCPUs count."""
-_CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
+CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
+"""Of every client; seconds."""
 _ARCHITECTURES: Mapping[str, Architecture] = {
     "x86_64": "x86_64",
     "amd64": "x86_64",
@@ -112,7 +113,7 @@ def _session(wanted: Wanted) -> Any:  # noqa: ANN401 - boto3's, without types
         session: Any = boto3.Session(
             profile_name=wanted.settings.aws_profile or None, region_name=wanted.region
         )
-        session.client("sts", config=_CONFIG).get_caller_identity()
+        session.client("sts", config=CONFIG).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         objection = (
             f"AWS does not take the credentials: {error}. `aws sts get-caller-identity` is to"
@@ -129,7 +130,7 @@ class _Look:
     def __init__(self, wanted: Wanted, session: Any) -> None:  # noqa: ANN401
         self._wanted = wanted
         self._session = session
-        self._ec2: Client = session.client("ec2", config=_CONFIG)
+        self._ec2: Client = session.client("ec2", config=CONFIG)
         self.objections: list[str] = []
         self._notes: list[str] = []
 
@@ -290,7 +291,7 @@ class _Look:
 
     def _limit(self, quota: _Quota) -> float | None:
         try:
-            client: Client = self._session.client("service-quotas", config=_CONFIG)
+            client: Client = self._session.client("service-quotas", config=CONFIG)
             answer = client.get_service_quota(ServiceCode=quota.service, QuotaCode=quota.code)
             return float(answer["Quota"]["Value"])
         except (BotoCoreError, ClientError) as error:

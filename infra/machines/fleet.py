@@ -15,6 +15,17 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
+class EcrRegistry:
+    """Amazon's registry, in place of the one on the first manager."""
+
+    region: str
+    profile: str
+    """Of the operator's credentials; empty is what any AWS tool would use."""
+    repositories: Mapping[str, pulumi.Output[str]]
+    """``registry/repository`` by the image's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fleet:
     """A target's machines. The first one is the first manager."""
 
@@ -36,6 +47,8 @@ class Fleet:
     """A ``remote.login.Login`` by machine's name, where not all take ``private_key``."""
     release: dict[str, Any] | None = None
     """A ``swarm.release.Release`` where machines stay when they leave the cluster."""
+    registry: EcrRegistry | None = None
+    """None: the images are in a registry on the first manager."""
     platform: str = "linux/amd64"
     """What the images are built for, as Docker names it."""
     outputs: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict[str, Any])
@@ -43,7 +56,7 @@ class Fleet:
 
     @property
     def first_manager(self) -> pulumi.Output[Record]:
-        """The machine that carries the registry, the database and the broker."""
+        """The machine that carries the database, the broker and the cluster's own registry."""
         return self.machines[0]
 
     def lives_on(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:

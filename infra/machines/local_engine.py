@@ -214,6 +214,30 @@ def image_id(image: str) -> str:
             raise LocalError(_missing_image(image)) from None
 
 
+def push(image: str, *, user: str, password: str) -> str:
+    """Push ``registry/repository:tag`` and return its digest, ``sha256:…``.
+
+    Raises:
+        LocalError: the image is not there, or the registry refuses it or does not answer.
+
+    """
+    with engine() as client:
+        _check_built(client, image)
+        said: Iterable[dict[str, Any]] = client.images.push(
+            image, stream=True, decode=True, auth_config={"username": user, "password": password}
+        )
+        digest = ""
+        for line in said:
+            if "error" in line:
+                msg = (
+                    f"{image} could not be pushed: {line['error']}\nNext: correct the cause, then"
+                    " run the same again; what has arrived already is not sent again"
+                )
+                raise LocalError(msg)
+            digest = line.get("aux", {}).get("Digest", digest)
+        return digest
+
+
 def retag(image: str, kept_as: str, *, untag: bool) -> None:
     """Keep an image's layers for the next build under ``kept_as``; take its own tag away."""
     with engine() as client, contextlib.suppress(NotFound):
@@ -287,6 +311,18 @@ def _check_image(client: Engine) -> None:
         client.images.get(node_container.IMAGE)
     except NotFound:
         raise LocalError(_missing_image(node_container.IMAGE)) from None
+
+
+def _check_built(client: Engine, image: str) -> None:
+    try:
+        client.images.get(image)
+    except NotFound:
+        msg = (
+            f"this machine's Docker has no image {image}; it was built on another machine, or"
+            " removed.\nNext: let Pulumi build it here: `pulumi stack --show-urns` lists it as"
+            " docker:index/image:Image; then `pulumi up --replace` with that URN"
+        )
+        raise LocalError(msg) from None
 
 
 def _missing_image(image: str) -> str:

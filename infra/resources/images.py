@@ -1,26 +1,52 @@
-"""An image that is built here, pushed to the cluster's registry, and deployed by its digest."""
+"""An image that is built here, pushed to a registry, and deployed by its digest."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
-from pulumi.dynamic import CreateResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import build_context, registry
 from infra.project import ROOT
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from infra.machines.aws_ecr import SignIn
+
+HTTPS_PORT = 443
+
+
+class RegistryAccess(Protocol):
+    """How images get into a registry, and under which name the nodes pull them."""
+
+    def pushed_as(self, name: str) -> pulumi.Output[str]:
+        """Return ``registry/repository`` as the operator's Docker pushes it."""
+        ...
+
+    def pulled_as(self, name: str) -> pulumi.Output[str]:
+        """Return ``registry/repository`` as the nodes pull it."""
+        ...
+
+    def plugin_push(self) -> dict[str, Any]:
+        """Return the arguments of ``docker.Image`` that say how it is pushed."""
+        ...
+
+    def deployed(
+        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """Make sure that a built image is in the registry; return its digest."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistryAccess:
-    """How images get into the registry, and under which name the nodes pull them."""
+class EmbeddedAccess:
+    """The registry on the first manager, which ``docker.Image`` pushes to (`RegistryAccess`)."""
 
     push_host: str
     push_port: pulumi.Output[int]
@@ -33,36 +59,124 @@ class RegistryAccess:
         """The ``host:port`` that the operator's Docker pushes to."""
         return pulumi.Output.concat(self.push_host, ":", self.push_port.apply(str))
 
+    def pushed_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return pulumi.Output.concat(self.push_address, "/", name)
 
-class DeployedImageProvider(Provider):
-    """Reads a pushed image's digest; on delete takes the operator's local tag away."""
+    def pulled_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return pulumi.Output.concat(self.pull_address, "/", name)
 
-    compared = ("tag", "push_address")
+    def plugin_push(self) -> dict[str, Any]:
+        """See `RegistryAccess`."""
+        import pulumi_docker as docker
+
+        return {
+            "registry": docker.RegistryArgs(
+                server=self.push_address, username=registry.USER, password=self.password
+            )
+        }
+
+    def deployed(
+        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return DeployedImage(name, access=self, repository=repository, tag=tag, opts=opts).digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcrAccess:
+    """Amazon's registry (`RegistryAccess`).
+
+    ``docker.Image`` builds only: what it signs in with would be kept in the stack's state.
+    """
+
+    region: str
+    profile: str
+    repositories: Mapping[str, pulumi.Output[str]]
+
+    def pushed_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return self.repositories[name]
+
+    def pulled_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return self.repositories[name]
+
+    def plugin_push(self) -> dict[str, Any]:
+        """See `RegistryAccess`."""
+        return {"skip_push": True}
+
+    def deployed(
+        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return EcrImage(name, access=self, repository=repository, tag=tag, opts=opts).digest
+
+
+class BuiltImageProvider(Provider):
+    """What an image in any registry has in common: its digest, and the operator's local tag."""
+
+    def digest(self, props: Props) -> str:
+        """Return the digest of the image in the registry, ``sha256:…``."""
+        raise NotImplementedError
+
+    def local_name(self, props: Props) -> str:
+        """Return the name that the operator's Docker has the image under."""
+        raise NotImplementedError
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this after the first push."""
-        outs = _with_digest(props)
+        """Pulumi calls this after the first build."""
+        outs = {**props, "digest": self.digest(props)}
         return CreateResult(f"{props['repository']}:{props['tag']}", outs)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this after the push of another content."""
+        """Pulumi calls this after the build of another content."""
         from infra.machines import local_engine
 
-        outs = _with_digest(news)
-        local_engine.retag(_local_name(news), news["kept_as"], untag=False)
-        if _local_name(olds) != _local_name(news):
-            local_engine.untag(_local_name(olds))
+        outs = {**news, "digest": self.digest(news)}
+        local_engine.retag(self.local_name(news), news["kept_as"], untag=False)
+        if self.local_name(olds) != self.local_name(news):
+            local_engine.untag(self.local_name(olds))
         return UpdateResult(outs)
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this on destroy: the layers stay for the next build, the name goes."""
         from infra.machines import local_engine
 
-        local_engine.retag(_local_name(props), props["kept_as"], untag=True)
+        local_engine.retag(self.local_name(props), props["kept_as"], untag=True)
+
+
+class DeployedImageProvider(BuiltImageProvider):
+    """Reads the digest of an image that ``docker.Image`` pushed."""
+
+    compared = ("tag", "push_address")
+
+    def digest(self, props: Props) -> str:
+        """Ask the registry."""
+        endpoint = registry.Endpoint(
+            host=props["push_host"],
+            port=int(props["push_port"]),
+            authority=props["authority"],
+            password=props["password"],
+        )
+        digest = registry.digest(endpoint, props["repository"], props["tag"])
+        if not digest:
+            msg = (
+                f"the registry has no {props['repository']}:{props['tag']}, though it was pushed. "
+                "Run `pulumi up` again; it pushes what is missing."
+            )
+            raise registry.RegistryError(msg)
+        say(f"{props['repository']}: in the registry as {digest[:19]}…")
+        return digest
+
+    def local_name(self, props: Props) -> str:
+        """See `BuiltImageProvider`."""
+        return f"{props['push_address']}/{props['repository']}:{props['tag']}"
 
 
 class DeployedImage(Resource, module="images", name="DeployedImage"):
-    """An image as the registry has it."""
+    """An image as the registry on the first manager has it."""
 
     digest: pulumi.Output[str]
 
@@ -70,7 +184,7 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
         self,
         name: str,
         *,
-        access: RegistryAccess,
+        access: EmbeddedAccess,
         repository: str,
         tag: str,
         opts: pulumi.ResourceOptions | None = None,
@@ -84,10 +198,88 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
             "push_port": access.push_port,
             "authority": access.authority,
             "password": access.password,
-            "kept_as": f"dairflow/{repository}:trixie",
+            "kept_as": kept_as(repository),
             "digest": None,
         }
         super().__init__(DeployedImageProvider(), name, props, opts)
+
+
+class EcrImageProvider(BuiltImageProvider):
+    """Pushes an image to ECR, with a token that is asked for then and kept nowhere."""
+
+    compared = ("tag", "pushed_as", "present")
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh: an image that was deleted there is drift."""
+        host, _, repository = props["pushed_as"].partition("/")
+        login = _ecr_sign_in(props)
+        endpoint = registry.Endpoint(
+            host=host,
+            port=HTTPS_PORT,
+            authority=None,
+            user=login.user,
+            password=login.password,
+            advice="Is this machine online?",
+        )
+        found = registry.digest(endpoint, repository, props["tag"])
+        return ReadResult(id_, {**props, "present": found == props["digest"]})
+
+    def digest(self, props: Props) -> str:
+        """Push; what the registry has already is not sent again."""
+        from infra.machines import local_engine
+
+        login = _ecr_sign_in(props)
+        name = self.local_name(props)
+        say(f"{props['repository']}: pushes it to {props['pushed_as']}")
+        pushed = local_engine.push(name, user=login.user, password=login.password)
+        say(f"{props['repository']}: in the registry as {pushed[:19]}…")
+        return pushed
+
+    def local_name(self, props: Props) -> str:
+        """See `BuiltImageProvider`."""
+        return f"{props['pushed_as']}:{props['tag']}"
+
+
+class EcrImage(Resource, module="images", name="EcrImage"):
+    """An image as Amazon's registry has it."""
+
+    digest: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        access: EcrAccess,
+        repository: str,
+        tag: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``repository`` and ``tag`` were built before, under the name that is pushed."""
+        props = {
+            "repository": repository,
+            "tag": tag,
+            "pushed_as": access.pushed_as(repository),
+            "region": access.region,
+            "profile": access.profile,
+            "kept_as": kept_as(repository),
+            "present": True,
+            "digest": None,
+        }
+        super().__init__(EcrImageProvider(), name, props, opts)
+
+
+def _ecr_sign_in(props: Props) -> SignIn:
+    from infra.machines import target_packages
+
+    target_packages.use("aws")
+    from infra.machines import aws_ecr
+
+    return aws_ecr.sign_in(props["region"], props["profile"])
+
+
+def kept_as(repository: str) -> str:
+    """Return the tag that keeps an image's layers for the next build when its own name goes."""
+    return f"dairflow/{repository}:trixie"
 
 
 class PublishedImage(pulumi.ComponentResource):
@@ -112,46 +304,21 @@ class PublishedImage(pulumi.ComponentResource):
         tag = build_context.tag(context, dockerfile, arguments)
         image = docker.Image(
             f"{name}-image",
-            image_name=pulumi.Output.concat(access.push_address, "/", name, ":", tag),
+            image_name=pulumi.Output.concat(access.pushed_as(name), ":", tag),
             build=docker.DockerBuildArgs(
                 context=str(context.relative_to(ROOT) if context != ROOT else "."),
                 dockerfile=str(dockerfile.relative_to(ROOT)),
                 args=arguments or None,
                 platform=platform,
             ),
-            registry=docker.RegistryArgs(
-                server=access.push_address, username=registry.USER, password=access.password
-            ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            **access.plugin_push(),
         )
-        deployed = DeployedImage(
+        digest = access.deployed(
             f"{name}-digest",
-            access=access,
             repository=name,
             tag=tag,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[image]),
         )
-        self.reference = pulumi.Output.concat(access.pull_address, "/", name, "@", deployed.digest)
+        self.reference = pulumi.Output.concat(access.pulled_as(name), "@", digest)
         self.register_outputs({"reference": self.reference})
-
-
-def _with_digest(props: Props) -> Props:
-    endpoint = registry.Endpoint(
-        host=props["push_host"],
-        port=int(props["push_port"]),
-        authority=props["authority"],
-        password=props["password"],
-    )
-    digest = registry.digest(endpoint, props["repository"], props["tag"])
-    if not digest:
-        msg = (
-            f"the registry has no {props['repository']}:{props['tag']}, though it was pushed. "
-            "Run `pulumi up` again; it pushes what is missing."
-        )
-        raise registry.RegistryError(msg)
-    say(f"{props['repository']}: in the registry as {digest[:19]}…")
-    return {**props, "digest": digest}
-
-
-def _local_name(props: Props) -> str:
-    return f"{props['push_address']}/{props['repository']}:{props['tag']}"

@@ -69,18 +69,21 @@ class Stack(Resource, module="stack", name="Stack"):
         secrets: pulumi.Input[Mapping[str, str]],
         machines: pulumi.Input[list[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
-        login: pulumi.Input[Mapping[str, Any]],
+        login: pulumi.Input[Mapping[str, Any]] | None,
         connections_per_second: int = CONNECTIONS_PER_SECOND,
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``machines`` starts with the first manager, by which the stack is deployed."""
+        """``machines`` starts with the first manager, by which the stack is deployed.
+
+        ``login`` is what the nodes' engines pull with; None where they have every image already.
+        """
         props = {
             "name": name,
             "machines": machines,
             **sign_in(private_key, logins),
             "connections_per_second": connections_per_second,
-            "login": pulumi.Output.secret(login),
+            "login": None if login is None else pulumi.Output.secret(login),
             "rendered": pulumi.Output.unsecret(options.apply(_render)),
             "secrets": pulumi.Output.secret(secrets),
             "converged": True,
@@ -103,7 +106,7 @@ def _deploy(props: Props) -> Props:
     from infra.stack.deploy import RegistryLogin, deploy
 
     rendered = RenderedStack(**_whole(props["rendered"]))
-    login = RegistryLogin(**props["login"])
+    login = RegistryLogin(**props["login"]) if props.get("login") else None
     with ssh_pool(props) as pool:
         state = deploy(
             _manager(pool, props), rendered, props["secrets"], registry=login, report=say

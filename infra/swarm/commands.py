@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SWARM_PORT = 2377
 APT_SECONDS = 600
+INSTALL_SECONDS = APT_SECONDS * 2.5
+"""The longest that an installation takes: a list of packages, some packages, a lock before them."""
 NODE_ID = "docker info --format '{{.Swarm.NodeID}}'"
 
 _UNIT_FILE = "/etc/systemd/system/dairflow-firewall.service"
@@ -147,10 +149,17 @@ cli=$(apt-cache --names-only search '^docker-cli$' | cut -d ' ' -f 1)
 {_KEEP_NOTE}fi
 {_START}"""
 
+_ECR_HELPER = f"""if ! command -v docker-credential-ecr-login > /dev/null; then
+{_APT} update > /dev/null
+{_APT} install --no-install-recommends amazon-ecr-credential-helper > /dev/null
+fi
+"""
+
 INSTALL_NFTABLES = _alone("install nftables", _NFTABLES)
 INSTALL_ENGINE = _alone("install Docker's engine", _ENGINE)
 INSTALL_NODE = _alone("install nftables and Docker's engine", _NFTABLES + _ENGINE)
 """What a machine of a cloud runs at its first boot."""
+INSTALL_ECR_HELPER = _alone("install Amazon's credential helper for Docker", _ECR_HELPER)
 START_ENGINE = _alone("start Docker's engine", _START)
 
 PURGE_SECONDS = 300.0

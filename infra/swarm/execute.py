@@ -133,7 +133,7 @@ class Execution:
             f"{machine.name}: installing {what} from the system's packages"
             f" (at most {commands.APT_SECONDS} s a command)"
         )
-        self._on(machine).run(script, timeout=commands.APT_SECONDS * 2.5)
+        self._on(machine).run(script, timeout=commands.INSTALL_SECONDS)
 
     def _init(self, step: steps.InitSwarm) -> None:
         answer = self._swarm(step.machine, commands.init_swarm(step))

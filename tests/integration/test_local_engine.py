@@ -178,3 +178,24 @@ def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(LocalError, match="Docker does not answer on this machine"):
         local_engine.read_network(NAME)
+
+
+def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
+    with pytest.raises(LocalError, match=r"has no image 127\.0\.0\.1:9/nothing:there"):
+        local_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
+
+
+def test_a_push_that_nobody_takes_says_so_and_never_the_password(
+    client: docker.DockerClient,
+) -> None:
+    name = "127.0.0.1:9/dairflow-test/push:engine"
+    client.images.get(local_engine.node_container.IMAGE).tag(name)
+    try:
+        with pytest.raises(
+            LocalError, match=r"could not be pushed: .*connection refused"
+        ) as caught:
+            local_engine.push(name, user="AWS", password="hush-hush")
+        assert "run the same again" in str(caught.value)
+        assert "hush-hush" not in str(caught.value)
+    finally:
+        client.images.remove(name, noprune=True)

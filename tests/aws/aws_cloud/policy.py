@@ -1,4 +1,4 @@
-"""The IAM policy of docs/aws.md, held against the calls that were made."""
+"""The IAM policies of docs/aws.md, held against the calls that were made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _EXPLAINED = re.compile(r"^\| `(\w+:\w+)` \|", re.MULTILINE)
 
 
 def allowed() -> list[str]:
-    """Return the actions that the policy allows."""
-    found = _POLICY.search(DOCUMENT.read_text())
+    """Return the actions that the policies allow."""
+    found = _POLICY.findall(DOCUMENT.read_text())
     assert found, f"{DOCUMENT} has no policy"
-    return [a for statement in json.loads(found[1])["Statement"] for a in statement["Action"]]
+    statements = [one for text in found for one in json.loads(text)["Statement"]]
+    return [action for statement in statements for action in statement["Action"]]
 
 
 def refused(calls: Iterable[str]) -> list[str]:

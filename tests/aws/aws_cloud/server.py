@@ -14,13 +14,17 @@ import moto.ec2.models.elastic_network_interfaces as interfaces
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ecr.models import ecr_backends
+from moto.iam.models import iam_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+ROLE_KEY = "ASIAINSTANCE"
+"""The access key of an instance's role."""
 OWN_KEY = "HYPERVISOR"
 """The access key of the cloud's own calls; everybody else's are kept."""
 DEBIAN_ACCOUNT = "136693071363"
@@ -36,10 +40,14 @@ class Server:
         """Start; Debian's images are there, and public addresses are nobody's."""
         self.region = region
         self.calls: set[str] = set()
-        self._server = make_server("127.0.0.1", 0, self._recorded(), threaded=True)
+        """The operator's."""
+        self.role_calls: set[str] = set()
+        """Those of the instances, by their role."""
+        self.recorded = self._recorded()
+        self._server = make_server("127.0.0.1", 0, self.recorded, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request otherwise
-        ec2_backends.reset()
+        self._forget()
         self.publish_image("12", "x86_64", "ami-00000000000000000")
         self.publish_image("13", "x86_64", "ami-00000000000000001")
         self.publish_image("13", "arm64", "ami-00000000000000002")
@@ -71,7 +79,11 @@ class Server:
         """Stop serving, and forget everything."""
         self._server.shutdown()
         interfaces.random_public_ip = self._random_public_ip
-        ec2_backends.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        for backends in (ec2_backends, ecr_backends, iam_backends):
+            backends.reset()
 
     def publish_image(self, release: str, architecture: str, image_id: str) -> None:
         """Publish an image of Debian's, newer than all before."""
@@ -101,9 +113,9 @@ class Server:
                 length = int(environ.get("CONTENT_LENGTH") or 0)
                 body = environ["wsgi.input"].read(length)
                 environ["wsgi.input"] = _Again(body)
-                self.calls.add(f"{_service(found[2])}:{_action(environ, body)}")
-                if b"TagSpecification" in body:  # for which EC2 wants a permission of its own
-                    self.calls.add("ec2:CreateTags")
+                call = f"{_service(found[2])}:{_action(environ, body)}"
+                calls = self.role_calls if found[1] == ROLE_KEY else self.calls
+                calls |= {call, *_implied(call, body)}
             return application(environ, start)
 
         return record
@@ -119,6 +131,19 @@ class _Again:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _implied(call: str, body: bytes) -> Iterator[str]:
+    """Return what a call needs the permission for besides: tags, and handing a role over."""
+    service, _, action = call.partition(":")
+    if b"TagSpecification" in body:
+        yield "ec2:CreateTags"
+    if service == "ec2" and b"IamInstanceProfile" in body:
+        yield "iam:PassRole"
+    if service == "iam" and b"Tags.member" in body:
+        yield call.replace("Create", "Tag")
+    if action == "CreateRepository" and b'"tags"' in body:
+        yield "ecr:TagResource"
 
 
 def _service(signed_for: str) -> str:

@@ -20,7 +20,8 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from aws_standin import schema
-from aws_standin.resources import KINDS, Kind, RefusedError, get_ami
+from aws_standin.kinds import KINDS
+from aws_standin.resources import Clients, Kind, RefusedError, get_ami
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     """The stand-in's side of the protocol; one object for the plugin's whole life."""
 
     def __init__(self) -> None:
-        self._ec2: Any = None
+        self._clients: Clients | None = None
 
     def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
         return plugin_pb2.PluginInfo(version=schema.version())
@@ -70,7 +71,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         session = boto3.Session(
             profile_name=plain(given.get("profile")), region_name=plain(given.get("region"))
         )
-        self._ec2 = session.client("ec2")
+        self._clients = functools.cache(session.client)
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     @_answering
@@ -78,7 +79,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         if request.tok != _GET_AMI:
             message = f"The function {request.tok} is not served by this stand-in"
             raise RefusedError(message)
-        found = get_ami(self._ec2, plain(decode(request.args)))
+        found = get_ami(self._clients("ec2"), plain(decode(request.args)))
         return provider_pb2.InvokeResponse(**{"return": encode(found)})
 
     @_answering
@@ -153,7 +154,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         if token not in KINDS:
             message = f"The resource type {token} is not served by this stand-in"
             raise RefusedError(message)
-        return KINDS[token](self._ec2)
+        return KINDS[token](self._clients)
 
 
 def _outputs(kind: Kind, identity: str) -> Mapping[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
 Inputs = Mapping[str, Any]
+Clients = Callable[[str], Any]
+"""Gives the boto3 client of a service."""
 _DESCRIPTION = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}\Z")
 
 
@@ -25,8 +27,12 @@ class Kind(ABC):
     REPLACED_BY: ClassVar[frozenset[str]] = frozenset()
     """Inputs whose change makes a new one; any other change but the tags' is refused."""
 
-    def __init__(self, ec2: Any) -> None:
-        self.ec2 = ec2
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+
+    @property
+    def ec2(self) -> Any:
+        return self.clients("ec2")
 
     @abstractmethod
     def create(self, inputs: Inputs) -> str:
@@ -264,7 +270,7 @@ class Instance(Kind):
         {
             *("ami", "instanceType", "subnetId", "vpcSecurityGroupIds", "userData", "tags"),
             *("associatePublicIpAddress", "rootBlockDevice", "metadataOptions"),
-            *("instanceMarketOptions", "disableApiTermination"),
+            *("instanceMarketOptions", "disableApiTermination", "iamInstanceProfile"),
         }
     )
     REPLACED_BY = frozenset(
@@ -275,6 +281,8 @@ class Instance(Kind):
         root, metadata = inputs["rootBlockDevice"], inputs["metadataOptions"]
         image = self.ec2.describe_images(ImageIds=[inputs["ami"]])["Images"][0]
         more: dict[str, Any] = {}
+        if "iamInstanceProfile" in inputs:
+            more["IamInstanceProfile"] = {"Name": inputs["iamInstanceProfile"]}
         if "instanceMarketOptions" in inputs:
             market = inputs["instanceMarketOptions"]
             spot = market["spotOptions"]
@@ -343,11 +351,23 @@ class Instance(Kind):
         if old.get(key, False) != new.get(key, False):
             value = {"Value": new.get(key, False)}
             self.ec2.modify_instance_attribute(InstanceId=identity, DisableApiTermination=value)
+        if old.get("iamInstanceProfile") != new.get("iamInstanceProfile"):
+            self._take_profile(identity, new.get("iamInstanceProfile"))
+        served = {key, "iamInstanceProfile"}
         super().update(
             identity,
-            {k: v for k, v in old.items() if k != key},
-            {k: v for k, v in new.items() if k != key},
+            {k: v for k, v in old.items() if k not in served},
+            {k: v for k, v in new.items() if k not in served},
         )
+
+    def _take_profile(self, identity: str, name: str | None) -> None:
+        filters = [{"Name": "instance-id", "Values": [identity]}]
+        found = self.ec2.describe_iam_instance_profile_associations(Filters=filters)
+        for association in found["IamInstanceProfileAssociations"]:
+            self.ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+        if name:
+            profile = {"Name": name}
+            self.ec2.associate_iam_instance_profile(InstanceId=identity, IamInstanceProfile=profile)
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.terminate_instances(InstanceIds=[identity])
@@ -356,15 +376,6 @@ class Instance(Kind):
     def _instance(self, identity: str) -> Any:
         found = _found(self.ec2.describe_instances, "Reservations", InstanceIds=[identity])
         return found and found["Instances"][0]
-
-
-KINDS = {
-    kind.TOKEN: kind
-    for kind in (
-        *(Vpc, InternetGateway, RouteTable, Route, Subnet, RouteTableAssociation),
-        *(SecurityGroup, IngressRule, EgressRule, Instance),
-    )
-}
 
 
 def get_ami(ec2: Any, arguments: Inputs) -> Inputs:

@@ -12,9 +12,9 @@ import pulumi
 import pulumi_aws
 from docker_stand_in.values import UNKNOWN, plain
 from pulumi import _types as pulumi_types
-from pulumi_aws import ec2, vpc
+from pulumi_aws import ec2, ecr, iam, vpc
 
-_MODULES = {"ec2": ec2, "vpc": vpc}
+_MODULES = {"ec2": ec2, "ecr": ecr, "iam": iam, "vpc": vpc}
 
 
 def version() -> str:

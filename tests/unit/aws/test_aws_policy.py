@@ -1,5 +1,7 @@
 """The documented policy allows what is called, and nothing that is called by nobody."""
 
+import functools
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,12 +12,16 @@ from infra.settings import parse
 target_packages.use("aws")
 from aws_cloud.policy import refused, unneeded  # noqa: E402
 from aws_cloud.server import Server  # noqa: E402
-from aws_standin.resources import KINDS, get_ami  # noqa: E402
+from aws_standin.kinds import KINDS  # noqa: E402
+from aws_standin.resources import get_ami  # noqa: E402
 
+from infra.machines.aws_ecr import sign_in  # noqa: E402
 from infra.machines.aws_preflight import Wanted, look  # noqa: E402
+from infra.machines.aws_registry import LIFECYCLE, pull_policy, trust_policy  # noqa: E402
 
 REGION = "eu-central-1"
 TAGS = {"Name": "test"}
+REPOSITORY = "arn:aws:ecr:eu-central-1:123456789012:repository/dairflow-test/airflow"
 
 
 @pytest.fixture
@@ -29,18 +35,20 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def make_everything(server: Server) -> None:
     """Make one of each type, as the program does, and take them away again."""
-    ec2 = server.client("ec2", "AKIAOPERATOR")
+    clients = functools.cache(lambda service: server.client(service, "AKIAOPERATOR"))
     made: list[tuple[str, str, dict]] = []
 
     def make(kind: str, **inputs: object) -> str:
         (token,) = (token for token in KINDS if token.endswith(f":{kind}"))
-        identity = KINDS[token](ec2).create(inputs)
-        assert KINDS[token](ec2).read(identity) is not None
+        identity = KINDS[token](clients).create(inputs)
+        assert KINDS[token](clients).read(identity) is not None
         made.append((token, identity, inputs))
         return identity
 
     filters = [{"name": "name", "values": ["debian-13-amd64-*"]}]
-    image = get_ami(ec2, {"owners": ["136693071363"], "mostRecent": True, "filters": filters})
+    image = get_ami(
+        clients("ec2"), {"owners": ["136693071363"], "mostRecent": True, "filters": filters}
+    )
     vpc = make(
         "Vpc", cidrBlock="10.80.0.0/16", enableDnsSupport=True, enableDnsHostnames=True, tags=TAGS
     )
@@ -55,8 +63,15 @@ def make_everything(server: Server) -> None:
     rule = {"securityGroupId": group, "cidrIpv4": "0.0.0.0/0", "tags": TAGS}
     make("SecurityGroupIngressRule", ipProtocol="tcp", fromPort=22, toPort=22, **rule)
     make("SecurityGroupEgressRule", ipProtocol="-1", **rule)
+    repository = make("Repository", name="dairflow-test/airflow", forceDelete=True, tags=TAGS)
+    make("LifecyclePolicy", repository=repository, policy=json.dumps(LIFECYCLE))
+    role = make("Role", namePrefix="dairflow-test-", assumeRolePolicy=trust_policy(), tags=TAGS)
+    make("RolePolicy", name="pull-images", role=role, policy=pull_policy([REPOSITORY]))
+    profile = make("InstanceProfile", namePrefix="dairflow-test-", role=role, tags=TAGS)
+    sign_in(REGION, "")
     make(
         "Instance",
+        iamInstanceProfile=profile,
         ami=image["id"],
         instanceType="t3.medium",
         subnetId=subnet,
@@ -78,8 +93,8 @@ def make_everything(server: Server) -> None:
         tags=TAGS,
     )
     for token, identity, inputs in reversed(made):
-        KINDS[token](ec2).delete(identity, inputs)
-        assert KINDS[token](ec2).read(identity) is None
+        KINDS[token](clients).delete(identity, inputs)
+        assert KINDS[token](clients).read(identity) is None
 
 
 def test_the_policy_is_what_is_called(server: Server) -> None:

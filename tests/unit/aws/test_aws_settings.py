@@ -43,7 +43,7 @@ def test_a_region_and_who_gets_in_are_enough() -> None:
             "awsPublicAddresses: 'false' given; valid: true: without awsSubnetIds",
         ),
         ({"target": "local"}, "awsRegion: 'eu-central-1' given; valid: nothing: it belongs to tar"),
-        ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded' (ecr is planned"),
+        ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded' or 'ecr'"),
     ],
 )
 def test_a_mistake_says_key_value_and_what_is_valid(changes: dict[str, Any], expected: str) -> None:
@@ -51,6 +51,10 @@ def test_a_mistake_says_key_value_and_what_is_valid(changes: dict[str, Any], exp
     with pytest.raises(SettingsError) as caught:
         parse(raw)
     assert expected in str(caught.value)
+
+
+def test_amazons_registry_goes_with_amazons_machines() -> None:
+    assert parse({**REQUIRED, "registry": "ecr"}).registry == "ecr"
 
 
 def test_the_internet_gets_in_when_that_is_said_twice() -> None:

@@ -7,7 +7,8 @@ from infra.machines import target_packages
 target_packages.use("aws")
 from aws_cloud.groups import Fence, ruleset  # noqa: E402
 from aws_standin import schema  # noqa: E402
-from aws_standin.resources import KINDS, Instance, Vpc  # noqa: E402
+from aws_standin.kinds import KINDS  # noqa: E402
+from aws_standin.resources import Instance, Vpc  # noqa: E402
 from pulumi import _types as pulumi_types  # noqa: E402
 
 TCP_22 = {"IsEgress": False, "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}

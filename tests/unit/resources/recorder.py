@@ -36,6 +36,7 @@ COMPUTED: dict[str, dict[str, Any]] = {
     },
     "pulumi-python:dynamic/registry:PushPort": {"port": 0},
     "pulumi-python:dynamic/images:DeployedImage": {"digest": f"sha256:{'0' * 64}"},
+    "pulumi-python:dynamic/images:EcrImage": {"digest": f"sha256:{'0' * 64}"},
 }
 
 

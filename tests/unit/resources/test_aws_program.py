@@ -1,6 +1,7 @@
 """The program with ``target: aws`` against Pulumi's mocks, on an account that has everything."""
 
 import asyncio
+import json
 import runpy
 import subprocess
 import sys
@@ -21,9 +22,11 @@ from tests.unit.resources.recorder import COMPUTED, Recorder
 
 target_packages.use("aws")
 from infra.machines.aws_preflight import AwsError, Site, Wanted  # noqa: E402
+from infra.machines.aws_registry import repository_name  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 REGION = "eu-central-1"
+ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com"
 REQUIRED = {"target": "aws", "awsRegion": REGION, "allowedCidrs": '["198.51.100.7/32"]'}
 
 
@@ -32,6 +35,11 @@ class Cloud(Recorder):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         identity, outputs = super().new_resource(args)
+        if args.typ == "aws:ecr/repository:Repository":
+            name = args.inputs["name"]
+            outputs |= {"repositoryUrl": f"{ECR}/{name}", "arn": f"arn:aws:ecr:::{name}"}
+        if args.typ.startswith("aws:iam/"):
+            outputs.setdefault("name", identity)
         if args.typ == "aws:ec2/instance:Instance":
             role, number = args.name.split("-")
             number = int(number) + (100 if role == "worker" else 0)
@@ -213,6 +221,74 @@ def test_everything_carries_the_stacks_name(run: Callable[..., Cloud]) -> None:
     assert tagged > 10
     for inputs in made.of_type(":Instance").values():
         assert inputs["rootBlockDevice"]["tags"] == inputs["tags"]
+
+
+def test_amazons_registry_takes_the_place_of_the_clusters_own(run: Callable[..., Cloud]) -> None:
+    made = run(registry="ecr", imageName="our-airflow")
+    names = {f"dairflow-test/{name}" for name in ("our-airflow", "postgres", "redis")}
+    repositories = made.of_type(":Repository")
+    assert {inputs["name"] for inputs in repositories.values()} == names
+    assert all(inputs["forceDelete"] for inputs in repositories.values())
+    kept = {inputs["repository"]: inputs for inputs in made.of_type(":LifecyclePolicy").values()}
+    assert set(kept) == names
+    (rule,) = json.loads(kept["dairflow-test/redis"]["policy"])["rules"]
+    assert rule["selection"]["countType"] == "imageCountMoreThan"
+    assert made.of_type(":Registry") == made.of_type(":RegistryCertificate") == {}
+    assert made.of_type(":PushPort") == {}
+    (swarm,) = made.of_type(":Swarm").values()
+    assert swarm["trusted_registries"] == {}
+    assert "registry_port" not in swarm["firewall"]
+    rules = made.of_type(":SecurityGroupIngressRule").values()
+    assert 5000 not in {rule.get("fromPort") for rule in rules}
+
+
+def test_an_instance_may_pull_from_the_stacks_repositories_alone(
+    run: Callable[..., Cloud],
+) -> None:
+    made = run(registry="ecr")
+    profile = made.resources["nodes-profile"]
+    for inputs in made.of_type(":Instance").values():
+        assert inputs["iamInstanceProfile"] == "nodes-profile-id"
+    assert profile[1]["role"] == made.resources["nodes-may-pull"][1]["role"] == "nodes-role-id"
+    token, pull = json.loads(made.resources["nodes-may-pull"][1]["policy"])["Statement"]
+    assert (token["Action"], token["Resource"]) == ("ecr:GetAuthorizationToken", "*")
+    assert pull["Resource"] == [
+        f"arn:aws:ecr:::dairflow-test/{name}" for name in ("airflow", "postgres", "redis")
+    ]
+    assert set(pull["Action"]) == {
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+    }
+    assert "iamInstanceProfile" not in run().of_type(":Instance")["worker-1"]
+
+
+def test_no_token_of_amazons_is_in_any_resource(run: Callable[..., Cloud]) -> None:
+    made = run(registry="ecr")
+    for image in made.of_type("docker:index/image:Image").values():
+        assert image["skipPush"] is True
+        assert image["imageName"].startswith(f"{ECR}/dairflow-test/")
+        assert "registry" not in image
+    (stack,) = made.of_type(":Stack").values()
+    assert "login" not in stack
+    (on_nodes,) = made.of_type(":NodeImages").values()
+    airflow = f"{ECR}/dairflow-test/airflow@sha256:{'0' * 64}"
+    assert on_nodes["references"]["worker"] == [airflow]
+    assert len(on_nodes["references"]["manager"]) == 3
+    assert len(on_nodes["machines"]) == 3
+    assert run().of_type(":NodeImages") == {}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("dairflow-production", "dairflow-production/airflow"),
+        ("dairflow-My_Stack", "dairflow-my-stack/airflow"),
+        ("dairflow-a--b.", "dairflow-a-b/airflow"),
+    ],
+)
+def test_a_repositorys_name_is_one_that_ecr_takes(prefix: str, name: str) -> None:
+    assert repository_name(prefix, "airflow") == name
 
 
 def test_given_subnets_take_the_place_of_a_vpc(

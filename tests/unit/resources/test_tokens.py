@@ -7,6 +7,7 @@ one leaves an alias (or a shim) behind, and only then changes this list.
 import base64
 
 import pytest
+from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
 
 from infra.machines.local import LocalMachines
@@ -15,6 +16,7 @@ from infra.resources import (
     images,
     keys,
     local,
+    node_images,
     operator_files,
     push_port,
     registry,
@@ -26,6 +28,8 @@ TOKENS = {
     existing.AcceptedHostKey: "dynamic/machines:AcceptedHostKey",
     existing.ExistingHosts: "dynamic/machines:ExistingHosts",
     images.DeployedImage: "dynamic/images:DeployedImage",
+    images.EcrImage: "dynamic/images:EcrImage",
+    node_images.NodeImages: "dynamic/images:NodeImages",
     keys.RegistryCertificate: "dynamic/keys:RegistryCertificate",
     keys.Secrets: "dynamic/keys:Secrets",
     keys.SshKey: "dynamic/keys:SshKey",
@@ -42,6 +46,8 @@ PROVIDERS = {
     existing.AcceptedHostKeyProvider: "infra.resources.existing",
     existing.ExistingHostsProvider: "infra.resources.existing",
     images.DeployedImageProvider: "infra.resources.images",
+    images.EcrImageProvider: "infra.resources.images",
+    node_images.NodeImagesProvider: "infra.resources.node_images",
     keys.RegistryCertificateProvider: "infra.resources.keys",
     keys.SecretsProvider: "infra.resources.keys",
     keys.SshKeyProvider: "infra.resources.keys",
@@ -72,7 +78,7 @@ def test_a_provider_is_pickled_by_reference(provider: type, module: str) -> None
 def test_an_update_never_wipes_the_outputs(provider: type) -> None:
     """The SDK's own ``update`` returns no outputs: what can be updated must bring its own."""
     if provider.compared:
-        assert "update" in vars(provider)
+        assert provider.update is not ResourceProvider.update
 
 
 def test_the_component_is_documented() -> None:

@@ -1,0 +1,136 @@
+"""Amazon's registry (ECR) for the ``aws`` target: repositories, and a role that pulls."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi_aws import ecr, iam
+
+from infra.machines.fleet import EcrRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from infra.machines.aws_network import Naming
+
+KEPT_IMAGES = 30
+"""Of each repository. Every content of an image is one, and the newest is what runs."""
+NAME_PREFIX_CHARACTERS = 38
+"""What IAM's 64 leave besides the provider's own random end."""
+LIFECYCLE = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": f"Keep the newest {KEPT_IMAGES}",
+            "selection": {
+                "tagStatus": "any",
+                "countType": "imageCountMoreThan",
+                "countNumber": KEPT_IMAGES,
+            },
+            "action": {"type": "expire"},
+        }
+    ]
+}
+PULL_ACTIONS = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+)
+"""Amazon's "Using Amazon ECR Images with Amazon EC2"; the token is asked for besides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceRole:
+    """What lets an instance pull."""
+
+    profile: pulumi.Output[str]
+    """The instance profile's name."""
+    ready: Sequence[pulumi.Resource]
+
+
+def repository_name(prefix: str, image: str) -> str:
+    """Return a repository's name within what ECR takes: lower case, single separators."""
+    return f"{re.sub(r'[^a-z0-9]+', '-', prefix.lower()).strip('-')}/{image}"
+
+
+def make_registry(
+    images: Iterable[str],
+    *,
+    region: str,
+    profile: str,
+    naming: Naming,
+    opts: pulumi.ResourceOptions,
+) -> tuple[EcrRegistry, InstanceRole]:
+    """Make a repository for each of ``images``, and a role that may pull from these alone.
+
+    The images go with the stack. ``profile`` is that of the operator's credentials, or empty.
+    """
+    repositories = {image: _repository(image, naming, opts) for image in images}
+    role = _role([one.arn for one in repositories.values()], naming, opts)
+    registry = EcrRegistry(
+        region=region,
+        profile=profile,
+        repositories={image: one.repository_url for image, one in repositories.items()},
+    )
+    return registry, role
+
+
+def _repository(image: str, naming: Naming, opts: pulumi.ResourceOptions) -> ecr.Repository:
+    repository = ecr.Repository(
+        f"{image}-repository",
+        name=repository_name(naming.prefix, image),
+        force_delete=True,
+        tags=naming.tags(image),
+        opts=opts,
+    )
+    ecr.LifecyclePolicy(
+        f"{image}-lifecycle", repository=repository.name, policy=json.dumps(LIFECYCLE), opts=opts
+    )
+    return repository
+
+
+def _role(
+    repositories: Sequence[pulumi.Output[str]], naming: Naming, opts: pulumi.ResourceOptions
+) -> InstanceRole:
+    name_prefix = f"{naming.prefix}-"[:NAME_PREFIX_CHARACTERS]
+    tags = naming.tags("nodes")
+    role = iam.Role(
+        "nodes-role",
+        name_prefix=name_prefix,
+        assume_role_policy=trust_policy(),
+        tags=tags,
+        opts=opts,
+    )
+    may_pull = iam.RolePolicy(
+        "nodes-may-pull",
+        name="pull-images",
+        role=role.name,
+        policy=pulumi.Output.all(*repositories).apply(pull_policy),
+        opts=opts,
+    )
+    profile = iam.InstanceProfile(
+        "nodes-profile", name_prefix=name_prefix, role=role.name, tags=tags, opts=opts
+    )
+    return InstanceRole(profile=profile.name, ready=(may_pull, profile))
+
+
+def trust_policy() -> str:
+    """Return who may take the role: EC2's instances; JSON."""
+    return _policy({"Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"})
+
+
+def pull_policy(repositories: Iterable[str]) -> str:
+    """Return what the role may do: pull from ``repositories``, by their ARNs; JSON."""
+    return _policy(
+        {"Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {"Action": list(PULL_ACTIONS), "Resource": sorted(repositories)},
+    )
+
+
+def _policy(*statements: dict[str, object]) -> str:
+    allowed = [{"Effect": "Allow", **statement} for statement in statements]
+    return json.dumps({"Version": "2012-10-17", "Statement": allowed})

@@ -1,0 +1,110 @@
+"""Images that are on the nodes before anything is deployed from them."""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from infra.remote.machine import Machine
+from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.runner import RemoteError
+from infra.resources.provider import Props, Provider, say
+from infra.resources.ssh_pool import sign_in, ssh_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pulumi
+
+    from infra.remote.pool import SshPool
+    from infra.remote.runner import Runner
+
+_T = TypeVar("_T")
+CONNECT_SECONDS = 20.0
+"""How long a machine may be silent on a refresh."""
+NODES_AT_A_TIME = 16
+
+
+class NodeImagesProvider(Provider):
+    """Lets every node pull from ECR what its role runs (see ``infra/ecr.py``)."""
+
+    compared = ("machines", "references", "present")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this first, or again after an interrupted run."""
+        _pull(props)
+        return CreateResult("node-images", props)
+
+    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for another image or machine, or when a node lacks one."""
+        _pull(news)
+        return UpdateResult(news)
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Pulumi calls this on refresh; a machine that does not answer may be gone."""
+        from infra import ecr
+
+        def lacks_some(runner: Callable[[], Runner], references: list[str]) -> bool:
+            try:
+                return bool(ecr.missing(runner(), references))
+            except RemoteError as error:
+                say(f"whether it has its images is not known: {error}")
+                return True
+
+        lacking = _on_every_node(props, lacks_some, timeout=CONNECT_SECONDS)
+        return ReadResult(id_, {**props, "present": not any(lacking)})
+
+
+class NodeImages(Resource, module="images", name="NodeImages"):
+    """The images that machines have, by digest."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        references: pulumi.Input[Mapping[str, list[str]]],
+        machines: pulumi.Input[list[Mapping[str, Any]]],
+        private_key: pulumi.Input[str],
+        connections_per_second: int = CONNECTIONS_PER_SECOND,
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take ``references``: a role's images, each as ``registry/repository@sha256:…``."""
+        props = {
+            "references": references,
+            "machines": machines,
+            **sign_in(private_key, logins),
+            "connections_per_second": connections_per_second,
+            "present": True,
+        }
+        super().__init__(NodeImagesProvider(), name, props, opts)
+
+
+def _pull(props: Props) -> None:
+    from infra import ecr
+
+    _on_every_node(props, lambda runner, references: ecr.pull(runner(), references, report=say))
+
+
+def _on_every_node(
+    props: Props,
+    act: Callable[[Callable[[], Runner], list[str]], _T],
+    *,
+    timeout: float | None = None,
+) -> list[_T]:
+    """Act on the machines side by side; the first error is raised when all have ended.
+
+    ``act`` gets what connects to a machine within ``timeout`` seconds, and the machine's images.
+    """
+    machines = [Machine.from_dict(record) for record in props["machines"]]
+
+    def on(pool: SshPool, machine: Machine) -> _T:
+        connect = functools.partial(pool.runner, machine, timeout=timeout)
+        return act(connect, props["references"][machine.role])
+
+    with ssh_pool(props) as pool, ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
+        begun = [threads.submit(on, pool, machine) for machine in machines]
+    return [one.result() for one in begun]
