@@ -4,15 +4,19 @@ moto answers EC2's API, a stand-in serves Pulumi's ``aws`` plugin, and every ins
 Debian container that boots with its user data behind its security groups (``tests/aws``).
 """
 
+import base64
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cloud.hypervisor import Cloud
 from aws_cloud.policy import refused, unneeded
+from aws_cloud.server import Server
 from aws_standin.install import install
 from project import ROOT, Project, make_project
 
@@ -29,6 +33,11 @@ MACHINES = ("manager-1", "worker-1", "worker-2")
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
     cloud = Cloud(REGION, VPC_CIDR, str(os.getpid()))
+    try:
+        cloud.serve_images()
+    except BaseException:
+        cloud.close()
+        raise
     yield cloud
     (ROOT / ".dairflow" / "e2e-aws-machines.log").write_text(cloud.logs())
     cloud.close()
@@ -39,6 +48,8 @@ def cloud() -> Iterator[Cloud]:
 def project(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("aws")
     environment = {**cloud.server.environment(), "PULUMI_HOME": str(_own_home(folder))}
+    assert cloud.images is not None
+    environment["SSL_CERT_FILE"] = str(cloud.images.trusted(folder / "trusted.pem"))
     project = make_project(folder, STACK, web_port=WEB_PORT, flower_port=FLOWER_PORT, **environment)
     (folder / "plugin").mkdir()
     install(folder / "plugin", project.environment)
@@ -60,11 +71,12 @@ def _own_home(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def before(cloud: Cloud) -> dict[str, set[str]]:
-    return inventory(cloud.server.client())
+    return inventory(cloud.server)
 
 
-def inventory(ec2: Any) -> dict[str, set[str]]:
+def inventory(server: Server) -> dict[str, set[str]]:
     """Everything in the account that costs or stays."""
+    ec2, ecr, iam = (server.client(service) for service in ("ec2", "ecr", "iam"))
     instances = ec2.describe_instances()["Reservations"]
     return {
         "instances": {
@@ -81,6 +93,11 @@ def inventory(ec2: Any) -> dict[str, set[str]]:
         },
         "tables": {t["RouteTableId"] for t in ec2.describe_route_tables()["RouteTables"]},
         "volumes": {v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]},
+        "repositories": {r["repositoryName"] for r in ecr.describe_repositories()["repositories"]},
+        "roles": {r["RoleName"] for r in iam.list_roles()["Roles"]},
+        "profiles": {
+            p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]
+        },
         "interfaces": {
             n["NetworkInterfaceId"] for n in ec2.describe_network_interfaces()["NetworkInterfaces"]
         },
@@ -163,6 +180,53 @@ def test_a_second_up_changes_nothing_also_after_a_refresh(project: Project, clou
     project.expect_no_changes()
 
 
+def test_the_images_can_move_to_amazons_registry(project: Project, cloud: Cloud) -> None:
+    """On a cluster that runs: no instance is made anew, and the work goes on."""
+    instances = {name: found["InstanceId"] for name, found in named(cloud).items()}
+    project.set("registry", "ecr")
+    project.up()
+    assert {name: found["InstanceId"] for name, found in named(cloud).items()} == instances
+    assert cloud.images is not None
+    reference = project.outputs()["imageRef"]
+    assert reference.startswith(f"{cloud.images.registry}/dairflow-{STACK}/airflow@sha256:")
+    printed = project.on(
+        "manager-1", "docker service inspect --format '{{json .}}' $(docker service ls -q)"
+    )
+    services = [json.loads(line) for line in printed.splitlines()]
+    used = {s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0] for s in services}
+    repositories = ("airflow", "postgres", "redis")
+    assert used == {f"{cloud.images.registry}/dairflow-{STACK}/{name}" for name in repositories}
+    assert run_dag(project) == {"worker-1", "worker-2"}
+    project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    project.expect_no_changes()
+
+
+def test_no_token_for_the_registry_is_kept(project: Project, cloud: Cloud) -> None:
+    issued = cloud.server.client("ecr").get_authorization_token()["authorizationData"][0]
+    whole = issued["authorizationToken"]
+    token = base64.b64decode(whole).decode().partition(":")[2]
+    state = project.pulumi("stack", "export", "--show-secrets")
+    assert token not in state
+    assert whole not in state
+    places = "/etc /root /home /run /tmp /var"
+    search = f"grep -rsl --exclude-dir=overlay2 -e '{token}' -e '{whole}' {places}; true"
+    for machine in named(cloud).values():
+        found = cloud.container(machine["InstanceId"]).exec_run(["sh", "-c", search])
+        assert found.output.decode() == ""
+    assert cloud.server.role_calls == {"ecr:GetAuthorizationToken"}
+
+
+def test_an_image_that_was_deleted_comes_back(project: Project, cloud: Cloud) -> None:
+    """In the registry, and on a node."""
+    assert cloud.images is not None
+    reference = project.outputs()["imageRef"]
+    assert cloud.images.delete(reference) == HTTPStatus.ACCEPTED
+    project.on("worker-1", f"docker image rm --force {reference}")
+    project.up("--refresh")
+    assert project.outputs()["imageRef"] == reference
+    project.on("worker-1", f"docker image inspect {reference}")
+
+
 def test_an_instance_that_was_lost_is_made_again(project: Project, cloud: Cloud) -> None:
     lost = named(cloud)["worker-2"]
     cloud.server.client().terminate_instances(InstanceIds=[lost["InstanceId"]])
@@ -177,7 +241,7 @@ def test_nothing_is_left_after_destroy(
     project: Project, cloud: Cloud, before: dict[str, set[str]]
 ) -> None:
     project.pulumi("destroy", "--yes", "--skip-preview")
-    assert inventory(cloud.server.client()) == before
+    assert inventory(cloud.server) == before
 
 
 def test_the_documented_policy_is_what_was_called(cloud: Cloud) -> None:

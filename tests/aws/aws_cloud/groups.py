@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TABLE = "ec2"
+METADATA = "169.254.169.254"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Fence:
     """Of every group that the instance is in, as DescribeSecurityGroupRules lists them."""
     members: Mapping[str, Sequence[str]]
     """Group → private addresses of its instances."""
+    metadata: str = ""
+    """``address:port`` of the metadata service; empty where there is none."""
 
 
 def ruleset(fence: Fence) -> str:
@@ -37,6 +40,10 @@ def ruleset(fence: Fence) -> str:
     outs = [_rule(rule, fence, "daddr") for rule in fence.rules if rule["IsEgress"]]
     outside_in = "" if fence.has_internet else f"ip saddr != {fence.vpc_cidr} drop"
     outside_out = "" if fence.has_internet else f"ip daddr != {fence.vpc_cidr} drop"
+    # What the machine itself sends, not what its containers do: the hop limit is 1.
+    metadata = (
+        f"ip daddr {METADATA} tcp dport 80 dnat to {fence.metadata}" if fence.metadata else ""
+    )
     return f"""\
 table ip {TABLE}
 delete table ip {TABLE}
@@ -54,6 +61,10 @@ table ip {TABLE} {{
         ct state established,related accept
         {outside_out}
         {_lines(outs)}
+    }}
+    chain own {{
+        type nat hook output priority -110; policy accept;
+        {metadata}
     }}
 }}
 """

@@ -26,6 +26,8 @@ from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from aws_cloud.groups import Fence, ruleset
+from aws_cloud.images import IMAGE as REGISTRY_IMAGE
+from aws_cloud.images import ImageService
 from aws_cloud.server import PUBLIC_NETWORK, Server
 from infra.machines import node_container
 
@@ -50,6 +52,7 @@ class Cloud:
         self.vpc_cidr = vpc_cidr
         self.mark = mark
         self.problems: list[str] = []
+        self.images: ImageService | None = None
         self._client = docker.from_env(timeout=120)
         self._ec2 = self.server.client()
         self._bodies: dict[str, _Body] = {}
@@ -68,6 +71,21 @@ class Cloud:
         self._host = self._helper("gateway", network_mode="host")
         self._thread = threading.Thread(target=self._tend, daemon=True)
         self._thread.start()
+
+    def serve_images(self) -> None:
+        """Have ECR in this cloud, for the instances that are made from now on."""
+        router = self._router()
+        address = str(IPv4Network(self.vpc_cidr)[-6])
+        self.images = ImageService(self.server, router=router, address=address)
+        self._start(
+            "registry",
+            address=address,
+            files=self.images.registry_files,
+            image=REGISTRY_IMAGE,
+            network=self.name,
+            environment=dict(self.images.registry_environment),
+        )
+        self.images.announce()
 
     @property
     def name(self) -> str:
@@ -100,7 +118,7 @@ class Cloud:
     def close(self) -> None:
         """Remove everything."""
         self._ended.set()
-        self._thread.join(60)
+        self._thread.join()  # a look under way may be removing bodies
         with contextlib.suppress(APIError):
             self._host.exec_run(["nft", "delete", "table", "ip", self._table])
         ours = {"label": f"{LABEL}={self.mark}"}
@@ -109,6 +127,8 @@ class Cloud:
             list(threads.map(lambda one: one.remove(force=True, v=True), containers))
         for volume in self._client.volumes.list(filters=ours):
             volume.remove()
+        if self.images:
+            self.images.close()
         self._network.remove()
         self._client.images.remove(BODY_IMAGE, noprune=True)
         self._client.close()
@@ -169,6 +189,7 @@ class Cloud:
                     has_internet=instance["SubnetId"] in routed and "PublicIpAddress" in instance,
                     rules=[r for r in rules if r["GroupId"] in _groups(instance)],
                     members=members,
+                    metadata=self.images.metadata if self.images else "",
                 )
             )
             for identity, instance in alive.items()
@@ -192,26 +213,41 @@ class Cloud:
     def _make(self, instance: Mapping[str, Any], rules: str) -> _Body:
         identity = instance["InstanceId"]
         fence = self._helper(
-            f"{identity}-fence", network=self.name, address=instance["PrivateIpAddress"]
+            f"{identity}-fence",
+            network=self.name,
+            address=instance["PrivateIpAddress"],
+            extra_hosts=self.images.hosts if self.images else {},
         )
         fenced = _Body(self._client, fence, rules)
         asked = self._ec2.describe_instance_attribute(InstanceId=identity, Attribute="userData")
         user_data = base64.b64decode(asked["UserData"].get("Value", ""))
-        fenced.boot(f"{self.name}-{identity}", {LABEL: self.mark}, identity, user_data)
+        files = {
+            **(self.images.files if self.images else {}),
+            f"{SEED}/user-data": user_data,
+            f"{SEED}/meta-data": f"instance-id: {identity}\nlocal-hostname: {identity}\n".encode(),
+        }
+        fenced.boot(f"{self.name}-{identity}", {LABEL: self.mark}, files)
         return fenced
 
-    def _helper(self, name: str, *, address: str = "", **network: Any) -> Any:
+    def _helper(self, name: str, *, address: str = "", **options: Any) -> Any:
         """Start a container that only waits, and may change its network's rules."""
+        waiting = {
+            "image": FENCE_IMAGE,
+            "command": ["sleep", "infinity"],
+            "entrypoint": [],
+            "cap_add": ["NET_ADMIN"],
+            "init": True,
+        }
+        return self._start(name, address=address, **waiting, **options)
+
+    def _start(
+        self, name: str, *, address: str, files: Mapping[str, bytes] | None = None, **options: Any
+    ) -> Any:
         helper = self._client.containers.create(
-            FENCE_IMAGE,
-            ["sleep", "infinity"],
-            entrypoint=[],
-            name=f"{self.name}-{name}",
-            labels={LABEL: self.mark},
-            cap_add=["NET_ADMIN"],
-            init=True,
-            **network,
+            name=f"{self.name}-{name}", labels={LABEL: self.mark}, **options
         )
+        if files:
+            helper.put_archive("/", _archive(files))
         if address:
             self._network.disconnect(helper)
             self._network.connect(helper, ipv4_address=address)
@@ -256,9 +292,7 @@ class _Body:
             _load(self._fence, rules)
             self._loaded = rules
 
-    def boot(
-        self, name: str, labels: Mapping[str, str], instance_id: str, user_data: bytes
-    ) -> None:
+    def boot(self, name: str, labels: Mapping[str, str], files: Mapping[str, bytes]) -> None:
         self._client.volumes.create(name, labels=dict(labels))
         options = node_container.create_options(
             hostname="",
@@ -273,8 +307,7 @@ class _Body:
         del options["Hostname"], options["NetworkingConfig"], options["ExposedPorts"]
         del options["HostConfig"]["PortBindings"]
         self.container = node_container.create(self._client, name, options)
-        meta_data = f"instance-id: {instance_id}\nlocal-hostname: {instance_id}\n".encode()
-        self.container.put_archive("/", _archive({"user-data": user_data, "meta-data": meta_data}))
+        self.container.put_archive("/", _archive(files))
         self.container.start()
 
     def remove(self) -> None:
@@ -297,10 +330,11 @@ def _load(container: Any, script: str) -> None:
 
 
 def _archive(contents: Mapping[str, bytes]) -> bytes:
+    """Pack files by their absolute paths."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in contents.items():
-            entry = tarfile.TarInfo(f"{SEED.lstrip('/')}/{name}")
+            entry = tarfile.TarInfo(name.lstrip("/"))
             entry.size, entry.mode = len(data), 0o600
             archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
