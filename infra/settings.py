@@ -7,29 +7,31 @@ exists.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra import build_context, registry
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
-from infra.machines.existing_settings import ExistingSettings, Host, Jump
+from infra.machines.existing_settings import ExistingSettings
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
-from infra.secret_values import leaves, secret_texts
+from infra.secret_values import secret_texts
 from infra.setting_types import Integer
+from infra.settings_report import UNUSED, keys, problems_of, report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+
+    from infra.settings_report import Problem
 
 MAX_PORT = 65_535
 MAX_NODES_LOCAL = 50
@@ -40,22 +42,6 @@ RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "s
 
 OTHER_IMAGES = ("postgres", "redis")
 """The images besides Airflow's, by their names in the registry."""
-
-Problem = tuple[str, object, str]
-"""Key, value given, what is valid."""
-
-_ADVICE = "Nothing was created or changed. Fix them, for example:"
-_UNKNOWN = "no such setting"
-_UNUSED = "nothing: "
-_VALID = {
-    "dict_type": "an object, set with --path '{key}.NAME' for each of its entries",
-    "missing": "has to be set",
-    "model_type": "an object, set with --path '{key}.address' for its address, and so on",
-    "string_pattern_mismatch": "lower-case letters and digits, with single . _ or - between them",
-    "string_type": "one text, no list or object",
-    "tuple_type": "a list, set with --path '{key}[0]' for its first entry, and so on",
-}
-"""What is valid instead, by pydantic's name of the mistake."""
 
 
 class SettingsError(Exception):
@@ -143,18 +129,11 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = [*_field_problems(error), *problems]
+        problems = [*problems_of(error, Settings), *problems]
     else:
         if not problems:
             return _counted(settings)
-    hidden = secrets()
-    lines = [
-        f"  {key}: {_shown(key, given, hidden)} given; valid: {valid}"
-        for key, given, valid in problems
-    ]
-    raise SettingsError(
-        "\n".join(["These settings are not valid:", *lines, _ADVICE, _example(problems[0])])
-    )
+    raise SettingsError(report(problems, Settings, secrets()))
 
 
 def load() -> Settings:
@@ -169,7 +148,7 @@ def load() -> Settings:
 
     prefix = pulumi.Config().full_key("")
     given = (name for name in runtime.get_config_env() if name.startswith(prefix))
-    names = {key: f"{prefix}{key}" for key in keys()}
+    names = {key: f"{prefix}{key}" for key in keys(Settings)}
     names |= {name.removeprefix(prefix): name for name in given}
     if runtime.get_config(names["target"]) == "aws":
         for key, name in (("awsRegion", "aws:region"), ("awsProfile", "aws:profile")):
@@ -192,11 +171,6 @@ def load() -> Settings:
         raise pulumi.RunError(str(error)) from None
 
 
-def keys() -> Iterable[str]:
-    """Return the settings' keys as ``Pulumi.yaml`` spells them."""
-    return [field.alias or name for name, field in Settings.model_fields.items()]
-
-
 def _decode(text: str) -> object:
     """Pulumi hands lists and objects over as JSON text."""
     if not text.startswith(("[", "{")):
@@ -205,68 +179,6 @@ def _decode(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _lists() -> set[str]:
-    """Return the keys of settings that are lists."""
-    return {
-        field.alias or name
-        for name, field in Settings.model_fields.items()
-        if get_origin(field.annotation) is tuple
-    }
-
-
-def _example(problem: Problem) -> str:
-    key, _, valid = problem
-    if valid.startswith((_UNKNOWN, _UNUSED)):
-        return f"  pulumi config rm --path '{key}'" if "[" in key else f"  pulumi config rm {key}"
-    if key in _lists():
-        key += "[0].name" if key == "hosts" else "[0]"
-    if "[" in key:
-        secret = "--secret " if key.endswith(".password") else ""
-        return f"  pulumi config set {secret}--path '{key}' VALUE"
-    return f"  pulumi config set {key} VALUE"
-
-
-def _shown(key: str, given: object, secrets: Collection[str]) -> str:
-    """Show what was given, unless it is or may hold a secret, as a list of hosts may."""
-    if given is None:
-        return "nothing"
-    text = repr(given)
-    within = re.split(r"[.[]", key)[0]
-    whole = type(given) in (dict, list) or text.startswith(("'[", "'{"))
-    if (
-        isinstance(given, _Hidden)
-        or (whole and (within == "hosts" or within not in keys()))
-        or "PRIVATE KEY" in text
-        or any(leaf in secrets for leaf in leaves(given))
-    ):
-        return "a value that is not shown"
-    return text
-
-
-class _Hidden:
-    """Stands for a secret."""
-
-
-def _field_problems(error: ValidationError) -> list[Problem]:
-    return [(_path(problem["loc"]), _given(problem), _valid(problem)) for problem in error.errors()]
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """Write a place as ``pulumi config set --path`` takes it: ``hosts[2].role``."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".")
-
-
-def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, by type
-    """Return the value; a key in a list of objects that is unknown may be a misspelt password."""
-    misspelt = problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1
-    if misspelt or problem["loc"][-1] == "password":
-        return _Hidden()
-    return None if problem["type"] == "missing" else problem["input"]
 
 
 def _counted(settings: Settings) -> Settings:
@@ -283,7 +195,7 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     defaults = {field.alias or name: field.default for name, field in _fields().items()}
     changed = {key for key, value in raw.items() if _text(value) != _text(defaults.get(key))}
     problems = [
-        (key, raw[key], f"{_UNUSED}it belongs to target {target}")
+        (key, raw[key], f"{UNUSED}it belongs to target {target}")
         for target, settings in _TARGETS.items()
         if raw.get("target") != target
         for key in (field.alias or name for name, field in settings.model_fields.items())
@@ -294,7 +206,7 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     match raw.get("target"):
         case "existing":
             problems += [
-                (key, raw[key], f"{_UNUSED}with target existing, the hosts' roles are counted")
+                (key, raw[key], f"{UNUSED}with target existing, the hosts' roles are counted")
                 for key in ("managers", "workers")
                 if key in changed
             ]
@@ -332,32 +244,3 @@ def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
         elif port is not None:
             taken[port] = f"{key}'s"
     return problems
-
-
-def _valid(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, by type
-    context = problem.get("ctx", {})
-    match problem["type"]:
-        case "greater_than_equal":
-            return f"{context['ge']} or more"
-        case "less_than_equal":
-            return f"{context['le']} or less"
-        case "literal_error":
-            return str(context["expected"])
-        case "extra_forbidden":
-            return f"{_UNKNOWN}{_similar(problem['loc'])}"
-        case kind if kind in _VALID:
-            return _VALID[kind].format(key=_path(problem["loc"]))
-        case _:
-            return problem["msg"].removeprefix("Value error, ")
-
-
-def _similar(location: tuple[int | str, ...]) -> str:
-    """Propose a key that is written much like the one that was given."""
-    *parents, given = location
-    known = set(keys())
-    if parents:
-        model = Jump if "jump" in parents else Host
-        known = {field.alias or name for name, field in model.model_fields.items()}
-    spelled = {key.lower(): key for key in known}
-    found = difflib.get_close_matches(str(given).lower(), spelled, n=1)
-    return f"; did you mean {spelled[found[0]]}?" if found else ""

@@ -13,14 +13,14 @@ from infra.setting_types import Boolean, Integer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from infra.settings_report import Problem
+
 DEFAULT_VPC = "10.80.0.0/16"
 WIDEST_PREFIX = 16
 NARROWEST_PREFIX = 24
 """EC2 takes /16 to /28 for a VPC, and /28 at least for a subnet, which is a sixteenth of it."""
 INTERNET_PREFIX = 8
 """A network of fewer bits than this is as good as the whole internet."""
-
-Problem = tuple[str, object, str]
 
 _WHO = (
     "the IPv4 networks that SSH and the web pages are for, your own address first, as"

@@ -1,0 +1,146 @@
+"""The report of wrong settings: every one by its key, the value given, and what is valid. No I/O.
+
+It never shows what may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any, get_origin
+
+from infra.machines.existing_settings import Host, Jump
+from infra.secret_values import leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from pydantic import BaseModel, ValidationError
+
+Problem = tuple[str, object, str]
+"""Key, value given, what is valid."""
+
+UNUSED = "nothing: "
+"""What begins a text that a setting has no use where it is given."""
+_ADVICE = "Nothing was created or changed. Fix them, for example:"
+_UNKNOWN = "no such setting"
+_VALID = {
+    "dict_type": "an object, set with --path '{key}.NAME' for each of its entries",
+    "missing": "has to be set",
+    "model_type": "an object, set with --path '{key}.address' for its address, and so on",
+    "string_pattern_mismatch": "lower-case letters and digits, with single . _ or - between them",
+    "string_type": "one text, no list or object",
+    "tuple_type": "a list, set with --path '{key}[0]' for its first entry, and so on",
+}
+"""What is valid instead, by pydantic's name of the mistake."""
+
+
+def report(problems: Sequence[Problem], model: type[BaseModel], secrets: Collection[str]) -> str:
+    """Write the report; ``secrets`` are the texts that it may not show."""
+    known = keys(model)
+    lines = [
+        f"  {key}: {_shown(key, given, known, secrets)} given; valid: {valid}"
+        for key, given, valid in problems
+    ]
+    example = _example(problems[0], _lists(model))
+    return "\n".join(["These settings are not valid:", *lines, _ADVICE, example])
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    """Return a model's keys as ``Pulumi.yaml`` spells them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Return what pydantic found wrong."""
+    known = keys(model)
+    return [
+        (_path(problem["loc"]), _given(problem), _valid(problem, known))
+        for problem in error.errors()
+    ]
+
+
+def _lists(model: type[BaseModel]) -> set[str]:
+    """Return the keys of settings that are lists."""
+    return {
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is tuple
+    }
+
+
+def _example(problem: Problem, lists: Collection[str]) -> str:
+    key, _, valid = problem
+    if valid.startswith((_UNKNOWN, UNUSED)):
+        return f"  pulumi config rm --path '{key}'" if "[" in key else f"  pulumi config rm {key}"
+    if key in lists:
+        key += "[0].name" if key == "hosts" else "[0]"
+    if "[" in key:
+        secret = "--secret " if key.endswith(".password") else ""
+        return f"  pulumi config set {secret}--path '{key}' VALUE"
+    return f"  pulumi config set {key} VALUE"
+
+
+def _shown(key: str, given: object, known: Collection[str], secrets: Collection[str]) -> str:
+    """Show what was given, unless it is or may hold a secret, as a list of hosts may."""
+    if given is None:
+        return "nothing"
+    text = repr(given)
+    within = re.split(r"[.[]", key)[0]
+    whole = type(given) in (dict, list) or text.startswith(("'[", "'{"))
+    if (
+        isinstance(given, _Hidden)
+        or (whole and (within == "hosts" or within not in known))
+        or "PRIVATE KEY" in text
+        or any(leaf in secrets for leaf in leaves(given))
+    ):
+        return "a value that is not shown"
+    return text
+
+
+class _Hidden:
+    """Stands for a secret."""
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Write a place as ``pulumi config set --path`` takes it: ``hosts[2].role``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")
+
+
+def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, by type
+    """Return the value; a key in a list of objects that is unknown may be a misspelt password."""
+    misspelt = problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1
+    if misspelt or problem["loc"][-1] == "password":
+        return _Hidden()
+    return None if problem["type"] == "missing" else problem["input"]
+
+
+def _valid(problem: Any, known: Iterable[str]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, by type
+    context = problem.get("ctx", {})
+    match problem["type"]:
+        case "greater_than_equal":
+            return f"{context['ge']} or more"
+        case "less_than_equal":
+            return f"{context['le']} or less"
+        case "literal_error":
+            return str(context["expected"])
+        case "extra_forbidden":
+            return f"{_UNKNOWN}{_similar(problem['loc'], known)}"
+        case kind if kind in _VALID:
+            return _VALID[kind].format(key=_path(problem["loc"]))
+        case _:
+            return problem["msg"].removeprefix("Value error, ")
+
+
+def _similar(location: tuple[int | str, ...], known: Iterable[str]) -> str:
+    """Propose a key that is written much like the one that was given."""
+    *parents, given = location
+    if parents:
+        model = Jump if "jump" in parents else Host
+        known = keys(model)
+    spelled = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(str(given).lower(), spelled, n=1)
+    return f"; did you mean {spelled[found[0]]}?" if found else ""
