@@ -22,7 +22,6 @@ from plain_hosts import PASSWORD, PASSWORD_USER, USER, PlainHost, PlainHosts, bu
 from project import Project, make_project
 
 from infra.machines.hosts import LEAVE_FILE
-from infra.remote.ssh import MUTE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -233,7 +232,7 @@ def test_a_host_that_was_left_behind_cleans_itself(site: Site) -> None:
 def test_destroy_cleans_every_host_that_answers_and_names_the_other(site: Site) -> None:
     with silent(site.manager):
         printed = site.project.pulumi("destroy", "--yes", "--skip-preview", check=False)
-    assert f"head (admin@{site.manager.address}:22): waited 20 s for SSH: {MUTE}" in printed
+    assert f"head (admin@{site.manager.address}:22): waited 20 s for SSH: " in printed
     assert "no manager can act" in printed
     assert "Not cleaned: head." in printed
     assert site.changes("first") == {}
