@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
@@ -20,13 +21,16 @@ from infra.remote.runner import RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import psutil
+
 Props = dict[str, Any]
 Method = TypeVar("Method", bound="Callable[..., Any]")
 
 GONE = ReadResult("", {})
 """What ``read`` returns of something that is not there any more."""
 
-_PARENT_POLL_SECONDS = 1.0
+_ENGINE_POLL_SECONDS = 1.0
+_SHELLS = frozenset({"sh", "dash", "bash"})
 
 
 class ResourceError(Exception):
@@ -93,7 +97,7 @@ class Provider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:  # noqa: ARG002 - Pulumi's signature
         """Pulumi calls this once a process, before the first operation."""
-        _end_with_parent()
+        _end_with_engine()
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
         """Pulumi calls this in previews too, where a value not known yet counts as changed."""
@@ -113,16 +117,32 @@ def say(message: str) -> None:
 
 
 @functools.cache
-def _end_with_parent() -> None:
+def _end_with_engine() -> None:
     """End this process when Pulumi was killed, so that no orphan goes on changing machines.
 
-    The engine cannot tell a plugin of its own ``kill -9``; the plugin sees its parent change.
+    The engine cannot tell a plugin of its own ``kill -9``. It starts Python by a shell script,
+    which waits for Python and so lives on; the first ancestor that is no shell is the engine.
     """
-    parent = os.getppid()
+    threading.Thread(target=_watch_engine, daemon=True, name="end-with-engine").start()
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_POLL_SECONDS)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+def _watch_engine() -> None:
+    import psutil
+
+    engine = psutil.Process().parent()
+    while engine is not None and Path(engine.exe()).name in _SHELLS:
+        engine = engine.parent()
+    if engine is None:
+        return
+    while _lives(engine):
+        time.sleep(_ENGINE_POLL_SECONDS)
+    os._exit(1)
+
+
+def _lives(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

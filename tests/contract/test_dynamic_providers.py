@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from google.protobuf import struct_pb2
 from pulumi.dynamic.dynamic import serialize_provider
@@ -179,11 +180,14 @@ def test_operator_files_are_made_read_and_removed(engine: Engine, tmp_path: Path
 
 
 def test_it_ends_when_pulumi_was_killed(tmp_path: Path) -> None:
-    """A killed engine cannot tell its plugins; an orphan must not go on changing machines."""
+    """A killed engine cannot tell its plugins; an orphan must not go on changing machines.
+
+    The plugin is started as the engine does: by the script that comes with the language host.
+    """
     pids = tmp_path / "pid"
     parent_code = (
         "import subprocess, sys, pathlib, time\n"
-        "p = subprocess.Popen([sys.executable, '-u', '-m', 'pulumi.dynamic'],"
+        "p = subprocess.Popen(['pulumi-resource-pulumi-python'],"
         " stdout=subprocess.PIPE, text=True)\n"
         f"pathlib.Path({str(pids)!r}).write_text(f'{{p.pid}} {{p.stdout.readline().strip()}}')\n"
         "time.sleep(600)\n"
@@ -200,9 +204,10 @@ def test_it_ends_when_pulumi_was_killed(tmp_path: Path) -> None:
     engine.stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
     engine.stub.Configure(provider_pb2.ConfigureRequest())
     engine.create(SshKeyProvider(), {})
+    (python,) = psutil.Process(int(pid)).children()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while _runs(int(pid)):
+    while _runs(python.pid):
         assert time.monotonic() < deadline, "the provider outlived its engine"
         time.sleep(0.05)
 
