@@ -9,7 +9,7 @@ WORKERS ?= 2
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
-.PHONY: help setup setup-up setup-dev setup-lock up down dev dev-logs dev-down dev-reset \
+.PHONY: help setup setup-up setup-dev setup-lock setup-test up down dev dev-logs dev-down dev-reset \
 	test test-unit lint format lock bench clean
 
 help: ## list the targets
@@ -23,6 +23,9 @@ setup-up:
 
 setup-lock:
 	@$(PYTHON) -m tools.setup --for lock
+
+setup-test:
+	@$(PYTHON) -m tools.setup --for test
 
 setup-dev:
 	@$(PYTHON) -m tools.setup --for dev
@@ -51,7 +54,7 @@ dev-down: ## stop the laptop's services, keep their data
 dev-reset: ## stop the laptop's services and remove their data
 	@$(COMPOSE) down --remove-orphans --volumes
 
-test: setup ## run every test, a real cluster included
+test: setup-test ## run every test, a real cluster included
 	@$(ENV) pytest
 
 test-unit: setup-up ## run the tests that need seconds and no containers

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tools.base_image import BaseImage
+from tools.browser import PACKAGES as BROWSER
+from tools.browser import Browser
 from tools.certificates import find_bundle, trusting
 from tools.compose import Compose
 from tools.docker_plugin import DockerPlugin
@@ -39,7 +41,7 @@ from tools.target_packages import TargetPackages
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-PURPOSES = ("all", "up", "dev", "lock")
+PURPOSES = ("all", "up", "dev", "lock", "test")
 IMAGES = {"dev": ("postgres", "redis", "airflow"), "lock": ()}
 """The project's images for a purpose; all of them for any other."""
 
@@ -78,8 +80,9 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         *always,
         image,
         *images,
-        *(pulumi if purpose in ("all", "up") else []),
-        *([secrets, compose] if purpose in ("all", "dev") else []),
+        *(pulumi if purpose in ("all", "up", "test") else []),
+        *([secrets, compose] if purpose in ("all", "dev", "test") else []),
+        *([Browser(apt=apt, programs=BROWSER)] if purpose == "test" else []),
     ]
 
 
