@@ -154,6 +154,7 @@ class PlainHosts:
             network_mode=f"container:{host.container.id}",
             cap_add=["NET_ADMIN"],
             labels={LABEL: self.name},
+            tmpfs={node_container.ENGINE_FOLDER: ""},  # else a volume without a name would stay
             remove=True,
         )
         return _EMPTY_CHAIN.sub("", printed.decode())
