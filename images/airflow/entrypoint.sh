@@ -91,7 +91,7 @@ case $part in
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
         # which nothing here needs.
-        exec airflow celery worker --without-mingle --without-gossip "$@"
+        exec /opt/dairflow/worker.py celery worker --without-mingle --without-gossip "$@"
         ;;
     flower)
         wait_for_port "$BROKER_ADDRESS"

@@ -33,17 +33,25 @@ class Project:
     def pulumi(self, *arguments: str, check: bool = True, **environment: str) -> str:
         """Run pulumi, and return what it printed, both streams."""
         command = ["pulumi", *arguments, "--non-interactive"]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_TIMEOUT_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as expired:
+            seen = (expired.stdout or b"").decode(errors="replace")
+            self.log.append(f"$ {' '.join(command)}\n{seen}")
+            pytest.fail(
+                f"{' '.join(command)} had not ended after {COMMAND_TIMEOUT_SECONDS} s:\n"
+                f"{seen[-6000:]}"
+            )
         self.log.append(f"$ {' '.join(command)}\n{done.stdout}")
         if check and done.returncode != 0:
             pytest.fail(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from importlib.metadata import version
@@ -282,6 +283,31 @@ def test_process_1_reaps_orphans(idle: Container) -> None:
     output_of(
         idle, "bash", "-c", "(sleep 0.2 &) ; sleep 0.6; ! grep -l 'Z (zombie)' /proc/*/status"
     )
+
+
+def test_a_worker_that_is_stopped_while_it_forks_ends(idle: Container) -> None:
+    """It forks as it starts; Airflow's own handler raises, and Python drops what a fork raises."""
+    output_of(idle, "mkdir", "/opt/airflow/stop")
+    stop_at_a_fork = (
+        "import os, signal\n"
+        "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    )
+    write = ["bash", "-c", 'printf %s "$HOOK" > stop/sitecustomize.py']
+    output_of(idle, *write, environment={"HOOK": stop_at_a_fork})
+    port = "8000"
+    idle.exec_run(["python", "-m", "http.server", port], detach=True)  # for what the start awaits
+    answer = idle.exec_run(
+        ["timeout", str(START_SECONDS), "/opt/dairflow/entrypoint.sh", "worker"],
+        environment={
+            "PYTHONPATH": "/opt/airflow/stop",
+            "SECRETS": "/opt/airflow",
+            "DATABASE_ADDRESS": f"127.0.0.1:{port}",
+            "BROKER_ADDRESS": f"127.0.0.1:{port}",
+            "AIRFLOW__CELERY__BROKER_URL": "memory://",
+            "AIRFLOW__CELERY__RESULT_BACKEND": "cache+memory://",
+        },
+    )
+    assert answer.exit_code == 128 + signal.SIGTERM, answer.output.decode()
 
 
 def test_every_package_has_its_bytecode(idle: Container) -> None:
