@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from infra import registry
+from infra.machines.docker_networks import about_to_take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,11 @@ done
 ip -o -4 addr show 2> /dev/null | while read -r number device family address rest; do
     echo "address ${{address%/*}} $(cat /sys/class/net/$device/mtu)"
 done
+ip -4 route show 2> /dev/null | while read -r network rest; do
+    device=${{rest#*dev }}
+    case $network in [0-9]*) echo "route ${{device%% *}} $network" ;; esac
+done
+! grep -qsE '"(bip|default-address-pools)"' /etc/docker/daemon.json || echo pools
 ss -Hltn 2> /dev/null | while read -r state received sent address rest; do
     echo "listens ${{address##*:}}"
 done
@@ -64,6 +70,9 @@ fi
 class HostFacts:
     """What a host told. ``mtus`` maps its IPv4 addresses to the MTU (bytes) of their device.
 
+    ``routes`` are devices and the networks that it reaches by them, ``own_pools`` whether its
+    Docker is told where to take networks from.
+
     ``claim`` is the identity of the stack that it belongs to, empty where it belongs to none;
     ``nft_error`` what nft said where it is there and cannot work.
     """
@@ -77,6 +86,8 @@ class HostFacts:
     hostname: str = ""
     lacks: tuple[str, ...] = ()
     mtus: Mapping[str, int] = field(default_factory=dict[str, int])
+    routes: tuple[tuple[str, IPv4Network], ...] = ()
+    own_pools: bool = False
     listens: frozenset[int] = frozenset()
     nft_error: str = ""
     ufw: bool = False
@@ -104,6 +115,8 @@ def parse(text: str) -> HostFacts:
         hostname=last.get("hostname", ""),
         lacks=tuple(rest for word, rest in lines if word == "lacks"),
         mtus={address: int(mtu) for address, mtu in addresses},
+        routes=tuple(_route(rest) for word, rest in lines if word == "route"),
+        own_pools="pools" in last,
         listens=frozenset(
             int(rest) for word, rest in lines if word == "listens" and rest.isdecimal()
         ),
@@ -117,12 +130,22 @@ def parse(text: str) -> HostFacts:
 
 
 def objections(
-    machine: Machine, facts: HostFacts, *, stack: str, adopt: bool, manager_ports: Iterable[int]
+    machine: Machine,
+    facts: HostFacts,
+    *,
+    others: Iterable[Machine],
+    stack: str,
+    adopt: bool,
+    manager_ports: Iterable[int],
 ) -> Iterator[str]:
-    """Say what speaks against a host as a node of ``stack``, each with what to do about it."""
+    """Say what speaks against a host as a node of ``stack``, each with what to do about it.
+
+    ``others`` are the machines that it has to reach, itself perhaps among them.
+    """
     for said, advice in (
         *_of_the_system(facts),
         *_of_the_network(machine, facts),
+        *_of_docker_s_networks(facts, others),
         *_of_others(machine, facts, stack=stack, adopt=adopt, manager_ports=manager_ports),
     ):
         yield f"{machine}: {said}\nNext: {advice}"
@@ -221,6 +244,28 @@ def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Objection]:
         )
 
 
+def _of_docker_s_networks(facts: HostFacts, others: Iterable[Machine]) -> Iterator[_Objection]:
+    """Find who could not be answered any more once Docker has its bridges there."""
+    if facts.own_pools:
+        return
+    peers = {other.private_address: f"{other.name} has {other.private_address}" for other in others}
+    peers[facts.ssh_client] = f"your SSH comes from {facts.ssh_client}"
+    for network in about_to_take(facts.routes, engine_runs=bool(facts.engine)):
+        for address, who in peers.items():
+            if _is_in(address, network):
+                yield (
+                    (
+                        f"Docker will give {network} to a bridge of its own, and {who}: nothing"
+                        " that is sent there would arrive any more"
+                    ),
+                    (
+                        "tell Docker there which other network is free, in /etc/docker/daemon.json"
+                        ' (and restart it where it runs): {"default-address-pools": [{"base":'
+                        ' "10.210.0.0/16", "size": 24}]}'
+                    ),
+                )
+
+
 def _of_others(
     machine: Machine,
     facts: HostFacts,
@@ -257,6 +302,19 @@ def _of_others(
             f"another program listens on TCP {', '.join(map(str, taken))}",
             "end it (`ss -ltnp` shows which it is); webPort and flowerPort are settings",
         )
+
+
+def _route(text: str) -> tuple[str, IPv4Network]:
+    """Read a device and a network; ip writes an address alone without its length."""
+    device, _, network = text.partition(" ")
+    return device, IPv4Network(network)
+
+
+def _is_in(address: str, network: IPv4Network) -> bool:
+    try:
+        return IPv4Address(address) in network
+    except AddressValueError:
+        return False
 
 
 def _numbers(version: str) -> tuple[int, ...]:

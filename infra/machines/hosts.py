@@ -75,6 +75,7 @@ def inspect(
             problems += host_check.objections(
                 machine,
                 found[machine.name],
+                others=machines,
                 stack=stack,
                 adopt=adopt,
                 manager_ports=manager_ports,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from plain_hosts import (
 )
 
 from infra.firewall import Policy
+from infra.machines.docker_networks import about_to_take
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
 from infra.machines.hosts import claim, inspect, let_go
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Lab
+
+    from infra.machines.host_check import HostFacts
 
 pytestmark = pytest.mark.integration
 
@@ -86,9 +91,15 @@ def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
     )
 
 
-def look(on: Machine, login: Login, *, adopt: bool = False) -> None:
+def ip(*arguments: str) -> str:
+    """Ask or change this machine's own network."""
+    done = subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def look(on: Machine, login: Login, *, adopt: bool = False) -> dict[str, HostFacts]:
     with SshPool("", logins={on.name: login}) as pool:
-        inspect([on], pool, stack=STACK, adopt=adopt, manager_ports=[8080])
+        return inspect([on], pool, stack=STACK, adopt=adopt, manager_ports=[8080])
 
 
 def test_hosts_that_leave_are_as_they_were_found(
@@ -277,6 +288,21 @@ def test_a_host_that_does_not_answer_is_told_with_a_next_step(
     monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
     with pytest.raises(HostError, match=r"waited 1 s for SSH.*\nNext: check that the machine runs"):
         look(replace(machine(alpha), port=9), login)
+
+
+def test_a_way_back_that_docker_would_hide_is_refused(alpha: PlainHost, login: Login) -> None:
+    """The last network that Docker would take there; this machine's own Docker has the first."""
+    on = machine(alpha)
+    network = about_to_take(look(on, login)[on.name].routes, engine_runs=False)[-1]
+    ours = str(network[-2])
+    route = json.loads(ip("-json", "route", "get", alpha.address))[0]
+    ip("address", "add", f"{ours}/32", "dev", "lo")
+    try:
+        ip("route", "add", f"{alpha.address}/32", "dev", route["dev"], "src", ours)
+        with pytest.raises(HostError, match=f"give {network} to .* your SSH comes from {ours}"):
+            look(on, login)
+    finally:
+        ip("address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
 
 
 def test_another_system_is_refused(alpha: PlainHost, login: Login) -> None:

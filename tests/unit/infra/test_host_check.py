@@ -1,6 +1,8 @@
 """What speaks against a host as a node: arguments and facts in, objections out."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -26,6 +28,8 @@ architecture x86_64
 hostname alpha
 address 127.0.0.1 65536
 address 10.0.0.1 1450
+route eth0 10.0.0.0/24
+route eth1 10.99.0.1
 listens 22
 free 20000000
 """
@@ -37,8 +41,21 @@ def machine(name: str = "alpha", *, role: Any = "manager", address: str = "10.0.
     )
 
 
-def said(facts: HostFacts, *, adopt: bool = False, on: Machine | None = None) -> str:
-    found = objections(on or machine(), facts, stack=STACK, adopt=adopt, manager_ports=[8080, 5555])
+def said(
+    facts: HostFacts,
+    *,
+    adopt: bool = False,
+    on: Machine | None = None,
+    others: Iterable[Machine] = (),
+) -> str:
+    found = objections(
+        on or machine(),
+        facts,
+        others=others,
+        stack=STACK,
+        adopt=adopt,
+        manager_ports=[8080, 5555],
+    )
     return "\n".join(found)
 
 
@@ -46,6 +63,11 @@ def test_an_answer_is_read() -> None:
     facts = parse(ANSWER)
     assert facts.ssh_client == "198.51.100.7"
     assert facts.mtus == {"127.0.0.1": 65536, "10.0.0.1": 1450}
+    assert facts.routes == (
+        ("eth0", IPv4Network("10.0.0.0/24")),
+        ("eth1", IPv4Network("10.99.0.1/32")),
+    )
+    assert not facts.own_pools
     assert facts.listens == {22}
     assert facts.free_kb == 20_000_000
     assert said(facts) == ""
@@ -78,6 +100,47 @@ def test_what_cannot_work_is_told_with_the_host_and_a_next_step(
     assert text.startswith("alpha (root@10.0.0.1:22): ")
     assert expected in text
     assert "\nNext: " in text
+
+
+def facts_with(*routes: tuple[str, str], **changes: Any) -> HostFacts:
+    found = tuple((device, IPv4Network(network)) for device, network in routes)
+    return replace(parse(ANSWER), routes=found, **changes)
+
+
+ETH0 = ("eth0", "10.0.0.0/24")
+
+
+@pytest.mark.parametrize("address", ["172.17.3.4", "172.18.0.9"])
+def test_an_address_that_docker_s_bridges_would_hide_is_told(address: str) -> None:
+    network = f"{address[:6]}.0.0/16"
+    text = said(facts_with(ETH0, ssh_client=address))
+    assert f"Docker will give {network} to a bridge of its own, and your SSH comes from" in text
+    assert '{"default-address-pools": [{"base":' in text
+    text = said(facts_with(ETH0), others=[machine(), machine("beta", address=address)])
+    assert f"Docker will give {network} to a bridge of its own, and beta has {address}" in text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        facts_with(("eth0", "172.17.0.0/20"), ("eth1", "172.18.5.0/24")),
+        facts_with(("docker0", "172.17.0.0/16"), ("docker_gwbridge", "172.18.0.0/16")),
+        facts_with(ETH0, own_pools=True),
+    ],
+)
+def test_docker_passes_over_networks_that_the_host_reaches_already(facts: HostFacts) -> None:
+    others = [machine("beta", address="172.17.3.4"), machine("gamma", address="172.18.5.9")]
+    assert said(facts, others=others) == ""
+
+
+def test_an_engine_that_runs_brings_one_bridge_only() -> None:
+    others = [machine("beta", address="172.17.3.4"), machine("gamma", address="172.18.5.9")]
+    for facts in (
+        facts_with(("docker0", "10.1.0.0/16"), engine="28.0"),
+        facts_with(ETH0, engine="28.0"),
+    ):
+        assert "beta has 172.17.3.4" in said(facts, others=others)
+        assert "gamma" not in said(facts, others=others)
 
 
 def test_ubuntu_20_04_is_supported() -> None:
