@@ -20,7 +20,12 @@ CLAIM_FILE = "/etc/dairflow/stack"
 SUPPORTED = {"debian": (11,), "ubuntu": (20, 4)}
 """The oldest release of each system."""
 OLDEST_KERNEL = (5, 4)
-OLDEST_ENGINE = (20, 10)
+OLDEST_ENGINE = (25,)
+"""The first that lets a container be found by its host name, as workers are by the web server for
+their logs, and that reads the stack's file format (``infra.stack.render``)."""
+FIRST_WITH_ENGINE = {"debian": (13,), "ubuntu": (20, 4)}
+"""The first release of each system whose own package of the engine is new enough: Debian 12 has
+20.10, Ubuntu brings newer ones to older releases."""
 ARCHITECTURE = "x86_64"
 """What the images are built for."""
 MIN_FREE_KB = 5 * 10**6
@@ -45,7 +50,7 @@ ip -4 route show 2> /dev/null | while read -r network rest; do
     device=${{rest#*dev }}
     case $network in [0-9]*) echo "route ${{device%% *}} $network" ;; esac
 done
-! grep -qsE '"(bip|default-address-pools)"' /etc/docker/daemon.json || echo pools
+! grep -qs '"default-address-pools"' /etc/docker/daemon.json || echo pools
 ss -Hltn 2> /dev/null | while read -r state received sent address rest; do
     echo "listens ${{address##*:}}"
 done
@@ -58,6 +63,12 @@ fi
 folder=/var/lib/docker
 [ -d $folder ] || folder=/var/lib
 echo "free $(df -Pk $folder | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
+if command -v dockerd > /dev/null; then
+    offered=$(dockerd --version | cut -d ' ' -f 3 | tr -d ,)
+else
+    offered=$(apt-cache policy docker.io 2> /dev/null | sed -n 's/^ *Candidate: *//p')
+fi
+echo "offered ${{offered#*:}}"
 if command -v docker > /dev/null; then
     docker info --format 'engine {{{{.ServerVersion}}}}' 2> /dev/null
     docker info --format 'swarm {{{{.Swarm.LocalNodeState}}}}' 2> /dev/null
@@ -71,7 +82,8 @@ class HostFacts:
     """What a host told. ``mtus`` maps its IPv4 addresses to the MTU (bytes) of their device.
 
     ``routes`` are devices and the networks that it reaches by them, ``own_pools`` whether its
-    Docker is told where to take networks from.
+    Docker is told where to take networks from. ``engine`` is the version of the one that runs,
+    ``offered_engine`` of the one that is installed, or else that its package lists have.
 
     ``claim`` is the identity of the stack that it belongs to, empty where it belongs to none;
     ``nft_error`` what nft said where it is there and cannot work.
@@ -92,6 +104,7 @@ class HostFacts:
     nft_error: str = ""
     ufw: bool = False
     free_kb: int = 0
+    offered_engine: str = ""
     engine: str = ""
     swarm: str = ""
     claim: str = ""
@@ -123,6 +136,7 @@ def parse(text: str) -> HostFacts:
         nft_error=last.get("nft", ""),
         ufw="ufw" in last,
         free_kb=int(last.get("free") or 0),
+        offered_engine=last.get("offered", ""),
         engine=last.get("engine", ""),
         swarm=last.get("swarm", ""),
         claim=last.get("claim", ""),
@@ -144,6 +158,7 @@ def objections(
     """
     for said, advice in (
         *_of_the_system(facts),
+        *(_of_the_disk(facts) if facts.claim != stack else ()),  # else the images are there
         *_of_the_network(machine, facts),
         *_of_docker_s_networks(facts, others),
         *_of_others(machine, facts, stack=stack, adopt=adopt, manager_ports=manager_ports),
@@ -203,8 +218,28 @@ def _of_the_system(facts: HostFacts) -> Iterator[_Objection]:
             f"its kernel does not let root use nftables: {facts.nft_error}",
             "use a host (or a container with CAP_NET_ADMIN) whose kernel has nf_tables",
         )
-    if facts.engine and _numbers(facts.engine) < OLDEST_ENGINE:
-        yield (f"its Docker engine is {facts.engine}", "upgrade it to 20.10 or newer")
+    if oldest is not None:
+        yield from _of_the_engine(facts)
+
+
+def _of_the_engine(facts: HostFacts) -> Iterator[_Objection]:
+    """Judge the engine that is there, or else the one that would be installed."""
+    wanted = f"needed is {OLDEST_ENGINE[0]} or newer"
+    advice = "install Docker's own packages there: https://docs.docker.com/engine/install/"
+    if facts.engine:
+        if _numbers(facts.engine) < OLDEST_ENGINE:
+            yield (f"its Docker engine is {facts.engine}, and {wanted}", advice)
+    elif _numbers(facts.offered_engine):
+        if _numbers(facts.offered_engine) < OLDEST_ENGINE:
+            yield (
+                f"its system offers the Docker engine {facts.offered_engine}, and {wanted}",
+                advice,
+            )
+    elif _numbers(facts.version) < FIRST_WITH_ENGINE[facts.system_id]:
+        yield (f"the Docker engine of {facts.system} is too old, and {wanted}", advice)
+
+
+def _of_the_disk(facts: HostFacts) -> Iterator[_Objection]:
     if facts.free_kb < MIN_FREE_KB:
         yield (
             (
@@ -279,8 +314,8 @@ def _of_others(
         yield (
             f"it belongs to another stack of this project (identity {facts.claim})",
             (
-                "take it out of that one with `pulumi up`; if that stack is lost, delete"
-                f" {CLAIM_FILE} there"
+                "take it out of that one with `pulumi up`; if that stack is lost, run"
+                " `sh /etc/dairflow/leave` there as root, which removes what it left"
             ),
         )
     elif is_foreign(facts, stack) and not adopt:

@@ -19,8 +19,7 @@ class StackOptions:
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
-    keyed hash reaches the document. ``start_interval`` says that the engines are of version 25 or
-    newer and can check a starting container more often than a running one.
+    keyed hash reaches the document.
     """
 
     name: str = "airflow"
@@ -33,7 +32,6 @@ class StackOptions:
     flower_port: int = 5555
     base_url: str
     mtu: int = 1_500
-    start_interval: bool = True
     secrets: Mapping[str, str] = field(repr=False)
 
     @property

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 FILE_FORMAT = "3.12"
-"""The newest compose format of ``docker stack deploy``; older ones refuse ``start_interval``."""
+"""The newest compose format of ``docker stack deploy``, of release 25; older ones refuse
+``start_interval``."""
 
 LAPTOP_KEYS = frozenset(
     {"build", "container_name", "depends_on", "profiles", "restart", "env_file"}
@@ -150,7 +151,11 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
             for secret in service["secrets"]
         ]
     if "healthcheck" in service:
-        rendered["healthcheck"] = _health_check(service["healthcheck"], options)
+        rendered["healthcheck"] = {
+            **service["healthcheck"],
+            "interval": HEALTH_CHECK_INTERVAL,
+            "start_interval": HEALTH_CHECK_START_INTERVAL,
+        }
     if name == "worker":
         rendered["hostname"] = _worker_host_name(options)
     return {key: value for key, value in rendered.items() if value not in ([], {})}
@@ -203,16 +208,6 @@ def _host_port(service: str, port: object) -> Document:
 def _is_folder(mount: object) -> bool:
     """Whether a mount is a folder of the user's, which the swarm's nodes do not have."""
     return str(mount).startswith((".", "/", "~"))
-
-
-def _health_check(check: Mapping[str, Any], options: StackOptions) -> Document:
-    if not options.start_interval:
-        return dict(check)
-    return {
-        **check,
-        "interval": HEALTH_CHECK_INTERVAL,
-        "start_interval": HEALTH_CHECK_START_INTERVAL,
-    }
 
 
 def _network(options: StackOptions) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import docker
@@ -303,6 +304,20 @@ def test_a_way_back_that_docker_would_hide_is_refused(alpha: PlainHost, login: L
             look(on, login)
     finally:
         ip("address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
+
+
+def test_an_engine_that_is_too_old_is_refused_before_it_is_installed_or_started(
+    alpha: PlainHost, login: Login
+) -> None:
+    on = machine(alpha)
+    assert look(on, login)[on.name].offered_engine >= "25"
+    old = "#!/bin/sh\necho Docker version 20.10.24+dfsg1, build 297e128\n"
+    alpha.run(f"printf {quote(old)} > /usr/local/bin/dockerd; chmod +x /usr/local/bin/dockerd")
+    try:
+        with pytest.raises(HostError, match=r"the Docker engine 20\.10\.24.*needed is 25 or newer"):
+            look(on, login)
+    finally:
+        alpha.run("rm /usr/local/bin/dockerd")
 
 
 def test_another_system_is_refused(alpha: PlainHost, login: Login) -> None:

@@ -21,8 +21,8 @@ STACK = "0123abcd"
 ANSWER = """\
 ssh 198.51.100.7 50000 192.0.2.1 22
 id debian
-version 12
-system Debian GNU/Linux 12 (bookworm)
+version 13
+system Debian GNU/Linux 13 (trixie)
 kernel 6.1.0-18-amd64
 architecture x86_64
 hostname alpha
@@ -32,6 +32,7 @@ route eth0 10.0.0.0/24
 route eth1 10.99.0.1
 listens 22
 free 20000000
+offered 26.1.5+dfsg1-9+b11
 """
 
 
@@ -83,7 +84,8 @@ def test_an_answer_is_read() -> None:
         ({"architecture": "aarch64"}, "its processor is aarch64"),
         ({"lacks": ("ip", "pgrep")}, "run `apt-get install iproute2 procps`"),
         ({"nft_error": "Operation not permitted"}, "does not let root use nftables: Operation not"),
-        ({"engine": "19.03.8"}, "its Docker engine is 19.03.8"),
+        ({"engine": "20.10.24"}, "its Docker engine is 20.10.24, and needed is 25 or newer"),
+        ({"offered_engine": "24.0.7-0ubuntu4"}, "its system offers the Docker engine 24.0.7-0ub"),
         ({"free_kb": 10}, "0.0 GB of disk are free"),
         ({"mtus": {"10.9.9.9": 1500}}, "10.0.0.1 is to be its private address, but it has 10.9."),
         ({"ssh_client": "2001:db8::7"}, "your SSH comes from 2001:db8::7, and the firewall lets"),
@@ -147,8 +149,25 @@ def test_ubuntu_20_04_is_supported() -> None:
     assert said(replace(parse(ANSWER), system_id="ubuntu", version="20.04")) == ""
 
 
+def test_an_older_debian_needs_an_engine_of_docker_s_own() -> None:
+    """Whether its package lists are there yet or not."""
+    debian_12 = replace(parse(ANSWER), version="12", system="Debian 12")
+    assert said(replace(debian_12, engine="25.0.0", offered_engine="20.10.24+dfsg1-1")) == ""
+    for change, expected in (
+        ({"offered_engine": "20.10.24+dfsg1-1"}, "its system offers the Docker engine 20.10.24"),
+        ({"offered_engine": "(none)"}, "the Docker engine of Debian 12 is too old"),
+    ):
+        text = said(replace(debian_12, **change))
+        assert expected in text
+        assert text.endswith(
+            "install Docker's own packages there: https://docs.docker.com/engine/install/"
+        )
+
+
 def test_a_host_of_this_stack_is_in_its_own_swarm() -> None:
-    facts = replace(parse(ANSWER), claim=STACK, swarm="active", listens=frozenset({2377, 8080}))
+    facts = replace(
+        parse(ANSWER), claim=STACK, swarm="active", listens=frozenset({2377, 8080}), free_kb=10
+    )
     assert said(facts) == ""
 
 
@@ -173,7 +192,7 @@ def look(hosts: FakePool, *machines: Machine, adopt: bool = False) -> dict[str, 
 
 def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:
     hosts = pool(
-        alpha=ANSWER.replace("12", "9"),
+        alpha=ANSWER.replace("13", "9"),
         beta=ANSWER.replace("10.0.0.1", "10.0.0.2") + "swarm active",
     )
     hosts.silent.add("gamma")

@@ -203,13 +203,6 @@ def test_a_variable_that_cannot_be_filled_is_named(
         render(compose, options)
 
 
-def test_engines_before_version_25_get_no_start_interval(
-    compose: Compose, options: StackOptions
-) -> None:
-    old = render(compose, replace(options, start_interval=False)).document["services"]
-    assert all("start_interval" not in old[name].get("healthcheck", {}) for name in old)
-
-
 @pytest.mark.parametrize("value", ["", "two\nlines"])
 def test_a_secret_that_cannot_be_delivered_is_named_not_shown(
     compose: Compose, options: StackOptions, value: str
