@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LAST_LINES = 15
 PROGRESS_INTERVAL_SECONDS = 30
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status after a Ctrl-C, as in a shell."""
 
 
 def probe(
@@ -42,6 +44,22 @@ def probe(
     except subprocess.TimeoutExpired:
         reason = f"no answer in {timeout:g} s"
         return subprocess.CompletedProcess(command, 124, "", reason)
+
+
+def run_in_terminal(command: Sequence[str]) -> int:
+    """Run a program that has this terminal to itself; return its exit status.
+
+    A terminal sends Ctrl-C to all its programs at once. What it means is the running program's
+    affair, and so is how long that takes (`subprocess.run` kills after 0.25 s); once it has ended
+    the status is INTERRUPTED, whatever it made of it.
+    """
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        status = subprocess.Popen(command).wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return INTERRUPTED if pressed else status
 
 
 def run_logged(

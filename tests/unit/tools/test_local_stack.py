@@ -43,3 +43,10 @@ def test_down_destroys_without_asking() -> None:
     pulumi = Pulumi(0, 0)
     assert local_stack.down(pulumi) == 0
     assert pulumi.calls[1].startswith("pulumi destroy --yes")
+
+
+def test_an_interruption_names_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert local_stack.up(Pulumi(0, 130)) == 130
+    assert "Interrupted. `make up` goes on" in capsys.readouterr().err
+    assert local_stack.down(Pulumi(130)) == 130
+    assert "Interrupted. `make down` goes on" in capsys.readouterr().err
