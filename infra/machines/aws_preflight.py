@@ -15,6 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.machines import aws_running
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -138,8 +140,10 @@ class _Look:
         """Return where the machines go; objections may have been collected meanwhile."""
         described = self._described_types()
         architecture = self._architecture(described)
-        zones = self._zones(set(described))
+        offered = self._offered(set(described))
+        zones = self._zones(offered, set(described))
         vpc_id, subnets = self._given_subnets(zones)
+        self._check_running(offered, set(described), vpc_id)
         if not self.objections:
             self._check_quotas(described, needs_vpc=not vpc_id)
         return Site(
@@ -183,17 +187,22 @@ class _Look:
                 )
         return own or "x86_64"
 
-    def _zones(self, types: set[str]) -> tuple[str, ...]:
-        """Return the region's zones that have every type, local zones left out."""
+    def _offered(self, types: set[str]) -> Mapping[str, set[str]]:
+        """Return what the region's zones have of ``types``, local zones left out."""
         answer = self._ec2.describe_instance_type_offerings(
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": sorted(types)}],
         )
+        pattern = re.compile(rf"{re.escape(self._wanted.region)}[a-p]\Z")
         offered: dict[str, set[str]] = {}
         for offer in answer["InstanceTypeOfferings"]:
-            offered.setdefault(offer["Location"], set()).add(offer["InstanceType"])
-        pattern = re.compile(rf"{re.escape(self._wanted.region)}[a-p]\Z")
-        zones = tuple(sorted(z for z, has in offered.items() if has == types and pattern.match(z)))
+            if pattern.match(offer["Location"]):
+                offered.setdefault(offer["Location"], set()).add(offer["InstanceType"])
+        return offered
+
+    def _zones(self, offered: Mapping[str, set[str]], types: set[str]) -> tuple[str, ...]:
+        """Return the zones that have every type."""
+        zones = tuple(sorted(zone for zone, has in offered.items() if has == types))
         if not zones and not self.objections:
             self.objections.append(
                 f"no zone of {self._wanted.region} has both {' and '.join(sorted(types))}: choose"
@@ -234,6 +243,24 @@ class _Look:
                 f"awsSubnetIds: they are in {len(vpcs)} VPCs ({', '.join(vpcs)}); valid: one VPC"
             )
         return (vpcs[0] if vpcs else ""), subnets
+
+    def _check_running(
+        self, offered: Mapping[str, set[str]], known_types: set[str], vpc_id: str
+    ) -> None:
+        """Refuse what the stack's machines that run already cannot take up."""
+        stack = self._wanted.stack
+        clusters = aws_running.find(self._ec2, stack)
+        if not clusters:
+            return
+        ids = {machine.vpc_id for machines in clusters.values() for machine in machines}
+        vpcs = aws_running.find_vpcs(self._ec2, stack, ids)
+        wish = aws_running.Wish(
+            settings=self._wanted.settings,
+            vpc_id=vpc_id,
+            offered=offered,
+            known_types=known_types,
+        )
+        self.objections += aws_running.objections(stack, clusters, vpcs, wish)
 
     def _check_quotas(self, described: Mapping[str, Any], *, needs_vpc: bool) -> None:
         for quota in self._quotas(described, needs_vpc=needs_vpc):
@@ -286,8 +313,7 @@ class _Look:
         return counts[False], counts[True]
 
     def _is_ours(self, thing: Mapping[str, Any]) -> bool:
-        tags = {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
-        return tags.get("dairflow:stack") == self._wanted.stack
+        return aws_running.tags(thing).get(aws_running.STACK_TAG) == self._wanted.stack
 
     def _limit(self, quota: _Quota) -> float | None:
         try:

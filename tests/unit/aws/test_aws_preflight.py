@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.servicequotas.models import ServiceQuotasBackend
 
 from infra.machines import target_packages
@@ -34,6 +35,15 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ServiceQuotasBackend, "get_service_quota", quota)
     with mock_aws():
         yield
+
+
+@pytest.fixture
+def amazons_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EC2 tells that an address is Amazon's own; moto says the account's of every one."""
+    association: Any = NetworkInterface.association
+    told = {"ipOwnerId": "amazon"}
+    amazons = property(lambda self: {**association.fget(self), **(told if self.public_ip else {})})
+    monkeypatch.setattr(NetworkInterface, "association", amazons)
 
 
 def ask(build_machine: str = "x86_64", **settings: object) -> Site:
@@ -154,6 +164,155 @@ def test_subnets_that_do_not_fit_are_named() -> None:
     assert f"{again!r} given; {first!r} is in {REGION}a as well: one subnet a zone" in text
     assert "'subnet-0' given; eu-central-1 has no such subnet" in text
     assert "they are in 2 VPCs" in text
+
+
+class Cluster:
+    """A cluster that runs: manager-1 in zone a, worker-1 in b, worker-2 in c, as they are made."""
+
+    def __init__(
+        self,
+        identity: str = "0123abcd",
+        *,
+        cidr: str = "10.80.0.0/16",
+        own_vpc: bool = True,
+        public: bool = True,
+    ) -> None:
+        self.tags = [
+            {"Key": "dairflow:stack", "Value": "test"},
+            {"Key": "dairflow:cluster", "Value": identity},
+        ]
+        self.vpc = ec2().create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        if own_vpc:
+            ec2().create_tags(Resources=[self.vpc], Tags=self.tags)
+        network = cidr.rpartition(".0.")[0]
+        self.subnets = {
+            zone: subnet(zone, f"{network}.{number}.0/24", self.vpc)[0]
+            for number, zone in enumerate("abc")
+        }
+        self.instances = {
+            name: self._run(name, self.subnets[zone], public=public)
+            for name, zone in (("manager-1", "a"), ("worker-1", "b"), ("worker-2", "c"))
+        }
+
+    def _run(self, name: str, subnet_id: str, *, public: bool) -> str:
+        tags = [*self.tags, {"Key": "Name", "Value": f"dairflow-test-{name}"}]
+        interface = {
+            "DeviceIndex": 0,
+            "SubnetId": subnet_id,
+            "AssociatePublicIpAddress": public,
+        }
+        made = ec2().run_instances(
+            ImageId="ami-12c6146b",
+            InstanceType="t3.medium",
+            MinCount=1,
+            MaxCount=1,
+            NetworkInterfaces=[interface],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+        return made["Instances"][0]["InstanceId"]
+
+
+@pytest.mark.usefixtures("amazons_addresses")
+def test_a_cluster_that_runs_is_no_objection_to_itself() -> None:
+    Cluster()
+    ask(workers="4", awsWorkerType="m5.large")
+
+
+@pytest.mark.usefixtures("amazons_addresses")
+def test_nor_is_one_in_given_subnets_of_which_one_more_or_less_is_given() -> None:
+    cluster = Cluster(own_vpc=False, public=False)
+    settings = {"awsPublicAddresses": "false"}
+    ask(awsSubnetIds=list(cluster.subnets.values()), **settings)
+    ask(awsSubnetIds=[cluster.subnets["b"]], **settings)
+
+
+def test_running_machines_cannot_take_another_network_of_their_vpc() -> None:
+    cluster = Cluster()
+    text = objection(awsVpcCidr="10.81.0.0/16")
+    assert (
+        f"awsVpcCidr: '10.81.0.0/16' given; the running machines are in the stack's own VPC,"
+        f" {cluster.vpc} (10.80.0.0/16), and cannot leave it" in text
+    )
+    assert "dairflow:stack=test, dairflow:cluster=0123abcd" in text
+    assert "back up the database" in text
+    assert "`pulumi destroy` and `pulumi up`" in text
+
+
+def test_running_machines_cannot_move_between_their_own_vpc_and_given_subnets() -> None:
+    own = Cluster()
+    elsewhere, vpc = subnet("a")
+    runs = f"the running machines are in the stack's own VPC, {own.vpc} (10.80.0.0/16)"
+    text = objection(awsSubnetIds=[elsewhere])
+    assert f"awsSubnetIds: subnets of {vpc} given; {runs}" in text
+    text = objection(awsSubnetIds=list(own.subnets.values()))  # the VPC would go from the stack
+    assert f"awsSubnetIds: subnets of {own.vpc} given; {runs}" in text
+
+
+def test_nor_out_of_given_subnets_or_to_those_of_another_vpc() -> None:
+    given = Cluster(own_vpc=False)
+    elsewhere, vpc = subnet("a")
+    runs = f"the running machines are in the VPC of other subnets, {given.vpc} (10.80.0.0/16)"
+    assert f"awsSubnetIds: nothing given; {runs}" in objection()
+    assert f"awsSubnetIds: subnets of {vpc} given; {runs}" in objection(awsSubnetIds=[elsewhere])
+
+
+@pytest.mark.usefixtures("amazons_addresses")
+@pytest.mark.parametrize("public", [True, False])
+def test_running_machines_keep_their_kind_of_addresses(*, public: bool) -> None:
+    cluster = Cluster(own_vpc=False, public=public)
+    was, given = str(public).lower(), str(not public).lower()
+    text = objection(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses=given)
+    assert f"awsPublicAddresses: {given} given; it was {was} for manager-1, worker-1" in text
+    assert "every one would be replaced, also manager-1 with the database" in text
+
+
+def test_a_stopped_machine_or_an_elastic_address_says_nothing_of_addresses() -> None:
+    cluster = Cluster(own_vpc=False)  # without the fixture, moto's are the account's
+    subnets = list(cluster.subnets.values())
+    ask(awsSubnetIds=subnets, awsPublicAddresses="false")
+    stopped = Cluster(own_vpc=False, public=False, cidr="10.82.0.0/16")
+    ec2().terminate_instances(InstanceIds=list(cluster.instances.values()))
+    ec2().stop_instances(InstanceIds=list(stopped.instances.values()))
+    ask(awsSubnetIds=list(stopped.subnets.values()), awsPublicAddresses="true")
+
+
+def test_a_type_that_a_zone_in_use_lacks() -> None:
+    """Zone c has no c3, and worker-2 is there."""
+    Cluster()
+    text = objection(awsWorkerType="c3.large")
+    assert (
+        f"awsWorkerType: 'c3.large' given; {REGION}c does not have it, and worker-2 cannot leave"
+        " that zone" in text
+    )
+    assert "awsManagerType: 'c3.large'" in objection(awsManagerType="c3.large")
+    ask(awsWorkerType="c3.large", workers="1")  # worker-2 goes
+
+
+def test_in_given_subnets_a_machines_own_type_counts_alone() -> None:
+    """The subnet of a zone that lacks a type stays, for it is not the stack's."""
+    cluster = Cluster(own_vpc=False)
+    subnets = [cluster.subnets["a"], cluster.subnets["b"]]
+    ask(awsSubnetIds=subnets, awsManagerType="c3.large")
+    assert f"{REGION}c does not have it" in objection(
+        awsSubnetIds=subnets, awsWorkerType="c3.large"
+    )
+
+
+def test_another_cluster_of_the_stacks_name_stops_nobody() -> None:
+    """Which of the two is this stack's is not known yet."""
+    Cluster("00000000", cidr="10.81.0.0/16")
+    Cluster("0123abcd")
+    ask()
+    ask(awsVpcCidr="10.81.0.0/16")
+    text = objection(awsVpcCidr="10.82.0.0/16")
+    assert "dairflow:cluster=00000000" in text
+    assert "dairflow:cluster=0123abcd" in text
+
+
+def test_terminated_machines_hold_nothing() -> None:
+    cluster = Cluster()
+    ec2().terminate_instances(InstanceIds=list(cluster.instances.values()))
+    ask(awsVpcCidr="10.81.0.0/16")
 
 
 def test_without_credentials_it_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
