@@ -7,32 +7,43 @@ from typing import TYPE_CHECKING
 import pulumi
 
 if TYPE_CHECKING:
+    from infra.machines.aws_preflight import Site
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
 
 
-def provision(settings: Settings, cluster_id: pulumi.Output[str]) -> Fleet:
-    """Make or find the machines that the settings ask for."""
-    match settings.target:
-        case "local":
-            from infra.machines.local import LocalMachines  # noqa: PLC0415 - for this target alone
+def look_around(settings: Settings) -> Site | None:
+    """Ask for what could stand in the machines' way; None where nothing is asked of the target.
 
-            return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
-        case "aws":
-            return _aws(settings, cluster_id)
-        case "existing":
-            from infra.machines.existing import ExistingMachines  # noqa: PLC0415
+    This comes before the first resource: where it fails, nothing was made.
 
-            return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet
+    Raises:
+        pulumi.RunError: with every objection.
+
+    """
+    return _look_around_aws(settings) if settings.target == "aws" else None
 
 
-def _aws(settings: Settings, cluster_id: pulumi.Output[str]) -> Fleet:
-    """Ask the account whether it can carry the machines; then make them."""
+def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[str]) -> Fleet:
+    """Make or find the machines that the settings ask for; ``site`` is what was found before."""
+    if site is not None:
+        from infra.machines.aws import AwsMachines  # noqa: PLC0415 - for this target alone
+
+        return AwsMachines("machines", settings, site, cluster_id=cluster_id).fleet
+    if settings.target == "existing":
+        from infra.machines.existing import ExistingMachines  # noqa: PLC0415
+
+        return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet
+    from infra.machines.local import LocalMachines  # noqa: PLC0415
+
+    return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
+
+
+def _look_around_aws(settings: Settings) -> Site:
     from infra.machines import target_packages  # noqa: PLC0415 - for this target alone
 
     try:
         target_packages.use("aws")
-        from infra.machines.aws import AwsMachines  # noqa: PLC0415
         from infra.machines.aws_preflight import AwsError, Wanted, look  # noqa: PLC0415
     except target_packages.TargetPackagesError as error:
         raise pulumi.RunError(str(error)) from None
@@ -42,4 +53,4 @@ def _aws(settings: Settings, cluster_id: pulumi.Output[str]) -> Fleet:
         raise pulumi.RunError(str(error)) from None
     for note in site.notes:
         pulumi.log.warn(note)
-    return AwsMachines("machines", settings, site, cluster_id=cluster_id).fleet
+    return site

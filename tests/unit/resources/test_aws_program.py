@@ -350,16 +350,19 @@ def test_wrong_settings_stop_before_anything_is_asked(run: Callable[..., Cloud])
     assert "awsManagerType: 'large' given; valid: an EC2 instance type" in text
 
 
-def test_an_objection_of_the_account_stops_before_any_machine(
+def test_an_objection_of_the_account_stops_before_any_resource(
     run: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Wanted) -> None:
         message = "no room"
         raise AwsError(message)
 
+    made: list[str] = []
     monkeypatch.setattr("infra.machines.aws_preflight.look", refuse)
+    monkeypatch.setattr(Cloud, "new_resource", lambda _, args: (made.append(args.name), {}))
     with pytest.raises(pulumi.RunError, match="no room"):
         run()
+    assert made == []
 
 
 def test_what_could_not_be_checked_is_said(
