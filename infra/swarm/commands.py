@@ -207,8 +207,17 @@ if [ -n "$installed" ]; then
 fi
 """
 
-FORGET_SWARM = "docker swarm leave --force"
-LEAVE_SWARM = "docker swarm leave"
+
+def _leave(command: str) -> str:
+    """Return a command that leaves; an engine that is in no swarm any more has left already."""
+    return (
+        f"# {command}\n{{ said=$({command} 2>&1) || case $said in"
+        " *'not part of a swarm'*) ;; *) printf '%s\\n' \"$said\" >&2; false ;; esac; }"
+    )
+
+
+FORGET_SWARM = _leave("docker swarm leave --force")
+LEAVE_SWARM = _leave("docker swarm leave")
 
 
 def registry_certificate(registry: str) -> str:

@@ -90,7 +90,7 @@ class Execution:
             case steps.ForgetSwarm():
                 self._swarm(step.machine, commands.FORGET_SWARM)
             case steps.Leave():
-                self._leave(step.machine)
+                self._swarm(step.machine, commands.LEAVE_SWARM)
             case steps.CleanMachine():
                 clean(self._on(step.machine), step.release, self._report)
             case steps.InitSwarm():
@@ -176,14 +176,6 @@ class Execution:
         ):
             with attempt:
                 self._swarm(via, command)
-
-    def _leave(self, machine: Machine) -> None:
-        """Leave; a machine that is in no swarm any more has left already."""
-        completed = self._on(machine).run(
-            commands.LEAVE_SWARM, timeout=_SWARM_COMMAND_SECONDS, check=False
-        )
-        if completed.exit_status != 0 and "not part of a swarm" not in completed.stderr:
-            raise RemoteError.of_command(machine, commands.LEAVE_SWARM, completed)
 
 
 def side_by_side(calls: list[Callable[[], None]], *, at_once: int = steps.SIDE_BY_SIDE) -> None:

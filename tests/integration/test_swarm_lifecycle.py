@@ -15,6 +15,7 @@ from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmGoneError
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
+from infra.swarm.roles import ROLE_CHANGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +203,9 @@ def test_one_manager_to_three_and_back(trio: Trio) -> None:
     until(lambda: trio.lab.run(trio.manager, acts) == "false\n")
     promote = "docker node promote manager-1"
     until(lambda: not trio.lab.pool.runner(more[0]).run(promote, check=False).exit_status)
-    until(lambda: "Reachable" in trio.lab.run(more[0], _status_of("manager-1")))
+    until(
+        lambda: "Reachable" in trio.lab.run(more[0], _status_of("manager-1")), ROLE_CHANGE_SECONDS
+    )
     trio.restore(*more)
     assert listed(trio)["manager-1"] == ("Ready", "Active", "Leader")
     assert set(listed(trio)) == {"manager-1", "worker-1", "worker-2"}

@@ -14,6 +14,7 @@ from infra.machines.hosts import LEAVE_FILE, claim, inspect, leave_script, let_g
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
+from infra.swarm.commands import FORGET_SWARM
 from infra.swarm.release import Release
 
 STACK = "0123abcd"
@@ -230,7 +231,7 @@ def test_hosts_are_claimed_once_and_adopted_ones_leave_their_swarm_before() -> N
     lines: list[str] = []
     release = Release(stack="airflow")
     claim([machine()], found, hosts, lines.append, stack=STACK, release=release)
-    assert hosts.runners["alpha"].commands[1:] == ["docker swarm leave --force"]
+    assert hosts.runners["alpha"].commands[1:] == [FORGET_SWARM]
     assert hosts.runners["alpha"].files == {
         CLAIM_FILE: f"{STACK}\n".encode(),
         LEAVE_FILE: leave_script(release).encode(),

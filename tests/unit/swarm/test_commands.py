@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.remote.machine import Machine
 from infra.swarm import commands
 from infra.swarm.steps import InitSwarm, Join, NodeChange
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MACHINE = Machine(
     name="worker-1",
@@ -84,3 +89,30 @@ def test_a_firewall_is_kept_only_after_the_kernel_took_it() -> None:
     assert lines[:2] == ["# load the firewall", "set -e"]
     loaded = lines.index("nft -f /etc/dairflow/firewall.nft.new")
     assert loaded < lines.index("mv -f /etc/dairflow/firewall.nft.new /etc/dairflow/firewall.nft")
+
+
+@pytest.mark.parametrize("command", [commands.FORGET_SWARM, commands.LEAVE_SWARM])
+@pytest.mark.parametrize(
+    ("answer", "status", "expected"),
+    [
+        ("Node left the swarm.", 0, 0),
+        ("Error response from daemon: This node is not part of a swarm", 1, 0),
+        ("Error response from daemon: context deadline exceeded", 1, 1),
+    ],
+)
+def test_a_machine_that_is_in_no_swarm_any_more_has_left(
+    tmp_path: Path, command: str, answer: str, status: int, expected: int
+) -> None:
+    """Its engine may give a swarm up between the look at it and the command."""
+    engine = tmp_path / "docker"
+    engine.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit {status}\n")
+    engine.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected
+    assert (answer in done.stderr) is bool(expected)
