@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
 from typing import Any
 
 from tools.airflow_api import Airflow, AirflowApiError
+from tools.process import INTERRUPTED, probe
 
 DAG_ID = "cluster_check"
 DAG_TIMEOUT_SECONDS = 90.0
 RUN_TIMEOUT_SECONDS = 300.0
+SSH_TIMEOUT_SECONDS = 30.0
+WORKER = "worker"
 
 
 def main() -> int:
-    """Prove that the selected stack works. Returns the exit status."""
-    outputs = stack_outputs()
+    """Prove that the selected stack works, in words that a user can act on; return the status."""
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        print("\nInterrupted; the cluster is up. `make up` proves it again.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main() -> int:
+    try:
+        outputs = stack_outputs()
+    except subprocess.CalledProcessError as error:
+        print(f"\nThe stack's outputs cannot be read: {error.stderr.strip()}", file=sys.stderr)
+        return 1
     airflow = Airflow(
         url=outputs["airflowUrl"], user=outputs["adminUser"], password=outputs["adminPassword"]
     )
@@ -28,6 +45,13 @@ def main() -> int:
         print(
             f"Look at the run in the web server, {airflow.url}, or at the services:\n"
             f"  {outputs['managerSsh']} docker service ls",
+            file=sys.stderr,
+        )
+        return 1
+    if strangers := not_on_worker_nodes(hosts, outputs):
+        print(
+            f"\nThe cluster is up, but tasks ran on {', '.join(strangers)}, which is no worker "
+            f"node of it. Look at the services:\n  {outputs['managerSsh']} docker service ls",
             file=sys.stderr,
         )
         return 1
@@ -65,6 +89,32 @@ def prove(airflow: Airflow) -> tuple[float, dict[str, int]]:
     for task in tasks:
         hosts[task.hostname] = hosts.get(task.hostname, 0) + 1
     return time.monotonic() - started, hosts
+
+
+def not_on_worker_nodes(hosts: dict[str, int], outputs: dict[str, Any]) -> list[str]:
+    """Return the hosts of tasks that are no worker node, in order.
+
+    With several workers on a node, a worker's host name is its node's and a number. A host that
+    existed before the cluster may have another name than in the settings, so that the swarm is
+    asked about a name that these do not know.
+    """
+    roles = {node["name"]: node["role"] for node in outputs["nodes"]}
+    strangers = [host for host in sorted(hosts) if _role(host, roles) != WORKER]
+    if strangers:
+        listed = probe(
+            [
+                *shlex.split(outputs["managerSsh"]),
+                *("docker", "node", "ls", "--filter", f"role={WORKER}"),
+                *("--format", "{{.Hostname}}"),
+            ],
+            timeout=SSH_TIMEOUT_SECONDS,
+        )
+        roles |= dict.fromkeys(listed.stdout.split(), WORKER)
+    return [host for host in strangers if _role(host, roles) != WORKER]
+
+
+def _role(host: str, roles: dict[str, str]) -> str | None:
+    return roles.get(host) or roles.get(re.sub(r"-\d+$", "", host))
 
 
 def _summary(outputs: dict[str, Any], seconds: float, hosts: dict[str, int]) -> str:
