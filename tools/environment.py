@@ -69,6 +69,7 @@ class Uv:
             run_logged(
                 [
                     *(str(folder / "pip" / "bin" / "python"), "-m", "pip", "install"),
+                    "--no-cache-dir",  # the folder is the cache
                     *("--require-hashes", "--only-binary=:all:"),
                     *("--requirement", str(self._requirements)),
                 ],
@@ -118,7 +119,11 @@ class LockedEnvironment:
         """Bring `.venv` to what the lock says."""
         program = self.uv.program()
         assert program is not None, "uv is the step before this one"  # noqa: S101
-        self.say(f"• {self.name}: uv sync --frozen --compile-bytecode to {self.paths.environment}")
+        cache = os.environ.get("UV_CACHE_DIR") or self.paths.cache.parent / "uv"
+        self.say(
+            f"• {self.name}: uv sync --frozen --compile-bytecode to {self.paths.environment} "
+            f"(what uv downloads it keeps in its own cache, {cache})"
+        )
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
         environment.pop("VIRTUAL_ENV", None)
         if not self.paths.python.exists():

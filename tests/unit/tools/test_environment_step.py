@@ -60,6 +60,22 @@ def test_the_environment_follows_the_lock(
     assert step.check() is None
 
 
+def test_uvs_own_cache_is_named_before_it_is_filled(
+    paths: Paths,
+    uv: Uv,
+    said: list[str],
+    programs: MakeProgram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_uv(programs, versions.UV, SYNC)
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    environment(paths, uv, said).install()
+    assert f"its own cache, {paths.cache.parent}/uv)" in said[-1]
+    monkeypatch.setenv("UV_CACHE_DIR", "/large/uv")
+    environment(paths, uv, said).install()
+    assert "its own cache, /large/uv)" in said[-1]
+
+
 def test_a_sync_that_fails_is_done_again(
     paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
 ) -> None:
