@@ -76,10 +76,10 @@ class DockerEngine:
                 "Start that engine, or unset DOCKER_HOST to use one on this machine."
             )
             raise SetupError(message)
-        if not self.host.can_install and not self.host.is_root:
-            message = (
-                f"No Docker engine answers: {self.ask().reason}\nStart Docker, then try again."
-            )
+        on_macos = self.host.system == "Darwin"
+        if on_macos or not (self.host.can_install or self.host.is_root):
+            start = "Start Docker Desktop (`open -a Docker`)" if on_macos else "Start Docker"
+            message = f"No Docker engine answers: {self.ask().reason}\n{start}, then try again."
             raise SetupError(message)
         if self.host.has_systemd:
             self._start_by_systemd()
@@ -100,9 +100,10 @@ class DockerEngine:
         """Start dockerd in its own session: it outlives this program and its terminal."""
         dockerd = find_program("dockerd")
         if dockerd is None:
-            message = (
-                "There is a `docker` command, but no `dockerd`. Type: apt-get install docker.io"
+            get = (
+                "Type: apt-get install docker.io" if self.host.has_apt else "Install Docker Engine."
             )
+            message = f"There is a `docker` command, but no `dockerd`. {get}"
             raise SetupError(message)
         log = self.paths.state / "dockerd.log"
         self.paths.state.mkdir(parents=True, exist_ok=True)

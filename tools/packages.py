@@ -45,9 +45,16 @@ class Apt:
             *("env", "DEBIAN_FRONTEND=noninteractive"),
             *("apt-get", "install", "--yes", "--no-install-recommends", *packages),
         )
+        if not self.host.has_apt:
+            system = self.host.distribution or self.host.system
+            message = (
+                f"{why}: set-up installs by itself only on Debian and Ubuntu, and this is {system}."
+                f" Install what Debian calls: {' '.join(packages)}"
+            )
+            raise SetupError(message)
         if not self.host.can_install:
             typed = "apt-get install " + " ".join(packages)
-            message = f"{why}: not possible without apt and root. As root, type:\n    {typed}"
+            message = f"{why}: not possible without root. As root, type:\n    {typed}"
             raise SetupError(message)
         self.say(f"• {why}: apt-get installs {', '.join(packages)} (system packages)")
         self._update()
@@ -84,13 +91,15 @@ class SystemPackages:
     def missing(self) -> list[str]:
         """Return the Debian packages whose programs are not here."""
         packages: list[str] = []
+        if not self.apt.host.has_apt:
+            return []  # `Platform` has asked for all; to start Docker is the next step's to say
         if shutil.which("docker") is None or not (find_program("dockerd") or self.engine_answers()):
             packages.append("docker.io")
         if shutil.which("ssh") is None:
             packages.append("openssh-client")
         if shutil.which("uv") is None and not _can_make_environments():
             packages.append("python3-venv")
-        if not Path("/etc/ssl/certs/ca-certificates.crt").exists() and self.apt.host.has_apt:
+        if not Path("/etc/ssl/certs/ca-certificates.crt").exists():
             packages.append("ca-certificates")
         return packages
 

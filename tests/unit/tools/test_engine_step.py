@@ -76,6 +76,33 @@ def test_an_engine_elsewhere_is_not_replaced_by_one_here(
         engine(paths, host, said, lambda: SILENT).install()
 
 
+@pytest.mark.parametrize("is_root", [True, False])
+def test_on_macos_docker_desktop_is_to_be_started(
+    paths: Paths, host: Host, said: list[str], *, is_root: bool
+) -> None:
+    mac = replace(host, system="Darwin", distribution="", has_apt=False, is_root=is_root)
+    with pytest.raises(SetupError) as caught:
+        engine(paths, mac, said, lambda: SILENT).install()
+    assert "Start Docker Desktop" in str(caught.value)
+    assert "apt-get" not in str(caught.value)
+
+
+def test_elsewhere_no_apt_get_is_asked_for(
+    paths: Paths,
+    host: Host,
+    said: list[str],
+    programs: MakeProgram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert programs
+    monkeypatch.setattr("tools.engine.find_program", lambda _: None)
+    fedora = replace(host, distribution="fedora", has_apt=False)
+    with pytest.raises(SetupError) as caught:
+        engine(paths, fedora, said, lambda: SILENT).install()
+    assert "Install Docker Engine" in str(caught.value)
+    assert "apt-get" not in str(caught.value)
+
+
 def test_a_user_who_may_not_is_told_what_to_type(paths: Paths, host: Host, said: list[str]) -> None:
     with pytest.raises(SetupError, match="newgrp docker"):
         engine(paths, host, said, lambda: FORBIDDEN).check()
