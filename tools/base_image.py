@@ -17,6 +17,7 @@ from tools.certificates import private_certificates
 from tools.errors import SetupError
 from tools.paths import DIGEST_LENGTH, digest_of_folder
 from tools.process import last_lines, probe, run_logged
+from tools.root import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,12 @@ class BaseImage:
         with tempfile.TemporaryDirectory(prefix="dairflow-base-") as folder:
             archive = Path(folder) / "rootfs.tar"
             run_logged(
-                self.apt.host.as_root(*bootstrap_command(archive, host_mirrors())),
+                as_root(
+                    *bootstrap_command(archive, host_mirrors()),
+                    host=self.apt.host,
+                    say=self.say,
+                    why=self.name,
+                ),
                 log=self.paths.logs / "base-image-mmdebstrap.log",
                 timeout=BUILD_TIMEOUT_SECONDS,
                 say=self.say,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tools.errors import SetupError
 from tools.packages import find_program
-from tools.process import last_lines, probe
+from tools.process import end, last_lines, probe
+from tools.root import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,9 @@ class DockerEngine:
 
     def _start_by_systemd(self) -> None:
         self.say(f"• {self.name}: starts it (systemctl start docker)")
-        command = self.host.as_root("systemctl", "start", "docker")
+        command = as_root(
+            *("systemctl", "start", "docker"), host=self.host, say=self.say, why=self.name
+        )
         answer = probe(command, timeout=START_TIMEOUT_SECONDS)
         if answer.returncode != 0:
             said = answer.stderr.strip()
@@ -97,7 +100,11 @@ class DockerEngine:
         self._wait(None)
 
     def _start_dockerd(self) -> None:
-        """Start dockerd in its own session: it outlives this program and its terminal."""
+        """Start dockerd in its own session: it outlives this program and its terminal.
+
+        sudo itself is in this one, where it knows its user, and ends before it, lest it hold the
+        terminal.
+        """
         dockerd = find_program("dockerd")
         if dockerd is None:
             get = (
@@ -105,6 +112,14 @@ class DockerEngine:
             )
             message = f"There is a `docker` command, but no `dockerd`. {get}"
             raise SetupError(message)
+        in_own_session = () if self.host.is_root else ("setsid", "--fork", "--wait")
+        command = as_root(
+            *(*in_own_session, dockerd),
+            host=self.host,
+            say=self.say,
+            why=self.name,
+            by_hand="service docker start",
+        )
         log = self.paths.state / "dockerd.log"
         self.paths.state.mkdir(parents=True, exist_ok=True)
         self.say(
@@ -113,14 +128,16 @@ class DockerEngine:
         )
         with log.open("ab") as output:
             process = subprocess.Popen(
-                self.host.as_root(dockerd),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=self.host.is_root,
                 cwd="/",
             )
         self._wait(process)
+        if not self.host.is_root:
+            end(process, through_sudo=True)
 
     def _wait(self, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS

@@ -35,10 +35,6 @@ class Host:
         """Whether set-up can install operating-system packages here."""
         return self.system == "Linux" and self.has_apt and (self.is_root or self.has_sudo)
 
-    def as_root(self, *command: str) -> list[str]:
-        """Return the command as it has to be run to have root's rights."""
-        return [*command] if self.is_root else ["sudo", *command]
-
 
 def detect() -> Host:
     """Look at this machine."""

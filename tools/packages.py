@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tools.errors import SetupError
 from tools.process import probe, run_logged
+from tools.root import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +42,6 @@ class Apt:
 
         Raises SetupError when this user may not, or apt fails.
         """
-        command = self.host.as_root(
-            *("env", "DEBIAN_FRONTEND=noninteractive"),
-            *("apt-get", "install", "--yes", "--no-install-recommends", *packages),
-        )
         if not self.host.has_apt:
             system = self.host.distribution or self.host.system
             message = (
@@ -52,19 +49,22 @@ class Apt:
                 f" Install what Debian calls: {' '.join(packages)}"
             )
             raise SetupError(message)
-        if not self.host.can_install:
-            typed = "apt-get install " + " ".join(packages)
-            message = f"{why}: not possible without root. As root, type:\n    {typed}"
-            raise SetupError(message)
+        by_hand = "apt-get update && apt-get install " + " ".join(packages)
         self.say(f"• {why}: apt-get installs {', '.join(packages)} (system packages)")
-        self._update()
-        log = self.logs / "apt.log"
-        run_logged(command, log=log, timeout=INSTALL_TIMEOUT_SECONDS, say=self.say)
-
-    def _update(self) -> None:
-        command = self.host.as_root("apt-get", "update")
-        log = self.logs / "apt-update.log"
-        run_logged(command, log=log, timeout=INSTALL_TIMEOUT_SECONDS, say=self.say)
+        install = ("install", "--yes", "--no-install-recommends", *packages)
+        for log, words in (("apt-update.log", ("update",)), ("apt.log", install)):
+            run_logged(
+                as_root(
+                    *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *words),
+                    host=self.host,
+                    say=self.say,
+                    why=why,
+                    by_hand=by_hand,
+                ),
+                log=self.logs / log,
+                timeout=INSTALL_TIMEOUT_SECONDS,
+                say=self.say,
+            )
 
 
 def find_program(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 LAST_LINES = 15
 PROGRESS_INTERVAL_SECONDS = 30
+END_TIMEOUT_SECONDS = 10
+SUDO = "sudo"
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status after a Ctrl-C, as in a shell."""
 
@@ -75,7 +78,8 @@ def run_logged(
 
     Says every half minute that it is still at work. Raises SetupError with the last lines of the
     log when the command fails, cannot be started or takes too long; it is then ended with all its
-    children.
+    children. A command of sudo's stays in this terminal's session, for which sudo remembers the
+    password; it passes on what ends it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -88,7 +92,7 @@ def run_logged(
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd,
-                start_new_session=True,
+                start_new_session=command[0] != SUDO,
             )
         except OSError as error:
             raise SetupError(_failure(command, f"cannot be started: {error}", log)) from error
@@ -103,7 +107,7 @@ def run_logged(
                 except subprocess.TimeoutExpired:
                     say(f"  … still at it after {time.monotonic() - started:.0f} s (log: {log})")
         finally:
-            _end(process)
+            end(process, through_sudo=command[0] == SUDO)
     if process.returncode != 0:
         raise SetupError(_failure(command, f"ended with status {process.returncode}", log))
 
@@ -122,11 +126,15 @@ def _failure(command: Sequence[str], reason: str, log: Path) -> str:
     return f"`{' '.join(command)}` {reason}. Its last lines (all of them: {log}):\n{quoted}"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def end(process: subprocess.Popen[bytes], *, through_sudo: bool) -> None:
+    """End a program with its session's first group, or a sudo, which passes it on."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        if through_sudo:  # it is root's, and only root can end it
+            kill = [SUDO, "-n", "sh", "-c", f"kill -{number.value} {process.pid}"]
+            probe(kill, timeout=END_TIMEOUT_SECONDS)
+        else:
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_TIMEOUT_SECONDS)
