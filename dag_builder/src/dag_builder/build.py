@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links
+from dag_builder.errors import UNEXPECTED
 from dag_builder.plan import DagPlan, GroupPlan, Link, TaskPlan
 from dag_builder.references import RETURN_VALUE, Argument, Output, resolve
 
@@ -36,7 +37,7 @@ class _Maker:
 
         try:
             self.dag = DAG(self.plan.dag_id, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
-        except Exception as error:  # noqa: BLE001 - Airflow raises many kinds; all are the user's
+        except UNEXPECTED as error:  # Airflow raises many kinds; all are the user's
             self.problems.add(self._dag_path(error), _reason("Airflow", error))
             return None
         self.dag.fileloc = fileloc
@@ -52,7 +53,7 @@ class _Maker:
         self._link()
         return self.dag
 
-    def _dag_path(self, error: Exception) -> Path:
+    def _dag_path(self, error: BaseException) -> Path:
         """The key that Airflow's message is about, when it names one."""
         text = str(error)
         for key in self.plan.kwargs:
@@ -159,7 +160,7 @@ class _Maker:
                     else partial.expand_kwargs(expand_kwargs)
                 )
             self._set_up(task, made)
-        except Exception as error:  # noqa: BLE001 - whatever an operator raises is told
+        except UNEXPECTED as error:  # whatever an operator raises is told
             self.problems.add(task.path, _reason(signature.name, error))
             return
         self.operators[task.id] = made
@@ -239,5 +240,5 @@ def _depth(link: Link) -> int:
     return max(len(node.path) for node in (link.upstream, link.downstream))
 
 
-def _reason(who: str, error: Exception) -> str:
+def _reason(who: str, error: BaseException) -> str:
     return f"{who} refuses this: {type(error).__name__}: {error}"

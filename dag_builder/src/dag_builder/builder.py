@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import register, templates
 from dag_builder.build import make_dag
-from dag_builder.errors import DagError, Problem, Problems
-from dag_builder.imports import ImportPathError, import_object
+from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
+from dag_builder.imports import ImportPathError, import_module, import_object
 from dag_builder.keys import merged
 from dag_builder.parse import parse_dag
 
@@ -63,11 +64,11 @@ def build_dags(
 
     Raises DagError as build_dag does; the DAGs without mistakes are still built and registered.
     """
-    frame = _caller()
-    template = {**dag, **options} if options else dag
-    place = _Place.of(frame)
+    place = _Place.of(_caller())
     try:
-        instances = templates.instances(dag_id, template, for_each)
+        with place.fence(dag_id):
+            template = {**dag, **options} if options else dag
+            instances = templates.instances(dag_id, template, for_each)
     except DagError as error:
         return [register.report(error, place.module, place.fileloc)]
     built: list[DAG] = []
@@ -96,8 +97,12 @@ def build_yaml(
     place = _Place.of(_caller())
     built: list[DAG] = []
     problems: list[Problem] = []
-    for document in read_documents(place.folder / path, top=place.folder):
-        built.extend(place.build_document(document, tasks, defaults or {}, problems))
+    try:
+        with place.fence(path):
+            for document in read_documents(place.folder / path, top=place.folder):
+                built.extend(place.build_document(document, tasks, defaults or {}, problems))
+    except DagError as error:
+        problems.extend(error.problems)
     if problems:
         built.append(register.report(DagError(problems), place.module, place.fileloc))
     return built
@@ -137,7 +142,8 @@ def _in_file(  # noqa: PLR0917
 ) -> DAG:
     place = _Place.of(frame)
     try:
-        return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
+        with place.fence(dag_id):
+            return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
     except DagError as error:
         return register.report(error, place.module, place.fileloc)
 
@@ -176,6 +182,18 @@ class _Place:
         """The file whose code runs in a frame."""
         return cls(frame.f_globals, frame.f_code.co_filename)
 
+    @contextlib.contextmanager
+    def fence(self, dag_id: object, problems: Problems | None = None) -> Generator[None]:
+        """Whatever is raised within becomes the DAG's DagError, so that no other DAG is lost."""
+        try:
+            yield
+        except DagError:
+            raise
+        except UNEXPECTED as error:
+            problems = Problems() if problems is None else problems
+            problems.add_unexpected((str(dag_id),), error, file=self.fileloc)
+            raise DagError(problems.found) from error
+
     def build(
         self,
         dag_id: str,
@@ -187,26 +205,27 @@ class _Place:
         keep: bool = True,
     ) -> DAG:
         problems = Problems() if problems is None else problems
-        namespace = self._namespace(dag_id, tasks, problems)
-        plan = parse_dag(
-            dag_id,
-            dictionary,
-            problems=problems,
-            namespace=namespace,
-            defaults=defaults,
-            folder=self.folder,
-        )
-        try:
-            problems.raise_any()
-            dag = make_dag(plan, problems, self.fileloc)
-            problems.raise_any()
-        finally:
-            plan.dissolve()
-        if dag is None:  # pragma: no cover - make_dag notes a problem whenever it gives None
-            raise DagError(problems.found)
-        if keep:
-            register.register(dag, self.module)
-        return dag
+        with self.fence(dag_id, problems):
+            namespace = self._namespace(dag_id, tasks, problems)
+            plan = parse_dag(
+                dag_id,
+                dictionary,
+                problems=problems,
+                namespace=namespace,
+                defaults=defaults,
+                folder=self.folder,
+            )
+            try:
+                problems.raise_any()
+                dag = make_dag(plan, problems, self.fileloc)
+                problems.raise_any()
+            finally:
+                plan.dissolve()
+            if dag is None:  # pragma: no cover - make_dag notes a problem whenever it gives None
+                raise DagError(problems.found)
+            if keep:
+                register.register(dag, self.module)
+            return dag
 
     def build_document(
         self,
@@ -219,14 +238,11 @@ class _Place:
         problems.extend(document.problems)
         for entry in document.dags:
             try:
+                found = Problems(entry.locate)
+                with self.fence(entry.dag_id, found):
+                    joined = merged(defaults, entry.defaults)
                 built.append(
-                    self.build(
-                        entry.dag_id,
-                        entry.dictionary,
-                        tasks,
-                        merged(defaults, entry.defaults),
-                        problems=Problems(entry.locate),
-                    )
+                    self.build(entry.dag_id, entry.dictionary, tasks, joined, problems=found)
                 )
             except DagError as error:
                 problems.extend(error.problems)
@@ -240,8 +256,8 @@ class _Place:
         if not isinstance(tasks, str):
             return tasks
         try:
-            module = import_object(tasks) if "." in tasks else __import__(tasks)
-        except (ImportPathError, ImportError) as error:
+            module = import_object(tasks) if "." in tasks else import_module(tasks)
+        except ImportPathError as error:
             problems.add((str(dag_id),), f"tasks={tasks!r}: {error}", given=tasks)
             return {}
         return module if isinstance(module, ModuleType) else cast("Mapping[str, Any]", module)

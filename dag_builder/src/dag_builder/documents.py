@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import templates
-from dag_builder.errors import DagError, Path, Position, Problem, Problems, closest
+from dag_builder.errors import UNEXPECTED, DagError, Path, Position, Problem, Problems, closest
 from dag_builder.keys import merged
 from dag_builder.yaml_source import Source, read_text
 
@@ -60,12 +60,18 @@ def read_documents(path: FilePath, *, top: FilePath) -> Iterator[Document]:
 def read_document(path: FilePath, *, top: FilePath) -> Document:
     """One file. Nothing is raised: what is wrong is in the document's problems."""
     problems: list[Problem] = []
-    source = _source(path, problems)
-    if source is None:
-        return Document(file=str(path), dags=(), problems=tuple(problems))
-    defaults = _folder_defaults(path.parent, top, problems)
-    dags = tuple(_entries(source, path.stem, defaults, problems)) if not source.problems else ()
-    return Document(file=source.file, dags=dags, problems=tuple(problems))
+    try:
+        source = _source(path, problems)
+        if source is None:
+            return Document(file=str(path), dags=(), problems=tuple(problems))
+        defaults = _folder_defaults(path.parent, top, problems)
+        dags = tuple(_entries(source, path.stem, defaults, problems)) if not source.problems else ()
+    except UNEXPECTED as error:
+        unexpected = Problems()
+        unexpected.add_unexpected((path.stem,), error, file=str(path))
+        problems.extend(unexpected.found)
+        dags = ()
+    return Document(file=str(path), dags=dags, problems=tuple(problems))
 
 
 def read_string(text: str, file: str = "<text>") -> Document:
@@ -172,10 +178,15 @@ def _instances(  # noqa: PLR0917
         return
     dictionary = cast("dict[str, Any]", dictionary)
     template = {key: item for key, item in dictionary.items() if key != "for_each"}
+    problems = Problems(locate)
     try:
-        made = templates.instances(str(dag_id), template, dictionary["for_each"], Problems(locate))
+        made = templates.instances(str(dag_id), template, dictionary["for_each"], problems)
     except DagError as error:
         found.extend(error.problems)
+        return
+    except UNEXPECTED as error:
+        problems.add_unexpected((str(dag_id),), error, file=source.file)
+        found.extend(problems.found)
         return
     for name, filled in made:
         yield Entry(dag_id=name, dictionary=filled, defaults=defaults, locate=locate)

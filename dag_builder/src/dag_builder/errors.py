@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 #: Where a value sits: ``("sales", "tasks", "load", "upstream", 0)``.
 Path = tuple[str | int, ...]
+
+#: What a user's code, or a mistake of this library, may raise while a DAG is built. Airflow's
+#: time limit for a file and Ctrl-C are none of these, and end it.
+UNEXPECTED: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 #: More names than this are not a help but a wall of text.
 MAX_NAMES_SHOWN = 12
@@ -50,6 +55,7 @@ class Problem:
 
     `path` leads to it from the DAG's name. `on_key` says that the key itself is wrong, not what
     it holds. `valid` says in words or names what would be right, `suggestion` the likeliest one.
+    `cause` is the exception that nobody foresaw, if that is the problem.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class Problem:
     hint: str = ""
     on_key: bool = False
     position: Position | None = None
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -70,7 +77,7 @@ class Problem:
         place = f"{self.where} ({self.position})" if self.position else self.where
         lines = [place, f"    {self.message}"]
         if self.given is not NOTHING:
-            lines.append(f"    given: {_shorten(repr(self.given))}")
+            lines.append(f"    given: {_shorten(_shown(self.given))}")
         if self.valid:
             lines.append(f"    valid: {self.valid}")
         if self.suggestion:
@@ -81,12 +88,16 @@ class Problem:
 
 
 class DagError(Exception):
-    """A dictionary that cannot become a DAG. `problems` holds every mistake in it."""
+    """A dictionary that cannot become a DAG. `problems` holds every mistake in it.
+
+    Its cause is the first exception among them that nobody foresaw, if there is one.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         """Say what is wrong; the text of the exception has all of it."""
         self.problems = tuple(problems)
         super().__init__(self._text())
+        self.__cause__ = next((one.cause for one in self.problems if one.cause), None)
 
     def _text(self) -> str:
         names = list(dict.fromkeys(str(problem.path[0]) for problem in self.problems))
@@ -97,7 +108,8 @@ class DagError(Exception):
         return "\n\n".join([title, *(str(problem) for problem in self.problems)])
 
     def __reduce__(self) -> tuple[type[DagError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
+        # Not every exception can be pickled, and its text is in the message.
+        return type(self), (tuple(replace(problem, cause=None) for problem in self.problems),)
 
 
 class Problems:
@@ -121,6 +133,7 @@ class Problems:
         suggestion: str = "",
         hint: str = "",
         on_key: bool = False,
+        cause: BaseException | None = None,
     ) -> None:
         """Note one mistake; the position in its file is looked up here."""
         self.found.append(
@@ -133,6 +146,7 @@ class Problems:
                 hint=hint,
                 on_key=on_key,
                 position=self._locate(path, on_key) if self._locate else None,
+                cause=cause,
             )
         )
 
@@ -148,6 +162,17 @@ class Problems:
             valid=listed(names),
             suggestion=closest(given, names),
             on_key=on_key,
+        )
+
+    def add_unexpected(self, path: Path, error: BaseException, *, file: str = "") -> None:
+        """Note an exception that nobody foresaw, raised while what is at `path` was read."""
+        frames = traceback.extract_tb(error.__traceback__)
+        raised = f"raised in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+        self.add(
+            path,
+            f"building this DAG fails: {type(error).__name__}: {error}",
+            hint=f"{raised}, while {file} was read" if file and raised else raised,
+            cause=error,
         )
 
     def raise_any(self) -> None:
@@ -184,6 +209,13 @@ def listed(names: Iterable[str]) -> str:
     shown = ", ".join(repr(name) for name in all_names[:MAX_NAMES_SHOWN])
     rest = len(all_names) - MAX_NAMES_SHOWN
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _shown(given: object) -> str:
+    try:
+        return repr(given)
+    except Exception:  # noqa: BLE001 - a user's object whose text fails is no reason to fail
+        return object.__repr__(given)
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 
-from dag_builder.errors import closest, listed
+from dag_builder.errors import UNEXPECTED, closest, listed
 
 
 class ImportPathError(Exception):
@@ -40,10 +40,23 @@ def import_object(path: str) -> object:
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
                 raise _module_fails(module_name, error) from error
             continue
-        except Exception as error:
+        except UNEXPECTED as error:
             raise _module_fails(module_name, error) from error
         return _attribute(found, module_name, parts[length:])
     raise _no_module(parts)
+
+
+def import_module(name: str) -> object:
+    """The module of a name without dots. Raises ImportPathError as import_object does."""
+    if not name.isidentifier():
+        message = f"{name!r} is no import path"
+        raise ImportPathError(message, valid="a module's name, 'module' or 'package.module'")
+    try:
+        return importlib.import_module(name)
+    except UNEXPECTED as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise _no_module([name, ""]) from error
+        raise _module_fails(name, error) from error
 
 
 def _attribute(found: object, name: str, attributes: list[str]) -> object:
@@ -65,7 +78,7 @@ def _attribute(found: object, name: str, attributes: list[str]) -> object:
     return found
 
 
-def _module_fails(name: str, error: Exception) -> ImportPathError:
+def _module_fails(name: str, error: BaseException) -> ImportPathError:
     return ImportPathError(f"importing {name!r} fails: {type(error).__name__}: {error}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import links, tasks
-from dag_builder.errors import NOTHING, Path, Problems
+from dag_builder.errors import NOTHING, UNEXPECTED, DagError, Path, Problems
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
 from dag_builder.keys import dag_keys, merged, refuse_unknown
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
@@ -217,7 +217,11 @@ class _DagParser:
             if isinstance(value, Mapping) and "tasks" in value:
                 self._group(name, cast("Mapping[str, Any]", value), group, inner, defaults)
                 continue
-            task = self.task_parser.parse(name, value, group, inner, defaults)
+            try:
+                task = self.task_parser.parse(name, value, group, inner, defaults)
+            except UNEXPECTED as error:
+                self.problems.add_unexpected(inner, error)
+                raise DagError(self.problems.found) from error
             group.children[name] = task
             self._add(task.id, inner, lambda task=task: self.plan.tasks.__setitem__(task.id, task))
 

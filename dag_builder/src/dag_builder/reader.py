@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 from dag_builder import assets, schedules, times
-from dag_builder.errors import NOTHING, Path, Problems, closest, listed
+from dag_builder.errors import NOTHING, UNEXPECTED, Path, Problems, closest, listed
 from dag_builder.fields import Kind
 from dag_builder.imports import ImportPathError, import_object
 from dag_builder.references import RETURN_VALUE, Argument, Combined, Output
@@ -54,7 +54,11 @@ class Reader:
             return None
         if isinstance(value, dict) and not _READY_MADE.isdisjoint(cast("dict[str, Any]", value)):
             return self.value(value, path)
-        return _CONVERTERS[kind](self, value, path)
+        try:
+            return _CONVERTERS[kind](self, value, path)
+        except UNEXPECTED as error:
+            self.problems.add_unexpected(path, error)
+            return NOTHING
 
     # Anything, with markers in it
 
@@ -143,7 +147,7 @@ class Reader:
         """Call a class or function; that it refuses its arguments is a mistake at `path`."""
         try:
             return factory(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is told
+        except UNEXPECTED as error:  # whatever a user's class raises is told
             name = getattr(factory, "__name__", str(factory))
             self.problems.add(
                 path, f"{name} refuses this: {type(error).__name__}: {error}", given=dict(kwargs)

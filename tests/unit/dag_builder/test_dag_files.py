@@ -2,9 +2,11 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -205,3 +207,91 @@ def test_importing_the_library_imports_nothing_of_airflow() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+# Whatever goes wrong with one DAG, the others of its file stay
+
+UNFORESEEN = """
+class Sly(dict):
+    def items(self):
+        raise RuntimeError("the moon is full")
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+def sets():
+    yield {"c": 1}
+    raise RuntimeError("the sun is dark")
+
+"""
+UNFORESEEN_CALLS = [
+    ('build_dag("bad", {"tasks": Sly(a={"operator": "empty"})})', "bad", "the moon is full"),
+    ('build_dag("bad", {"tasks": {"a": Sly(operator="empty")}})', "bad.tasks.a", "moon"),
+    ('build_dag("bad", {"tasks": {"a": {"operator": "empty"}}, "params": Sly(a=1)})', "", "moon"),
+    ('build_dag("bad", {"a": []}, defaults=3)', "bad", ""),
+    ('build_dag("bad", 3, schedule=None)', "bad", ""),
+    ('build_dag("bad", {"tasks": {"a": Unprintable()}})', "bad.tasks.a", "this is no task"),
+    ('build_dag("bad", {"a": []}, tasks="module_that_exits")', "bad", "SystemExit: 3"),
+    ('build_dag("bad", {"tasks": {"a": {"callable": "module_that_exits.f"}}})', "bad.tasks.a", ""),
+    ('build_dags("bad_${c}", {"tasks": {"a": {"operator": "empty"}}}, sets())', "bad_", "the sun"),
+    ('build_dags("bad_${c}", 3, [{"c": 1}], schedule=None)', "bad_", ""),
+    ("build_yaml(3)", "3", "TypeError"),
+]
+
+
+@pytest.mark.parametrize(("call", "where", "text"), UNFORESEEN_CALLS)
+def test_unforeseen_error_is_the_import_error_of_its_dag_alone(
+    dag_folder: Path, call: str, where: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(dag_folder.parent))
+    (dag_folder.parent / "module_that_exits.py").write_text("raise SystemExit(3)")
+    code = f"{UNFORESEEN}build_dag('one', {GOOD})\n{call}\nbuild_dag('two', {GOOD})\n"
+    bag = bag_of(dag_folder, x_py=code)
+    assert sorted(bag.dags) == ["one", "two"]
+    [told] = bag.import_errors.values()
+    assert told.startswith("DagError: ")
+    assert where in told
+    assert text in told
+
+
+def test_unforeseen_error_is_the_cause_and_says_where_it_was_raised() -> None:
+    class Sly(dict[str, object]):
+        def items(self) -> NoReturn:
+            message = "the moon is full"
+            raise RuntimeError(message)
+
+    with pytest.raises(DagError) as caught:
+        build_dag("bad", {"schedul": None, "tasks": {"a": Sly(operator="empty")}})
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    [first, second] = caught.value.problems
+    assert first.where == "bad.schedul"
+    assert second.where == "bad.tasks.a"
+    assert second.message == "building this DAG fails: RuntimeError: the moon is full"
+    assert f"raised in {__file__}, line " in second.hint
+    pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+
+
+def test_interrupt_is_no_mistake_of_a_dag() -> None:
+    class Stopped(dict[str, object]):
+        def items(self) -> NoReturn:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dag("bad", {"tasks": Stopped(a=None)})
+
+
+def test_unforeseen_error_in_one_yaml_file_leaves_the_folder(dag_folder: Path) -> None:
+    """YAML's own tags raise whatever Python raises of their text."""
+    folder = dag_folder / "yaml"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("dag_id: a\ntasks: {t: {operator: empty}}\n")
+    (folder / "b.yaml").write_text("dag_id: b\ntasks: {t: {retries: !!int abc}}\n")
+    (folder / "c.yaml").write_text(
+        "dags:\n  c: {tasks: {t: {operator: empty}}}\n"
+        "  d: {for_each: [{x: [1]}], tasks: {'${x}': {operator: empty}}}\n"
+    )
+    bag = bag_of(dag_folder, x_py="build_yaml('yaml')")
+    assert sorted(bag.dags) == ["a", "c"]
+    [told] = bag.import_errors.values()
+    assert "b.yaml" in told
