@@ -233,7 +233,10 @@ class _Maker:
             from airflow.sdk import Label
 
             modifier = Label(link.label)
-        ends[1].set_upstream(ends[0], edge_modifier=modifier)
+        try:
+            ends[1].set_upstream(ends[0], edge_modifier=modifier)
+        except UNEXPECTED as error:  # an expanded group refuses tasks that run 'always'
+            self.problems.add(link.path, _reason("Airflow", error))
 
 
 def _depth(link: Link) -> int:

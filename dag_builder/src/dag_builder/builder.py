@@ -65,14 +65,15 @@ def build_dags(
     Raises DagError as build_dag does; the DAGs without mistakes are still built and registered.
     """
     place = _Place.of(_caller())
+    built: list[DAG] = []
+    wrong = Problems()
     try:
-        with place.fence(dag_id):
+        with place.fence(dag_id, wrong):
             template = {**dag, **options} if options else dag
-            instances = templates.instances(dag_id, template, for_each)
+            instances = templates.instances(dag_id, template, for_each, wrong)
     except DagError as error:
         return [register.report(error, place.module, place.fileloc)]
-    built: list[DAG] = []
-    problems: list[Problem] = []
+    problems = wrong.found
     for name, dictionary in instances:
         try:
             built.append(place.build(name, dictionary, tasks, defaults or {}))
@@ -148,6 +149,20 @@ def _in_file(  # noqa: PLR0917
         return register.report(error, place.module, place.fileloc)
 
 
+def _checked(dag_id: object, defaults: object, problems: Problems) -> Mapping[str, Any]:
+    """The defaults, or none where they are no mapping (which is noted)."""
+    if isinstance(defaults, Mapping):
+        return cast("Mapping[str, Any]", defaults)
+    if defaults is not None:
+        problems.add(
+            (str(dag_id),),
+            "defaults= is a mapping of a DAG's keys",
+            given=defaults,
+            valid="{default_args: {retries: 2}}",
+        )
+    return {}
+
+
 def _with_options(
     defaults: Mapping[str, Any] | None, options: Mapping[str, Any], dag: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -206,6 +221,7 @@ class _Place:
     ) -> DAG:
         problems = Problems() if problems is None else problems
         with self.fence(dag_id, problems):
+            defaults = _checked(dag_id, defaults, problems)
             namespace = self._namespace(dag_id, tasks, problems)
             plan = parse_dag(
                 dag_id,
@@ -237,8 +253,12 @@ class _Place:
         built: list[DAG] = []
         problems.extend(document.problems)
         for entry in document.dags:
+            if entry.lacks_defaults:
+                problems.extend(entry.problems)
+                continue
             try:
                 found = Problems(entry.locate)
+                found.found.extend(entry.problems)
                 with self.fence(entry.dag_id, found):
                     joined = merged(defaults, entry.defaults)
                 built.append(
@@ -253,11 +273,27 @@ class _Place:
     ) -> Mapping[str, Any] | ModuleType:
         if tasks is None:
             return self.module
-        if not isinstance(tasks, str):
-            return tasks
-        try:
-            module = import_object(tasks) if "." in tasks else import_module(tasks)
-        except ImportPathError as error:
-            problems.add((str(dag_id),), f"tasks={tasks!r}: {error}", given=tasks)
-            return {}
-        return module if isinstance(module, ModuleType) else cast("Mapping[str, Any]", module)
+        found: object = tasks
+        if isinstance(tasks, str):
+            try:
+                found = import_object(tasks) if "." in tasks else import_module(tasks)
+            except ImportPathError as error:
+                problems.add(
+                    (str(dag_id),),
+                    f"tasks={tasks!r}: {error}",
+                    given=tasks,
+                    valid=error.valid,
+                    suggestion=error.suggestion,
+                )
+                return {}
+        if isinstance(found, ModuleType):
+            return found
+        if isinstance(found, Mapping):
+            return cast("Mapping[str, Any]", found)
+        problems.add(
+            (str(dag_id),),
+            "tasks= gives no tasks by their names",
+            given=tasks,
+            valid="a module, its import path, or a mapping of names to functions",
+        )
+        return {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import templates
-from dag_builder.errors import UNEXPECTED, DagError, Path, Position, Problem, Problems, closest
+from dag_builder.errors import UNEXPECTED, Path, Position, Problem, Problems, closest
 from dag_builder.keys import merged
 from dag_builder.yaml_source import Source, read_text
 
@@ -16,16 +16,24 @@ if TYPE_CHECKING:
 
 DEFAULTS_FILE = "defaults.yaml"
 _FILE_KEYS = ("dags", "defaults")
+#: What the path of a DAG in a file of several looks like.
+_OF_A_DAG = ("dags", "<its id>")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One DAG of a file, with the defaults of its file and folders."""
+    """One DAG of a file, with the defaults of its file and folders.
+
+    `problems` are those of its text alone. Where it `lacks_defaults` because they cannot be read,
+    they are all there is to say, and it must not be built without them.
+    """
 
     dag_id: str
     dictionary: Mapping[str, Any]
     defaults: Mapping[str, Any]
     locate: Callable[[Path, bool], Position | None]
+    problems: tuple[Problem, ...] = ()
+    lacks_defaults: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +72,8 @@ def read_document(path: FilePath, *, top: FilePath) -> Document:
         source = _source(path, problems)
         if source is None:
             return Document(file=str(path), dags=(), problems=tuple(problems))
-        defaults = _folder_defaults(path.parent, top, problems)
-        dags = tuple(_entries(source, path.stem, defaults, problems)) if not source.problems else ()
+        defaults = _folder_defaults(path.parent, top)
+        dags = tuple(_File(source, path.stem, defaults, problems).entries())
     except UNEXPECTED as error:
         unexpected = Problems()
         unexpected.add_unexpected((path.stem,), error, file=str(path))
@@ -77,8 +85,8 @@ def read_document(path: FilePath, *, top: FilePath) -> Document:
 def read_string(text: str, file: str = "<text>") -> Document:
     """DAGs from YAML text that is in no file."""
     source = read_text(text, file, file)
-    problems = list(source.problems)
-    dags = tuple(_entries(source, file, {}, problems)) if not problems else ()
+    problems: list[Problem] = []
+    dags = tuple(_File(source, file, _Defaults(), problems).entries())
     return Document(file=file, dags=dags, problems=tuple(problems))
 
 
@@ -97,99 +105,165 @@ def _source(path: FilePath, problems: list[Problem]) -> Source | None:
             )
         )
         return None
-    source = read_text(text, str(path), path.stem)
-    problems.extend(source.problems)
-    return source
+    return read_text(text, str(path), path.stem)
 
 
-def _folder_defaults(folder: FilePath, top: FilePath, problems: list[Problem]) -> Mapping[str, Any]:
+@dataclass(kw_only=True)
+class _Defaults:
+    """The defaults of a DAG: their value, the texts they are from (near to far), their mistakes."""
+
+    value: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    places: list[tuple[Source, Path]] = field(default_factory=list["tuple[Source, Path]"])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    def add(self, value: object, source: Source, path: Path, name: str) -> None:
+        """Nearer defaults go over these."""
+        if isinstance(value, Mapping):
+            self.value = merged(self.value, cast("Mapping[str, Any]", value))
+            self.places.insert(0, (source, path))
+        elif value is not None:
+            problems = Problems(lambda _, on_key: source.locate(path, on_key))
+            problems.add(
+                (name, *path),
+                "defaults are a mapping of a DAG's keys",
+                given=value,
+                valid="{default_args: {retries: 2}}",
+            )
+            self.problems.extend(problems.found)
+
+
+def _folder_defaults(folder: FilePath, top: FilePath) -> _Defaults:
     folders = [folder]
     while folder != top and top in folder.parents:
         folder = folder.parent
         folders.append(folder)
-    result: Mapping[str, Any] = {}
+    defaults = _Defaults()
     for place in reversed(folders):
         file = place / DEFAULTS_FILE
         if file.is_file():
-            source = _source(file, problems)
-            found: Any = source.value if source is not None else None
-            if isinstance(found, dict):
-                value = cast("dict[str, Any]", found)
-                result = merged(result, value)
-    return result
+            source = _source(file, defaults.problems)
+            if source is not None:
+                defaults.problems.extend(source.problems)
+                defaults.add(source.value, source, (), file.name)
+    return defaults
 
 
-def _entries(
-    source: Source, name: str, defaults: Mapping[str, Any], found: list[Problem]
-) -> Iterator[Entry]:
-    problems = Problems(lambda path, on_key: source.locate(path[1:], on_key))
-    value = cast("dict[str, Any]", source.value)
-    if not isinstance(source.value, dict):
-        problems.add((name,), "a file of DAGs is a mapping", valid="dag_id: … or dags: …")
-    elif "dag_id" in value:
-        dictionary = {key: item for key, item in value.items() if key != "dag_id"}
-        yield from _instances(source, (), value["dag_id"], dictionary, defaults, found)
-    elif isinstance(value.get("dags"), Mapping):
+class _File:
+    """The DAGs of one file; what is wrong with the file itself goes to `found`."""
+
+    def __init__(
+        self, source: Source, name: str, defaults: _Defaults, found: list[Problem]
+    ) -> None:
+        self.source = source
+        self.name = name
+        self.defaults = defaults
+        self.found = found
+
+    def entries(self) -> Iterator[Entry]:
+        problems = Problems(lambda path, on_key: self.source.locate(path[1:], on_key))
+        value = cast("dict[str, Any]", self.source.value)
+        if not isinstance(self.source.value, dict):
+            self.found.extend(self.source.problems)
+            if not self.source.problems:
+                valid = "dag_id: … or dags: …"
+                problems.add((self.name,), "a file of DAGs is a mapping", valid=valid)
+        elif "dag_id" in value:
+            dictionary = {key: item for key, item in value.items() if key != "dag_id"}
+            yield from self._dag((), value["dag_id"], dictionary)
+        elif isinstance(value.get("dags"), Mapping):
+            yield from self._dags(value, problems)
+        else:
+            self.found.extend(self.source.problems)
+            problems.add(
+                (self.name,),
+                "the file names no DAG",
+                given=list(value),
+                valid="'dag_id' for one DAG beside its other keys, or 'dags' with DAGs by their "
+                "ids",
+                suggestion=next(
+                    (s for key in value if (s := closest(str(key), ["dag_id", "dags"]))), ""
+                ),
+                hint=_dag_factory_hint(value),
+            )
+        self.found.extend(problems.found)
+
+    def _dags(self, value: Mapping[str, Any], problems: Problems) -> Iterator[Entry]:
         for key in value:
             if key not in _FILE_KEYS:
                 problems.add_unknown(
-                    (name, str(key)),
+                    (self.name, str(key)),
                     f"a file with 'dags' has no {key!r}",
                     str(key),
                     _FILE_KEYS,
                     on_key=True,
                 )
-        joined = merged(defaults, value.get("defaults") or {})
+        if not value["dags"]:
+            problems.add((self.name, "dags"), "there is no DAG in it", valid="DAGs by their ids")
+        # What is wrong with the text of no DAG in particular is wrong for each of them.
+        of_all = [one for one in self.source.problems if len(self._path_of(one)) < len(_OF_A_DAG)]
+        self.defaults.problems.extend(of_all)
+        self.defaults.add(value.get("defaults"), self.source, ("defaults",), self.name)
         for dag_id, dictionary in value["dags"].items():
-            yield from _instances(source, ("dags", str(dag_id)), dag_id, dictionary, joined, found)
-    else:
-        problems.add(
-            (name,),
-            "the file names no DAG",
-            given=list(value),
-            valid="'dag_id' for one DAG beside its other keys, or 'dags' with DAGs by their ids",
-            suggestion=next(
-                (s for key in value if (s := closest(str(key), ["dag_id", "dags"]))), ""
-            ),
-            hint=_dag_factory_hint(value),
-        )
-    found.extend(problems.found)
+            yield from self._dag(("dags", str(dag_id)), dag_id, dictionary)
+
+    def _path_of(self, problem: Problem) -> Path:
+        path = self.source.path_at(problem.position)
+        return path if path[:1] == _OF_A_DAG[:1] else ()
+
+    def _dag(self, prefix: Path, dag_id: Any, dictionary: Any) -> Iterator[Entry]:
+        def locate(path: Path, on_key: bool) -> Position | None:  # noqa: FBT001
+            for source, start in ((self.source, prefix), *self.defaults.places):
+                if source.has((*start, *path[1:])):
+                    return source.locate((*start, *path[1:]), on_key)
+            return self.source.locate((*prefix, *path[1:]), on_key)
+
+        own = [
+            replace(problem, path=(str(dag_id), *path[len(prefix) :]))
+            for problem in self.source.problems
+            if (path := self.source.path_at(problem.position))[: len(prefix)] == prefix
+        ]
+        lacking = [
+            replace(problem, path=(str(dag_id),), hint="so this DAG's defaults are not known")
+            for problem in self.defaults.problems
+        ]
+        for name, filled in self._instances(dag_id, dictionary, locate):
+            yield Entry(
+                dag_id=name,
+                dictionary=filled,
+                defaults=self.defaults.value,
+                locate=locate,
+                problems=(*own, *lacking),
+                lacks_defaults=bool(lacking),
+            )
+
+    def _instances(
+        self, dag_id: Any, dictionary: Any, locate: Callable[[Path, bool], Position | None]
+    ) -> Iterator[tuple[Any, Any]]:
+        if not isinstance(dictionary, dict) or "for_each" not in dictionary:
+            yield dag_id, dictionary
+            return
+        dictionary = cast("dict[str, Any]", dictionary)
+        template = {key: item for key, item in dictionary.items() if key != "for_each"}
+        problems = Problems(locate)
+        made: list[tuple[str, dict[str, Any]]] = []
+        try:
+            made = templates.instances(str(dag_id), template, dictionary["for_each"], problems)
+        except UNEXPECTED as error:
+            problems.add_unexpected((str(dag_id),), error, file=self.source.file)
+        if not made and not problems:
+            problems.add(
+                (str(dag_id), "for_each"),
+                "there is no set of parameters in it, so it makes no DAG",
+                given=dictionary["for_each"],
+                valid="[{country: fr}, {country: de}] or {country: [fr, de]}",
+            )
+        self.found.extend(problems.found)
+        yield from made
 
 
 def _dag_factory_hint(value: Mapping[str, Any]) -> str:
     looks = any(isinstance(item, Mapping) and "tasks" in item for item in value.values())
     return "a file of dag-factory is converted by: dag-builder import FILE" if looks else ""
-
-
-def _instances(  # noqa: PLR0917
-    source: Source,
-    prefix: Path,
-    dag_id: Any,
-    dictionary: Any,
-    defaults: Mapping[str, Any],
-    found: list[Problem],
-) -> Iterator[Entry]:
-    def locate(path: Path, on_key: bool) -> Position | None:  # noqa: FBT001
-        return source.locate((*prefix, *path[1:]), on_key)
-
-    if not isinstance(dictionary, dict) or "for_each" not in dictionary:
-        given = cast("Mapping[str, Any]", dictionary)
-        yield Entry(dag_id=dag_id, dictionary=given, defaults=defaults, locate=locate)
-        return
-    dictionary = cast("dict[str, Any]", dictionary)
-    template = {key: item for key, item in dictionary.items() if key != "for_each"}
-    problems = Problems(locate)
-    try:
-        made = templates.instances(str(dag_id), template, dictionary["for_each"], problems)
-    except DagError as error:
-        found.extend(error.problems)
-        return
-    except UNEXPECTED as error:
-        problems.add_unexpected((str(dag_id),), error, file=source.file)
-        found.extend(problems.found)
-        return
-    for name, filled in made:
-        yield Entry(dag_id=name, dictionary=filled, defaults=defaults, locate=locate)
 
 
 def _failed(path: FilePath, message: str, given: str) -> Document:

@@ -123,6 +123,10 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.found)
 
+    def of_another(self) -> Problems:
+        """Problems of something else in the same file, still none."""
+        return Problems(self._locate)
+
     def add(
         self,
         path: Path,

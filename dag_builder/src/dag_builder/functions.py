@@ -20,9 +20,16 @@ class Parameters:
     takes_any: bool
 
 
-@functools.lru_cache(maxsize=4096)
 def parameters_of(function: Callable[..., Any]) -> Parameters:
     """The parameters of a function. One that Python cannot inspect is taken to accept anything."""
+    try:
+        return _parameters_of(function)
+    except TypeError:  # an object that can be called but has no hash, and so no place in the cache
+        return _parameters_of.__wrapped__(function)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parameters_of(function: Callable[..., Any]) -> Parameters:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -140,7 +141,10 @@ class _DagParser:
 
     def _check_dates(self, kwargs: Mapping[str, Any]) -> None:
         first, last = kwargs.get("start_date"), kwargs.get("end_date")
-        if first is not None and last is not None and last < first:
+        # A ready-made object ({$object: …}) may be anything; Airflow judges it.
+        if not (isinstance(first, datetime) and isinstance(last, datetime)):
+            return
+        if first.tzinfo and last.tzinfo and last < first:
             self.problems.add(
                 (*self.path, "end_date"),
                 "the last moment is before the first, so it would never run",

@@ -121,11 +121,14 @@ class Reader:
         )
         if not task:
             return NOTHING
+        key = mapping.get("key", RETURN_VALUE)
+        if self.typed(key, (*path, "key"), types=(str,), valid="the name of an output") is NOTHING:
+            return NOTHING
         functions = mapping.get("map", [])
         if not isinstance(functions, list):
             functions = [functions]
         found = [self.callable(item, (*path, "map")) for item in cast("list[Any]", functions)]
-        return Output(task=task, key=mapping.get("key", RETURN_VALUE), functions=tuple(found))
+        return Output(task=task, key=key, functions=tuple(found))
 
     def new_object(self, mapping: Mapping[str, Any], path: Path) -> Any:
         """``{"$object": "package.Class", "$args": […], key: value}`` called with its arguments."""
@@ -233,8 +236,9 @@ class Reader:
         items: Any = [value] if isinstance(value, str) else value
         if isinstance(items, list | tuple | set | frozenset):
             # A set has another order in each process, and each order is a version to Airflow.
-            in_order: Any = sorted if isinstance(items, set | frozenset) else list
-            found = cast("list[Any]", in_order(items))
+            found = list(cast("Iterable[Any]", items))
+            if isinstance(items, set | frozenset):
+                found.sort(key=str)
             wrong = [index for index, item in enumerate(found) if not isinstance(item, str)]
             for index in wrong:
                 self.wrong((*path, index), found[index], "text")

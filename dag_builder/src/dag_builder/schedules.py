@@ -57,7 +57,7 @@ def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
         reader.problems.add(path, "this is no schedule", given=value, valid=SCHEDULE_FORMS)
         return NOTHING
     if isinstance(value, int | float):
-        return dt.timedelta(seconds=value)
+        return reader.duration(value, path)
     return value
 
 
@@ -159,8 +159,13 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
         delta = reader.duration(value["every"], inner)
         return reader.call(DeltaTriggerTimetable, (delta,), options, path)
     given = value[form]
+    if form != "cron" and (not isinstance(given, list | tuple) or not given):
+        what = "a list of dates" if form == "dates" else "a list of cron expressions"
+        reader.wrong(inner, cast("object", given), what)
+        return NOTHING
+    items = cast("list[Any]", [given] if form == "cron" else list(cast("list[Any]", given)))
     if form == "dates":
-        dates = [reader.moment(item, (*inner, i)) for i, item in enumerate(given)]
+        dates = [reader.moment(item, (*inner, i)) for i, item in enumerate(items)]
         if NOTHING in dates:
             return NOTHING
         return reader.call(EventsTimetable, (dates,), options, path)
@@ -172,8 +177,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     run_immediately = options.get("run_immediately")
     if isinstance(run_immediately, str):
         options["run_immediately"] = reader.duration(run_immediately, (*path, "run_immediately"))
-    expressions = [given] if form == "cron" else list(given)
-    wrong = [text for text in expressions if _cron_fault(str(text)) is not None]
+    wrong = [text for text in items if _cron_fault(str(text)) is not None]
     for text in wrong:
         reader.problems.add(
             inner, f"this is no cron expression: {_cron_fault(str(text))}", given=text
@@ -181,7 +185,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     if wrong:
         return NOTHING
     kind = CronTriggerTimetable if form == "cron" else MultipleCronTriggerTimetable
-    return reader.call(kind, expressions, options, path)
+    return reader.call(kind, items, options, path)
 
 
 def read_deadline(reader: Reader, value: Any, path: Path) -> Any:

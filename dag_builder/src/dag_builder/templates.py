@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder.errors import DagError, Path, Problems
+if TYPE_CHECKING:
+    from dag_builder.errors import Path, Problems
 
 _PLACE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 _WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
@@ -16,19 +17,20 @@ ForEach = Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]]
 
 
 def instances(
-    dag_id: str, template: Mapping[str, Any], for_each: ForEach, problems: Problems | None = None
+    dag_id: str, template: Mapping[str, Any], for_each: ForEach, problems: Problems
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The id and dictionary of each DAG of a template. Raises DagError for a wrong template."""
-    problems = Problems() if problems is None else problems
-    sets = list(_parameter_sets(dag_id, for_each, problems))
-    problems.raise_any()
-    made = [
-        (
-            str(_filled(dag_id, parameters, (dag_id,), problems)),
-            _filled(template, parameters, (dag_id,), problems),
-        )
-        for parameters in sets
-    ]
+    """The id and dictionary of each DAG of a template that is without mistakes.
+
+    Those of the others are noted, and once where several DAGs have the same one.
+    """
+    made: list[tuple[str, dict[str, Any]]] = []
+    for parameters in list(_parameter_sets(dag_id, for_each, problems)):
+        found = problems.of_another()
+        name = str(_filled(dag_id, parameters, (dag_id,), found))
+        filled = _filled(template, parameters, (dag_id,), found)
+        if not found:
+            made.append((name, filled))
+        problems.found.extend(one for one in found.found if one not in problems.found)
     ids = [name for name, _ in made]
     for twice in dict.fromkeys(name for name in ids if ids.count(name) > 1):
         problems.add(
@@ -37,8 +39,7 @@ def instances(
             given=dag_id,
             hint="put every parameter that differs into the DAG's id: 'sales_${country}'",
         )
-    problems.raise_any()
-    return made
+    return [(name, filled) for name, filled in made if ids.count(name) == 1]
 
 
 def _parameter_sets(
@@ -70,12 +71,14 @@ def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Pro
     if isinstance(value, str):
         return _filled_text(value, parameters, path, problems)
     if isinstance(value, Mapping):
-        return {
-            _filled(key, parameters, path, problems): _filled(
-                item, parameters, (*path, str(key)), problems
-            )
-            for key, item in cast("Mapping[str, Any]", value).items()
-        }
+        result: dict[Any, Any] = {}
+        for key, item in cast("Mapping[str, Any]", value).items():
+            name, inner = _filled(key, parameters, path, problems), (*path, str(key))
+            if not isinstance(name, Hashable):
+                problems.add(inner, "this is no name for a key", given=name, on_key=True)
+                continue
+            result[name] = _filled(item, parameters, inner, problems)
+        return result
     if isinstance(value, list):
         return [
             _filled(item, parameters, (*path, index), problems)
@@ -114,4 +117,4 @@ def _parameter(name: str, parameters: Mapping[str, Any], path: Path, problems: P
     return value
 
 
-__all__ = ["DagError", "ForEach", "instances"]
+__all__ = ["ForEach", "instances"]

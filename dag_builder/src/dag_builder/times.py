@@ -46,7 +46,7 @@ def duration(value: object) -> dt.timedelta:
         message = "a duration cannot be true or false"
         raise ValueError(message)  # noqa: TRY004
     if isinstance(value, int | float):
-        return dt.timedelta(seconds=value)
+        return _timedelta(seconds=value)
     if isinstance(value, Mapping):
         return _duration_of_mapping(cast("Mapping[Any, Any]", value))
     message = "this is no duration"
@@ -58,7 +58,7 @@ def _duration_of_text(text: str) -> dt.timedelta:
     clock = _CLOCK.fullmatch(text.strip())
     if clock:
         hours, minutes, seconds = (int(part) for part in clock.groups())
-        return dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return _timedelta(hours=hours, minutes=minutes, seconds=seconds)
     lowered = text.strip().lower()
     seconds, position = 0.0, 0
     while part := _PART.match(lowered, position):
@@ -71,7 +71,15 @@ def _duration_of_text(text: str) -> dt.timedelta:
     if not lowered or position != len(lowered):
         message = "this is no duration"
         raise ValueError(message)
-    return dt.timedelta(seconds=seconds)
+    return _timedelta(seconds=seconds)
+
+
+def _timedelta(**parts: float) -> dt.timedelta:
+    try:
+        return dt.timedelta(**parts)
+    except (OverflowError, ValueError) as error:  # ValueError: not a number
+        message = "this is longer than any duration can be"
+        raise ValueError(message) from error
 
 
 def _duration_of_mapping(parts: Mapping[Any, Any]) -> dt.timedelta:
@@ -81,7 +89,7 @@ def _duration_of_mapping(parts: Mapping[Any, Any]) -> dt.timedelta:
         message = f"{unknown[0]!r} is no unit of time: use {', '.join(sorted(units))}"
         raise ValueError(message)
     try:
-        return dt.timedelta(**parts)
+        return _timedelta(**parts)
     except TypeError as error:
         message = f"the parts of a duration are numbers: {error}"
         raise ValueError(message) from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from dag_builder.errors import Path, Position, Problem
+from dag_builder.errors import UNEXPECTED, Path, Position, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,6 +59,22 @@ class Source:
             return None
         finally:
             loader.dispose()
+
+    def has(self, path: Path) -> bool:
+        """Whether the file itself has something at this path."""
+        node = self._node
+        for part in path:
+            child = _child(node, part) if node is not None else None
+            if child is None:
+                return False
+            node = child[1]
+        return node is not None
+
+    def path_at(self, position: Position | None) -> Path:
+        """The path to the innermost thing that stands around a position."""
+        if position is None or self._node is None:
+            return ()
+        return tuple(_path_to(self._node, (position.line - 1, position.column - 1)))
 
     def locate(self, path: Path, on_key: bool = False) -> Position | None:  # noqa: FBT001, FBT002
         """Where the value at a path stands, or the nearest thing around it that is in the file."""
@@ -153,6 +169,8 @@ class _Maker:
         self.name = name
         self.problems = problems
         self.made: dict[int, Any] = {}
+        #: The mappings and lists that are being made, in which an alias of them would never end.
+        self.open: set[int] = set()
 
     def make(self, node: Node) -> Any:
         tag = node.tag
@@ -163,10 +181,19 @@ class _Maker:
         if tag == _SEQ:
             # An alias gives the same node again, and then the same list.
             key = id(node)
+            if key in self.open:
+                return self._endless(node)
             if key not in self.made:
+                self.open.add(key)
                 self.made[key] = [self.make(item) for item in node.value]
+                self.open.discard(key)
             return self.made[key]
-        return self._scalar(node)
+        try:
+            return self._scalar(node)
+        except UNEXPECTED as error:  # a tag makes its value of any text, as Python does
+            reason = getattr(error, "problem", None) or error
+            self._wrong(node, f"YAML's tag {_short(tag)} cannot be read: {reason}")
+            return None
 
     def _scalar(self, node: Node) -> Any:
         tag, text = node.tag, node.value
@@ -182,10 +209,13 @@ class _Maker:
 
     def _mapping(self, node: MappingNode) -> dict[Any, Any]:
         key = id(node)
+        if key in self.open:
+            return self._endless(node)
         if key in self.made:
             return self.made[key]
         result: dict[Any, Any] = {}
         self.made[key] = result
+        self.open.add(key)
         merged: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
@@ -200,6 +230,7 @@ class _Maker:
             result.clear()
             result.update(merged)
             result.update(own)
+        self.open.discard(key)
         return result
 
     def _key(self, node: Node) -> Any:
@@ -214,17 +245,19 @@ class _Maker:
         for part in reversed(parts):
             if isinstance(part, dict):
                 result.update(cast("dict[Any, Any]", part))
+            else:
+                self._wrong(node, "'<<' takes over a mapping, or a list of mappings")
         return result
 
     def _twice(self, name: Any, node: Node) -> None:
-        self.problems.append(
-            Problem(
-                path=(self.name,),
-                message=f"the key {name!r} is there twice; YAML keeps only the last one",
-                given=name,
-                position=_position(node.start_mark, self.file),
-            )
-        )
+        self._wrong(node, f"the key {name!r} is there twice; YAML keeps only the last one")
+
+    def _endless(self, node: Node) -> Any:
+        self._wrong(node, "an alias stands within what it is an alias of")
+
+    def _wrong(self, node: Node, message: str) -> None:
+        position = _position(node.start_mark, self.file)
+        self.problems.append(Problem(path=(self.name,), message=message, position=position))
 
 
 def _child(node: Node, part: str | int) -> tuple[Node | None, Node] | None:
@@ -238,6 +271,31 @@ def _child(node: Node, part: str | int) -> tuple[Node | None, Node] | None:
     if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
         return None, node.value[part]
     return None
+
+
+def _path_to(node: Node, place: tuple[int, int]) -> Generator[str | int]:
+    """The keys and indexes that lead to a line and column, both from 0."""
+    inner: list[tuple[Any, Node, Node]] = []
+    if isinstance(node, MappingNode):
+        inner = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, SequenceNode):
+        inner = [(index, item, item) for index, item in enumerate(node.value)]
+    # An alias has the place of its anchor: before what it is in, or inside of something else.
+    before = [part for part in inner if _start(node) <= _start(part[1]) <= place]
+    if before:
+        name, key, value = max(before, key=lambda part: _start(part[1]))
+        if _start(value) > _start(node):
+            yield name
+            if _start(key) <= _start(value) <= place:
+                yield from _path_to(value, place)
+
+
+def _start(node: Node) -> tuple[int, int]:
+    return node.start_mark.line, node.start_mark.column
+
+
+def _short(tag: str) -> str:
+    return tag.replace(_TAG, "!!")
 
 
 def _syntax(error: yaml.YAMLError, file: str, name: str) -> Problem:

@@ -67,6 +67,52 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "there is no time zone 'Europe/Pariss'",
         "Europe/Paris",
     ),
+    (dag(schedule={"crons": None}), "x.schedule.crons", "this must be a list of cron", ""),
+    (dag(schedule={"crons": []}), "x.schedule.crons", "this must be a list of cron", ""),
+    (dag(schedule={"dates": 3}), "x.schedule.dates", "this must be a list of dates", ""),
+    (dag(schedule=float("inf")), "x.schedule", "this is longer than any duration can be", "'90s'"),
+    (dag(schedule=float("nan")), "x.schedule", "this is longer than any duration can be", "'90s'"),
+    (
+        dag(dagrun_timeout="99999999999999999 days"),
+        "x.dagrun_timeout",
+        "this is longer than any duration can be",
+        "",
+    ),
+    (
+        dag(dagrun_timeout={"days": float("inf")}),
+        "x.dagrun_timeout",
+        "this is longer than any duration can be",
+        "",
+    ),
+    (
+        dag(dagrun_timeout="99999999999999999:00:00"),
+        "x.dagrun_timeout",
+        "this is longer than any duration can be",
+        "",
+    ),
+    (dag(tags={1, "a"}), "x.tags[0]", "this must be text", ""),
+    (
+        tasks(
+            s=EMPTY,
+            a={"operator": "bash", "bash_command": {"$output": "s", "key": 1}},
+        ),
+        "x.tasks.a.bash_command.key",
+        "this must be the name of an output",
+        "",
+    ),
+    (
+        tasks(
+            s=EMPTY,
+            g={
+                "upstream": ["s"],
+                "expand": {"n": [1, 2]},
+                "tasks": {"a": {**EMPTY, "trigger_rule": "always"}},
+            },
+        ),
+        "x.tasks.g.upstream[0]",
+        "Airflow refuses this: ValueError: Task-generated mapping",
+        "",
+    ),
     (dag(deadline=3), "x.deadline", "this must be {reference:, interval:, callback:}", ""),
     (dag(assets=[]), "x.assets", "this must be a mapping of names to assets", ""),
     (dag(default_args=3), "x.default_args", "this must be a mapping", ""),
@@ -459,6 +505,16 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is no name for a DAG", "a b"),
     (lambda: dag_of("x", 3), "a DAG is a dictionary", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, tasks="no_such_module"), "tasks='no_such_module': ", "x"),
+    (lambda: build_dag("x", {"a": []}, tasks=3), "tasks= gives no tasks by their names", "x"),  # type: ignore[arg-type]
+    (lambda: build_dag("x", {"a": []}, ["f"]), "tasks= gives no tasks by their names", "x"),  # type: ignore[arg-type]
+    (lambda: build_dag("x", {"a": []}, "os.path.join"), "tasks= gives no tasks by their", "x"),
+    (lambda: build_dag("x", {"a": []}, tasks=""), "tasks='': '' is no import path", "x"),
+    (lambda: build_dag("x", dag(), defaults=3), "defaults= is a mapping of a DAG's keys", "x"),  # type: ignore[arg-type]
+    (
+        lambda: build_dags("x", {"tasks": {"${c}": EMPTY}}, [{"c": [1]}]),
+        "this is no name for a key",
+        'x.tasks["${c}"]',
+    ),
     (_two_dags_of_one_id, "this file has two DAGs with the id 'twice'", "twice"),
     (_option_and_key, "'schedule' is in the dictionary and an argument", "build_dag.schedule"),
     (lambda: dag_of("x", {"a": []}, {"a": _operator("b")}), "the operator's task_id is 'b'", ""),
@@ -501,6 +557,31 @@ YAML_CASES = [
     ("dag_id: x\ntasks:\n  a:\n    operator: empty\n    retris: 3\n", "has no 'retris'", 5, 5),
     ("dag_id: x\ntasks:\n  a: {operator: empty}\n  a: {operator: empty}\n", "there twice", 4, 3),
     ("dag_id: x\n  tasks: [\n", "this is no YAML: ", 2, 8),
+    ("dag_id: x\ntasks:\n  a: {retries: !!int abc}\n", "YAML's tag !!int cannot be read", 3, 16),
+    ("dag_id: x\ntags: !!timestamp abc\n", "YAML's tag !!timestamp cannot be read", 2, 7),
+    ("dag_id: x\ntags: &t [*t]\n", "an alias stands within what it is an alias of", 2, 7),
+    ("dag_id: x\nparams: &t {a: *t}\n", "an alias stands within what it is an alias of", 2, 9),
+    ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' takes over a mapping", 4, 9),
+    ("dags: {}\n", "there is no DAG in it", 1, 7),
+    (
+        "dag_id: x\nfor_each: []\ntasks: {a: []}\n",
+        "there is no set of parameters in it, so it makes",
+        2,
+        11,
+    ),
+    ("defaults: [3]\ndags:\n  x: {a: []}\n", "defaults are a mapping of a DAG's keys", 1, 11),
+    (
+        "defaults:\n  schedul: null\ndags:\n  x:\n    tasks: {a: {operator: empty}}\n",
+        "a DAG has no 'schedul'",
+        2,
+        3,
+    ),
+    (
+        "dag_id: x\ntasks:\n  a: {operator: emtpy}\n  a: {operator: emtpy}\n",
+        "there is no operator 'emtpy'",
+        4,
+        17,
+    ),
     ("- a\n- b\n", "a file of DAGs is a mapping", 1, 1),
     ("x:\n  tasks: {a: {operator: empty}}\n", "the file names no DAG", 1, 1),
     (
@@ -594,8 +675,8 @@ def test_every_message_is_asserted() -> None:
         "the file cannot be read: ",
         "there is no YAML file in this folder",
         "a file with 'dags' has no ",
-        " is there twice; YAML keeps only the last one",
         "building this DAG fails: ",
+        "there is no set of parameters in it, so it makes no DAG",
     ]
     messages = list(_messages_in_source())
     assert len(messages) > 80

@@ -13,7 +13,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from dag_builder import DagError, build_dag, build_dags
+from dag_builder import DagError, build_dag, build_dags, dag_of
 
 HEAD = "# airflow\nfrom dag_builder import build_dag, build_dags, build_yaml, dag_of\n"
 GOOD = '{"tasks": {"a": {"operator": "empty"}}}'
@@ -295,3 +295,83 @@ def test_unforeseen_error_in_one_yaml_file_leaves_the_folder(dag_folder: Path) -
     assert sorted(bag.dags) == ["a", "c"]
     [told] = bag.import_errors.values()
     assert "b.yaml" in told
+
+
+def test_callable_object_without_a_hash_is_a_task() -> None:
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, missing: int) -> int:
+            return missing
+
+    with pytest.raises(DagError, match="needs 'missing', which nothing gives it"):
+        dag_of("x", {"a": []}, {"a": Unhashable()})
+
+
+def test_ready_made_date_beside_a_written_one_is_airflows_to_judge(dag_folder: Path) -> None:
+    dates = "{'start_date': {'$object': 'builtins.str'}, 'end_date': '2026-01-01', "
+    bag = bag_of(dag_folder, x_py=f"build_dag('x', {dates}'a': []}})\nbuild_dag('y', {GOOD})")
+    assert list(bag.dags) == ["y"]
+
+
+def told_of(folder: Path, **files: str) -> tuple[list[str], str]:
+    """The DAGs that are built of a folder of YAML files, and the import errors."""
+    (folder / "yaml").mkdir()
+    for name, text in files.items():
+        (folder / "yaml" / f"{name}.yaml").write_text(text)
+    bag = bag_of(folder, x_py="build_yaml('yaml')")
+    return sorted(bag.dags), "\n".join(bag.import_errors.values())
+
+
+ONE = "{tasks: {t: {operator: empty}}}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{tags: [a], tags: [b], tasks: {t: {operator: empty}}}",
+        "{tasks: {t: {operator: empty, retries: !!int abc}}}",
+        "{tags: &t [*t], tasks: {t: {operator: empty}}}",
+        "{<<: 3, tasks: {t: {operator: empty}}}",
+        f"{ONE}\n  bad: {ONE}",
+    ],
+)
+def test_wrong_text_of_one_dag_leaves_the_other_dags_of_its_file(
+    dag_folder: Path, wrong: str
+) -> None:
+    text = f"dags:\n  one: {ONE}\n  bad: {wrong}\n  two: {ONE}\n"
+    dags, told = told_of(dag_folder, a=text)
+    assert dags == ["one", "two"]
+    assert "in DAG 'bad'" in told
+    assert f"({dag_folder / 'yaml' / 'a.yaml'}, line " in told
+
+
+def test_wrong_set_of_parameters_leaves_the_other_dags_of_its_template(dag_folder: Path) -> None:
+    text = "dag_id: x_${c}\nfor_each: [{c: 1, n: a}, {c: 2}, 3]\ntasks: {t: {operator: bash, "
+    dags, told = told_of(dag_folder, a=text + "bash_command: '${n}'}}\n")
+    assert dags == ["x_1"]
+    assert "there is no parameter 'n'" in told
+    assert "for_each[2]" in told
+
+
+@pytest.mark.parametrize("text", ["tags: [\n", "[3]\n", "tags: [a]\ntags: [b]\n"])
+def test_dags_are_not_built_without_defaults_that_cannot_be_read(
+    dag_folder: Path, text: str
+) -> None:
+    files = {"a": f"dags: {{a: {ONE}}}", "b": f"dag_id: b\n{ONE[1:-1]}\n"}
+    dags, told = told_of(dag_folder, defaults=text, **files)
+    assert dags == []
+    assert "2 mistakes in DAGs 'a', 'b'" in told
+    assert told.count(f"{dag_folder / 'yaml' / 'defaults.yaml'}, line ") == 2
+    assert "so this DAG's defaults are not known" in told
+
+
+def test_inherited_mistake_has_the_line_of_the_defaults(dag_folder: Path) -> None:
+    dags, told = told_of(
+        dag_folder,
+        defaults="tags: [a]\ndefault_args:\n  retris: 3\n",
+        a=f"defaults:\n  schedul: null\ndags:\n  a: {ONE}\n",
+    )
+    assert dags == []
+    assert f"a.default_args.retris ({dag_folder}/yaml/defaults.yaml, line 3, column 3)" in told
+    assert f"a.schedul ({dag_folder}/yaml/a.yaml, line 2, column 3)" in told
