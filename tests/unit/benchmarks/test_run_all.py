@@ -1,0 +1,68 @@
+"""`python -m benchmarks` comes to its last benchmark, however those before it end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks.__main__ as command
+
+ROOT = Path(__file__).parents[3]
+MAIN = "if __name__ == '__main__':\n    print()\n"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of benchmarks that the command takes for its own."""
+    made = tmp_path / "some_benchmarks"
+    made.mkdir()
+    (made / "__init__.py").touch()
+    (made / "helper.py").touch()
+    monkeypatch.setattr(command, "FOLDER", made)
+    return made
+
+
+def test_each_runs_and_a_failure_is_told_at_the_end(folder: Path, capfd: Captured) -> None:
+    (folder / "first.py").write_text(f"import sys\nprint('1st')\nsys.exit(0)\n{MAIN}")
+    (folder / "second.py").write_text(f"raise SystemExit(3)\n{MAIN}")
+    (folder / "third.py").write_text(f"{MAIN}    print('3rd')\n")
+    assert command.main([]) == 1
+    assert capfd.readouterr().out == (
+        "\n== first\n1st\n\n== second\n\n== third\n\n3rd\n"
+        "\nfailed, or missed its target: second (exit code 3)\n"
+    )
+    assert command.main(["first", "third"]) == 0
+
+
+def test_a_wrong_name_runs_nothing(folder: Path, capfd: Captured) -> None:
+    (folder / "first.py").write_text(f"print('1st')\n{MAIN}")
+    assert command.main(["first", "fist"]) == 2
+    assert capfd.readouterr().out == "no such benchmark: fist; there are: first\n"
+
+
+def test_the_benchmarks_are_those_that_can_be_run(capfd: Captured) -> None:
+    assert command.main(["none"]) == 2
+    assert capfd.readouterr().out == (
+        "no such benchmark: none; there are: bootstrap, bootstrap_scale, dag_builder, edit, up\n"
+    )
+
+
+def test_what_is_left_out_is_said_with_the_way_to_it(tmp_path: Path) -> None:
+    program = "from benchmarks.dag_builder import measure_beside_peer as m; print(m())"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, way, result = done.stdout.splitlines()[-3:]
+    assert said.startswith("LEFT OUT: dag-factory, the peer,")
+    assert "there is no uv on the PATH" in said
+    assert way.startswith("to measure it: uv run --no-project")
+    assert "dag-factory==1.1.*" in way
+    assert result == "None"
