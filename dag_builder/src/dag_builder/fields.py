@@ -105,7 +105,11 @@ DAG_OWN_FIELDS: dict[str, Field] = {
         Kind.ANY,
         "Lists of names, each upstream of the next; a list within is a fan (all to all).",
     ),
-    "for_each": _field(Kind.ANY, "Build one DAG for each of these sets of parameters."),
+    "for_each": _field(
+        Kind.ANY,
+        "In YAML: build one DAG for each of these sets of parameters. In Python it is an argument "
+        "of build_dags.",
+    ),
 }
 
 #: Keys of any task that Airflow's BaseOperator takes under the same name.

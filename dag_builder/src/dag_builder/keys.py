@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, TASK_FIELDS, Kind
 
 #: What people write who come from another version, another tool or another word.
 _OTHER_WORDS = {
@@ -33,6 +33,11 @@ _OTHER_WORDS = {
     "timetable": "schedule",
     "type": "operator",
 }
+#: What may be a mapping and is one thing all the same: half of one and half of another is neither.
+_ONE_THING = frozenset(
+    {Kind.SCHEDULE, Kind.CALLBACK, Kind.CALLABLE, Kind.DEADLINE, Kind.DURATION, Kind.MOMENT}
+    | {Kind.ASSETS}
+)
 _NAMED_BY_ITS_KEY = frozenset({"task_id", "group_id", "task_group"})
 
 
@@ -77,17 +82,35 @@ def refuse_unknown(
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`own` over `defaults`: mappings are joined key by key, tags are added up."""
+    """`own` over `defaults`: mappings are joined key by key, tags are added up.
+
+    A mapping that describes one thing (a callback, a duration, ``{"$object": …}``) is replaced.
+    """
     result = dict(defaults)
     for key, value in own.items():
         default = result.get(key)
         if key == "tags" and isinstance(default, list) and isinstance(value, list):
             tags, more = cast("list[Any]", default), cast("list[Any]", value)
             result[key] = [*tags, *(tag for tag in more if tag not in tags)]
-        elif key != "schedule" and isinstance(default, Mapping) and isinstance(value, Mapping):
-            result[key] = merged(
-                cast("Mapping[str, Any]", default), cast("Mapping[str, Any]", value)
-            )
+        elif isinstance(default, Mapping) and isinstance(value, Mapping):
+            far, near = cast("Mapping[str, Any]", default), cast("Mapping[str, Any]", value)
+            one = _is_one_thing(key, far) or _is_one_thing(key, near)
+            result[key] = near if one else merged(far, near)
         else:
             result[key] = value
     return result
+
+
+def _is_one_thing(key: str, value: Mapping[str, Any]) -> bool:
+    field = DAG_FIELDS.get(key) or TASK_FIELDS.get(key)
+    if field is not None and field.kind in _ONE_THING:
+        return True
+    return any(str(name).startswith("$") and str(name)[:2] != "${" for name in value)
+
+
+def joined(far: Any, near: Any) -> Any:
+    """A value that was read over another one: dictionaries are joined, all else is replaced."""
+    if not (isinstance(far, dict) and isinstance(near, dict)):
+        return near
+    below, above = cast("dict[str, Any]", far), cast("dict[str, Any]", near)
+    return below | {key: joined(below.get(key), value) for key, value in above.items()}

@@ -118,6 +118,14 @@ class _DagParser:
                 dag_keys() - {"for_each"},
                 first=[*DAG_OWN_FIELDS, *DAG_FIELDS],
             )
+        if "for_each" in dictionary:
+            self.problems.add(
+                (*self.path, "for_each"),
+                "'for_each' makes many DAGs, and this is one",
+                given=dictionary["for_each"],
+                valid="build_dags(dag_id, dictionary, for_each=…), or the key of a DAG in YAML",
+                on_key=True,
+            )
         self._timezone(dictionary.get("timezone"))
         self._assets(dictionary.get("assets"))
         kwargs = self.plan.kwargs
@@ -203,6 +211,7 @@ class _DagParser:
             field = TASK_FIELDS.get(key)
             read = self.reader.read(field.kind if field else Kind.ANY, value, (*inner, key))
             found[key] = read
+            self.task_parser.layered |= isinstance(read, dict)
             self.task_parser.default_args_given.append((key, (*inner, key)))
         return {key: value for key, value in found.items() if value is not NOTHING}
 

@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from dag_builder.errors import NOTHING, Path, closest, listed
-from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS, Kind
 from dag_builder.functions import context_names, parameters_of
 from dag_builder.imports import ImportPathError
-from dag_builder.keys import refuse_unknown
+from dag_builder.keys import joined, refuse_unknown
 from dag_builder.operators import DECORATORS, Signature, decorator_signature, signature_of
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
 from dag_builder.reader import SCALARS, Reader
@@ -43,6 +43,8 @@ class TaskParser:
         self.references: list[tuple[TaskPlan | GroupPlan, str, Any, Path]] = []
         self.default_args_given: list[tuple[str, Path]] = []
         self.operator_defaults: dict[object, dict[str, Any]] = {}
+        #: Whether some default is more than Airflow's default_args can do by themselves.
+        self.layered = False
         self._used: dict[int, Signature] = {}
 
     def parse(
@@ -246,9 +248,6 @@ class TaskParser:
         self._used[id(signature)] = signature
         arguments, kinds, kwargs = signature.arguments, signature.kinds, task.kwargs
         read, plain = self.reader.read, True
-        if self.operator_defaults and signature.operator in self.operator_defaults:
-            kwargs.update(self.operator_defaults[signature.operator])
-            plain = False
         for key, value in given.items():
             if key in _OWN_KEYS:
                 continue
@@ -271,6 +270,9 @@ class TaskParser:
             plain = False
         elif task.function is None and not given.keys().isdisjoint(_FUNCTION_KEYS):
             self._own_arguments(task, given, path)
+        if self.layered or "default_args" in given:
+            self._inherit(task, signature, given, path)
+            plain = False
         if not signature.required <= kwargs.keys():
             self._missing(task, signature, given, path, defaults)
         if not plain:
@@ -286,8 +288,6 @@ class TaskParser:
         if "partial" in given:
             into = task.kwargs if task.function is None else task.arguments
             self._named_values(task, into, given["partial"], (*path, "partial"))
-        if "default_args" in given:
-            self._task_default_args(task, given["default_args"], (*path, "default_args"))
         if task.function is not None:
             self._check_function(task, given, path)
 
@@ -322,22 +322,53 @@ class TaskParser:
             if found is not NOTHING:
                 into[name] = found
 
-    def _task_default_args(self, task: TaskPlan, given: Any, path: Path) -> None:
-        if not isinstance(given, Mapping):
-            self.problems.add(path, "this must be a mapping", given=given)
-            return
-        signature = task.signature
-        for key, value in cast("Mapping[str, Any]", given).items():
-            if signature and key not in signature.arguments:
-                self._unknown_argument(task, signature, key, path)
-            elif key not in task.kwargs:
-                field = TASK_FIELDS.get(key)
-                read = self.reader.value if field is None else None
-                task.kwargs[key] = (
-                    read(value, (*path, key))
-                    if read
-                    else self.reader.read(cast("Any", field).kind, value, (*path, key))
-                )
+    def _inherit(
+        self, task: TaskPlan, signature: Signature, given: Mapping[str, Any], path: Path
+    ) -> None:
+        """What is no work for Airflow's default_args: an operator's defaults, and joined mappings.
+
+        From far to near: the DAG, the operator, the groups around the task, the task.
+        """
+        nearest = self._task_default_args(task, signature, given, path)
+        of_operator = self.operator_defaults.get(signature.operator, {})
+        groups: list[Mapping[str, Any]] = []
+        around = task.group
+        while around.parent is not None:
+            groups.insert(0, around.kwargs.get("default_args", {}))
+            around = around.parent
+        inherited: dict[str, Any] = {}
+        for layer in (self.plan.kwargs.get("default_args", {}), of_operator, *groups, nearest):
+            for key, value in layer.items():
+                inherited[key] = joined(inherited.get(key), value)
+        expanded = task.expand or {}
+        for key, value in inherited.items():
+            if key in task.kwargs:
+                task.kwargs[key] = joined(value, task.kwargs[key])
+            elif key not in signature.arguments or key in expanded:
+                continue
+            elif key in of_operator or key in nearest or isinstance(value, dict):
+                task.kwargs[key] = value
+
+    def _task_default_args(
+        self, task: TaskPlan, signature: Signature, given: Mapping[str, Any], path: Path
+    ) -> dict[str, Any]:
+        inner, defaults = (*path, "default_args"), given.get("default_args")
+        if defaults is None:
+            return {}
+        if not isinstance(defaults, Mapping):
+            self.problems.add(inner, "this must be a mapping", given=defaults)
+            return {}
+        found: dict[str, Any] = {}
+        for key, value in cast("Mapping[str, Any]", defaults).items():
+            if key not in signature.arguments:
+                self._unknown_argument(task, signature, key, inner)
+                continue
+            field = TASK_FIELDS.get(key)
+            where = (*inner, key)
+            read = self.reader.read(field.kind if field else Kind.ANY, value, where)
+            if read is not NOTHING:
+                found[key] = read
+        return found
 
     def _check_function(self, task: TaskPlan, given: Mapping[str, Any], path: Path) -> None:
         parameters = parameters_of(cast("Callable[..., Any]", task.function))
@@ -551,6 +582,7 @@ class TaskParser:
                     else self.reader.value(value, where)
                 )
             self.operator_defaults[signature.operator] = read
+            self.layered = True
 
     def check_default_args(self) -> None:
         """Airflow ignores a default that no task takes; a typing mistake would never be seen."""

@@ -44,6 +44,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"tasks": [EMPTY]}, "x.tasks", "tasks is a mapping of names to tasks", ""),
     ({"tasks": {}}, "x.tasks", "there is no task in it", "at least one"),
     (tasks(**{"a b": EMPTY}), 'x.tasks["a b"]', "this is no name for a task", "letters"),
+    (dag(for_each=[{"c": 1}]), "x.for_each", "makes many DAGs", "build_dags("),
     (dag(schedul=None), "x.schedul", "a DAG has no 'schedul'", "schedule"),
     (dag(schedule_interval="@daily"), "x.schedule_interval", "a DAG has no", "schedule"),
     (dag(dag_id="y"), "x.dag_id", "a DAG has no 'dag_id'", ""),

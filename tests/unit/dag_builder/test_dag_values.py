@@ -321,6 +321,89 @@ def test_defaults_from_far_to_near() -> None:
     assert built.get_task("e").pool == "dag"
 
 
+BASH = {"operator": "bash", "bash_command": "x"}
+
+
+def test_the_nearest_default_wins_over_an_operator_s() -> None:
+    built = dag_of(
+        "x",
+        {
+            "operator_defaults": {"empty": {"pool": "operator", "queue": "operator"}},
+            "default_args": {"pool": "dag", "queue": "dag", "owner": "dag"},
+            "tasks": {
+                "g": {
+                    "default_args": {"pool": "group"},
+                    "tasks": {"a": EMPTY, "b": {**EMPTY, "default_args": {"pool": "task"}}},
+                },
+                "c": {**EMPTY, "default_args": {"pool": "task"}},
+                "d": EMPTY,
+            },
+        },
+    )
+    found = {item.label: (item.pool, item.queue, item.owner) for item in built.tasks}
+    assert found == {
+        "a": ("group", "operator", "dag"),
+        "b": ("task", "operator", "dag"),
+        "c": ("task", "operator", "dag"),
+        "d": ("operator", "operator", "dag"),
+    }
+
+
+def test_mappings_are_joined_from_every_level() -> None:
+    built = dag_of(
+        "x",
+        {
+            "default_args": {"env": {"A": "dag", "B": "dag", "C": "dag", "D": "dag"}},
+            "operator_defaults": {"bash": {"env": {"B": "operator", "C": "operator"}}},
+            "tasks": {
+                "g": {
+                    "default_args": {"env": {"C": "group", "D": "group"}},
+                    "tasks": {"a": {**BASH, "env": {"D": "task"}}, "b": BASH},
+                },
+                "c": {**BASH, "env": {"E": "task"}},
+                "d": {**BASH, "expand": {"env": [{"F": "1"}]}},
+            },
+        },
+    )
+    near = {"A": "dag", "B": "operator", "C": "group"}
+    assert built.get_task("g.a").env == {**near, "D": "task"}
+    assert built.get_task("g.b").env == {**near, "D": "group"}
+    assert built.get_task("c").env == {
+        "A": "dag",
+        "B": "operator",
+        "C": "operator",
+        "D": "dag",
+        "E": "task",
+    }
+    assert built.get_task("d").expand_input.value == {"env": [{"F": "1"}]}
+
+
+def test_a_mapping_that_is_one_thing_is_replaced() -> None:
+    notifier = {
+        "$object": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+        "to": "data@example.com",
+    }
+    built = dag_of(
+        "x",
+        {
+            "on_failure_callback": {"callback": "print", "sep": "-"},
+            "default_args": {"retry_delay": {"hours": 1}},
+            "user_defined_macros": {"zone": {"$date": "2026-01-01"}, "name": {"b": 2}},
+            "tasks": {"a": EMPTY},
+        },
+        {"print": print},
+        defaults={
+            "on_failure_callback": notifier,
+            "default_args": {"retry_delay": {"minutes": 5}},
+            "user_defined_macros": {"zone": {"$duration": "5m"}, "name": {"a": 1}},
+        },
+    )
+    assert built.on_failure_callback.keywords == {"sep": "-"}
+    assert built.get_task("a").retry_delay == dt.timedelta(hours=1)
+    assert built.user_defined_macros["zone"].year == 2026
+    assert built.user_defined_macros["name"] == {"a": 1, "b": 2}
+
+
 def test_dictionary_is_not_changed() -> None:
     import copy
 
