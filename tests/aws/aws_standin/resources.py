@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -370,6 +371,17 @@ class Instance(Kind):
             self.ec2.associate_iam_instance_profile(InstanceId=identity, IamInstanceProfile=profile)
 
     def delete(self, identity: str, state: Inputs) -> None:
+        with contextlib.suppress(ClientError):  # the official plugin goes on, too
+            unprotected = {"Value": False}
+            self.ec2.modify_instance_attribute(
+                InstanceId=identity, DisableApiTermination=unprotected
+            )
+        found = self._instance(identity)
+        if found and found.get("InstanceLifecycle") == "spot":
+            request = found.get("SpotInstanceRequestId")  # which moto does not give
+            self.ec2.cancel_spot_instance_requests(
+                SpotInstanceRequestIds=[request] if request else []
+            )
         self.ec2.terminate_instances(InstanceIds=[identity])
         self.ec2.get_waiter("instance_terminated").wait(InstanceIds=[identity])
 

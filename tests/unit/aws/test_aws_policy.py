@@ -69,29 +69,31 @@ def make_everything(server: Server) -> None:
     make("RolePolicy", name="pull-images", role=role, policy=pull_policy([REPOSITORY]))
     profile = make("InstanceProfile", namePrefix="dairflow-test-", role=role, tags=TAGS)
     sign_in(REGION, "")
-    make(
-        "Instance",
-        iamInstanceProfile=profile,
-        ami=image["id"],
-        instanceType="t3.medium",
-        subnetId=subnet,
-        vpcSecurityGroupIds=[group],
-        associatePublicIpAddress=True,
-        userData="#cloud-config\n",
-        rootBlockDevice={
+    instance = {
+        "iamInstanceProfile": profile,
+        "ami": image["id"],
+        "instanceType": "t3.medium",
+        "subnetId": subnet,
+        "vpcSecurityGroupIds": [group],
+        "associatePublicIpAddress": True,
+        "userData": "#cloud-config\n",
+        "rootBlockDevice": {
             "volumeType": "gp3",
             "volumeSize": 30,
             "encrypted": True,
             "deleteOnTermination": True,
             "tags": TAGS,
         },
-        metadataOptions={
+        "metadataOptions": {
             "httpEndpoint": "enabled",
             "httpTokens": "required",
             "httpPutResponseHopLimit": 1,
         },
-        tags=TAGS,
-    )
+        "tags": TAGS,
+    }
+    make("Instance", **instance)
+    once = {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
+    make("Instance", instanceMarketOptions={"marketType": "spot", "spotOptions": once}, **instance)
     for token, identity, inputs in reversed(made):
         KINDS[token](clients).delete(identity, inputs)
         assert KINDS[token](clients).read(identity) is None
@@ -101,6 +103,7 @@ def test_the_policy_is_what_is_called(server: Server) -> None:
     given = {"target": "aws", "awsRegion": REGION, "allowedCidrs": ["198.51.100.7/32"]}
     look(Wanted(stack="test", settings=parse(given), build_machine="x86_64"))
     make_everything(server)
+    assert "ec2:CancelSpotInstanceRequests" in server.calls
     assert refused(server.calls) == []
     assert unneeded(server.calls) == []
     assert refused({"ec2:CreateKeyPair"}) == ["ec2:CreateKeyPair"]
