@@ -30,8 +30,9 @@ ON_DEMAND_VCPUS = "L-1216C47A"
 SPOT_VCPUS = "L-34B43A08"
 VPCS = "L-F678F1CE"
 """Service Quotas' codes: vCPUs of running standard instances, of standard spot ones, and VPCs."""
-STANDARD_FAMILIES = "acdhimrtz"
-"""First letters of the instance types that the two quotas of vCPUs count."""
+STANDARD_FAMILIES = frozenset({*"acdhimrtz", "im", "is"})
+"""The families that the two quotas of vCPUs count: A, C, D, H, I (with Im and Is), M, R, T and Z.
+Others that begin so have their own: Inf, Trn, DL, HPC, Mac."""
 CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
 """Of every client; seconds."""
 _ARCHITECTURES: Mapping[str, Architecture] = {
@@ -97,7 +98,7 @@ def look(wanted: Wanted) -> Site:
     try:
         site = look_around.site()
     except (BotoCoreError, ClientError) as error:
-        msg = _refusal([_words(wanted, error)])
+        msg = _refusal([*look_around.objections, _words(wanted, error)])
         raise AwsError(msg) from error
     if look_around.objections:
         raise AwsError(_refusal(look_around.objections))
@@ -142,10 +143,9 @@ class _Look:
         architecture = self._architecture(described)
         offered = self._offered(set(described))
         zones = self._zones(offered, set(described))
-        vpc_id, subnets = self._given_subnets(zones)
+        vpc_id, subnets = self._given_subnets(zones, set(described))
         self._check_running(offered, set(described), vpc_id)
-        if not self.objections:
-            self._check_quotas(described, needs_vpc=not vpc_id)
+        self._check_quotas(described)
         return Site(
             region=self._wanted.region,
             zones=tuple(sorted(subnets)) if subnets else zones,
@@ -189,6 +189,8 @@ class _Look:
 
     def _offered(self, types: set[str]) -> Mapping[str, set[str]]:
         """Return what the region's zones have of ``types``, local zones left out."""
+        if not types:
+            return {}
         answer = self._ec2.describe_instance_type_offerings(
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": sorted(types)}],
@@ -203,14 +205,14 @@ class _Look:
     def _zones(self, offered: Mapping[str, set[str]], types: set[str]) -> tuple[str, ...]:
         """Return the zones that have every type."""
         zones = tuple(sorted(zone for zone, has in offered.items() if has == types))
-        if not zones and not self.objections:
+        if types and not zones:
             self.objections.append(
-                f"no zone of {self._wanted.region} has both {' and '.join(sorted(types))}: choose"
+                f"no zone of {self._wanted.region} has {_both(types)}: choose"
                 " other types with `pulumi config set awsManagerType` and awsWorkerType"
             )
         return zones
 
-    def _given_subnets(self, zones: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    def _given_subnets(self, zones: tuple[str, ...], types: set[str]) -> tuple[str, dict[str, str]]:
         """Return the given subnets' VPC, and each zone's subnet; nothing where none is given."""
         wanted = list(self._wanted.settings.aws_subnet_ids)
         if not wanted:
@@ -231,10 +233,10 @@ class _Look:
                     f"awsSubnetIds: {subnet_id!r} given; {subnets[zone]!r} is in {zone} as well:"
                     " one subnet a zone"
                 )
-            elif zone not in zones and not self.objections:
+            elif zones and zone not in zones:
                 self.objections.append(
                     f"awsSubnetIds: {subnet_id!r} given; its zone {zone} does not have"
-                    f" {' and '.join(sorted(set(self._wanted.types.values())))}"
+                    f" {_both(types)}"
                 )
             subnets[zone] = subnet_id
         vpcs = sorted({subnet["VpcId"] for subnet in found})
@@ -262,8 +264,8 @@ class _Look:
         )
         self.objections += aws_running.objections(stack, clusters, vpcs, wish)
 
-    def _check_quotas(self, described: Mapping[str, Any], *, needs_vpc: bool) -> None:
-        for quota in self._quotas(described, needs_vpc=needs_vpc):
+    def _check_quotas(self, described: Mapping[str, Any]) -> None:
+        for quota in (*self._quotas_of_vcpus(described), *self._quotas_of_vpcs()):
             limit = self._limit(quota)
             if limit is not None and quota.used + quota.wanted > limit:
                 self.objections.append(
@@ -274,18 +276,24 @@ class _Look:
                     f" {quota.used + quota.wanted}`"
                 )
 
-    def _quotas(self, described: Mapping[str, Any], *, needs_vpc: bool) -> Iterator[_Quota]:
+    def _quotas_of_vcpus(self, described: Mapping[str, Any]) -> Iterator[_Quota]:
+        """Return those whose types are known: of another one, nobody knows the vCPUs."""
         settings = self._wanted.settings
         manager, worker = settings.aws_manager_type, settings.aws_worker_type
-        vcpus = _vcpus(described)
-        managers = _standard(manager) * vcpus[manager] * settings.managers
-        workers = _standard(worker) * vcpus[worker] * settings.workers
+        wanted = {name: count * _standard(name) for name, count in _vcpus(described).items()}
         on_demand, spot = self._running_vcpus()
-        lasting = managers + (0 if settings.aws_spot_workers else workers)
-        yield _Quota("ec2", ON_DEMAND_VCPUS, "vCPUs of on-demand instances", on_demand, lasting)
-        if settings.aws_spot_workers:
+        if settings.aws_spot_workers and worker in wanted:
+            workers = wanted[worker] * settings.workers
             yield _Quota("ec2", SPOT_VCPUS, "vCPUs of spot instances", spot, workers)
-        if needs_vpc:
+        lasting = {manager: settings.managers}
+        if not settings.aws_spot_workers:
+            lasting[worker] = lasting.get(worker, 0) + settings.workers
+        if lasting.keys() <= wanted.keys():
+            vcpus = sum(wanted[name] * count for name, count in lasting.items())
+            yield _Quota("ec2", ON_DEMAND_VCPUS, "vCPUs of on-demand instances", on_demand, vcpus)
+
+    def _quotas_of_vpcs(self) -> Iterator[_Quota]:
+        if not self._wanted.settings.aws_subnet_ids:
             vpcs = self._ec2.describe_vpcs()["Vpcs"]
             others = [vpc for vpc in vpcs if not self._is_ours(vpc)]
             yield _Quota("vpc", VPCS, "VPCs", len(others), 1)
@@ -339,7 +347,13 @@ def _vcpus(described: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def _standard(instance_type: str) -> bool:
-    return instance_type[0] in STANDARD_FAMILIES
+    """Tell by the family's name: the letters before the generation's number."""
+    family = re.match(r"[a-z]+(?=\d)", instance_type)
+    return family is not None and family[0] in STANDARD_FAMILIES
+
+
+def _both(types: set[str]) -> str:
+    return f"{'both ' if len(types) > 1 else ''}{' and '.join(sorted(types))}"
 
 
 def _words(wanted: Wanted, error: BotoCoreError | ClientError) -> str:

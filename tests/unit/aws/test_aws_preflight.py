@@ -1,10 +1,13 @@
 """What is asked of an account before the first resource, of moto's account."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
 from moto import mock_aws
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.servicequotas.models import ServiceQuotasBackend
@@ -13,9 +16,16 @@ from infra.machines import target_packages
 from infra.settings import parse
 
 target_packages.use("aws")
-from infra.machines.aws_preflight import AwsError, Site, Wanted, look  # noqa: E402
+from infra.machines.aws_preflight import (  # noqa: E402
+    AwsError,
+    Site,
+    Wanted,
+    _standard,
+    look,
+)
 
 REGION = "eu-central-1"
+create_loader_once = functools.cache(create_loader)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +43,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return vpc_quota(self, service_code, quota_code)
 
     monkeypatch.setattr(ServiceQuotasBackend, "get_service_quota", quota)
+    # EC2's description takes a third of a second to read, for each client otherwise.
+    monkeypatch.setattr("botocore.session.create_loader", create_loader_once)
     with mock_aws():
         yield
 
@@ -137,6 +149,69 @@ def test_every_objection_is_told_at_once() -> None:
     text = objection()
     assert "vCPUs" in text
     assert "VPCs" in text
+
+
+def test_of_an_unknown_type_the_other_questions_are_asked_all_the_same() -> None:
+    run_instance("m5.8xlarge")
+    run_instance("m5.8xlarge", spot=True)
+    for _ in range(4):
+        ec2().create_vpc(CidrBlock="10.1.0.0/16")
+    text = objection(awsManagerType="t3.huge")
+    assert "awsManagerType: 't3.huge' given" in text
+    assert "VPCs: the quota" in text
+    assert "vCPUs" not in text  # of t3.huge, nobody knows how many
+    text = objection(awsManagerType="t3.huge", awsSpotWorkers="true")
+    assert "vCPUs of spot instances: the quota in eu-central-1 is 32, 32 are in use" in text
+    assert "on-demand" not in text
+    neither = objection(awsManagerType="t3.huge", awsWorkerType="t3.vast")
+    assert "VPCs: the quota" in neither
+
+
+def test_quotas_are_asked_beside_a_subnet_that_does_not_fit() -> None:
+    run_instance("m5.8xlarge")
+    lacking, _ = subnet("c")
+    text = objection(awsSubnetIds=["subnet-0", lacking], awsWorkerType="c3.large")
+    assert "'subnet-0' given; eu-central-1 has no such subnet" in text
+    assert f"{lacking!r} given; its zone {REGION}c does not have both c3.large and t3.large" in text
+    assert "vCPUs of on-demand instances" in text
+    assert "VPCs: the quota" not in text
+
+
+def test_an_answer_that_fails_takes_no_other_objection_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere, _ = subnet("a")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ClientError({"Error": {"Code": "UnauthorizedOperation"}}, "DescribeSubnets")
+
+    monkeypatch.setattr("moto.ec2.responses.subnets.Subnets.describe_subnets", fail)
+    text = objection(awsSubnetIds=[elsewhere], awsWorkerType="t3.huge")
+    assert "awsWorkerType: 't3.huge' given" in text
+    assert "the credentials may not look around" in text
+
+
+@pytest.mark.parametrize(
+    "instance_type",
+    [
+        *("a1.large", "c7gn.large", "d3en.xlarge", "h1.2xlarge", "i4i.large", "im4gn.large"),
+        *("is4gen.large", "m7i-flex.large", "r8g.large", "t3.large", "z1d.large"),
+    ],
+)
+def test_a_standard_type_counts(instance_type: str) -> None:
+    assert _standard(instance_type)
+
+
+@pytest.mark.parametrize(
+    "instance_type",
+    [
+        *("inf1.xlarge", "trn1.2xlarge", "dl1.24xlarge", "hpc7a.12xlarge", "mac2.metal"),
+        *("f2.6xlarge", "g5.xlarge", "p5.4xlarge", "vt1.3xlarge", "x2idn.16xlarge"),
+        "u-6tb1.metal",
+    ],
+)
+def test_a_type_with_a_quota_of_its_own_does_not(instance_type: str) -> None:
+    assert not _standard(instance_type)
 
 
 def test_a_quota_that_may_not_be_read_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
