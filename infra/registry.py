@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import io
 import ssl
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,8 +28,11 @@ CONTAINER = "dairflow-registry"
 VOLUME = "dairflow-registry"
 IMAGE = "dairflow/registry:trixie"
 PORT = 5000
-FOLDER = "/etc/dairflow/registry"
-"""On the first manager: certificate, key and password file."""
+FOLDER = "registry"
+"""In the container's root: certificate, key and password file. They are kept with the container,
+on the engine's disk, which outlives the rest of a node that is made anew."""
+_FORMER_FOLDER = "/etc/dairflow/registry"
+"""Where an earlier release kept them, on the first manager."""
 
 _MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -55,8 +60,8 @@ class RegistrySpec:
 
     def fingerprint(self) -> str:
         """Return a hash that changes with anything that the container is made from."""
-        parts = f"{self.image_id}\0{self.certificate}\0{self.private_key}\0{self.password}"
-        return hashlib.sha256(parts.encode()).hexdigest()
+        parts = (FOLDER, self.image_id, self.certificate, self.private_key, self.password)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes]) -> None:
@@ -74,12 +79,7 @@ def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes
     has_image = runner.run(f"docker image inspect {spec.image_id} >/dev/null 2>&1", check=False)
     if has_image.exit_status != 0:
         runner.run("docker load -q", stdin=save_image(), timeout=_LOAD_TIMEOUT_SECONDS)
-    runner.run(f"install -d -m 700 {FOLDER}")
-    hashed = bcrypt.hashpw(spec.password.encode(), bcrypt.gensalt(rounds=5)).decode()
-    runner.write_file(f"{FOLDER}/htpasswd", f"{USER}:{hashed}\n".encode(), mode=0o600)
-    runner.write_file(f"{FOLDER}/tls.crt", spec.certificate.encode(), mode=0o600)
-    runner.write_file(f"{FOLDER}/tls.key", spec.private_key.encode(), mode=0o600)
-    runner.run(_start_command(spec), timeout=_START_TIMEOUT_SECONDS)
+    runner.run(_start_command(spec), stdin=_files(spec), timeout=_START_TIMEOUT_SECONDS)
 
 
 def fingerprint(runner: Runner) -> str:
@@ -96,29 +96,48 @@ def remove(runner: Runner) -> None:
     """Remove the container, its volume and its files; each may be gone already."""
     runner.run(
         f"docker rm -f -v {CONTAINER} >/dev/null 2>&1; "
-        f"docker volume rm -f {VOLUME} >/dev/null 2>&1; rm -rf {FOLDER}"
+        f"docker volume rm -f {VOLUME} >/dev/null 2>&1; rm -rf {_FORMER_FOLDER}"
     )
 
 
 def _start_command(spec: RegistrySpec) -> str:
     environment = {
         "REGISTRY_HTTP_ADDR": f"0.0.0.0:{PORT}",
-        "REGISTRY_HTTP_TLS_CERTIFICATE": "/registry/tls.crt",
-        "REGISTRY_HTTP_TLS_KEY": "/registry/tls.key",
+        "REGISTRY_HTTP_TLS_CERTIFICATE": f"/{FOLDER}/tls.crt",
+        "REGISTRY_HTTP_TLS_KEY": f"/{FOLDER}/tls.key",
         "REGISTRY_AUTH": "htpasswd",
         "REGISTRY_AUTH_HTPASSWD_REALM": "dairflow",
-        "REGISTRY_AUTH_HTPASSWD_PATH": "/registry/htpasswd",
+        "REGISTRY_AUTH_HTPASSWD_PATH": f"/{FOLDER}/htpasswd",
         "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/var/lib/registry",
         "REGISTRY_STORAGE_DELETE_ENABLED": "true",
     }
     settings = " ".join(f"-e {key}={value}" for key, value in environment.items())
     return (
-        f"docker rm -f {CONTAINER} >/dev/null 2>&1; "
-        f"docker run -d --name {CONTAINER} --restart always "
+        f"docker rm -f {CONTAINER} >/dev/null 2>&1; rm -rf {_FORMER_FOLDER}; "
+        f"docker create --name {CONTAINER} --restart always "
         f"--label dairflow.fingerprint={spec.fingerprint()} "
-        f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry -v {FOLDER}:/registry:ro "
-        f"{settings} {spec.image_id} >/dev/null"
+        f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry "
+        f"{settings} {spec.image_id} >/dev/null && docker cp - {CONTAINER}:/ && "
+        f"docker start {CONTAINER} >/dev/null"
     )
+
+
+def _files(spec: RegistrySpec) -> bytes:
+    """Return the container's files as an archive; only root reads them."""
+    hashed = bcrypt.hashpw(spec.password.encode(), bcrypt.gensalt(rounds=5)).decode()
+    contents = {
+        "htpasswd": f"{USER}:{hashed}\n",
+        "tls.crt": spec.certificate,
+        "tls.key": spec.private_key,
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, text in contents.items():
+            data = text.encode()
+            entry = tarfile.TarInfo(f"{FOLDER}/{name}")
+            entry.size, entry.mode = len(data), 0o600
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,9 @@
 """The embedded registry: what is sent to the manager, and what is never shown."""
 
+import io
+import re
+import tarfile
+
 import bcrypt
 import pytest
 
@@ -27,8 +31,7 @@ FAILED = Completed(stdout="", stderr="no such thing", exit_status=1)
 
 def manager(fingerprint: str, *, has_image: bool) -> FakeRunner:
     runner = FakeRunner(MANAGER)
-    runner.on("docker run -d --name dairflow-registry")
-    runner.on("install -d")
+    runner.on("docker create --name dairflow-registry")
     runner.on("docker load")
     runner.on("docker image inspect", "" if has_image else FAILED)
     runner.on("docker inspect --format", f"{fingerprint}\n")
@@ -43,7 +46,6 @@ def test_what_runs_already_is_left_alone() -> None:
     runner = manager(SPEC.fingerprint(), has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
     assert len(runner.commands) == 1
-    assert not runner.files
 
 
 def test_the_image_travels_only_where_it_is_missing() -> None:
@@ -62,19 +64,38 @@ def test_any_other_content_makes_it_anew(field: str) -> None:
     other = RegistrySpec(**(values | {field: "another"}))
     runner = manager(other.fingerprint(), has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
-    assert any("docker run" in command for command in runner.commands)
+    assert any("docker create" in command for command in runner.commands)
 
 
 def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
     runner = manager("", has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
-    assert {runner.modes[path] for path in runner.files} == {0o600}
     shown = "\n".join(runner.commands)
     assert SPEC.password not in shown
     assert SPEC.private_key not in shown
-    user, hashed = runner.files["/etc/dairflow/registry/htpasswd"].strip().split(b":", 1)
+    files = {}
+    sent = runner.calls[-1].stdin
+    assert sent
+    with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
+        for entry in archive:
+            assert (entry.mode, entry.uid) == (0o600, 0)
+            content = archive.extractfile(entry)
+            assert content
+            files[entry.name] = content.read()
+    assert files["registry/tls.key"] == SPEC.private_key.encode()
+    assert files["registry/tls.crt"] == SPEC.certificate.encode()
+    user, hashed = files["registry/htpasswd"].strip().split(b":", 1)
     assert user == b"dairflow"
     assert bcrypt.checkpw(SPEC.password.encode(), hashed)
+
+
+def test_nothing_of_it_is_outside_of_the_engines_disk() -> None:
+    """The engine's disk outlives a node that is made anew, and starts the registry by itself."""
+    runner = manager("", has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert not runner.files
+    mounts = re.findall(r"-v (\S+):", runner.commands[-1])
+    assert mounts == [registry.VOLUME]
 
 
 def test_neither_is_shown_by_repr() -> None:
