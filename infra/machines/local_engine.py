@@ -177,12 +177,20 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
 
 
 def is_running(container: str) -> bool | None:
-    """Return whether the machine runs; None where there is none."""
+    """Return whether the machine runs; None where there is none.
+
+    A machine whose container was removed is still there while it has its disk, the volume.
+    """
     with engine() as client:
         try:
             return client.containers.get(container).status == "running"
         except NotFound:
+            pass
+        try:
+            client.volumes.get(container)
+        except NotFound:
             return None
+        return False
 
 
 def remove_machine(container: str) -> None:

@@ -89,14 +89,17 @@ class LocalMachineProvider(Provider):
         return CreateResult(props["container"], _machine_outs(props, published))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh: a removed container is gone, a stopped one has drifted."""
+        """Pulumi calls this on refresh: a stopped or removed container is drift.
+
+        The machine is gone where its disk, the volume, is gone too.
+        """
         from infra.machines import local_engine
 
         running = local_engine.is_running(id_)
         return GONE if running is None else ReadResult(id_, {**props, "running": running})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when ports or keys changed or the container was stopped."""
+        """Pulumi calls this when ports or keys changed or the container does not run."""
         from infra.machines import local_engine
 
         known = {int(inner): int(outer) for inner, outer in olds["published"].items()}

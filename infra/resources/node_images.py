@@ -12,7 +12,7 @@ from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
 
 _T = TypeVar("_T")
-CONNECT_SECONDS = 20.0
-"""How long a machine may be silent on a refresh."""
 NODES_AT_A_TIME = 16
 
 
@@ -54,7 +52,7 @@ class NodeImagesProvider(Provider):
                 say(f"whether it has its images is not known: {error}")
                 return True
 
-        lacking = _on_every_node(props, lacks_some, timeout=CONNECT_SECONDS)
+        lacking = _on_every_node(props, lacks_some, timeout=READ_CONNECT_SECONDS)
         return ReadResult(id_, {**props, "present": not any(lacking)})
 
 

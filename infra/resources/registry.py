@@ -12,7 +12,7 @@ from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +35,15 @@ class RegistryProvider(Provider):
         return UpdateResult(_ensure(news))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh."""
+        """Pulumi calls this on refresh; a machine that does not answer is drift as well."""
+        machine = Machine.from_dict(props["machine"])
         with ssh_pool(props) as pool:
-            runner = pool.runner(Machine.from_dict(props["machine"]))
-            running = registry.fingerprint(runner) == props["fingerprint"]
+            try:
+                runner = pool.runner(machine, timeout=READ_CONNECT_SECONDS)
+                running = registry.fingerprint(runner) == props["fingerprint"]
+            except RemoteError as error:
+                say(f"whether the registry runs is not known: {error.machine}: {error.answer}")
+                running = False
         return ReadResult(id_, {**props, "running": running})
 
     def delete(self, _id: str, props: Props) -> None:

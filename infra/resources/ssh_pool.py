@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from infra.resources.provider import Props
 
 
+READ_CONNECT_SECONDS = 20.0
+"""How long a machine may be silent on a refresh, where its silence shows as drift."""
+
+
 def sign_in(
     private_key: pulumi.Input[str], logins: pulumi.Input[Mapping[str, Any]] | None
 ) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
 from infra.stack.render import RenderedStack, render
 
 if TYPE_CHECKING:
@@ -41,11 +42,18 @@ class StackProvider(Provider):
         return UpdateResult(_deploy(news))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh: a service that was changed or is down is drift."""
+        """Pulumi calls this on refresh: a service that was changed or is down is drift.
+
+        So is a manager that does not answer.
+        """
         from infra.stack.deploy import observe
 
         with ssh_pool(props) as pool:
-            state = observe(_manager(pool, props), props["name"])
+            try:
+                state = observe(_manager(pool, props, READ_CONNECT_SECONDS), props["name"])
+            except RemoteError as error:
+                say(f"how the services are is not known: {error.machine}: {error.answer}")
+                state = None
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
@@ -98,8 +106,8 @@ def _render(options: StackOptions) -> dict[str, Any]:
     return asdict(render(compose, options))
 
 
-def _manager(pool: SshPool, props: Props) -> Runner:
-    return pool.runner(Machine.from_dict(props["machines"][0]))
+def _manager(pool: SshPool, props: Props, timeout: float | None = None) -> Runner:
+    return pool.runner(Machine.from_dict(props["machines"][0]), timeout=timeout)
 
 
 def _deploy(props: Props) -> Props:

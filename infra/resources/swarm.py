@@ -13,7 +13,7 @@ from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.errors import SwarmGoneError
+from infra.swarm.errors import SwarmGoneError, SwarmSilentError
 from infra.swarm.release import Release
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class SwarmProvider(Provider):
         return UpdateResult(_outs(news, state))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh: what `reconcile` would do shows as drift."""
+        """Pulumi calls this on refresh: what `reconcile` would do shows as drift.
+
+        So does a manager that does not answer, and all that is known of the swarm is kept.
+        """
         from infra.swarm.observe import observe
 
         with ssh_pool(props) as pool:
@@ -57,6 +60,9 @@ class SwarmProvider(Provider):
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
             except SwarmGoneError:
                 return GONE
+            except SwarmSilentError as error:
+                say(f"how the swarm stands is not known: {error}")
+                return ReadResult(id_, {**props, "pending": str(error).splitlines()})
         return ReadResult(id_, _outs(props, state))
 
     def delete(self, _id: str, props: Props) -> None:

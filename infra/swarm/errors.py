@@ -9,3 +9,7 @@ class SwarmError(Exception):
 
 class SwarmGoneError(SwarmError):
     """No wanted manager is in a swarm: there is none to look at, and one can be made."""
+
+
+class SwarmSilentError(SwarmError):
+    """No manager can tell how the swarm stands now: whether it is there is not known."""

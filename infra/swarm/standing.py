@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.swarm.cluster import MACHINE_LABEL
-from infra.swarm.errors import SwarmError
+from infra.swarm.errors import SwarmError, SwarmSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,8 @@ def assess(
     """Tell how the machines that answered stand to the swarm.
 
     Raises:
-        SwarmError: a machine is in a swarm that is not this one, or the swarm has no quorum.
+        SwarmError: a machine is in a swarm that is not this one.
+        SwarmSilentError: the swarm has no quorum.
 
     """
     known = (*cluster.machines, *(m for m in leaving if m.name not in _names(cluster)))
@@ -67,7 +68,7 @@ def assess(
         node = by_id.get(facts[machine.name].node_id)
         if node is not None:
             members[machine.name] = node
-        elif _is_waiting_manager(facts[machine.name]):
+        elif is_waiting(facts[machine.name]):
             raise _waiting(machine, facts[machine.name])
         elif _is_left_behind(facts[machine.name], ours, addresses):
             lost.add(machine.name)
@@ -123,7 +124,7 @@ def _speaker(voices: list[Machine], facts: Mapping[str, MachineFacts]) -> Machin
         f" {first.private_address}` on {first.name}, which keeps its services; then run the same"
         " again"
     )
-    raise SwarmError(message)
+    raise SwarmSilentError(message)
 
 
 def _is_left_behind(facts: MachineFacts, ours: str, addresses: set[str]) -> bool:
@@ -136,7 +137,7 @@ def _is_left_behind(facts: MachineFacts, ours: str, addresses: set[str]) -> bool
     return not facts.remote_managers or bool(addresses.intersection(facts.remote_managers))
 
 
-def _is_waiting_manager(facts: MachineFacts) -> bool:
+def is_waiting(facts: MachineFacts) -> bool:
     """Tell whether a machine is one of its swarm's managers, but cannot act as one now.
 
     It has the swarm's state on its disk, so it must never be made to forget it.

@@ -294,13 +294,17 @@ def test_a_leaving_worker_finishes_its_running_task(
     project.expect_no_changes()
 
 
-def test_a_removed_worker_is_drift_and_comes_back(
+def test_removed_machines_are_drift_and_come_back(
     project: Project, engine: docker.DockerClient
 ) -> None:
+    """A worker with its disk, and the container of the manager, whose disk has the database."""
+    runs = project.airflow().runs(DAG)
     engine.containers.get(f"dairflow-{STACK}-worker-2").remove(force=True, v=True)
     engine.volumes.get(f"dairflow-{STACK}-worker-2").remove()
+    engine.containers.get(f"dairflow-{STACK}-manager-1").remove(force=True, v=True)
     project.up("--refresh")
     assert project.nodes() == dict.fromkeys(("manager-1", "worker-1", "worker-2"), "Ready")
+    assert set(project.airflow().runs(DAG)) >= set(runs)
     assert {task.hostname for task in run_dag(project)} <= {"worker-1", "worker-2"}
     project.expect_no_changes()
 

@@ -88,6 +88,18 @@ def test_a_stopped_machine_is_started_again(spec: MachineSpec, client: docker.Do
     assert host_name(spec, ports).startswith("worker-1\n")
 
 
+def test_a_machine_without_its_container_is_made_anew_with_its_disk_and_ports(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    volume = client.volumes.get(spec.container).attrs["CreatedAt"]
+    client.containers.get(spec.container).remove(force=True, v=True)
+    assert local_engine.is_running(spec.container) is False
+    assert local_engine.ensure_machine(spec, ports) == ports
+    assert client.volumes.get(spec.container).attrs["CreatedAt"] == volume
+    assert host_name(spec, ports).startswith("worker-1\n")
+
+
 def test_another_port_makes_it_anew_with_the_same_disk(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.swarm.dismantle import dismantle
-from infra.swarm.errors import SwarmError, SwarmGoneError
+from infra.swarm.errors import SwarmError, SwarmGoneError, SwarmSilentError
 from infra.swarm.execute import side_by_side
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
@@ -128,8 +128,37 @@ def test_observing_needs_a_manager(cluster: Cluster, pool: FakePool) -> None:
     with pytest.raises(SwarmGoneError, match="the swarm is gone"):
         observe(cluster, pool)
     pool.silent = {"manager-1"}
-    with pytest.raises(RemoteError, match="no manager answered"):
+    with pytest.raises(SwarmSilentError, match=r"^manager-1: does not answer$"):
         observe(cluster, pool)
+
+
+@pytest.mark.parametrize(
+    ("known", "facts", "said"),
+    [
+        ("running", "stopped", "its Docker engine does not run"),
+        ('"inactive"', '"pending"', "is not back in its swarm"),
+    ],
+)
+def test_a_swarm_is_not_gone_whose_manager_is_not_back(
+    cluster: Cluster, pool: FakePool, known: str, facts: str, said: str
+) -> None:
+    manager = cluster.managers[0]
+    text = FACTS.format(name=manager.name, address=manager.private_address).replace(known, facts)
+    if facts == "stopped":
+        text = text.partition("== info")[0]
+    pool.runner(manager).on("== %s", text)
+    with pytest.raises(SwarmSilentError, match=rf"^manager-1: {said}$"):
+        observe(cluster, pool)
+
+
+def test_a_swarm_is_not_gone_while_one_of_its_managers_is_silent(
+    world: World, pool: FakePool
+) -> None:
+    for name in ("manager-1", "manager-2", "manager-3"):
+        world.machine(name)
+    pool.silent = {"manager-2"}
+    with pytest.raises(SwarmSilentError, match=r"^manager-2: does not answer$"):
+        observe(world.cluster("manager-1", "manager-2", "manager-3"), pool)
 
 
 def test_dismantling_cleans_who_answers_and_names_who_does_not(
