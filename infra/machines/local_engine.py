@@ -79,10 +79,13 @@ class Network:
     mtu: int
 
 
-def ensure_network(name: str, cluster: str, published: Iterable[int]) -> Network:
+def ensure_network(
+    name: str, cluster: str, published: Iterable[int], *, subnet: str = ""
+) -> Network:
     """Check that this machine can carry a cluster, and make its network or adopt it.
 
-    ``published`` are the loopback ports that the cluster is about to take.
+    ``published`` are the loopback ports that the cluster is about to take. ``subnet`` is what the
+    network had before it was removed: its machines' addresses are kept with it.
 
     Raises:
         LocalError: before anything is made, when the node image is missing, a port is in use,
@@ -100,7 +103,9 @@ def ensure_network(name: str, cluster: str, published: Iterable[int]) -> Network
                 name,
                 driver="bridge",
                 labels={CLUSTER_LABEL: cluster},
-                ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(_free_subnet(client)))]),
+                ipam=IPAMConfig(
+                    pool_configs=[IPAMPool(subnet=subnet or str(_free_subnet(client)))]
+                ),
             )
             network.reload()
         return _described(network.attrs)
@@ -142,8 +147,9 @@ class MachineSpec:
 def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
     """Make ``spec`` run, adopting what is there, and return its loopback ports.
 
-    A container that differs from ``spec`` (other ports, other keys, left half-made by an
-    interrupted run) is made anew; its volume, and so its place in the swarm, is kept.
+    A container that differs from ``spec`` (other ports, other keys, a network that was made anew
+    since, left half-made by an interrupted run) is made anew; its volume, and so its place in the
+    swarm, is kept.
 
     Raises:
         LocalError: when a port is in use, the image is missing, or the name is another cluster's.
@@ -152,7 +158,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
     with engine() as client:
         found = _find_container(client, spec)
         ports = _chosen_ports(spec.ports, known_ports or (_published(found) if found else {}))
-        if found is not None and _is(found, spec, ports):
+        if found is not None and _is(client, found, spec, ports):
             found.start()
             return ports
         _check_image(client)
@@ -387,13 +393,28 @@ def _published(container: Object) -> dict[int, int]:
     }
 
 
-def _is(container: Object, spec: MachineSpec, ports: Mapping[int, int]) -> bool:
-    networks = container.attrs["NetworkSettings"]["Networks"]
+def _is(client: Engine, container: Object, spec: MachineSpec, ports: Mapping[int, int]) -> bool:
     return (
         container.status != "created"  # its keys may not have been planted yet
         and _published(container) == dict(ports)
         and container.labels.get("dairflow.keys") == _keys_mark(spec)
-        and spec.network in networks
+        and _is_attached(client, container, spec)
+    )
+
+
+def _is_attached(client: Engine, container: Object, spec: MachineSpec) -> bool:
+    """Tell whether a container has its address in the network of today.
+
+    A stopped one keeps the ID of a network that was removed, and cannot start with it.
+    """
+    networks: dict[str, dict[str, Any]] = container.attrs["NetworkSettings"]["Networks"]
+    if spec.network not in networks:
+        return False
+    found = networks[spec.network]
+    chosen: dict[str, str] = found["IPAMConfig"] or {}
+    return (
+        found["NetworkID"] == client.networks.get(spec.network).id
+        and chosen.get("IPv4Address") == spec.private_address
     )
 
 

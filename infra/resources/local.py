@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.resources.provider import GONE, Props, Provider, say
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 class LocalNetworkProvider(Provider):
     """A bridge network of the user's Docker engine."""
 
+    compared = ("present",)
     replaced_by = ("network", "cluster")
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Compare; a stack of an older release does not know whether its network is there."""
+        return super().diff(_id, {"present": True, **olds}, news)
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first of all: what this machine lacks is found here."""
@@ -29,15 +34,22 @@ class LocalNetworkProvider(Provider):
         return CreateResult(props["network"], {**props, **_network_outs(found)})
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh."""
+        """Pulumi calls this on refresh: without the network, its subnet is still to be kept."""
         from infra.machines import local_engine
 
         found = local_engine.read_network(id_)
-        return GONE if found is None else ReadResult(id_, {**props, **_network_outs(found)})
+        if found is None:
+            return ReadResult(id_, {**props, "present": False})
+        return ReadResult(id_, {**props, **_network_outs(found), "present": True})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Nothing of a network is changed in place."""
-        return UpdateResult({**olds, **news})
+        """Pulumi calls this when the network was removed."""
+        from infra.machines import local_engine
+
+        found = local_engine.ensure_network(
+            news["network"], news["cluster"], (), subnet=olds["subnet"]
+        )
+        return UpdateResult({**news, **_network_outs(found)})
 
     def delete(self, id_: str, _props: Props) -> None:
         """Pulumi calls this after the machines' deletion."""
@@ -67,6 +79,7 @@ class LocalNetwork(Resource, module="machines", name="LocalNetwork"):
             "network": network,
             "cluster": cluster,
             "published": list(published),
+            "present": True,
             "subnet": None,
             "gateway": None,
             "mtu": None,

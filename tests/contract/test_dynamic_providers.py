@@ -141,6 +141,13 @@ def test_an_unknown_value_in_a_preview_counts_as_a_change(engine: Engine) -> Non
     assert replaces == {"cluster"}
 
 
+def test_the_network_of_an_older_stack_is_no_change(engine: Engine) -> None:
+    olds = {"network": "n", "cluster": "a", "published": []}
+    news = {**olds, "present": True}
+    assert engine.changes(LocalNetworkProvider(), olds, news) == (False, set())
+    assert engine.changes(LocalNetworkProvider(), {**olds, "present": False}, news)[0]
+
+
 def test_a_failure_is_one_message_without_a_traceback() -> None:
     process = spawn(DOCKER_HOST="tcp://127.0.0.1:1")
     try:

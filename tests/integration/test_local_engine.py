@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import docker
@@ -14,6 +14,7 @@ from infra.machines.local_engine import LocalError, MachineSpec
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.ssh import connect
+from infra.resources.local import LocalNetworkProvider
 
 pytestmark = pytest.mark.integration
 
@@ -65,6 +66,16 @@ def host_name(spec: MachineSpec, ports: Mapping[int, int]) -> str:
         return runner.run("hostname; ip -4 -o address show eth0").stdout
 
 
+def mark_the_disk(spec: MachineSpec, client: docker.DockerClient) -> None:
+    marked = client.containers.get(spec.container).exec_run("touch /var/lib/docker/marked")
+    assert marked.exit_code == 0
+
+
+def has_the_marked_disk(spec: MachineSpec, client: docker.DockerClient) -> bool:
+    node = client.containers.get(spec.container)
+    return node.exec_run("test -e /var/lib/docker/marked").exit_code == 0
+
+
 def test_a_machine_answers_with_its_keys_name_and_address(spec: MachineSpec) -> None:
     ports = local_engine.ensure_machine(spec, {})
     told = host_name(spec, ports)
@@ -92,12 +103,42 @@ def test_a_machine_without_its_container_is_made_anew_with_its_disk_and_ports(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
     ports = local_engine.ensure_machine(spec, {})
-    volume = client.volumes.get(spec.container).attrs["CreatedAt"]
+    mark_the_disk(spec, client)
     client.containers.get(spec.container).remove(force=True, v=True)
     assert local_engine.is_running(spec.container) is False
     assert local_engine.ensure_machine(spec, ports) == ports
-    assert client.volumes.get(spec.container).attrs["CreatedAt"] == volume
+    assert has_the_marked_disk(spec, client)
     assert host_name(spec, ports).startswith("worker-1\n")
+
+
+def test_a_stopped_machine_meets_a_network_that_was_made_anew(
+    spec: MachineSpec, network: local_engine.Network, client: docker.DockerClient
+) -> None:
+    """As after ``docker network prune``: the container still asks for the former network's ID."""
+    ports = local_engine.ensure_machine(spec, {})
+    mark_the_disk(spec, client)
+    client.containers.get(spec.container).stop()
+    client.networks.get(NAME).remove()
+    anew = local_engine.ensure_network(NAME, "cluster-a", [], subnet=network.subnet)
+    assert anew == network
+    assert local_engine.ensure_machine(spec, ports) == ports
+    assert has_the_marked_disk(spec, client)
+    assert spec.private_address in host_name(spec, ports)
+
+
+def test_a_network_that_was_removed_comes_back_with_its_subnet(
+    network: local_engine.Network, client: docker.DockerClient
+) -> None:
+    provider = LocalNetworkProvider()
+    props = {"network": NAME, "cluster": "cluster-a", "published": [], "present": True}
+    known = {**props, **asdict(network)}
+    client.networks.get(NAME).remove()
+    found = provider.read(NAME, known)
+    assert found.id == NAME
+    assert provider.diff(NAME, found.outs, props).changes
+    elsewhere = {**found.outs, "subnet": "10.213.252.0/22"}
+    assert provider.update(NAME, elsewhere, props).outs["subnet"] == "10.213.252.0/22"
+    assert local_engine.read_network(NAME).subnet == "10.213.252.0/22"
 
 
 def test_another_port_makes_it_anew_with_the_same_disk(
@@ -105,14 +146,14 @@ def test_another_port_makes_it_anew_with_the_same_disk(
 ) -> None:
     ports = local_engine.ensure_machine(spec, {})
     first = client.containers.get(spec.container)
-    volume = client.volumes.get(spec.container).attrs["CreatedAt"]
+    mark_the_disk(spec, client)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     changed = local_engine.ensure_machine(replace(spec, ports={22: 0, 8080: free}), ports)
     assert changed == {22: ports[22], 8080: free}
     assert client.containers.get(spec.container).id != first.id
-    assert client.volumes.get(spec.container).attrs["CreatedAt"] == volume
+    assert has_the_marked_disk(spec, client)
 
 
 def test_a_container_that_an_interrupted_run_left_is_made_anew(
