@@ -287,11 +287,12 @@ def _find_container(client: Engine, spec: MachineSpec) -> Object | None:
 def _check_owner(kind: str, name: str, labels: Mapping[str, str], cluster: str) -> None:
     if labels.get(CLUSTER_LABEL) == cluster:
         return
+    command = "network rm" if kind == "network" else f"{kind} rm -f"  # 20.10 forces no network
     msg = (
         f"the {kind} {name} exists, but this stack did not make it (another clone of the project "
         "with a stack of the same name, or a state folder that was deleted).\n"
         "Run `pulumi destroy` where it was made, or choose another name with `pulumi stack init`. "
-        f"If nobody needs it: `docker {kind} rm -f {name}`."
+        f"If nobody needs it: `docker {command} {name}`."
     )
     raise LocalError(msg)
 
