@@ -40,12 +40,13 @@ class LocalMachines(pulumi.ComponentResource):
         self._settings = settings
         self._cluster_id = cluster_id
         self._child = pulumi.ResourceOptions(parent=self)
+        self._published = {"webPort": settings.web_port, "flowerPort": settings.flower_port}
         self._operator = SshKey("operator", opts=self._child)
         self._network = LocalNetwork(
             "network",
             network=self._prefix,
             cluster=cluster_id,
-            published=[settings.web_port, settings.flower_port],
+            published=self._published,
             opts=self._child,
         )
         machines = {
@@ -66,6 +67,7 @@ class LocalMachines(pulumi.ComponentResource):
             network=self._network.id,
             private_address=private_address,
             ports=self._ports(name),
+            port_settings={port: setting for setting, port in self._published.items()},
             host_key=host_key.private_key,
             host_public_key=host_key.public_key,
             authorized_key=self._operator.public_key,
@@ -88,8 +90,7 @@ class LocalMachines(pulumi.ComponentResource):
         if name == "manager-1":
             ports |= {
                 registry.PORT: ANY_FREE_PORT,
-                self._settings.web_port: self._settings.web_port,
-                self._settings.flower_port: self._settings.flower_port,
+                **{port: port for port in self._published.values()},
             }
         return ports
 

@@ -80,11 +80,12 @@ class Network:
 
 
 def ensure_network(
-    name: str, cluster: str, published: Iterable[int], *, subnet: str = ""
+    name: str, cluster: str, published: Mapping[str, int], *, subnet: str = ""
 ) -> Network:
     """Check that this machine can carry a cluster, and make its network or adopt it.
 
-    ``published`` are the loopback ports that the cluster is about to take. ``subnet`` is what the
+    ``published`` are the loopback ports that the cluster is about to take, by the setting that
+    each is from. ``subnet`` is what the
     network had before it was removed: its machines' addresses are kept with it.
 
     Raises:
@@ -97,8 +98,8 @@ def ensure_network(
         if network is None:
             _check_image(client)
             _check_disk(client)
-            for port in published:
-                _check_port(port)
+            for setting, port in published.items():
+                _check_port(port, setting)
             network = client.networks.create(
                 name,
                 driver="bridge",
@@ -131,7 +132,10 @@ def remove_network(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineSpec:
-    """A machine to be made. ``ports`` maps its TCP ports to loopback ports; 0: any free one."""
+    """A machine to be made. ``ports`` maps its TCP ports to loopback ports; 0: any free one.
+
+    ``port_settings`` maps loopback ports to the settings that they are from.
+    """
 
     container: str
     hostname: str
@@ -142,6 +146,7 @@ class MachineSpec:
     host_key: str = field(repr=False)
     host_public_key: str
     authorized_key: str
+    port_settings: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
@@ -163,7 +168,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
             return ports
         _check_image(client)
         for port in set(ports.values()) - set(_published(found).values() if found else ()):
-            _check_port(port)
+            _check_port(port, spec.port_settings.get(port))
         _ensure_volume(client, spec)
         if found is not None:
             found.remove(force=True)
@@ -358,7 +363,8 @@ def _check_disk(client: Engine) -> None:
         raise LocalError(msg)
 
 
-def _check_port(port: int) -> None:
+def _check_port(port: int, setting: str | None) -> None:
+    """Refuse a port that another program listens on; ``setting`` is where it is from, if any."""
     if port == 0:
         return
     with socket.socket() as probe:
@@ -366,10 +372,10 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
+            another = f" or choose another: `pulumi config set {setting} {_free_port()}`"
             msg = (
                 f"port {port} on {LOOPBACK} cannot be used: {error.strerror}. End what listens "
-                f"there (`ss -ltnp 'sport = :{port}'` names it) or choose another: "
-                "`pulumi config set webPort 8081` (or flowerPort)."
+                f"there (`ss -ltnp 'sport = :{port}'` names it){another if setting else ''}."
             )
             raise LocalError(msg) from error
 

@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 from infra.resources.provider import GONE, Props, Provider, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from infra.machines.local_engine import MachineSpec, Network
 
@@ -29,7 +29,7 @@ class LocalNetworkProvider(Provider):
         """Pulumi calls this first of all: what this machine lacks is found here."""
         from infra.machines import local_engine
 
-        ports = [int(port) for port in props["published"]]
+        ports = {setting: int(port) for setting, port in props["published"].items()}
         found = local_engine.ensure_network(props["network"], props["cluster"], ports)
         return CreateResult(props["network"], {**props, **_network_outs(found)})
 
@@ -47,7 +47,7 @@ class LocalNetworkProvider(Provider):
         from infra.machines import local_engine
 
         found = local_engine.ensure_network(
-            news["network"], news["cluster"], (), subnet=olds["subnet"]
+            news["network"], news["cluster"], {}, subnet=olds["subnet"]
         )
         return UpdateResult({**news, **_network_outs(found)})
 
@@ -71,14 +71,14 @@ class LocalNetwork(Resource, module="machines", name="LocalNetwork"):
         *,
         network: str,
         cluster: pulumi.Input[str],
-        published: Sequence[int],
+        published: Mapping[str, int],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take ``published``, loopback ports that must be free before anything is made."""
+        """Take ``published``, loopback ports by their settings, free before anything is made."""
         props = {
             "network": network,
             "cluster": cluster,
-            "published": list(published),
+            "published": dict(published),
             "present": True,
             "subnet": None,
             "gateway": None,
@@ -144,12 +144,16 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
         network: pulumi.Input[str],
         private_address: pulumi.Input[str],
         ports: Mapping[int, int],
+        port_settings: Mapping[int, str],
         host_key: pulumi.Input[str],
         host_public_key: pulumi.Input[str],
         authorized_key: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``ports`` maps the machine's TCP ports to loopback ports; 0 is any free one."""
+        """``ports`` maps the machine's TCP ports to loopback ports; 0 is any free one.
+
+        ``port_settings`` maps loopback ports to the settings that they are from.
+        """
         props: dict[str, Any] = {
             "container": container,
             "hostname": hostname,
@@ -157,6 +161,7 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
             "network": network,
             "private_address": private_address,
             "ports": {str(inner): outer for inner, outer in ports.items()},
+            "port_settings": {str(port): setting for port, setting in port_settings.items()},
             "host_key": pulumi.Output.secret(host_key),
             "host_public_key": host_public_key,
             "authorized_key": authorized_key,
@@ -176,6 +181,7 @@ def _spec(props: Props) -> MachineSpec:
         network=props["network"],
         private_address=props["private_address"],
         ports={int(inner): int(outer) for inner, outer in props["ports"].items()},
+        port_settings={int(port): setting for port, setting in props["port_settings"].items()},
         host_key=props["host_key"],
         host_public_key=props["host_public_key"],
         authorized_key=props["authorized_key"],

@@ -136,13 +136,13 @@ def test_other_addresses_replace_the_certificate(engine: Engine) -> None:
 
 def test_an_unknown_value_in_a_preview_counts_as_a_change(engine: Engine) -> None:
     provider = LocalNetworkProvider()
-    olds = {"network": "n", "cluster": "a", "published": []}
+    olds = {"network": "n", "cluster": "a", "published": {}}
     _, replaces = engine.changes(provider, olds, {**olds, "cluster": UNKNOWN})
     assert replaces == {"cluster"}
 
 
 def test_the_network_of_an_older_stack_is_no_change(engine: Engine) -> None:
-    olds = {"network": "n", "cluster": "a", "published": []}
+    olds = {"network": "n", "cluster": "a", "published": {}}
     news = {**olds, "present": True}
     assert engine.changes(LocalNetworkProvider(), olds, news) == (False, set())
     assert engine.changes(LocalNetworkProvider(), {**olds, "present": False}, news)[0]
@@ -151,7 +151,7 @@ def test_the_network_of_an_older_stack_is_no_change(engine: Engine) -> None:
 def test_a_failure_is_one_message_without_a_traceback() -> None:
     process = spawn(DOCKER_HOST="tcp://127.0.0.1:1")
     try:
-        inputs = {"network": "n", "cluster": "a", "published": [8080]}
+        inputs = {"network": "n", "cluster": "a", "published": {"webPort": 8080}}
         with pytest.raises(grpc.RpcError) as caught:
             Engine(process).create(LocalNetworkProvider(), inputs)
     finally:

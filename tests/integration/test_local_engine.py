@@ -32,7 +32,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def network() -> Iterator[local_engine.Network]:
-    yield local_engine.ensure_network(NAME, "cluster-a", [])
+    yield local_engine.ensure_network(NAME, "cluster-a", {})
     local_engine.remove_machine(f"{NAME}-worker-1")
     local_engine.remove_network(NAME)
 
@@ -119,7 +119,7 @@ def test_a_stopped_machine_meets_a_network_that_was_made_anew(
     mark_the_disk(spec, client)
     client.containers.get(spec.container).stop()
     client.networks.get(NAME).remove()
-    anew = local_engine.ensure_network(NAME, "cluster-a", [], subnet=network.subnet)
+    anew = local_engine.ensure_network(NAME, "cluster-a", {}, subnet=network.subnet)
     assert anew == network
     assert local_engine.ensure_machine(spec, ports) == ports
     assert has_the_marked_disk(spec, client)
@@ -130,7 +130,7 @@ def test_a_network_that_was_removed_comes_back_with_its_subnet(
     network: local_engine.Network, client: docker.DockerClient
 ) -> None:
     provider = LocalNetworkProvider()
-    props = {"network": NAME, "cluster": "cluster-a", "published": [], "present": True}
+    props = {"network": NAME, "cluster": "cluster-a", "published": {}, "present": True}
     known = {**props, **asdict(network)}
     client.networks.get(NAME).remove()
     found = provider.read(NAME, known)
@@ -176,6 +176,9 @@ def test_a_port_in_use_is_refused_and_the_machine_stays(spec: MachineSpec) -> No
         taken = other.getsockname()[1]
         with pytest.raises(LocalError, match=rf"port {taken} on 127.0.0.1 cannot be used"):
             local_engine.ensure_machine(replace(spec, ports={22: 0, 8080: taken}), ports)
+        named = replace(spec, ports={22: 0, 5555: taken}, port_settings={taken: "flowerPort"})
+        with pytest.raises(LocalError, match=r"another: `pulumi config set flowerPort \d+`"):
+            local_engine.ensure_machine(named, ports)
     assert host_name(spec, ports).startswith("worker-1\n")
 
 
@@ -188,7 +191,7 @@ def test_another_clusters_machine_is_never_touched(
     with pytest.raises(LocalError, match=f"{for_it} container rm -f {spec.container}`"):
         local_engine.ensure_machine(replace(spec, cluster="cluster-b"), {})
     with pytest.raises(LocalError, match=f"{for_it} network rm {NAME}`"):
-        local_engine.ensure_network(NAME, "cluster-b", [])
+        local_engine.ensure_network(NAME, "cluster-b", {})
     assert client.containers.get(spec.container).id == first
 
 
@@ -203,10 +206,20 @@ def test_removal_takes_the_disk_too_and_may_be_repeated(
         client.volumes.get(spec.container)
 
 
+def test_a_port_in_use_names_its_own_setting_before_anything_is_made() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        published = {"webPort": 0, "flowerPort": other.getsockname()[1]}
+        with pytest.raises(LocalError, match=r"another: `pulumi config set flowerPort \d+`"):
+            local_engine.ensure_network(f"{NAME}-3", "cluster-a", published)
+    assert local_engine.read_network(f"{NAME}-3") is None
+
+
 def test_two_networks_never_overlap(network: local_engine.Network) -> None:
     from ipaddress import IPv4Network
 
-    other = local_engine.ensure_network(f"{NAME}-2", "cluster-a", [])
+    other = local_engine.ensure_network(f"{NAME}-2", "cluster-a", {})
     try:
         assert not IPv4Network(other.subnet).overlaps(IPv4Network(network.subnet))
     finally:
@@ -217,14 +230,14 @@ def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyP
     full = SimpleNamespace(free=3 * 10**9)
     monkeypatch.setattr(local_engine.shutil, "disk_usage", lambda _: full)
     with pytest.raises(LocalError, match=r"3\.0 GB are free .* a cluster needs 8 GB"):
-        local_engine.ensure_network(f"{NAME}-3", "cluster-a", [])
+        local_engine.ensure_network(f"{NAME}-3", "cluster-a", {})
     assert local_engine.read_network(f"{NAME}-3") is None
 
 
 def test_a_missing_node_image_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_engine.node_container, "IMAGE", "dairflow/absent:trixie")
     with pytest.raises(LocalError, match=r"no image dairflow/absent:trixie: run `make setup`"):
-        local_engine.ensure_network(f"{NAME}-3", "cluster-a", [])
+        local_engine.ensure_network(f"{NAME}-3", "cluster-a", {})
     assert local_engine.read_network(f"{NAME}-3") is None
 
 
