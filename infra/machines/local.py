@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 SSH_PORT = 22
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Docker's names of processors, by the kernel's where they differ."""
 ANY_FREE_PORT = 0
 
 
@@ -105,4 +108,15 @@ class LocalMachines(pulumi.ComponentResource):
             web_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.web_port}"),
             flower_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.flower_port}"),
             mtu=self._network.mtu,
+            platform=_platform(),
         )
+
+
+def _platform() -> str:
+    """Return the platform of this machine's Docker engine, for which set-up built the base image.
+
+    The engine runs on this machine's processor, in Docker Desktop's virtual machine too; to ask it
+    would let a preview fail where no engine runs.
+    """
+    processor = platform.machine()
+    return f"linux/{_ARCHITECTURES.get(processor, processor)}"

@@ -38,6 +38,18 @@ def test_the_default_is_a_manager_and_two_workers(run: Callable[..., Recorder]) 
     assert machines["worker-1"]["private_address"] == "10.213.0.111"
 
 
+@pytest.mark.parametrize(
+    ("processor", "built_for"),
+    [("x86_64", "linux/amd64"), ("aarch64", "linux/arm64"), ("arm64", "linux/arm64")],
+)
+def test_images_are_built_for_this_machines_processor(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch, processor: str, built_for: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    images = run().of_type("docker:index/image:Image").values()
+    assert {image["build"]["platform"] for image in images} == {built_for}
+
+
 def test_one_more_worker_changes_no_other_machine(run: Callable[..., Recorder]) -> None:
     before = run(workers="2").of_type(":LocalMachine")
     after = run(workers="3").of_type(":LocalMachine")
