@@ -213,11 +213,14 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
             problems += existing_settings.conflicts(raw)
         case "aws":
             problems += aws_settings.conflicts(raw)
+        case "local" | None if "allowedCidrs" in changed:
+            problems.append(("allowedCidrs", raw["allowedCidrs"], f"{UNUSED}{_LOOPBACK_ONLY}"))
         case _:
             pass
     return problems
 
 
+_LOOPBACK_ONLY = "with target local, the pages are published on this machine's 127.0.0.1 alone"
 _TARGETS: dict[str, type[BaseModel]] = {"existing": ExistingSettings, "aws": AwsSettings}
 
 

@@ -81,6 +81,10 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
         ({"webPort": "5555"}, "flowerPort: 5555 given; valid: another port: this one is webPort's"),
         ({"imageName": "My Image"}, "imageName: 'My Image' given; valid: lower-case letters"),
+        (
+            {"allowedCidrs": ["192.0.2.0/24"]},
+            "allowedCidrs: ['192.0.2.0/24'] given; valid: nothing: with target local, the pages",
+        ),
         ({"allowedCidrs": ["10.1.2.3/8"]}, "allowedCidrs[0]: '10.1.2.3/8' given; valid: an IPv4"),
         ({"allowedCidrs": "10.0.0.0/8"}, "allowedCidrs: '10.0.0.0/8' given; valid: a list"),
         ({"adopt": "maybe"}, "adopt: 'maybe' given; valid: true or false"),
@@ -133,6 +137,7 @@ def test_every_mistake_is_reported_at_once() -> None:
         ({"allowedCidrs": ["x"]}, "pulumi config set --path 'allowedCidrs[0]' VALUE"),
         ({"wrokers": "5"}, "pulumi config rm wrokers"),
         ({"adopt": "true"}, "pulumi config rm adopt"),
+        ({"allowedCidrs": ["192.0.2.0/24"]}, "pulumi config rm allowedCidrs"),
     ],
 )
 def test_the_report_ends_with_a_command_that_mends(raw: dict, command: str) -> None:

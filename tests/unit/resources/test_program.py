@@ -64,12 +64,10 @@ def test_only_the_first_manager_publishes_the_pages(run: Callable[..., Recorder]
     assert machines["worker-1"]["ports"] == {"22": 0}
 
 
-def test_the_pages_open_to_the_operator_and_to_whom_the_settings_allow(
-    run: Callable[..., Recorder],
-) -> None:
-    (swarm,) = run(allowedCidrs='["192.0.2.0/24"]').of_type(":Swarm").values()
+def test_the_pages_open_to_the_operator(run: Callable[..., Recorder]) -> None:
+    (swarm,) = run().of_type(":Swarm").values()
     assert swarm["firewall"]["operator_cidrs"] == ["10.213.0.1/32"]
-    assert swarm["firewall"]["client_cidrs"] == ["10.213.0.1/32", "192.0.2.0/24"]
+    assert swarm["firewall"]["client_cidrs"] == ["10.213.0.1/32"]
 
 
 def test_the_rate_of_connections_is_the_settings(run: Callable[..., Recorder]) -> None:
