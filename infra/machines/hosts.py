@@ -16,7 +16,7 @@ from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
 from infra.remote.runner import RemoteError
 from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE, STATE_FOLDER
-from infra.swarm.release import GONE_FOR_GOOD, RELEASE_SECONDS
+from infra.swarm.release import RELEASE_SECONDS, way_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -83,7 +83,9 @@ def inspect(
     if not problems:
         problems += host_check.same_names(machines, found)
     if problems:
-        hint = [GONE_FOR_GOOD] if len(found) < len(machines) else []
+        silent = [machine.name for machine in machines if machine.name not in found]
+        first = next((m.name for m in machines if m.role == "manager"), "")
+        hint = [way_on(silent, first)] if silent else []
         raise HostError("\n".join(["No host was touched.", *problems, *hint]))
     return found
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from infra.swarm.cluster import PRIMARY_LABEL
 from infra.swarm.errors import SwarmError
+from infra.swarm.release import DISK_LOST
+from infra.swarm.standing import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,14 +25,22 @@ _DEFAULT_POOL_START = IPv4Network("10.0.0.0/12")
 _OTHER_POOLS = ("192.168.0.0/16", "10.240.0.0/12")
 
 
-def check(cluster: Cluster, facts: Mapping[str, MachineFacts], standing: Standing) -> None:
+def check(
+    cluster: Cluster,
+    facts: Mapping[str, MachineFacts],
+    standing: Standing,
+    leaving: Iterable[Machine] = (),
+) -> None:
     """Refuse what would fail half-way, lock the operator out, or lose data.
+
+    ``facts`` holds every wanted machine, and those of ``leaving`` that answered.
 
     Raises:
         SwarmError: with every objection.
 
     """
-    objections = list(_cluster_objections(cluster, standing, facts))
+    objections = list(_cluster_objections(cluster))
+    objections += _data_objections(cluster, facts, standing, leaving)
     for machine in cluster.machines:
         objections += _machine_objections(cluster, machine, facts[machine.name], standing)
     if objections:
@@ -49,22 +59,51 @@ def address_pool(members: Iterable[str]) -> str:
     return next(pool for pool in _OTHER_POOLS if not any(a in IPv4Network(pool) for a in addresses))
 
 
-def _cluster_objections(
-    cluster: Cluster, standing: Standing, facts: Mapping[str, MachineFacts]
-) -> Iterator[str]:
+def _cluster_objections(cluster: Cluster) -> Iterator[str]:
     if not cluster.managers:
         yield f"{cluster.name}: no machine is a manager\nNext: give one the role manager"
     names = [machine.name for machine in cluster.machines]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{cluster.name}: two machines are called {name}\nNext: rename one of them"
-    for name, node in standing.departing.items():
-        alive = name in facts or node.state == "ready"
-        if node.labels.get(PRIMARY_LABEL) == "true" and alive:
+
+
+def _data_objections(
+    cluster: Cluster,
+    facts: Mapping[str, MachineFacts],
+    standing: Standing,
+    leaving: Iterable[Machine],
+) -> Iterator[str]:
+    """Find what would part the first manager from the database, dead or alive.
+
+    The label tells who has that. The registry, its address and the URLs follow the list's order.
+    """
+    first = cluster.managers[0].name if cluster.managers else ""
+    holders = {
+        name_of(node): node for node in standing.nodes if node.labels.get(PRIMARY_LABEL) == "true"
+    }
+    for name, node in holders.items() if first and first not in holders else ():
+        has = f"its disk holds the database and the registry (label {PRIMARY_LABEL})"
+        keep = f"keep {name} the first manager of the list"
+        if name not in standing.departing:
+            yield f"{name}: {has}, and the first manager is to be {first}\nNext: {keep}"
+        elif name in facts or node.state == "ready":
             yield (
-                f"{name}: it is to leave, but its disk holds the database and the registry"
-                f" (label {PRIMARY_LABEL})\nNext: keep it in the settings; or take a backup,"
-                " destroy the cluster and make it anew without this machine"
+                f"{name}: it is to leave, but {has}\nNext: {keep}; or take a backup of the"
+                " database, run `pulumi destroy`, and make the cluster anew without this machine"
             )
+        else:
+            yield (
+                f"{name}: it is to leave and does not answer, but {has}\nNext: {keep}, and start"
+                f" it again. {DISK_LOST}"
+            )
+    if standing.manager is None and cluster.release:
+        for machine in leaving:
+            if machine.role == "manager" and machine.name not in facts:
+                yield (
+                    f"{machine.name}: it is to leave and does not answer, and no other manager"
+                    " tells whether its disk holds the database and the registry\nNext: keep it"
+                    f" in the list, at its place, and start it again. {DISK_LOST}"
+                )
 
 
 def _machine_objections(

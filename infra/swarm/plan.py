@@ -66,7 +66,7 @@ def plan(
 
     """
     standing = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
-    check(cluster, facts, standing)
+    check(cluster, facts, standing, leaving)
     answering = tuple(m for m in leaving if m.name in facts and m.name in standing.departing)
     grown = (*cluster.members, *_departing_addresses(leaving, standing))
     stages = (
@@ -202,7 +202,7 @@ def _promotions(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
 
 
 def _updates(cluster: Cluster, standing: Standing) -> Iterator[Step]:
-    primary = _primary(cluster, standing)
+    primary = cluster.managers[0].name
     changes = [_change(machine, standing, primary) for machine in cluster.machines]
     needed = [change for change in changes if change is not None]
     via = standing.manager or cluster.managers[0]
@@ -229,12 +229,3 @@ def _change(machine: Machine, standing: Standing, primary: str) -> NodeChange | 
         remove_labels=removed,
         activate=activate,
     )
-
-
-def _primary(cluster: Cluster, standing: Standing) -> str:
-    """Return who keeps the data: who has it already, whatever the settings' order is now."""
-    for machine in cluster.managers:
-        node = standing.members.get(machine.name)
-        if node is not None and node.labels.get(PRIMARY_LABEL) == "true":
-            return machine.name
-    return cluster.managers[0].name

@@ -9,7 +9,7 @@ from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
 from infra.swarm.plan import plan
-from infra.swarm.release import GONE_FOR_GOOD
+from infra.swarm.release import way_on
 from infra.swarm.state import describe, unsettled
 
 if TYPE_CHECKING:
@@ -93,18 +93,19 @@ def _gather_wanted(cluster: Cluster, pool: RunnerPool) -> dict[str, MachineFacts
     silent: list[RemoteError] = []
     facts = gather(cluster.machines, pool, silent=silent.append)
     if silent:
-        names = ", ".join(sorted(error.machine.name for error in silent))
+        names = sorted(error.machine.name for error in silent)
         raise SwarmError("\n".join([*map(str, silent), _without(names, cluster)]))
     return facts
 
 
-def _without(names: str, cluster: Cluster) -> str:
+def _without(names: list[str], cluster: Cluster) -> str:
     """Say how to get on without machines that do not answer."""
     said = (
-        f"The swarm was not changed: that needs an answer of every machine, and {names} gave none."
+        "The swarm was not changed: that needs an answer of every machine, and"
+        f" {', '.join(names)} gave none."
     )
     if cluster.release:
-        return f"{said} {GONE_FOR_GOOD}"
+        return f"{said} {way_on(names, cluster.managers[0].name)}"
     return f"{said} A machine that is gone is made anew by `pulumi up --refresh`."
 
 

@@ -11,14 +11,14 @@ from infra.swarm.commands import CLEAN_MACHINE, PURGE_SECONDS, REMOVE_ENGINE, ST
 from infra.swarm.facts import TRUST_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from infra.remote.runner import Runner
 
 RELEASE_SECONDS = PURGE_SECONDS + 300.0
-GONE_FOR_GOOD = (
-    "A host that will not come back: take it out of `hosts` and run `pulumi up`, which removes it"
-    " from the swarm by way of a manager."
+DISK_LOST = (
+    "If its disk is lost, so is the database: `pulumi destroy` and `pulumi up` make the cluster"
+    " anew, into which a backup of the database, if you have one, can be restored."
 )
 
 
@@ -54,6 +54,23 @@ class Release:
                 f"rm -rf {STATE_FOLDER}",
             )
         )
+
+
+def way_on(silent: Collection[str], first_manager: str) -> str:
+    """Say how to get on without hosts that do not answer: by their names, one at least."""
+    lines: list[str] = []
+    if first_manager in silent:
+        lines.append(
+            f"{first_manager} is the first manager. Once the cluster has run, its disk holds the"
+            " database and the registry, and it cannot be taken out of `hosts`: start it again."
+            f" {DISK_LOST}"
+        )
+    if any(name != first_manager for name in silent):
+        lines.append(
+            f"{'Another' if lines else 'A'} host that will not come back: take it out of `hosts`"
+            " and run `pulumi up`, which removes it from the swarm by way of a manager."
+        )
+    return "\n".join(lines)
 
 
 def clean(runner: Runner, release: Release | None, report: Callable[[str], None]) -> None:

@@ -10,9 +10,12 @@ import pytest
 from infra.firewall import Policy
 from infra.swarm.errors import SwarmError
 from infra.swarm.plan import plan
+from infra.swarm.release import Release
 
 if TYPE_CHECKING:
     from conftest import World
+
+    from infra.remote.machine import Role
 
 TRIO = ("manager-1", "worker-1", "worker-2")
 
@@ -70,3 +73,70 @@ def test_two_machines_of_one_name_are_refused(trio: World) -> None:
     cluster = trio.cluster("manager-1", "worker-1", "worker-1")
     with pytest.raises(SwarmError, match="two machines are called worker-1"):
         plan(cluster, trio.told(cluster))
+
+
+@pytest.fixture
+def five(trio: World) -> World:
+    """Three managers with two workers."""
+    for name in ("manager-2", "manager-3"):
+        trio.joined(name)
+    return trio
+
+
+OTHERS = ("manager-2", "manager-3", "worker-1", "worker-2")
+
+
+def test_who_has_the_data_is_not_let_go(five: World) -> None:
+    cluster = five.cluster(*OTHERS)
+    with pytest.raises(
+        SwarmError, match=r"manager-1: it is to leave, but its disk holds .*\nNext: keep .*backup"
+    ):
+        plan(cluster, five.told(cluster), leaving=(five.machines["manager-1"],))
+
+
+def test_who_has_the_data_is_not_let_go_when_it_is_down(five: World) -> None:
+    """Its disk may well be there: the stack would begin with an empty database meanwhile."""
+    five.nodes["manager-1"] = replace(
+        five.nodes["manager-1"], state="down", reachability="unreachable", leader=False
+    )
+    cluster = five.cluster(*OTHERS)
+    facts = five.told(cluster, silent=["manager-1"])
+    for leaving in ((five.machines["manager-1"],), ()):
+        with pytest.raises(SwarmError) as caught:
+            plan(cluster, facts, leaving=leaving)
+        text = str(caught.value)
+        assert "does not answer, but its disk holds the database and the registry" in text
+        assert "start it again. If its disk is lost, so is the database:" in text
+        assert "`pulumi destroy` and `pulumi up`" in text
+
+
+def test_workers_of_an_only_manager_that_is_down_begin_no_swarm_of_their_own(trio: World) -> None:
+    """Nobody is left who knows the labels, and the workers alone would be free to forget it."""
+    trio.machine("manager-2")
+    cluster = trio.cluster("manager-2", "worker-1", "worker-2", release=Release(stack="airflow"))
+    facts = trio.told(cluster, silent=["manager-1"])
+    with pytest.raises(SwarmError, match=r"manager-1: it is to leave and does not answer, and no"):
+        plan(cluster, facts, leaving=(trio.machines["manager-1"],), cluster_id="ours")
+
+
+@pytest.mark.parametrize("role", ["manager", "worker"])
+def test_the_first_manager_stays_the_first(five: World, role: Role) -> None:
+    """The registry and the URLs go by the order, and another node's registry is empty."""
+    five.machines["manager-1"] = replace(five.machines["manager-1"], role=role)
+    cluster = five.cluster("manager-2", "manager-1", "manager-3", "worker-1", "worker-2")
+    with pytest.raises(SwarmError) as caught:
+        plan(cluster, five.told(cluster))
+    assert str(caught.value) == (
+        "manager-1: its disk holds the database and the registry (label dairflow.primary), and"
+        " the first manager is to be manager-2\n"
+        "Next: keep manager-1 the first manager of the list"
+    )
+
+
+def test_a_first_manager_that_was_made_anew_is_let_in(five: World) -> None:
+    """Its old entry keeps the label until it goes."""
+    cluster = five.cluster("manager-1", *OTHERS)
+    facts = five.told(cluster)
+    facts["manager-1"] = five.facts["manager-1"]
+    stages = [stage.title for stage in plan(cluster, facts)]
+    assert stages == ["prepare", "begin", "join", "activate"]

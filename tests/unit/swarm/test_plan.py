@@ -247,20 +247,6 @@ def test_a_node_that_an_interrupted_run_left_drained_is_activated(trio: World) -
     }
 
 
-def test_the_data_stay_with_who_has_them_when_the_order_changes(trio: World) -> None:
-    trio.joined("manager-2")
-    trio.joined("manager-3")
-    cluster = trio.cluster("manager-2", "manager-1", "manager-3", "worker-1", "worker-2")
-    assert plan(cluster, trio.told(cluster)) == ()
-
-
-def test_who_has_the_data_is_not_let_go(trio: World) -> None:
-    trio.joined("manager-2")
-    cluster = trio.cluster("manager-2", "worker-1", "worker-2")
-    with pytest.raises(SwarmError, match="manager-1: it is to leave, but its disk holds"):
-        plan(cluster, trio.told(cluster), leaving=(trio.machines["manager-1"],))
-
-
 def test_a_lost_swarm_s_workers_forget_it_and_join_the_new_one(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
     facts = trio.told(cluster)

@@ -99,6 +99,19 @@ def test_a_wanted_machine_that_is_silent_is_an_error_before_any_change(
         reconcile(hosts, pool, ignore)
 
 
+def test_the_first_manager_is_never_said_to_be_taken_out(cluster: Cluster, pool: FakePool) -> None:
+    hosts = replace(cluster, release=Release(stack="airflow"))
+    pool.silent = {"manager-1"}
+    with pytest.raises(SwarmError) as caught:
+        reconcile(hosts, pool, ignore)
+    assert "take it out" not in str(caught.value)
+    assert "manager-1 is the first manager." in str(caught.value)
+    assert "start it again. If its disk is lost, so is the database" in str(caught.value)
+    pool.silent = {"manager-1", "worker-1"}
+    with pytest.raises(SwarmError, match=r"start it again\. .*\nAnother host .*: take it out of"):
+        reconcile(hosts, pool, ignore)
+
+
 def test_all_silent_machines_are_named_at_once(cluster: Cluster, pool: FakePool) -> None:
     pool.silent = {"manager-1", "worker-1"}
     with pytest.raises(SwarmError, match=r"(?s)manager-1.*worker-1"):
