@@ -164,45 +164,48 @@ START_ENGINE = _alone("start Docker's engine", _START)
 
 PURGE_SECONDS = 300.0
 
-# A package that another one needs by now stays, with a word about it. The engine leaves rules and
-# devices behind; a table that it made goes once nobody else has rules in it.
+# Where another package needs one of them by now, all stay, with a word about it, and the engine
+# goes on running: that is found out before anything is stopped. An engine leaves rules and devices
+# behind; a table that it made goes once nobody else has rules in it.
 REMOVE_ENGINE = f"""installed=$(sort -u {_INSTALLED_FILE} 2> /dev/null | tr '\n' ' ')
-if echo " $installed " | grep -q ' docker.io '; then
-    if [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now docker.socket docker.service
-    else
-        service docker stop > /dev/null
-    fi
-    for family in iptables ip6tables; do
-        command -v $family-save > /dev/null || continue
-        $family-save | grep -v -E -e 'DOCKER( |-|$)' -e 'docker(0|_gwbridge)' | $family-restore
-    done
-    nft list tables | while read -r word family table; do
-        if grep -qx "$word $family $table" {_TABLES_FILE}; then continue; fi
-        rules=$(nft list table $family $table \\
-            | grep -v -e '^#' -e '^table' -e '[{{}}]$' -e ' hook ' -e '^$' || true)
-        [ -n "$rules" ] || nft delete table $family $table
-    done
-    for device in docker0 docker_gwbridge; do
-        ip link delete $device 2> /dev/null || true
-    done
-fi
+others=
 if [ -n "$installed" ]; then
-    removed=$(apt-get -s purge $installed | grep -E '^(Purg|Remv) ' | cut -d ' ' -f 2 | sort)
+    purge=$(apt-get -s purge $installed)
+    removed=$(echo "$purge" | grep -E '^(Purg|Remv) ' | cut -d ' ' -f 2 | sort)
     ours=$(printf '%s\\n' $installed | cut -d : -f 1)
     others=$(printf '%s\\n' $removed | grep -vxF "$ours" || true)
-    if [ -n "$others" ]; then
-        echo "kept, since others need them:" $installed "($others)"
-    else
-        timeout {PURGE_SECONDS:.0f} env DEBIAN_FRONTEND=noninteractive apt-get -qq \
-            -o DPkg::Lock::Timeout=120 purge $installed > /dev/null
-        if echo " $installed " | grep -q ' docker.io '; then
-            umount /run/docker/netns/* 2> /dev/null || true
-            rm -rf /var/lib/docker/* /var/lib/containerd /opt/containerd /var/log/docker.log \
-                /run/docker /run/docker.sock /run/containerd
-            rmdir /var/lib/docker 2> /dev/null || true
-            groupdel docker 2> /dev/null || true
+fi
+if [ -n "$others" ]; then
+    echo "kept, since others need them:" $installed "($others)"
+elif [ -n "$installed" ]; then
+    if echo " $installed " | grep -q ' docker.io '; then
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --quiet --now docker.socket docker.service
+        else
+            service docker stop > /dev/null
         fi
+        for family in iptables ip6tables; do
+            command -v $family-save > /dev/null || continue
+            $family-save | grep -v -E -e 'DOCKER( |-|$)' -e 'docker(0|_gwbridge)' | $family-restore
+        done
+        nft list tables | while read -r word family table; do
+            if grep -qx "$word $family $table" {_TABLES_FILE}; then continue; fi
+            rules=$(nft list table $family $table \\
+                | grep -v -e '^#' -e '^table' -e '[{{}}]$' -e ' hook ' -e '^$' || true)
+            [ -n "$rules" ] || nft delete table $family $table
+        done
+        for device in docker0 docker_gwbridge; do
+            ip link delete $device 2> /dev/null || true
+        done
+    fi
+    timeout {PURGE_SECONDS:.0f} env DEBIAN_FRONTEND=noninteractive apt-get -qq \
+        -o DPkg::Lock::Timeout=120 purge $installed > /dev/null
+    if echo " $installed " | grep -q ' docker.io '; then
+        umount /run/docker/netns/* 2> /dev/null || true
+        rm -rf /var/lib/docker/* /var/lib/containerd /opt/containerd /var/log/docker.log \
+            /run/docker /run/docker.sock /run/containerd
+        rmdir /var/lib/docker 2> /dev/null || true
+        groupdel docker 2> /dev/null || true
     fi
 fi
 """

@@ -364,3 +364,32 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
     assert "docker_gwbridge" not in after["devices"]
     installed = {line.split()[0] for line in after["packages"] - before["packages"]}
     assert {"docker.io", "nftables"} <= installed
+
+
+def test_an_engine_that_another_package_needs_by_now_goes_on_running(
+    alpha: PlainHost, login: Login
+) -> None:
+    on, lines = machine(alpha), list[str]()
+    with SshPool("", logins={on.name: login}) as pool:
+        runner = pool.runner(on)
+        runner.run(commands.INSTALL_NFTABLES, timeout=300)
+        runner.run(commands.INSTALL_ENGINE, timeout=300)
+        before = runner.run("iptables-save | grep -v '^[#:]'; ls /sys/class/net").stdout
+        engine = runner.run("pgrep -x dockerd").stdout
+        needing = (
+            "Package: needing\nVersion: 1\nArchitecture: all\nDepends: docker.io\n"
+            "Maintainer: nobody <nobody@localhost>\nDescription: needs Docker's engine\n"
+        )
+        runner.write_file("/root/needing/DEBIAN/control", needing.encode())
+        runner.run("dpkg-deb --build /root/needing && dpkg -i /root/needing.deb")
+        try:
+            claimed = Release(stack="airflow", remove_engine=True)
+            runner.write_file(CLAIM_FILE, f"{STACK}\n".encode())
+            runner.write_file("/etc/dairflow/installed", b"docker.io\n")
+            let_go([on], pool, lines.append, stack=STACK, release=claimed)
+            assert lines[0] == "alpha: kept, since others need them: docker.io (needing)"
+            assert runner.run("pgrep -x dockerd").stdout == engine
+            after = runner.run("iptables-save | grep -v '^[#:]'; ls /sys/class/net").stdout
+            assert after == before
+        finally:
+            runner.run("dpkg -P needing; rm -r /root/needing /root/needing.deb")
