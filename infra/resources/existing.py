@@ -18,19 +18,34 @@ if TYPE_CHECKING:
 
 
 class AcceptedHostKeyProvider(Provider):
-    """Takes the host key that a host shows at first; no other is accepted from then on."""
+    """Takes the host key that a host shows at first; no other is accepted from then on.
 
-    replaced_by = ("address", "port")
+    The key belongs to the host's name: another address or port is no reason to believe another
+    one, to which a password would be sent then.
+    """
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a host whose hostKey is accept-once."""
+        from infra.machines import hosts
+        from infra.machines.errors import HostError
+        from infra.remote.runner import RemoteError
         from infra.remote.ssh import shown_host_key
 
         machine = Machine.from_dict(props["machine"])
-        shown = shown_host_key(machine, logins_of(props)[machine.name], pace=pace_of(props))
+        login, pace = logins_of(props)[machine.name], pace_of(props)
+        try:
+            shown = shown_host_key(machine, login, timeout=hosts.CONNECT_SECONDS, pace=pace)
+        except RemoteError as error:
+            message = (
+                f"No host was touched.\n{error}\n{machine.name}'s key is to be accepted once,"
+                " which comes before the look at all hosts: what speaks against the others is told"
+                f" once {machine.name} answers, or is taken out of `hosts`."
+            )
+            raise HostError(message) from error
         say(
             f"{machine.name}: showed the host key {shown.fingerprint}, which is accepted once;"
-            " from now on no other is. Compare it with the host's own:"
+            f" from now on no other is believed to be {machine.name}, at another address or port"
+            " neither. Compare it with the host's own:"
             " `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
         )
         outs = {**props, "host_key": shown.text, "fingerprint": shown.fingerprint}
@@ -53,8 +68,6 @@ class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
     ) -> None:
         """``machine`` is a record of ``remote.machine.Machine``, its host key empty."""
         props = {
-            "address": machine["address"],
-            "port": machine["port"],
             "machine": machine,
             "logins": pulumi.Output.secret({machine["name"]: login}),
             "connections_per_second": connections_per_second,

@@ -10,7 +10,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +21,6 @@ from infra.remote.machine import Jump, Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.pool import SshPool
 from infra.remote.runner import RemoteError
-from infra.remote.ssh import shown_host_key
 from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
 from infra.resources.provider import ResourceError
 from infra.resources.swarm import SwarmProvider
@@ -160,7 +158,6 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
 ) -> None:
     """Pulumi runs several resources at once; the rate is that of all of them."""
     monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
-    monkeypatch.setattr("infra.remote.ssh.shown_host_key", partial(shown_host_key, timeout=1.0))
     hosts = [booting.machine(f"worker-{number}") for number in range(1, 5)]
     key = Login(private_key=generate_key_pair().private).to_dict()
     props = {"logins": {host.name: key for host in hosts}, "connections_per_second": 11.0}
@@ -177,7 +174,7 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
             ExistingHostsProvider().create(checked)
 
     def look(host: Machine) -> None:
-        with pytest.raises(ResourceError, match=r"waited .* s for SSH"):
+        with pytest.raises(ResourceError, match=r"No host was touched\.\n.*waited 1 s for SSH"):
             AcceptedHostKeyProvider().create({**props, "machine": host.to_dict()})
 
     with ThreadPoolExecutor(3) as threads:
