@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from infra.machines import host_check
+from infra.machines import host_check, leftovers
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
+from infra.machines.leftovers import LEAVE_FILE
+from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
-from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE, STATE_FOLDER
+from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE
 from infra.swarm.release import RELEASE_SECONDS, way_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from infra.machines.host_check import HostFacts
+    from infra.machines.leftovers import Leftovers
     from infra.remote.machine import Machine
     from infra.remote.runner import RunnerPool
     from infra.swarm.release import Release
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 CONNECT_SECONDS = 20.0
 LEAVE_SECONDS = 90.0
-LEAVE_FILE = f"{STATE_FOLDER}/leave"
-"""A script on every host by which it lets itself go, for who cannot reach it from here."""
 
 # An engine that does not run keeps its swarm, and could not be emptied; one that is just being
 # installed, by a run that was killed, would come up afterwards.
@@ -90,6 +91,38 @@ def inspect(
     return found
 
 
+def refuse_leftovers(
+    machines: Iterable[Machine], found: Mapping[str, HostFacts], pool: RunnerPool, *, stack: str
+) -> None:
+    """Refuse hosts with volumes that the stack would take for its own; nothing is changed on any.
+
+    A host that another stack of this project claimed loses them as it is adopted.
+
+    Raises:
+        HostError: with every such host.
+
+    """
+
+    def ask(machine: Machine) -> None:
+        left = leftovers.parse(pool.runner(machine).run(leftovers.SCRIPT).stdout)
+        if not (left.can_leave and found[machine.name].claim):
+            _refuse(machine, left)
+
+    others = [machine for machine in machines if found[machine.name].claim != stack]
+    if problems := _side_by_side(others, ask):
+        raise HostError("\n".join(["No host was touched.", *problems]))
+
+
+def _refuse(machine: Machine, left: Leftovers) -> None:
+    if left.volumes:
+        raise RemoteError(
+            machine=machine,
+            tried=f"looked for volumes of another stack called {STACK_NAME}",
+            answer=f"it has {', '.join(left.volumes)}, on whose data this one would begin",
+            next_step=left.next_step,
+        )
+
+
 def claim(
     machines: Iterable[Machine],
     found: dict[str, HostFacts],
@@ -101,7 +134,7 @@ def claim(
 ) -> None:
     """Note on every host which stack it belongs to, and by which script it lets itself go.
 
-    One to be adopted leaves its swarm before.
+    One to be adopted leaves its swarm before, and the stack that it belongs to, as that would.
 
     Raises:
         HostError: a host could not be written to.
@@ -114,6 +147,13 @@ def claim(
         if facts.claim == stack:
             runner.write_file(LEAVE_FILE, leave_script(release).encode())
             return
+        if facts.claim:
+            left = leftovers.parse(runner.run(leftovers.SCRIPT).stdout)
+            if left.can_leave:
+                runner.run(f"sh {LEAVE_FILE}", timeout=RELEASE_SECONDS)
+                _refuse(machine, leftovers.parse(runner.run(leftovers.SCRIPT).stdout))
+                report(f"{machine.name}: left stack {facts.claim} with its data, as `adopt` says")
+                facts = replace(facts, swarm="")
         if host_check.is_foreign(facts, stack):
             runner.run(FORGET_SWARM, timeout=LEAVE_SECONDS)
             report(f"{machine.name}: left the swarm that it was in, as `adopt` says")

@@ -171,6 +171,7 @@ def _claimed(props: Props) -> Props:
             adopt=bool(props["adopt"]),
             manager_ports=[int(port) for port in props["manager_ports"]],
         )
+        hosts.refuse_leftovers(machines, found, pool, stack=stack)
         release = Release.from_dict(props["release"])
         hosts.claim(machines, found, pool, say, stack=stack, release=release)
     return {**props, **_outs(hosts.site(machines, found))}

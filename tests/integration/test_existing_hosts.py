@@ -24,7 +24,7 @@ from infra.firewall import Policy
 from infra.machines.docker_networks import about_to_take
 from infra.machines.errors import HostError
 from infra.machines.host_check import CLAIM_FILE
-from infra.machines.hosts import claim, inspect, let_go
+from infra.machines.hosts import LEAVE_FILE, claim, inspect, let_go, refuse_leftovers
 from infra.remote.keys import generate_key_pair
 from infra.remote.login import Login
 from infra.remote.machine import Jump, Machine
@@ -364,6 +364,38 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
     assert "docker_gwbridge" not in after["devices"]
     installed = {line.split()[0] for line in after["packages"] - before["packages"]}
     assert {"docker.io", "nftables"} <= installed
+
+
+def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
+    alpha: PlainHost, login: Login
+) -> None:
+    """PostgreSQL would begin on the other's database, whose passwords nobody here knows."""
+    on, lines, other = machine(alpha), list[str](), "ffff0000"
+    release = Release(stack="airflow")
+    data = "docker volume create --label com.docker.stack.namespace=airflow airflow_postgres"
+    with SshPool("", logins={on.name: login}) as pool:
+        runner = pool.runner(on)
+        runner.run(commands.INSTALL_NFTABLES, timeout=300)
+        runner.run(commands.INSTALL_ENGINE, timeout=300)
+        found = inspect([on], pool, stack=other, adopt=False, manager_ports=[])
+        claim([on], found, pool, lines.append, stack=other, release=release)
+        runner.run(f"docker swarm init && {data} && docker volume create of-the-owner")
+
+        found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
+        refuse_leftovers([on], found, pool, stack=STACK)
+        claim([on], found, pool, lines.append, stack=STACK, release=release)
+        assert "alpha: left stack ffff0000 with its data, as `adopt` says" in lines
+        assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
+        assert runner.run(f"cat {CLAIM_FILE}").stdout == f"{STACK}\n"
+        look(on, login)
+
+        runner.run(f"{data} && rm {CLAIM_FILE}")
+        found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
+        with pytest.raises(HostError, match=f"it has airflow_postgres, .*\nNext: .*{LEAVE_FILE}"):
+            refuse_leftovers([on], found, pool, stack=STACK)
+        runner.run(f"sh {LEAVE_FILE}")
+        refuse_leftovers([on], found, pool, stack=STACK)
+        runner.run("docker volume rm of-the-owner")
 
 
 def test_an_engine_that_another_package_needs_by_now_goes_on_running(

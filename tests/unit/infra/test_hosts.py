@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from infra.machines.errors import HostError
-from infra.machines.hosts import inspect
+from infra.machines.host_check import CLAIM_FILE, HostFacts
+from infra.machines.hosts import LEAVE_FILE, claim, inspect, refuse_leftovers
 from infra.remote.fake import FakePool
 from infra.remote.machine import Machine, Role
+from infra.swarm.release import Release
+
+STACK = "0123abcd"
+VOLUMES = "volume airflow_postgres\nvolume of-the-owner\n"
 
 
 def machine(name: str, role: Role = "worker") -> Machine:
@@ -31,8 +36,63 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
         listed.insert(0, machine("head", "manager"))
         hosts.runner(listed[0]).on("look whether")
     with pytest.raises(HostError) as caught:
-        inspect(listed, hosts, stack="0123abcd", adopt=False, manager_ports=[])
+        inspect(listed, hosts, stack=STACK, adopt=False, manager_ports=[])
     text = str(caught.value)
     assert text.startswith("No host was touched.")
     assert ("cannot be taken out of `hosts`: start it again. If its disk is lost" in text) is first
     assert ("take it out of `hosts` and run `pulumi up`" in text) is others
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told", "said"),
+    [
+        ("", VOLUMES, "`docker volume rm airflow_postgres`"),
+        ("", f"leave\n{VOLUMES}", f"`sh {LEAVE_FILE}`"),
+        ("ffff0000", VOLUMES, "`docker volume rm airflow_postgres`"),
+    ],
+)
+def test_volumes_that_the_stack_would_begin_on_are_refused(
+    claimed: str, told: str, said: str
+) -> None:
+    """Its PostgreSQL would start with the database of before, and with other passwords."""
+    hosts, on = FakePool(), machine("one")
+    hosts.runner(on).on("look for volumes", told)
+    with pytest.raises(HostError) as caught:
+        refuse_leftovers([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
+    text = str(caught.value)
+    assert text.startswith("No host was touched.\none (root@10.0.0.1:22): ")
+    assert "it has airflow_postgres, on whose data this one would begin\nNext: " in text
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [("", "leave\nvolume of-the-owner\n"), ("ffff0000", f"leave\n{VOLUMES}"), (STACK, "")],
+)
+def test_volumes_that_are_ours_or_go_are_in_nobody_s_way(claimed: str, told: str) -> None:
+    hosts, on = FakePool(), machine("one")
+    if claimed != STACK:
+        hosts.runner(on).on("look for volumes", told)
+    refuse_leftovers([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
+
+
+def test_a_host_of_another_stack_leaves_that_by_its_own_script() -> None:
+    hosts, on, lines = FakePool(), machine("one"), list[str]()
+    runner = hosts.runner(on).on("look for volumes", f"leave\n{VOLUMES}", "").on(f"sh {LEAVE_FILE}")
+    found = {"one": HostFacts(claim="ffff0000", swarm="active")}
+    claim([on], found, hosts, lines.append, stack=STACK, release=Release(stack="airflow"))
+    assert f"sh {LEAVE_FILE}" in runner.commands
+    assert not [command for command in runner.commands if "swarm leave" in command]
+    assert runner.files[CLAIM_FILE] == f"{STACK}\n".encode()
+    assert lines[0] == "one: left stack ffff0000 with its data, as `adopt` says"
+
+
+def test_a_host_that_left_and_keeps_volumes_is_not_claimed() -> None:
+    """Such as one whose engine could not be started to remove them."""
+    hosts, on, lines = FakePool(), machine("one"), list[str]()
+    runner = hosts.runner(on).on("look for volumes", f"leave\n{VOLUMES}", VOLUMES)
+    runner.on(f"sh {LEAVE_FILE}")
+    found = {"one": HostFacts(claim="ffff0000")}
+    with pytest.raises(HostError, match="it has airflow_postgres"):
+        claim([on], found, hosts, lines.append, stack=STACK, release=Release(stack="airflow"))
+    assert (runner.files, lines) == ({}, [])
