@@ -94,14 +94,14 @@ def _source(path: FilePath, problems: list[Problem]) -> Source | None:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        there = path.exists()
         near = [file.name for file in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         problems.append(
             Problem(
                 path=(path.stem,),
-                message=f"the file cannot be read: {reason}",
+                message=f"the file cannot be read: {_reason(error)}",
                 given=str(path),
-                suggestion=closest(path.name, near),
+                suggestion="" if there else closest(path.name, near),
             )
         )
         return None
@@ -130,6 +130,13 @@ class _Defaults:
                 valid="{default_args: {retries: 2}}",
             )
             self.problems.extend(problems.found)
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"it is not in UTF-8 (line {line}, byte {error.object[error.start]:#04x})"
 
 
 def _folder_defaults(folder: FilePath, top: FilePath) -> _Defaults:
@@ -170,7 +177,15 @@ class _File:
         elif "dag_id" in value:
             dictionary = {key: item for key, item in value.items() if key != "dag_id"}
             yield from self._dag((), value["dag_id"], dictionary)
-        elif isinstance(value.get("dags"), Mapping):
+        elif "dags" in value and not isinstance(value["dags"], Mapping):
+            self.found.extend(self.source.problems)
+            problems.add(
+                (self.name, "dags"),
+                "'dags' is a mapping of DAGs by their ids",
+                given=value["dags"],
+                valid="{dags: {sales: {tasks: {…}}}}",
+            )
+        elif "dags" in value:
             yield from self._dags(value, problems)
         else:
             self.found.extend(self.source.problems)

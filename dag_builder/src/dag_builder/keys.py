@@ -105,7 +105,7 @@ def _is_one_thing(key: str, value: Mapping[str, Any]) -> bool:
     field = DAG_FIELDS.get(key) or TASK_FIELDS.get(key)
     if field is not None and field.kind in _ONE_THING:
         return True
-    return any(str(name).startswith("$") and str(name)[:2] != "${" for name in value)
+    return any(str(name)[:1] == "$" and str(name)[:2] not in {"$$", "${"} for name in value)
 
 
 def joined(far: Any, near: Any) -> Any:

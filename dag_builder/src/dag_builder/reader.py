@@ -71,12 +71,20 @@ class Reader:
             marker = next((name for name in MARKERS if name in mapping), None)
             if marker:
                 return self._marker(marker, mapping, path)
-            unknown = [name for name in mapping if isinstance(name, str) and name[:1] == "$"]
+            dollars = [name for name in mapping if isinstance(name, str) and name[:1] == "$"]
+            unknown = [name for name in dollars if name[:2] != "$$"]
             for name in unknown:
-                self.problems.add_unknown(
-                    (*path, name), f"there is no marker {name!r}", name, MARKERS, on_key=True
+                self.problems.add(
+                    (*path, name),
+                    f"there is no marker {name!r}",
+                    given=name,
+                    valid=listed(MARKERS),
+                    suggestion=closest(name, MARKERS),
+                    hint=f"a key of yours that begins with a dollar sign has two here: '${name}'",
+                    on_key=True,
                 )
-            return {key: self.value(item, (*path, str(key))) for key, item in mapping.items()}
+            read = {key: self.value(item, (*path, str(key))) for key, item in mapping.items()}
+            return {_meant(key): item for key, item in read.items()} if dollars else read
         if isinstance(value, list | tuple):
             items = [
                 self.value(item, (*path, index))
@@ -375,6 +383,11 @@ class Reader:
                     (*path, index), f"there is no run type {name!r}", name, choices("run type")
                 )
         return names
+
+
+def _meant(key: Any) -> Any:
+    """``$$set`` is the key ``$set`` and no marker."""
+    return key[1:] if isinstance(key, str) and key[:2] == "$$" else key
 
 
 def _typed(*types: type, valid: str) -> Callable[[Reader, Any, Path], Any]:

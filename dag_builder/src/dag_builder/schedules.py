@@ -41,6 +41,11 @@ _FORMS: dict[str, tuple[str, ...]] = {
     "any": (),
     "assets": ("cron", "crons", "every", "dates"),
 }
+_HOLDS = {
+    "cron": "text such as '0 6 * * *' (several stand in 'crons')",
+    "crons": "a list of cron expressions",
+    "dates": "a list of dates",
+}
 _DEADLINE_KEYS = ("reference", "interval", "callback", "name")
 _DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at")
 
@@ -159,9 +164,8 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
         delta = reader.duration(value["every"], inner)
         return reader.call(DeltaTriggerTimetable, (delta,), options, path)
     given = value[form]
-    if form != "cron" and (not isinstance(given, list | tuple) or not given):
-        what = "a list of dates" if form == "dates" else "a list of cron expressions"
-        reader.wrong(inner, cast("object", given), what)
+    if not _is_held(form, given):
+        reader.wrong(inner, cast("object", given), _HOLDS[form])
         return NOTHING
     items = cast("list[Any]", [given] if form == "cron" else list(cast("list[Any]", given)))
     if form == "dates":
@@ -186,6 +190,10 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
         return NOTHING
     kind = CronTriggerTimetable if form == "cron" else MultipleCronTriggerTimetable
     return reader.call(kind, items, options, path)
+
+
+def _is_held(form: str, given: object) -> bool:
+    return isinstance(given, str if form == "cron" else (list, tuple)) and bool(given)
 
 
 def read_deadline(reader: Reader, value: Any, path: Path) -> Any:

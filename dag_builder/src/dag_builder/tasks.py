@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, cast
 
-from dag_builder.errors import NOTHING, Path, closest, listed
+from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS, Kind
 from dag_builder.functions import context_names, parameters_of
 from dag_builder.imports import ImportPathError
@@ -46,6 +46,8 @@ class TaskParser:
         #: Whether some default is more than Airflow's default_args can do by themselves.
         self.layered = False
         self._used: dict[int, Signature] = {}
+        #: Where each operator that the user made is used, by its id().
+        self._instances: dict[int, Path] = {}
 
     def parse(
         self,
@@ -166,6 +168,14 @@ class TaskParser:
                 path,
                 f"the operator is already in DAG {found.dag.dag_id!r}",
                 hint="make it outside of any 'with DAG(…)'",
+            )
+        elsewhere = self._instances.setdefault(id(found), path)
+        if elsewhere is not path:
+            self.problems.add(
+                path,
+                f"the same operator is {format_path(elsewhere)} already, and can be one task only",
+                given=found,
+                hint="make another one, or give the arguments here: {operator: …}",
             )
         extra = given.keys() - {"upstream", "downstream", "setup", "teardown"}
         for key in sorted(extra):

@@ -45,6 +45,15 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"tasks": {}}, "x.tasks", "there is no task in it", "at least one"),
     (tasks(**{"a b": EMPTY}), 'x.tasks["a b"]', "this is no name for a task", "letters"),
     (dag(for_each=[{"c": 1}]), "x.for_each", "makes many DAGs", "build_dags("),
+    (dag(schedule={"cron": ["0 6 * * *"]}), "x.schedule.cron", "this must be text such as", ""),
+    (dag(schedule={"crons": "0 6 * * *"}), "x.schedule.crons", "this must be a list", ""),
+    (dag(schedule={"dates": "2026-01-01"}), "x.schedule.dates", "this must be a list", ""),
+    (
+        tasks(a={"operator": "bash", "bash_command": "x", "env": {"$HOME": "/"}}),
+        "x.tasks.a.env.$HOME",
+        "there is no marker '$HOME'",
+        "'$object'",
+    ),
     (dag(schedul=None), "x.schedul", "a DAG has no 'schedul'", "schedule"),
     (dag(schedule_interval="@daily"), "x.schedule_interval", "a DAG has no", "schedule"),
     (dag(dag_id="y"), "x.dag_id", "a DAG has no 'dag_id'", ""),
@@ -529,6 +538,11 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
         "an operator that is already made takes no more arguments",
         "x.tasks.a.retries",
     ),
+    (
+        lambda: dag_of("x", tasks(a=None, g={"tasks": {"a": None}}), {"a": _operator("a")}),
+        "the same operator is x.tasks.a already, and can be one task only",
+        "x.tasks.g.tasks.a",
+    ),
     (lambda: build_dags("x", {}, "abc"), "these are no sets of parameters", "x.for_each"),  # type: ignore[arg-type]
     (lambda: build_dags("x", {}, ["abc"]), "this must be a mapping", "x.for_each[0]"),  # type: ignore[list-item]
     (lambda: build_dags("x", {}, {"c": "fr"}), "this must be a list", "x.for_each.c"),
@@ -584,6 +598,7 @@ YAML_CASES = [
         17,
     ),
     ("- a\n- b\n", "a file of DAGs is a mapping", 1, 1),
+    ("dags:\n", "'dags' is a mapping of DAGs by their ids", 1, 6),
     ("x:\n  tasks: {a: {operator: empty}}\n", "the file names no DAG", 1, 1),
     (
         "dags: {x: {tasks: {a: {operator: empty}}}}\ndefault: {}\n",
@@ -707,3 +722,23 @@ def test_wrong_name_upstream_is_one_mistake_also_where_a_function_needs_it() -> 
         "there is no task or group 'claen'",
         "use() needs 'other', which nothing gives it",
     ]
+
+
+@pytest.mark.parametrize("dags", ["", " []", "\n  - tasks: {a: []}"])
+def test_a_file_whose_dags_are_none(dags: str) -> None:
+    (problem,) = read_string(f"dags:{dags}\n", "f").problems
+    assert problem.where == "f.dags"
+    assert problem.message == "'dags' is a mapping of DAGs by their ids"
+    assert problem.suggestion == ""
+
+
+def test_a_file_that_is_not_in_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"dag_id: x\n# caf\xe9\n")
+    (problem,) = read_document(tmp_path / "a.yaml", top=tmp_path).problems
+    assert problem.message == "the file cannot be read: it is not in UTF-8 (line 2, byte 0xe9)"
+    assert problem.suggestion == ""
+
+
+def test_a_key_with_a_dollar_sign_has_a_way() -> None:
+    [problem] = problems_of({"tasks": {"a": {**EMPTY, "executor_config": {"$set": 1}}}})
+    assert "two here: '$$set'" in problem.hint

@@ -404,6 +404,13 @@ def test_a_mapping_that_is_one_thing_is_replaced() -> None:
     assert built.user_defined_macros["name"] == {"a": 1, "b": 2}
 
 
+def test_a_key_may_begin_with_a_dollar_sign() -> None:
+    config = {"$$set": {"$$$x": 1}, "a": {"$date": "2026-01-01"}}
+    made = one({"a": {**EMPTY, "executor_config": config}}).executor_config
+    assert made["$set"] == {"$$x": 1}
+    assert made["a"].year == 2026
+
+
 def test_dictionary_is_not_changed() -> None:
     import copy
 
