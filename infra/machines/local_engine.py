@@ -46,7 +46,7 @@ Object = Any
 
 @contextlib.contextmanager
 def engine() -> Generator[Engine]:
-    """Connect to the user's Docker engine (``DOCKER_HOST`` counts, as for the docker command).
+    """Connect to the engine that the docker command speaks to (``DOCKER_HOST``, or a context's).
 
     Raises:
         LocalError: when it does not answer, or answers with an error.

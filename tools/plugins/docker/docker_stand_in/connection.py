@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import docker
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
@@ -18,7 +21,9 @@ _DESKTOP_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")
 
 
 def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
-    """Connect to the given engine, or to that of ``DOCKER_HOST``, or to this machine's own.
+    """Connect to the given engine, or to the one that the docker command would speak to.
+
+    That is ``DOCKER_HOST``'s, or the current context's, or this machine's own.
 
     Every read waits at most half an hour.
 
@@ -26,7 +31,9 @@ def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
         EngineError: no engine answers there.
 
     """
-    settings = kwargs_from_env()
+    settings: dict[str, Any] = {**kwargs_from_env()}
+    if not host and "base_url" not in settings:
+        settings |= _context()
     address = host or settings.get("base_url") or _local_socket()
     settings["base_url"] = address
     try:
@@ -39,6 +46,12 @@ def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
         raise EngineError(message) from exc
     client.hooks["response"].append(cancellation.watch)
     return client
+
+
+def _context() -> dict[str, Any]:
+    """Return how to reach the engine of the context in use; nothing for the default one."""
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    return {} if name == "default" else {**ContextAPI.kwargs_from_context(name)}
 
 
 def _local_socket() -> str:
