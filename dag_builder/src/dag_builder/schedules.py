@@ -167,7 +167,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     if not _is_held(form, given):
         reader.wrong(inner, cast("object", given), _HOLDS[form])
         return NOTHING
-    items = cast("list[Any]", [given] if form == "cron" else list(cast("list[Any]", given)))
+    items: list[Any] = [given] if form == "cron" else list(given)
     if form == "dates":
         dates = [reader.moment(item, (*inner, i)) for i, item in enumerate(items)]
         if NOTHING in dates:
@@ -193,7 +193,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
 
 
 def _is_held(form: str, given: object) -> bool:
-    return isinstance(given, str if form == "cron" else (list, tuple)) and bool(given)
+    return bool(given) and isinstance(given, str if form == "cron" else (list, tuple))
 
 
 def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
