@@ -26,6 +26,9 @@ def draw(dag: DAG, file: Path) -> None:
     if file.suffix not in FORMATS:
         message = f"{file.name!r} is no picture: the name must end in {', '.join(FORMATS)}"
         raise DrawingError(message)
+    if not file.parent.is_dir():
+        message = f"there is no folder {file.parent}"
+        raise DrawingError(message)
     text = dot(dag)
     if file.suffix == ".dot":
         file.write_text(text, encoding="utf-8")

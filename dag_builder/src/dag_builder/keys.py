@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, TASK_FIELDS, Kind
 
+DAG_ID = re.compile(r"[A-Za-z0-9_.\-]{1,250}")
+DAG_ID_FORM = "up to 250 letters, digits, dashes, dots and underscores"
 #: What people write who come from another version, another tool or another word.
 _OTHER_WORDS = {
     "after": "upstream",

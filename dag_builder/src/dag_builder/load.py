@@ -42,19 +42,19 @@ def load(paths: Iterable[Path], tasks: str | None = None) -> Loaded:
         if not path.exists():
             found.add_error(str(path), "there is no such file or folder")
         elif path.suffix in {".yaml", ".yml"}:
-            _load_yaml(path, tasks, found)
+            _load_yaml(path, tasks, found, top=path.parent)
         else:
-            _load_python(path, found)
+            _load_python(path, tasks, found)
     return found
 
 
-def _load_yaml(path: Path, tasks: str | None, found: Loaded) -> None:
+def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> None:
     from dag_builder.documents import read_document
 
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    document = read_document(path, top=path.parent)
+    document = read_document(path, top=top)
     problems: list[Problem] = []
     for dag in dags_of_document(document, tasks, problems):
         _keep(dag, str(path), found)
@@ -62,7 +62,22 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded) -> None:
         found.add_error(str(path), str(problem))
 
 
-def _load_python(path: Path, found: Loaded) -> None:
+def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
+    """The YAML files of a folder whose Python files build none of it."""
+    from dag_builder.documents import DEFAULTS_FILE
+
+    calls = "build_yaml"
+    if any(calls in file.read_text(errors="replace") for file in folder.rglob("*.py")):
+        return
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in {".yaml", ".yml"} and file.name != DEFAULTS_FILE:
+            _load_yaml(file, tasks, found, top=folder)
+            found.warnings.setdefault(str(file), []).append(
+                "Airflow reads only Python files, and none in this folder calls build_yaml"
+            )
+
+
+def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
     """Python files go through Airflow's own DagBag: what it says here, it says on the cluster."""
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH", "3")
@@ -79,6 +94,8 @@ def _load_python(path: Path, found: Loaded) -> None:
         found.add_error(str(folder / file), text.removeprefix("DagError: "))
     for dag in bag.dags.values():
         _keep(dag, dag.fileloc, found)
+    if path.is_dir():
+        _load_yaml_alone(path, tasks, found)
     for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
         _warn_of_safe_mode(file, bag.dags.values(), found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path as FilePath
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from dag_builder import links, tasks
 from dag_builder.errors import NOTHING, UNEXPECTED, DagError, Path, Problems
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
-from dag_builder.keys import dag_keys, merged, refuse_unknown
+from dag_builder.keys import DAG_ID, DAG_ID_FORM, dag_keys, merged, refuse_unknown
 from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
 from dag_builder.reader import Reader
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_DAG_ID = re.compile(r"[A-Za-z0-9_.\-]{1,250}")
 _GROUP_KEYS = frozenset(GROUP_FIELDS)
 #: Keys of a DAG that are not handed to Airflow's DAG class.
 _OWN = frozenset(DAG_OWN_FIELDS) - {"default_args"}
@@ -60,12 +58,12 @@ class _DagParser:
 
     def parse(self, given: object, defaults: Mapping[str, Any]) -> DagPlan:
         dag_id = cast("object", self.plan.dag_id)
-        if not isinstance(dag_id, str) or not _DAG_ID.fullmatch(dag_id):
+        if not isinstance(dag_id, str) or not DAG_ID.fullmatch(dag_id):
             self.problems.add(
                 self.path,
                 "this is no name for a DAG",
                 given=dag_id,
-                valid="up to 250 letters, digits, dashes, dots and underscores",
+                valid=DAG_ID_FORM,
             )
         if not isinstance(given, Mapping):
             self.problems.add(
@@ -239,7 +237,7 @@ class _DagParser:
             self._add(task.id, inner, lambda task=task: self.plan.tasks.__setitem__(task.id, task))
 
     def _good_name(self, name: object, path: Path) -> bool:
-        if isinstance(name, str) and _DAG_ID.fullmatch(name):
+        if isinstance(name, str) and DAG_ID.fullmatch(name):
             return True
         self.problems.add(
             path,

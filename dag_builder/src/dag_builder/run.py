@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dag_builder.errors import closest, listed
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Generator, Iterator, Mapping
 
     from airflow.sdk import DAG
@@ -90,13 +91,14 @@ def run_file(path: Path, options: RunOptions) -> RunResult:
     if not path.is_file():
         message = f"there is no file {path}"
         raise RunError(message)
+    logical_date = _logical_date(options.logical_date)
     if "airflow.settings" in sys.modules:
         message = "Airflow is already imported here, with its own database: use a new process"
         raise RunError(message)
     with tempfile.TemporaryDirectory(prefix="dag-builder-run-") as home:
         place, file = Path(home), path.resolve()
         with _settings(place, file, options):
-            return _run(place, file, options)
+            return _run(place, file, options, logical_date)
 
 
 @contextlib.contextmanager
@@ -126,7 +128,21 @@ def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
         os.environ.update(before)
 
 
-def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
+def _logical_date(text: str | None) -> dt.datetime | None:
+    from dag_builder.times import MOMENT_FORMS, moment
+
+    if text is None:
+        return None
+    try:
+        return moment(text, "UTC")
+    except ValueError as error:
+        message = f"--date: {text!r}: {error}; valid: {MOMENT_FORMS}"
+        raise RunError(message) from error
+
+
+def _run(
+    home: Path, path: Path, options: RunOptions, logical_date: dt.datetime | None
+) -> RunResult:
     from airflow import settings
     from airflow.utils.db import initdb
 
@@ -135,10 +151,8 @@ def _run(home: Path, path: Path, options: RunOptions) -> RunResult:
     initdb()
     dag = _find(home, path, options.dag_id)
     arguments: dict[str, Any] = {}
-    if options.logical_date is not None:
-        from dag_builder.times import moment
-
-        arguments["logical_date"] = moment(options.logical_date, "UTC")
+    if logical_date is not None:
+        arguments["logical_date"] = logical_date
     tested: Any = dag
     run = tested.test(
         run_conf=dict(options.conf) if options.conf else None,

@@ -95,6 +95,25 @@ def test_check_of_yaml_with_functions(tmp_path: Path, capsys: Captured) -> None:
     assert "nothing says what task 'extract' does" in capsys.readouterr().err
 
 
+def test_check_of_a_folder_of_yaml_alone(dag_folder: Path, capsys: Captured) -> None:
+    inner = dag_folder / "shop"
+    inner.mkdir()
+    (dag_folder / "defaults.yaml").write_text("default_args: {owner: data}\n")
+    (inner / "sales.yaml").write_text("dag_id: sales\ntasks: {a: {operator: empty}}\n")
+    assert main(["check", str(dag_folder)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "1 sound DAGs with 1 tasks\n"
+    assert "none in this folder calls build_yaml" in told.err
+    (inner / "sales.yaml").write_text("dag_id: sales\ntasks: {a: {operator: emtpy}}\n")
+    assert main(["check", str(dag_folder)]) == 1
+    assert "did you mean 'empty'?" in capsys.readouterr().err
+    (dag_folder / "yaml.py").write_text(
+        "# airflow\nfrom dag_builder import build_yaml\nbuild_yaml('shop')\n"
+    )
+    assert main(["check", "--format", "json", str(dag_folder)]) == 1
+    assert list(json.loads(capsys.readouterr().out)["errors"]) == [str(dag_folder / "yaml.py")]
+
+
 def test_show(dag_folder: Path, capsys: Captured) -> None:
     write(dag_folder, "sales")
     assert main(["show", str(dag_folder)]) == 0
@@ -185,6 +204,8 @@ def test_picture_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         draw(fan(), tmp_path / "fan.svg")
     draw(fan(), tmp_path / "fan.dot")
     assert (tmp_path / "fan.dot").read_text() == dot(fan())
+    with pytest.raises(DrawingError, match="there is no folder"):
+        draw(fan(), tmp_path / "no" / "fan.dot")
     with pytest.raises(DrawingError, match=r"the name must end in \.svg, \.png, \.dot"):
         draw(fan(), tmp_path / "fan.gif")
 
@@ -481,9 +502,14 @@ def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "no.py"], "there is no file no.py"),
         (["run", "no.py", "--conf", "["], "--conf is no JSON"),
         (["run", "no.py", "--conf", "[]"], "must be a JSON object"),
+        (["run", __file__, "--date", "notadate"], "--date: 'notadate': "),
+        (["schema", "-o", "no/such/schema.json"], "there is no folder no/such"),
+        (["new", "x.py", "--dag", "a b"], "'a b' is no name for a DAG"),
     ],
 )
-def test_run_of_nothing(arguments: list[str], words: str, capsys: Captured) -> None:
+def test_what_a_command_cannot_do_is_told(
+    arguments: list[str], words: str, capsys: Captured
+) -> None:
     assert main(arguments) == 1
     assert words in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from dag_builder.keys import DAG_ID, DAG_ID_FORM
 from dag_builder.starters import PYTHON, YAML
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ def run(options: argparse.Namespace) -> int:
         reason = f"{file} is already there and stays as it is"
     elif not file.parent.is_dir():
         reason = f"there is no folder {file.parent}"
+    dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
+    if not DAG_ID.fullmatch(dag_id):
+        reason = f"{dag_id!r} is no name for a DAG; valid: {DAG_ID_FORM}"
     if starter is None or reason:
         print(reason, file=sys.stderr)
         return 1
-    dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
     file.write_text(starter.replace("DAG_ID", dag_id), encoding="utf-8")
     print(f"{file}\nnext: dag-builder check {file} && dag-builder run {file}", file=options.out)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from dag_builder.schema import json_schema
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the schema, or write it to a file."""
+    """Print the schema, or write it to a file. Returns 1 where its folder is not there."""
     text = json.dumps(json_schema(), indent=2, sort_keys=False)
     if options.output is None:
         print(text, file=options.out)
+    elif not options.output.parent.is_dir():
+        print(f"there is no folder {options.output.parent}", file=sys.stderr)
+        return 1
     else:
         options.output.write_text(f"{text}\n", encoding="utf-8")
         print(
