@@ -257,8 +257,12 @@ def test_an_edit_of_the_builder_is_live_too(laptop: Laptop) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.timeout(120)
 def test_the_logs_can_be_followed(laptop: Laptop) -> None:
-    """`make dev-logs` shows what every service said, and goes on until it is interrupted."""
+    """`make dev-logs` shows what every service said, and goes on until it is interrupted.
+
+    Compose 2.26 erases the terminal's line before each of its own.
+    """
     wanted = {"postgres", "redis", "api-server", "scheduler", "dag-processor", "worker", "flower"}
     seen: set[str] = set()
     following = subprocess.Popen(
@@ -271,7 +275,8 @@ def test_the_logs_can_be_followed(laptop: Laptop) -> None:
     )
     try:
         for line in following.stdout or ():
-            seen |= {name for name in wanted if line.startswith(f"{name}-")}
+            said = line.removeprefix("\x1b[2K")
+            seen |= {name for name in wanted if said.startswith(f"{name}-")}
             if seen == wanted:
                 break
         assert seen == wanted
