@@ -364,9 +364,9 @@ class Reader:
         names = choices(what)
         if value in names:
             return value
-        if what == "weight rule" and not isinstance(value, str):
+        if what == "weight rule" and not isinstance(value, str | int | float | list | Mapping):
             return value
-        text = str(value)
+        text = str(cast("object", value))
         if what == "weight rule" and "." in text:
             return self.imported(text, path)
         self.problems.add_unknown(path, f"there is no {what} {text!r}", text, names)

@@ -254,6 +254,14 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
                 path, "this is no reference for a deadline", str(value), _DEADLINE_REFERENCES
             )
             return NOTHING
+    if isinstance(value, int | float | list):
+        reader.problems.add(
+            path,
+            "this is no reference for a deadline",
+            given=cast("object", value),
+            valid=f"{listed(_DEADLINE_REFERENCES)}, or a date",
+        )
+        return NOTHING
     return reader.value(value, path)
 
 

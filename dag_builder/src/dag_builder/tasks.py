@@ -468,6 +468,32 @@ class TaskParser:
                     valid="a list of mappings, or {$output: task}",
                 )
             node.expand_kwargs = found
+            if isinstance(found, list) and isinstance(node, TaskPlan):
+                self._check_sets(node, cast("list[Any]", found), inner)
+
+    def _check_sets(self, task: TaskPlan, sets: list[Any], path: Path) -> None:
+        """The names in literal sets of arguments are an operator's or function's own."""
+        parameters = parameters_of(task.function) if task.function is not None else None
+        for index, item in enumerate(sets):
+            where = (*path, index)
+            if isinstance(item, Output | Combined | Argument) or item is NOTHING:
+                continue
+            if not isinstance(item, Mapping):
+                self.problems.add(where, "this must be a mapping", given=item)
+                continue
+            for name in cast("Mapping[str, Any]", item):
+                if parameters is None:
+                    signature = cast("Signature", task.signature)
+                    if name not in signature.arguments:
+                        self._unknown_argument(task, signature, name, where)
+                elif name not in parameters.names and not parameters.takes_any:
+                    self.problems.add_unknown(
+                        (*where, str(name)),
+                        f"{_name(task.function)}() has no argument {name!r}",
+                        str(name),
+                        parameters.names,
+                        on_key=True,
+                    )
 
     def _expand(self, node: TaskPlan | GroupPlan, expand: Any, path: Path) -> dict[str, Any]:
         if not isinstance(expand, Mapping) or not expand:
@@ -551,7 +577,7 @@ class TaskParser:
         """Upstream and downstream as given, to be resolved when every name is known."""
         for key in ("upstream", "downstream"):
             value = given.get(key)
-            if value:
+            if value is not None and value not in ([], ()):
                 self.references.append((node, key, value, (*path, key)))
         if isinstance(node, GroupPlan):
             for reference in references_in([node.expand, node.expand_kwargs]):
@@ -570,7 +596,10 @@ class TaskParser:
         for operator, arguments in cast("Mapping[str, Any]", given).items():
             inner = (*path, str(operator))
             signature = self._operator(operator, inner)
-            if signature is None or not isinstance(arguments, Mapping):
+            if signature is None:
+                continue
+            if not isinstance(arguments, Mapping):
+                self.problems.add(inner, "this must be a mapping of arguments", given=arguments)
                 continue
             read: dict[str, Any] = {}
             for key, value in cast("Mapping[str, Any]", arguments).items():

@@ -129,6 +129,9 @@ def zone(name: str) -> dt.tzinfo:
     import pendulum
     from pendulum.tz.exceptions import InvalidTimezone
 
+    if not isinstance(cast("object", name), str):  # pendulum takes a number for a fixed offset
+        message = "this is no name of a time zone"
+        raise ValueError(message)  # noqa: TRY004
     try:
         return pendulum.timezone(name)
     except (InvalidTimezone, ValueError) as error:

@@ -72,6 +72,18 @@ def test_check_tells_each_broken_file_once(
     assert "also found in" in errors[twice][0]
 
 
+def test_check_names_the_dag_that_cannot_be_stored(dag_folder: Path, capsys: Captured) -> None:
+    file = write(dag_folder, "sales")
+    file.write_text(
+        f"{file.read_text()}from dag_builder import build_dag\n"
+        "build_dag('unstored', {'tasks': {'a': {'operator': 'empty', 'weight_rule': object()}}})"
+    )
+    assert main(["check", str(dag_folder)]) == 1
+    told = capsys.readouterr()
+    assert f"{file}:\nunstored\n    Airflow cannot serialize it: " in told.err
+    assert told.out == "1 sound DAGs with 2 tasks, 1 broken files\n"
+
+
 def test_check_of_what_is_not_there(tmp_path: Path, capsys: Captured) -> None:
     assert main(["check", str(tmp_path / "no")]) == 1
     assert "there is no such file or folder" in capsys.readouterr().err

@@ -18,6 +18,7 @@ def run(options: argparse.Namespace) -> int:
     if not found.errors and not found.dags:
         for path in options.paths:
             found.add_error(str(path), "there is no DAG in it")
+    _refuse_what_cannot_be_stored(found)
     if options.format == "json":
         _print_json(found, options)
     elif options.format == "github":
@@ -25,6 +26,17 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_text(found, options)
     return 1 if found.errors else 0
+
+
+def _refuse_what_cannot_be_stored(found: Loaded) -> None:
+    """The DAG processor stores each DAG as text, and shows what it cannot as an import error."""
+    from dag_builder.testing.integrity import stored
+
+    for dag_id, dag in list(found.dags.items()):
+        _, reason = stored(dag)
+        if reason:
+            found.add_error(dag.fileloc, f"{dag_id}\n    Airflow cannot serialize it: {reason}")
+            del found.dags[dag_id]
 
 
 def _print_text(found: Loaded, options: argparse.Namespace) -> None:

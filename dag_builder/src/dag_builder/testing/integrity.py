@@ -42,11 +42,11 @@ def unsound(found: Loaded, again: Loaded | None, *, min_dags: int) -> Iterator[s
         if not dag.tasks:
             yield f"{dag.dag_id}: there is no task in it"
             continue
-        first, reason = _bytes(dag)
+        first, reason = stored(dag)
         if reason:
             yield f"{dag.dag_id}: Airflow cannot serialize it: {reason}"
         elif again is not None and dag.dag_id in again.dags:
-            second, _ = _bytes(again.dags[dag.dag_id])
+            second, _ = stored(again.dags[dag.dag_id])
             if first != second:
                 yield (
                     f"{dag.dag_id}: differs when it is parsed again{_difference(first, second)}; "
@@ -55,7 +55,7 @@ def unsound(found: Loaded, again: Loaded | None, *, min_dags: int) -> Iterator[s
                 )
 
 
-def _bytes(dag: DAG) -> tuple[str, str]:
+def stored(dag: DAG) -> tuple[str, str]:
     """What Airflow stores of a DAG, and why it cannot if it cannot."""
     from airflow.serialization.serialized_objects import DagSerialization
 
