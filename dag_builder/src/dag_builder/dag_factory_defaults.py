@@ -15,13 +15,47 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DATES = ("start_date", "end_date")
+#: The keys of a DAG that dag-factory hands on, on Airflow 3.
+_READ = frozenset(
+    {
+        "access_control",
+        "catchup",
+        "dag_display_name",
+        "dagrun_timeout",
+        "description",
+        "doc_md",
+        "end_date",
+        "is_paused_upon_creation",
+        "max_active_runs",
+        "max_active_tasks",
+        "on_failure_callback",
+        "on_success_callback",
+        "params",
+        "render_template_as_native_obj",
+        "schedule",
+        "start_date",
+        "tags",
+        "template_searchpath",
+        "user_defined_macros",
+    }
+)
 _AGO = re.compile(r"(\d+)\s*(minute|hour|day|week)s?", re.IGNORECASE)
 
 
 def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
-    """Dates such as '2 days', which is before today's midnight, become what they are today."""
-    result = dict(given)
+    """Dates such as '2 days', which is before today's midnight, become what they are today.
+
+    An offset goes: dag-factory puts the DAG's time zone in its place.
+    """
+    result = with_dates_as_text(given)
     for key in _DATES:
+        local = _without_offset(result.get(key))
+        if local is not None:
+            notes.append(
+                f"{path}: {key!r} was {result[key]!r}; dag-factory took the DAG's time zone, "
+                "whatever the offset"
+            )
+            result[key] = local
         ago = _AGO.fullmatch(str(result.get(key, "")).strip())
         if ago:
             midnight = dt.datetime.now(tz=dt.UTC).replace(
@@ -31,6 +65,28 @@ def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> d
             notes.append(f"{path}: {key!r} was {result[key]!r}, which moves; it is {fixed} now")
             result[key] = fixed.isoformat(sep=" ", timespec="minutes")
     return result
+
+
+def with_dates_as_text(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The dates that PyYAML makes of bare words, as the text that this library reads."""
+    result = dict(given)
+    for key in _DATES:
+        value = result.get(key)
+        if isinstance(value, dt.datetime):
+            result[key] = value.isoformat(sep=" ")
+        elif isinstance(value, dt.date):
+            result[key] = value.isoformat()
+    return result
+
+
+def _without_offset(value: object) -> str | None:
+    try:
+        moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if moment is None or moment.tzinfo is None:
+        return None
+    return moment.replace(tzinfo=None).isoformat(sep=" ")
 
 
 def without_dag_keys(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
@@ -47,3 +103,8 @@ def without_dag_keys(given: Mapping[str, Any], path: str, notes: list[str]) -> d
 def is_of_tasks_only(key: str) -> bool:
     """Whether a DAG has no such key, though its tasks do."""
     return key in TASK_FIELDS and key not in DAG_FIELDS and key not in DAG_OWN_FIELDS
+
+
+def is_ignored_by_dag_factory(key: str) -> bool:
+    """Whether a DAG of this library has the key, and dag-factory passes it over."""
+    return key in DAG_FIELDS and key not in _READ

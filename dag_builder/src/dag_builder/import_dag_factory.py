@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import yaml
-
-from dag_builder.dag_factory_defaults import is_of_tasks_only, with_fixed_dates, without_dag_keys
-from dag_builder.errors import DagError, Problem
-from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.dag_factory_defaults import (
+    is_ignored_by_dag_factory,
+    is_of_tasks_only,
+    with_dates_as_text,
+    with_fixed_dates,
+    without_dag_keys,
+)
+from dag_builder.dag_factory_functions import (
+    with_documentation,
+    with_functions,
+    with_imported_macros,
+)
+from dag_builder.dag_factory_shape import check_shape
+from dag_builder.dag_factory_yaml import ImportedName, dump, read, variable_notes
+from dag_builder.errors import DagError, Position, Problems
+from dag_builder.errors import Path as PathTo
+from dag_builder.fields import GROUP_FIELDS, TASK_FIELDS, TASK_OWN_FIELDS
 from dag_builder.operators import DECORATORS, OPERATORS
-from dag_builder.yaml_source import read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OUTPUT = re.compile(r"^\+(?P<task>[\w.-]+)(\[['\"](?P<key>.*)['\"]\])?$")
 _EXPANDED = re.compile(
@@ -43,7 +58,10 @@ _MOVED = {
 }
 #: The last part of a decorator's import path, where it is not our word for it.
 _DECORATOR_WORDS = {"task": "python", "python_task": "python"}
-_GROUP_ONLY = {"tooltip", "default_args", "ui_color", "ui_fgcolor", "prefix_group_id"}
+#: Keys of a group that dag-factory and this library share.
+_GROUP_KEYS = GROUP_FIELDS.keys() - {"tasks", "upstream", "downstream", "chains"}
+_GROUP_LINKS = {"dependencies", "parent_group_name", "group_name"}
+_JSON = "application/json"
 
 
 @dataclass(kw_only=True)
@@ -56,64 +74,81 @@ class Converted:
     def to_yaml(self) -> str:
         """The YAML file, with the notes as comments at its top."""
         comments = "".join(f"# TODO: {note}\n" for note in self.notes)
-        text = yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, width=100)
-        return f"{comments}{text}"
+        return f"{comments}{dump(self.document)}"
 
 
 def convert_file(path: Path) -> Converted:
-    """Convert one file. Raises DagError where it is no YAML, OSError where it cannot be read."""
-    source = read_text(path.read_text(encoding="utf-8"), str(path), path.stem)
+    """Convert one file. Raises DagError where it is none of dag-factory's, OSError as it does."""
+    source = read(path.read_text(encoding="utf-8"), str(path), path.stem)
     if source.problems:
         raise DagError(source.problems)
-    return convert(cast("Mapping[str, Any]", source.value or {}))
+    converted = convert(source.value, path.stem, source.locate)
+    converted.notes.extend(variable_notes(source))
+    return converted
 
 
-def convert(given: Mapping[str, Any]) -> Converted:
-    """Convert the mapping of a dag-factory file: ``default`` and DAGs by their names."""
-    wrong = [name for name, dag in given.items() if not isinstance(dag, Mapping | None)]
-    if wrong:
-        raise DagError(
-            [
-                Problem(
-                    path=(name,), message="this is no DAG of dag-factory", valid="a mapping of keys"
-                )
-                for name in wrong
-            ]
-        )
+def convert(
+    given: Mapping[str, Any],
+    file: str = "the file",
+    locate: Callable[[PathTo, bool], Position | None] | None = None,
+) -> Converted:
+    """Convert the mapping of a dag-factory file: ``default`` and DAGs by their names.
+
+    Raises DagError with every mistake in it; `locate` finds their places in the file.
+    """
+    problems = Problems(locate)
+    check_shape(given, file, problems)
+    problems.raise_any()
     result = Converted(document={})
     if "default" in given:
         result.document["defaults"] = _dag(given["default"] or {}, "default", result.notes)
+    if "task_groups" in given:
+        result.notes.append("task_groups: left out: dag-factory takes it for no DAG")
     result.document["dags"] = {
-        name: _dag(dag, name, result.notes) for name, dag in given.items() if name != "default"
+        str(name): _dag(dag or {}, str(name), result.notes)
+        for name, dag in given.items()
+        if name not in {"default", "task_groups"}
     }
     return result
 
 
 def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
     dag: dict[str, Any] = {}
-    given = with_fixed_dates(given, name, notes)
-    for key, value in _without_files(given, name, notes).items():
+    given = with_functions(with_fixed_dates(given, name, notes), name, notes)
+    given = with_documentation(given, name, notes)
+    for key, value in given.items():
+        if is_ignored_by_dag_factory(key):
+            notes.append(f"{name}: {key!r} counts from now on: dag-factory did not read it")
         if is_of_tasks_only(key):
             notes.append(f"{name}: {key!r} was left out: a DAG has none, its default_args may")
         elif key in _DROPPED:
             notes.append(f"{name}: {key!r} was left out: {_DROPPED[key]}")
-        elif key in {"schedule", "schedule_interval"}:
-            dag["schedule"] = _schedule(value, name, notes)
-        elif key == "timetable":
-            dag["schedule"] = _value(value)
         elif key == "default_args":
-            defaults = with_fixed_dates(value or {}, name, notes)
-            if "timezone" in defaults:
-                dag.setdefault("timezone", defaults.pop("timezone"))
-            defaults = without_dag_keys(defaults, name, notes)
-            dag[key] = _value(_renamed(_without_files(defaults, name, notes)))
+            _add_default_args(dag, value or {}, name, notes)
         elif key not in {"tasks", "task_groups"}:
-            dag[_RENAMED.get(key, key)] = _value(value)
+            new = "schedule" if key == "timetable" else _RENAMED.get(key, key)
+            dag[new] = _of_dag(key, value, name, notes)
     if "tasks" in given or "task_groups" in given:
         tasks = _by_name(given.get("tasks"), "task_id")
         groups = _by_name(given.get("task_groups"), "group_name")
         dag["tasks"] = _nested(tasks, groups, name, notes)
     return dag
+
+
+def _of_dag(key: str, value: Any, name: str, notes: list[str]) -> Any:
+    if key in {"schedule", "schedule_interval"}:
+        return _schedule(value, name, notes)
+    return _value(with_imported_macros(value) if key == "user_defined_macros" else value)
+
+
+def _add_default_args(
+    dag: dict[str, Any], given: Mapping[str, Any], name: str, notes: list[str]
+) -> None:
+    defaults = with_fixed_dates(given, name, notes)
+    if "timezone" in defaults:
+        dag.setdefault("timezone", defaults.pop("timezone"))
+    defaults = without_dag_keys(defaults, name, notes)
+    dag["default_args"] = _value(_renamed(with_functions(defaults, name, notes)))
 
 
 def _by_name(given: Any, key: str) -> dict[str, dict[str, Any]]:
@@ -122,7 +157,7 @@ def _by_name(given: Any, key: str) -> dict[str, dict[str, Any]]:
         items = cast("list[dict[str, Any]]", given)
         return {str(item[key]): {k: v for k, v in item.items() if k != key} for item in items}
     named = cast("dict[str, Any]", given or {})
-    return {name: dict(item or {}) for name, item in named.items()}
+    return {str(name): dict(item or {}) for name, item in named.items()}
 
 
 def _nested(
@@ -139,9 +174,9 @@ def _nested(
     made: dict[str, Any] = {}
     inside: dict[str, dict[str, Any]] = {}
     for group, given in groups.items():
-        inside[group] = {key: _value(value) for key, value in given.items() if key in _GROUP_ONLY}
+        inside[group] = _group(given, f"{name}.{group}", notes)
         if given.get("dependencies"):
-            inside[group]["upstream"] = [ids.get(one, one) for one in given["dependencies"]]
+            inside[group]["upstream"] = _upstream(given, ids)
         inside[group]["tasks"] = {}
     for group, given in groups.items():
         parent = given.get("parent_group_name")
@@ -151,6 +186,24 @@ def _nested(
         place = inside[group]["tasks"] if group in inside else made
         place[task] = _task(given, ids, f"{name}.{task}", notes)
     return made
+
+
+def _group(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
+    """A group without what is in it and what it waits for."""
+    made: dict[str, Any] = {}
+    for key, value in given.items():
+        if key == "default_args" and value is not None:
+            defaults = with_dates_as_text(with_functions(value, path, notes))
+            made[key] = _value(_renamed(defaults))
+        elif key in _GROUP_KEYS:
+            made[key] = _value(value)
+        elif key not in _GROUP_LINKS:
+            notes.append(f"{path}: {key!r} was left out: a group has none here")
+    return made
+
+
+def _upstream(given: Mapping[str, Any], ids: Mapping[str, str]) -> list[str]:
+    return [ids.get(str(one), str(one)) for one in given["dependencies"]]
 
 
 def _group_id(group: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
@@ -164,10 +217,12 @@ def _task(
     given: Mapping[str, Any], ids: Mapping[str, str], path: str, notes: list[str]
 ) -> dict[str, Any]:
     task: dict[str, Any] = {}
-    given = _with_asset_names(_renamed(_without_files(given, path, notes)), path, notes)
+    given = _with_json(with_dates_as_text(with_functions(given, path, notes)), path, notes)
+    given = _with_asset_names(_renamed(given), path, notes)
     decorated = "decorator" in given
     if decorated:
-        task["callable"] = given.get("python_callable")
+        function = given.get("python_callable")
+        task["callable"] = None if function is None else str(function)
         word = str(given["decorator"]).rpartition(".")[2]
         word = _DECORATOR_WORDS.get(word, word)
         if word != "python":
@@ -180,8 +235,12 @@ def _task(
         if key in skipped or (decorated and key == "python_callable"):
             continue
         if key == "variables_as_arguments":
-            for item in value:
+            for item in cast("list[Mapping[str, str]]", value or []):
                 task[item["attribute"]] = f"{{{{ var.value.{item['variable']} }}}}"
+                notes.append(
+                    f"{path}: {item['attribute']!r} is a template of the variable now, which the "
+                    "operator must render, and which must be there"
+                )
             continue
         converted = _references(_value(value), ids)
         own = key in TASK_FIELDS or key in TASK_OWN_FIELDS
@@ -190,8 +249,21 @@ def _task(
         else:
             task[key] = converted
     if given.get("dependencies"):
-        task["upstream"] = [ids.get(one, one) for one in given["dependencies"]]
+        task["upstream"] = _upstream(given, ids)
     return task
+
+
+def _with_json(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
+    """dag-factory sends the data of an HttpOperator as JSON where its header says so."""
+    result = dict(given)
+    headers, data = result.get("headers"), result.get("data")
+    is_http = str(result.get("operator")).endswith("HttpOperator")
+    if is_http and isinstance(headers, Mapping) and isinstance(data, Mapping):
+        kind = str(cast("Mapping[str, Any]", headers).get("Content-Type", ""))
+        if _JSON in kind.lower():
+            result["data"] = json.dumps(data)
+            notes.append(f"{path}: 'data' is text in JSON now, in which templates are rendered")
+    return result
 
 
 def _with_asset_names(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
@@ -211,29 +283,25 @@ def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     return {_RENAMED.get(key, key): value for key, value in given.items()}
 
 
-def _without_files(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
-    """``x_name`` with ``x_file`` (a function in a file) become the import path ``x``."""
-    result: dict[str, Any] = {}
-    for key, value in given.items():
-        if key.endswith("_name") and f"{key.removesuffix('_name')}_file" in given:
-            stem = key.removesuffix("_name")
-            file = Path(str(given[f"{stem}_file"]))
-            result[stem] = f"{file.stem}.{value}"
-            notes.append(
-                f"{path}: {stem!r} is imported now: {file.parent} must be on Python's path"
-            )
-        elif not (key.endswith("_file") and f"{key.removesuffix('_file')}_name" in given):
-            result[key] = value
-    return result
-
-
 def _value(value: Any) -> Any:
-    """``__type__`` becomes ``$object``; everything else stays."""
+    """``__type__`` becomes ``$object``, a name ``$import``; everything else stays."""
     if isinstance(value, list):
         return [_value(item) for item in cast("list[Any]", value)]
-    if not isinstance(value, Mapping):
-        return value
-    mapping = cast("Mapping[str, Any]", value)
+    return (
+        _mapping(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else _word(value)
+    )
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, ImportedName):
+        return {"$import": str(value)}
+    if isinstance(value, dt.date):  # a datetime is one as well
+        path = f"datetime.{type(value).__name__}.fromisoformat"
+        return {"$object": path, "$args": [value.isoformat()]}
+    return value
+
+
+def _mapping(mapping: Mapping[str, Any]) -> dict[str, Any] | list[Any] | str:
     for old, new in (("__and__", "all"), ("__or__", "any")):
         if old in mapping:
             return {new: _value(mapping[old])}
@@ -241,7 +309,11 @@ def _value(value: Any) -> Any:
         return "".join(str(_value(item)) for item in mapping["__join__"])
     if mapping.get("__type__") == "builtins.list":
         return _value(mapping.get("items", []))
-    rest = {k: _value(v) for k, v in mapping.items() if k not in {"__type__", "__args__"}}
+    rest = {
+        f"${key}" if str(key)[:1] == "$" else key: _value(item)
+        for key, item in mapping.items()
+        if key not in {"__type__", "__args__"}
+    }
     if "__type__" not in mapping:
         return rest
     if mapping["__type__"] == "datetime.timedelta" and "__args__" not in mapping:

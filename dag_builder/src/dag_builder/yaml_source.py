@@ -52,13 +52,19 @@ class Source:
     @functools.cached_property
     def _node(self) -> Node | None:
         """The nodes are made again when a position is asked for, which only a mistake does."""
-        loader: Any = _Loader(self.text)
+        loader: Any = Yaml12Loader(self.text)
         try:
             return loader.get_single_node()
         except yaml.YAMLError:
             return None
         finally:
             loader.dispose()
+
+    def texts(self) -> Generator[tuple[Path, Position, str]]:
+        """Every word of the file, keys as well as values: its path, its place, and itself."""
+        if self._node is not None:
+            for path, node in _scalars(self._node, (), set()):
+                yield path, _position(node.start_mark, self.file), node.value
 
     def has(self, path: Path) -> bool:
         """Whether the file itself has something at this path."""
@@ -91,16 +97,23 @@ class Source:
         return Position(file=self.file, line=mark.line + 1, column=mark.column + 1)
 
 
-def read_text(text: str, file: str, name: str) -> Source:
-    """Read YAML. Mistakes of syntax are in the Source's problems, under the path `name`."""
+def read_text(text: str, file: str, name: str, loader: type[Yaml12Loader] | None = None) -> Source:
+    """Read YAML. Mistakes of syntax are in the Source's problems, under the path `name`.
+
+    `loader` is for files of another program, to which bare words and tags mean something else.
+    """
     problems: list[Problem] = []
     with _collector_paused():
-        value = _value(text, file, name, problems)
+        value = _value((loader or Yaml12Loader)(text), file, name, problems)
     return Source(file=file, value=value, text=text, problems=tuple(problems))
 
 
-def _value(text: str, file: str, name: str, problems: list[Problem]) -> Any:
-    loader: Any = _Loader(text)
+def is_text(word: str) -> bool:
+    """Whether a bare word is text here, and no number, boolean or null."""
+    return _meaning(word) == _STR
+
+
+def _value(loader: Any, file: str, name: str, problems: list[Problem]) -> Any:
     try:
         node = loader.get_single_node()
         return None if node is None else _Maker(loader, file, name, problems).make(node)
@@ -128,10 +141,11 @@ def _collector_paused() -> Generator[None]:
         gc.enable()
 
 
-class _Loader(_SafeLoader):
+class Yaml12Loader(_SafeLoader):
     """PyYAML's loader with YAML 1.2's meaning of bare words."""
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
+        """The tag of a node that has none of its own."""
         if kind is ScalarNode:
             return _meaning(value) if implicit[0] else _STR
         return _MAP if kind is MappingNode else _SEQ
@@ -141,6 +155,19 @@ class _Loader(_SafeLoader):
 
     def ascend_resolver(self) -> None:
         """No tag depends on where a node stands."""
+
+    def scalar(self, node: Any) -> Any:
+        """The value of a word that is no text."""
+        tag, text = node.tag, node.value
+        if tag == _NULL:
+            return None
+        if tag == _BOOL:
+            return text.lower() == "true"
+        if tag == _INT:
+            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+        if tag == _FLOAT:
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return cast("Any", self).construct_object(node, deep=True)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -189,23 +216,11 @@ class _Maker:
                 self.open.discard(key)
             return self.made[key]
         try:
-            return self._scalar(node)
+            return self.loader.scalar(node)
         except UNEXPECTED as error:  # a tag makes its value of any text, as Python does
             reason = getattr(error, "problem", None) or error
             self._wrong(node, f"YAML's tag {_short(tag)} cannot be read: {reason}")
             return None
-
-    def _scalar(self, node: Node) -> Any:
-        tag, text = node.tag, node.value
-        if tag == _NULL:
-            return None
-        if tag == _BOOL:
-            return text.lower() == "true"
-        if tag == _INT:
-            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-        if tag == _FLOAT:
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        return self.loader.construct_object(node, deep=True)
 
     def _mapping(self, node: MappingNode) -> dict[Any, Any]:
         key = id(node)
@@ -288,6 +303,23 @@ def _path_to(node: Node, place: tuple[int, int]) -> Generator[str | int]:
             yield name
             if _start(key) <= _start(value) <= place:
                 yield from _path_to(value, place)
+
+
+def _scalars(node: Node, path: Path, seen: set[int]) -> Generator[tuple[Path, ScalarNode]]:
+    """The words in a node; those of an alias stand where its anchor is."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, ScalarNode):
+        yield path, node
+    elif isinstance(node, MappingNode):
+        for key, value in node.value:
+            inner = (*path, str(key.value))
+            yield from _scalars(key, inner, seen)
+            yield from _scalars(value, inner, seen)
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _scalars(item, (*path, index), seen)
 
 
 def _start(node: Node) -> tuple[int, int]:
