@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULTS_FILE = "defaults.yaml"
 _FILE_KEYS = ("dags", "defaults")
+#: One of these says that a file is meant to hold DAGs, right or wrong.
+_DAG_KEYS = ("dag_id", "dags", "tasks", "for_each")
+_DAG_LINE = re.compile(rf"^({'|'.join(_DAG_KEYS)})[ \t]*:", re.MULTILINE)
 #: What the path of a DAG in a file of several looks like.
 _OF_A_DAG = ("dags", "<its id>")
 
@@ -63,6 +67,22 @@ def read_documents(path: FilePath, *, top: FilePath) -> Iterator[Document]:
             yield read_document(file, top=top)
     else:
         yield read_document(path, top=top)
+
+
+def holds_dags(path: FilePath) -> bool:
+    """Whether a YAML file is meant for this library, so that what is wrong in it is a mistake.
+
+    Of one that is no YAML its lines are looked at; one that cannot be read may be.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    source = read_text(text, str(path), path.stem)
+    if source.value is None and source.problems:
+        return _DAG_LINE.search(text) is not None
+    value = cast("object", source.value)
+    return isinstance(value, dict) and any(key in value for key in _DAG_KEYS)
 
 
 def read_document(path: FilePath, *, top: FilePath) -> Document:

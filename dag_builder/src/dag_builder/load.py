@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Loaded:
-    """What was found. `errors` and `warnings` are texts by file."""
+    """What was found. `errors`, `warnings` and `notes` (no fault at all) are texts by file."""
 
     dags: dict[str, DAG] = field(default_factory=dict[str, "DAG"])
     errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     warnings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    notes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def add_error(self, file: str, text: str) -> None:
         """Note what is wrong with a file."""
@@ -63,14 +64,23 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> No
 
 
 def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
-    """The YAML files of a folder whose Python files build none of it."""
-    from dag_builder.documents import DEFAULTS_FILE
+    """The YAML files of a folder whose Python files build none of it, where they hold DAGs."""
+    from dag_builder.documents import DEFAULTS_FILE, holds_dags
 
     calls = "build_yaml"
     if any(calls in file.read_text(errors="replace") for file in folder.rglob("*.py")):
         return
     for file in sorted(folder.rglob("*")):
-        if file.suffix in {".yaml", ".yml"} and file.name != DEFAULTS_FILE:
+        if not file.is_file() or file.suffix not in {".yaml", ".yml"}:
+            continue
+        if file.name == DEFAULTS_FILE:
+            continue
+        if not holds_dags(file):
+            found.notes.setdefault(str(file), []).append(
+                "passed over: it has none of the keys dag_id, dags, tasks and for_each. Name the "
+                "file itself to have it checked all the same"
+            )
+        else:
             _load_yaml(file, tasks, found, top=folder)
             found.warnings.setdefault(str(file), []).append(
                 "Airflow reads only Python files, and none in this folder calls build_yaml"

@@ -126,6 +126,54 @@ def test_check_of_a_folder_of_yaml_alone(dag_folder: Path, capsys: Captured) -> 
     assert list(json.loads(capsys.readouterr().out)["errors"]) == [str(dag_folder / "yaml.py")]
 
 
+NO_DAG_FILES = {
+    "config.yaml": "retries: 3\n",
+    "list.yaml": "- a\n",
+    "empty.yml": "",
+    "many.yaml": "kind: Pod\n---\nkind: Pod\n",
+    "latin.yaml": "name: caf\xe9\n",
+    "dag_factory.yaml": "sales: {tasks: {}}\n",
+}
+
+
+@pytest.mark.parametrize("command", [["check"], ["show"], ["graph", "-o", "x.dot"]])
+def test_yaml_that_holds_no_dag_is_passed_over_in_a_folder(
+    command: list[str], dag_folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dag_folder.parent)
+    write(dag_folder, "sales")
+    for name, text in NO_DAG_FILES.items():
+        (dag_folder / name).write_text(text, encoding="latin-1")
+    (dag_folder / "folder.yaml").mkdir()
+    assert main([*command, str(dag_folder)]) == 0
+    told = capsys.readouterr().err
+    for name in NO_DAG_FILES:
+        assert f"{dag_folder / name}: note: passed over" in told
+        assert main(["check", str(dag_folder / name)]) == 1
+    assert [dag.dag_id for dag in assert_dags_are_sound(dag_folder)] == ["sales"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dag_id: a\n",
+        "dags: 5\n",
+        "tasks: {a: {operator: empty}}\n",
+        "for_each: []\n",
+        "dag_id: a\ntasks: [\n",
+    ],
+)
+def test_yaml_that_is_meant_to_hold_dags_is_checked_in_a_folder(
+    text: str, dag_folder: Path, capsys: Captured
+) -> None:
+    file = dag_folder / "sales.yaml"
+    file.write_text(text)
+    assert main(["check", "--format", "json", str(dag_folder)]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["errors"]) == [str(file)]
+    assert not result["notes"]
+
+
 def test_show(dag_folder: Path, capsys: Captured) -> None:
     write(dag_folder, "sales")
     assert main(["show", str(dag_folder)]) == 0

@@ -47,6 +47,9 @@ def _print_text(found: Loaded, options: argparse.Namespace) -> None:
         for text in texts:
             print(f"{file}: warning: {text}\n", file=sys.stderr)
     if not options.quiet:
+        for file, texts in found.notes.items():
+            for text in texts:
+                print(f"{file}: note: {text}\n", file=sys.stderr)
         tasks = sum(len(dag.tasks) for dag in found.dags.values())
         broken = f", {len(found.errors)} broken files" if found.errors else ""
         print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}", file=options.out)
@@ -57,13 +60,15 @@ def _print_json(found: Loaded, options: argparse.Namespace) -> None:
         "dags": sorted(found.dags),
         "errors": found.errors,
         "warnings": found.warnings,
+        "notes": found.notes,
     }
     print(json.dumps(result, indent=2, ensure_ascii=False), file=options.out)
 
 
 def _print_github(found: Loaded, options: argparse.Namespace) -> None:
     """The form that GitHub shows beside the file in a pull request."""
-    for kind, texts_by_file in (("error", found.errors), ("warning", found.warnings)):
+    kinds = {"error": found.errors, "warning": found.warnings, "notice": found.notes}
+    for kind, texts_by_file in kinds.items():
         for file, texts in texts_by_file.items():
             for text in texts:
                 message = text.replace("%", "%25").replace("\n", "%0A")

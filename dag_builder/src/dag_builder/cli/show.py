@@ -35,6 +35,9 @@ def chosen(found: Loaded, dag_id: str | None) -> list[DAG]:
     for file, texts in found.errors.items():
         for text in texts:
             print(f"{file}:\n{text}\n", file=sys.stderr)
+    for file, texts in found.notes.items():
+        for text in texts:
+            print(f"{file}: note: {text}\n", file=sys.stderr)
     if dag_id is None:
         return [found.dags[name] for name in sorted(found.dags)]
     return [found.dags[dag_id]] if dag_id in found.dags else []
