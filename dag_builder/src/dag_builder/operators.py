@@ -15,7 +15,8 @@ from dag_builder.fields import COMMON_ARGUMENTS, TASK_FIELDS, Kind
 from dag_builder.imports import ImportPathError, import_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from importlib.metadata import EntryPoint
 
 _STANDARD = "airflow.providers.standard"
 _SQL = "airflow.providers.common.sql"
@@ -170,12 +171,10 @@ def _path_of(name: str) -> str:
         return OPERATORS[name]
     if "." in name or ":" in name:
         return name
-    by_class = {path.rpartition(".")[2]: path for path in OPERATORS.values()}
+    by_class = {class_name(short): path for short, path in OPERATORS.items()}
     if name in by_class:
         return by_class[name]
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=_ENTRY_POINT_GROUP):
+    for entry in _entry_points():
         if entry.name == name:
             return entry.value
     msg = f"there is no operator {name!r}"
@@ -184,6 +183,22 @@ def _path_of(name: str) -> str:
         valid=f"{listed(OPERATORS)}, or an import path",
         suggestion=closest(name, [*OPERATORS, *by_class]),
     )
+
+
+def class_name(name: str) -> str:
+    """The class's name of an operator with a short name: ``bash`` → ``BashOperator``."""
+    return OPERATORS[name].rpartition(".")[2]
+
+
+def entry_point_names() -> list[str]:
+    """The short names that installed packages add."""
+    return [entry.name for entry in _entry_points()]
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=_ENTRY_POINT_GROUP)
 
 
 def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[str]) -> Signature:

@@ -14,16 +14,27 @@ from dag_builder.fields import (
     Kind,
 )
 from dag_builder.imports import ImportPathError
-from dag_builder.operators import DECORATORS, OPERATORS, Signature, signature_of
+from dag_builder.keys import dag_keys
+from dag_builder.operators import (
+    DECORATORS,
+    OPERATORS,
+    Signature,
+    class_name,
+    entry_point_names,
+    signature_of,
+)
 from dag_builder.reader import choices
 from dag_builder.schedules import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
+#: ``${name}``, which templates.py fills in.
+_PARAMETER = r"(^|[^$])\$\{[A-Za-z_][A-Za-z0-9_.]*\}"
+_PARAMETER_HERE: Schema = {"$ref": "#/definitions/parameter"}
 _NAMES: Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _CALLBACK: Schema = {
     "anyOf": [
@@ -36,28 +47,33 @@ _CALLBACK: Schema = {
 def json_schema() -> Schema:
     """The schema. Operators that are not installed are known by name, not by their arguments."""
     dag = {**DAG_FIELDS, **DAG_OWN_FIELDS}
+    others: Schema = {key: {} for key in sorted(dag_keys() - dag.keys())}
+    dag_id = {"dag_id": {**_TEXT, "description": "The DAG's id."}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "DAGs of dag-builder",
         "type": "object",
-        "oneOf": [
-            {
-                "required": ["dag_id", "tasks"],
-                "properties": {"dag_id": {**_TEXT, "description": "The DAG's id."}, **_keys(dag)},
-                "additionalProperties": False,
-            },
+        "anyOf": [
+            _object({**dag_id, **_keys(dag), **others}, required=["dag_id", "tasks"]),
+            _short({**dag_id, **_keys({"for_each": dag["for_each"]})}, required=["dag_id"]),
             {
                 "required": ["dags"],
                 "properties": {
                     "dags": {
                         "type": "object",
                         "description": "DAGs by their ids.",
-                        "additionalProperties": {"$ref": "#/definitions/dag"},
+                        "minProperties": 1,
+                        "additionalProperties": {
+                            "anyOf": [
+                                {"$ref": "#/definitions/dag"},
+                                {"$ref": "#/definitions/short_dag"},
+                            ]
+                        },
                     },
                     "defaults": {
-                        "type": "object",
+                        "type": ["object", "null"],
                         "description": "Keys of a DAG, for every DAG that does not set them.",
-                        "properties": _keys(dag),
+                        "properties": {**_keys(dag), **others},
                         "additionalProperties": False,
                     },
                 },
@@ -65,8 +81,9 @@ def json_schema() -> Schema:
             },
         ],
         "definitions": {
-            "dag": _object(dag, required=["tasks"]),
-            "group": _object(GROUP_FIELDS, required=["tasks"]),
+            "dag": _object({**_keys(dag), **others}, required=["tasks"]),
+            "short_dag": _short(_keys({"for_each": dag["for_each"]}), required=[]),
+            "group": _object(_keys(GROUP_FIELDS), required=["tasks"]),
             "task": _task(),
             "tasks": {
                 "type": "object",
@@ -80,7 +97,12 @@ def json_schema() -> Schema:
                     ]
                 },
             },
-            "links": {"anyOf": [_TEXT, {"type": "array", "items": {"$ref": "#/definitions/link"}}]},
+            "links": {
+                "anyOf": [
+                    {"$ref": "#/definitions/link"},
+                    {"type": "array", "items": {"$ref": "#/definitions/link"}},
+                ]
+            },
             "link": {
                 "anyOf": [
                     _TEXT,
@@ -94,15 +116,46 @@ def json_schema() -> Schema:
             },
             "default_args": {"type": "object", "properties": _keys(TASK_FIELDS)},
             "duration": {"type": ["number", "string", "object"]},
+            "parameter": {
+                "type": "string",
+                "pattern": _PARAMETER,
+                "description": "a parameter of for_each",
+            },
+            "object": {
+                "type": "object",
+                "anyOf": [
+                    {"required": [marker]}
+                    for marker in ("$object", "$import", "$duration", "$date")
+                ],
+            },
         },
     }
 
 
-def _object(fields: Mapping[str, Field], *, required: Iterable[str]) -> Schema:
+def _short(properties: Schema, *, required: list[str]) -> Schema:
+    """Only tasks, each with the ones before it: no key of a DAG stands there."""
     return {
         "type": "object",
-        "required": list(required),
-        "properties": _keys(fields),
+        "required": required,
+        "minProperties": len(required) + 1,
+        "propertyNames": {"not": {"enum": sorted(DAG_FIELDS.keys() - {"tags"})}},
+        "properties": {**properties, "tasks": _NAMES},
+        "additionalProperties": {
+            "anyOf": [
+                _TEXT,
+                {"type": "array", "items": {"$ref": "#/definitions/link"}},
+                {"type": "null"},
+            ]
+        },
+    }
+
+
+def _object(properties: Schema, *, required: list[str]) -> Schema:
+    return {
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "patternProperties": {_PARAMETER: {}},
         "additionalProperties": False,
     }
 
@@ -116,10 +169,18 @@ def _task() -> Schema:
         "properties": _keys({**TASK_FIELDS, **TASK_OWN_FIELDS}),
         "allOf": [
             {
-                "if": {"required": ["operator"], "properties": {"operator": {"const": name}}},
+                "if": {
+                    "required": ["operator"],
+                    "properties": {"operator": {"enum": [name, class_name(name)]}},
+                },
                 "then": {
                     "properties": {argument: {} for argument in _own(signature)},
-                    "propertyNames": {"enum": sorted({*signature.arguments, *TASK_OWN_FIELDS})},
+                    "propertyNames": {
+                        "anyOf": [
+                            {"enum": sorted({*signature.arguments, *TASK_OWN_FIELDS})},
+                            {"pattern": _PARAMETER},
+                        ]
+                    },
                 },
             }
             for name, signature in operators.items()
@@ -140,9 +201,21 @@ def _signature(name: str) -> Signature | None:
 
 def _keys(fields: Mapping[str, Field]) -> Schema:
     return {
-        key: {**_SPECIAL.get(key, _of_kind(field.kind)), "description": field.about}
+        key: {**_of_key(key, field.kind), "description": field.about}
         for key, field in fields.items()
     }
+
+
+def _of_key(key: str, kind: Kind) -> Schema:
+    own = _SPECIAL[key] if key in _SPECIAL else _of_kind(kind)
+    if not own:
+        return own
+    instead = [_PARAMETER_HERE]
+    if key not in _SPECIAL:
+        instead.append({"$ref": "#/definitions/object"})
+    if key not in _NEVER_NULL:
+        instead.append({"type": "null"})
+    return {"anyOf": [own, *instead]}
 
 
 def _of_kind(kind: Kind) -> Schema:
@@ -150,7 +223,8 @@ def _of_kind(kind: Kind) -> Schema:
         case Kind.TRIGGER_RULE:
             return {"enum": list(choices("trigger rule"))}
         case Kind.RUN_TYPES:
-            return {"type": "array", "items": {"enum": list(choices("run type"))}}
+            one = {"enum": list(choices("run type"))}
+            return {"anyOf": [one, {"type": "array", "items": one}]}
         case Kind.SCHEDULE:
             return {
                 "anyOf": [
@@ -181,11 +255,32 @@ _SIMPLE: dict[Kind, Schema] = {
     Kind.WEIGHT_RULE: _TEXT,
     Kind.CALLABLE: _TEXT,
 }
+#: Keys that must hold something where they are given at all.
+_NEVER_NULL = frozenset(
+    {
+        "callable",
+        "dag_display_name",
+        "decorator",
+        "for_each",
+        "operator",
+        "owner_links",
+        "pool_slots",
+        "priority_weight",
+        "tasks",
+        "trigger_rule",
+    }
+)
 _SPECIAL: dict[str, Schema] = {
     "tasks": {"$ref": "#/definitions/tasks"},
     "upstream": {"$ref": "#/definitions/links"},
     "downstream": {"$ref": "#/definitions/links"},
-    "operator": {"anyOf": [{"enum": list(OPERATORS)}, {"type": "string", "pattern": r"[.:]"}]},
+    "operator": {
+        "anyOf": [
+            {"enum": [*OPERATORS, *entry_point_names(), *map(class_name, OPERATORS)]},
+            {"type": "string", "pattern": r"[.:]"},
+        ]
+    },
+    "callable": _TEXT,
     "decorator": {"anyOf": [{"enum": list(DECORATORS)}, _TEXT]},
     "default_args": {"$ref": "#/definitions/default_args"},
     "teardown": {"type": ["boolean", "string", "array"]},

@@ -3,20 +3,33 @@
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from dag_builder.builder import dags_of_document
 from dag_builder.cli.main import main, make_parser
+from dag_builder.documents import read_string
+from dag_builder.fields import (
+    DAG_FIELDS,
+    DAG_OWN_FIELDS,
+    GROUP_FIELDS,
+    TASK_FIELDS,
+    TASK_OWN_FIELDS,
+)
 from dag_builder.graph import DrawingError, draw
 from dag_builder.import_dag_factory import convert
+from dag_builder.imports import import_object
 from dag_builder.schema import json_schema
 from dag_builder.show import dot, mermaid, tree
 from dag_builder.testing import assert_dags_are_sound
+from dag_builder.yaml_source import read_text
 
 from dag_builder import dag_of
 
@@ -282,29 +295,104 @@ def test_new_file_is_sound(name: str, dag_folder: Path, capsys: Captured) -> Non
     assert "must end in .py or .yaml" in capsys.readouterr().err
 
 
-def test_schema_accepts_what_the_builder_accepts(dag_folder: Path, capsys: Captured) -> None:
-    schema = json_schema()
-    jsonschema.Draft7Validator.check_schema(schema)
-    validator = jsonschema.Draft7Validator(schema)
+PAGE = (Path(__file__).parents[3] / "docs" / "dags.md").read_text(encoding="utf-8")
+YAML_OF_THE_PAGE = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+A = "{operator: empty}"
+ACCEPTED = [
+    *YAML_OF_THE_PAGE,
+    f"dags: {{s: {{tasks: {{a: {A}}}}}}}\ndefaults: {{tags: [shop], default_args: {{retries: 2}}}}",
+    "dag_id: sales\nextract: []\nload: [extract]\n",
+    "dag_id: sales\nextract:\nload: extract\n",
+    "dags:\n  sales: {extract: null, load: [{task: extract, label: rows}]}\n",
+    "dag_id: sales\ntasks: {extract: null, load: {upstream: {task: extract, label: rows}}}\n",
+    "dag_id: sales\ntasks: {a: {operator: BashOperator, bash_command: echo, cwd: /}}\n",
+    f"dag_id: sales\nend_date: null\nschedule:\ncatchup: ~\ntasks: {{a: {A}}}\n",
+    f"dag_id: sales\ndoc_md: {{$import: sales.TEXT}}\ntasks: {{a: {A}}}\n",
+    f"dag_id: sales\ndagrun_timeout: {{$duration: 5m}}\ntasks: {{a: {A}}}\n",
+    f"dag_id: sales\nallowed_run_types: manual\ntasks: {{a: {A}}}\n",
+    (
+        "dag_id: s_${n}\nfor_each: [{n: 1, rule: all_done}]\nmax_active_runs: ${n}\ntasks:\n"
+        "  a: {operator: empty, trigger_rule: '${rule}', pool_slots: '${n}', queue: null}\n"
+        "  ${rule}_b: {operator: empty, upstream: a}\n"
+    ),
+]
+REFUSED = [
+    f"dag_id: sales\nschedul: '@daily'\ntasks: {{a: {A}}}\n",
+    "dag_id: sales\ntasks: {a: {operator: bash, bash_comand: x}}\n",
+    "dag_id: sales\ntasks: {a: {operator: BashOperator, bash_command: x, bash_comand: x}}\n",
+    "dag_id: sales\ntasks: {a: {operator: bahs}}\n",
+    "dag_id: sales\ntasks: {a: {operator: empty, trigger_rule: all_don}}\n",
+    "dag_id: sales\ntasks: {a: {operator: empty, retries: two}}\n",
+    "dag_id: sales\ntasks: {}\n",
+    "dag_id: sales\nschedule: '@daily'\n",
+    "dag_id: sales\nschedule: '@daily'\nextract: []\n",
+    "dag_id: sales\nextract: 5\n",
+    "dag_id: sales\n",
+    "dags: {}\n",
+    "a: []\n",
+]
+
+
+def mistakes_of(text: str) -> list[str]:
+    """What the builder says of a file."""
+    problems: list[Any] = []
+    list(dags_of_document(read_string(text), "sales", problems))
+    return [str(problem) for problem in problems]
+
+
+@pytest.fixture
+def validator(module: types.ModuleType) -> Any:
+    """Of our schema; with a module of the functions that the examples name."""
+    code = "TEXT = '# Sales'\ndef extract(): pass\ndef count(file, separator): pass\n"
+    exec(f"{code}load = clean = files = extract", vars(module))  # noqa: S102
+    import_object.cache_clear()
+    jsonschema.Draft7Validator.check_schema(json_schema())
+    return jsonschema.Draft7Validator(json_schema())
+
+
+def value_of(text: str) -> Any:
+    """As an editor reads it: YAML 1.2."""
+    return read_text(text, "sales.yaml", "sales").value
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_schema_accepts_what_the_builder_accepts(text: str, validator: Any) -> None:
+    assert len(YAML_OF_THE_PAGE) >= 4
+    assert not mistakes_of(text)
+    assert not list(validator.iter_errors(value_of(text)))
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_schema_refuses_what_the_builder_refuses(text: str, validator: Any) -> None:
+    assert mistakes_of(text)
+    assert list(validator.iter_errors(value_of(text)))
+
+
+def test_schema_knows_where_null_may_stand(validator: Any) -> None:
+    def of(**changed: Any) -> dict[str, Any]:
+        return {"dag_id": "sales", "tasks": {"a": {"operator": "empty"}}, **changed}
+
+    given = {f"DAG {key}": of(**{key: None}) for key in (DAG_FIELDS | DAG_OWN_FIELDS)}
+    for key in TASK_FIELDS | TASK_OWN_FIELDS:
+        given[f"task {key}"] = of(tasks={"a": {"operator": "empty", key: None}})
+        of_function = {"callable": "sales.extract", key: None}
+        if key not in {"operator", "python", "partial"}:
+            given[f"function {key}"] = of(tasks={"a": of_function})
+    for key in GROUP_FIELDS:
+        given[f"group {key}"] = of(tasks={"g": {"tasks": {"a": {"operator": "empty"}}, key: None}})
+    for key in ("callable", "decorator", "python", "arguments"):  # no operator's, null or not
+        del given[f"task {key}"]
+    for what, document in given.items():
+        told = mistakes_of(json.dumps(document))
+        assert bool(told) == bool(list(validator.iter_errors(document))), (what, told)
+
+
+def test_schema_of_a_new_file(dag_folder: Path, capsys: Captured, validator: Any) -> None:
     assert main(["new", str(dag_folder / "sales.yaml")]) == 0
-    good = yaml.load((dag_folder / "sales.yaml").read_text(), yaml.BaseLoader)  # noqa: S506 - all text
-    good["default_args"]["retries"] = 2
-    good["tasks"]["extract"]["do_xcom_push"] = True
-    assert not list(validator.iter_errors(good))
-    for change in (
-        lambda d: d.update(schedul="@daily"),
-        lambda d: d["tasks"]["load"].update(bash_comand="x"),
-        lambda d: d["tasks"]["load"].update(operator="bahs"),
-        lambda d: d["tasks"]["load"].update(trigger_rule="all_don"),
-        lambda d: d["tasks"].clear(),
-        lambda d: d.pop("tasks"),
-    ):
-        bad = json.loads(json.dumps(good))
-        change(bad)
-        assert list(validator.iter_errors(bad)), bad
+    assert not list(validator.iter_errors(value_of((dag_folder / "sales.yaml").read_text())))
     capsys.readouterr()
     assert main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == schema
+    assert json.loads(capsys.readouterr().out) == json_schema()
 
 
 def test_help_of_every_command(capsys: Captured) -> None:
