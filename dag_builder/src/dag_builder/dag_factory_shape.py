@@ -38,6 +38,7 @@ def check_shape(given: object, name: str, problems: Problems) -> None:
 
 
 def _check_dag(dag: Mapping[str, Any], path: Path, problems: Problems) -> None:
+    _check_keys(dag, path, problems)
     _check_mappings(dag, _MAPPINGS, path, problems)
     groups = dict(_named(dag, "task_groups", path, problems))
     for name, item in groups.items():
@@ -104,12 +105,13 @@ def _check_item(
     problems: Problems,
 ) -> None:
     """What tasks and groups have in common."""
+    _check_keys(item, path, problems)
     _check_mappings(item, _TASK_MAPPINGS, path, problems)
     for index, name in enumerate(_list(item, "dependencies", path, problems)):
         if not isinstance(name, str | int):
             problems.add((*path, "dependencies", index), "this is no task's name", given=name)
     group = item.get(group_key)
-    if group and str(group) not in groups:
+    if group is not None and group != "" and str(group) not in groups:
         problems.add(
             (*path, group_key),
             f"there is no task group {group!r}",
@@ -133,12 +135,25 @@ def _check_parents(
         seen.append(parent)
 
 
+def _check_keys(given: Mapping[Any, Any], path: Path, problems: Problems) -> None:
+    for key in given:
+        if not isinstance(key, str):
+            problems.add(
+                (*path, str(key)),
+                "a key is a word",
+                given=cast("object", key),
+                hint="bare yes, no, on and off are booleans in YAML 1.1: put them in quotes",
+            )
+
+
 def _check_mappings(
     given: Mapping[str, Any], keys: tuple[str, ...], path: Path, problems: Problems
 ) -> None:
     for key in keys:
         if not isinstance(given.get(key), Mapping | None):
             problems.add((*path, key), "this must be a mapping", given=given[key])
+        elif given.get(key):
+            _check_keys(given[key], (*path, key), problems)
 
 
 def _list(given: Mapping[str, Any], key: str, path: Path, problems: Problems) -> list[Any]:

@@ -305,7 +305,7 @@ def _mapping(mapping: Mapping[str, Any]) -> dict[str, Any] | list[Any] | str:
     for old, new in (("__and__", "all"), ("__or__", "any")):
         if old in mapping:
             return {new: _value(mapping[old])}
-    if "__join__" in mapping:
+    if isinstance(mapping.get("__join__"), list):
         return "".join(str(_value(item)) for item in mapping["__join__"])
     if mapping.get("__type__") == "builtins.list":
         return _value(mapping.get("items", []))

@@ -190,6 +190,10 @@ WRONG = [
     ("sales: {task_groups: {g: {default_args: 1}}}", "this must be a mapping"),
     ("sales: {task_groups: [{tooltip: a}]}", "its name under 'group_name'"),
     ("sales: {task_groups: {g: {parent_group_name: g}}}", "in a circle: g in g"),
+    ("sales: {task_groups: {g: {parent_group_name: []}}}", "there is no task group []"),
+    ("sales: {on: 1}", "bare yes, no, on and off are booleans in YAML 1.1"),
+    ("sales: {default_args: {1: 2}}", "a key is a word"),
+    ("sales: {tasks: {x: {1: 2}}}", "a key is a word"),
     ("sales: {a: !!python/object/apply:os.getcwd []}", "cannot be read"),
 ]
 
@@ -204,6 +208,16 @@ def test_what_cannot_be_converted_is_told(
     told = capsys.readouterr().err
     assert words.replace("FILE", str(file)) in told
     assert "this is no YAML" not in told
+
+
+def test_a_join_of_no_list_stays(tmp_path: Path) -> None:
+    made = converted(
+        tmp_path, "sales: {params: {__join__: 1}}\nb: {description: {__join__: [a, b]}}"
+    )
+    assert made.document["dags"] == {
+        "sales": {"params": {"__join__": 1}},
+        "b": {"description": "ab"},
+    }
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
