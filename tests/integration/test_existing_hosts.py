@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 import docker
 import pytest
 from plain_hosts import (
+    IMAGE,
+    LABEL,
     PASSWORD,
     PASSWORD_USER,
     USER,
@@ -92,10 +93,18 @@ def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
     )
 
 
-def ip(*arguments: str) -> str:
-    """Ask or change this machine's own network."""
-    done = subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
-    return done.stdout
+def ip(hosts: PlainHosts, *arguments: str) -> str:
+    """Ask or change this machine's own network, with a host's ip: it may have none."""
+    printed = hosts.client.containers.run(
+        IMAGE,
+        list(arguments),
+        entrypoint=["ip"],
+        network_mode="host",
+        cap_add=["NET_ADMIN"],
+        labels={LABEL: hosts.name},
+        remove=True,
+    )
+    return printed.decode()
 
 
 def look(on: Machine, login: Login, *, adopt: bool = False) -> dict[str, HostFacts]:
@@ -291,19 +300,21 @@ def test_a_host_that_does_not_answer_is_told_with_a_next_step(
         look(replace(machine(alpha), port=9), login)
 
 
-def test_a_way_back_that_docker_would_hide_is_refused(alpha: PlainHost, login: Login) -> None:
+def test_a_way_back_that_docker_would_hide_is_refused(
+    hosts: PlainHosts, alpha: PlainHost, login: Login
+) -> None:
     """The last network that Docker would take there; this machine's own Docker has the first."""
     on = machine(alpha)
     network = about_to_take(look(on, login)[on.name].routes, engine_runs=False)[-1]
     ours = str(network[-2])
-    route = json.loads(ip("-json", "route", "get", alpha.address))[0]
-    ip("address", "add", f"{ours}/32", "dev", "lo")
+    route = json.loads(ip(hosts, "-json", "route", "get", alpha.address))[0]
+    ip(hosts, "address", "add", f"{ours}/32", "dev", "lo")
     try:
-        ip("route", "add", f"{alpha.address}/32", "dev", route["dev"], "src", ours)
+        ip(hosts, "route", "add", f"{alpha.address}/32", "dev", route["dev"], "src", ours)
         with pytest.raises(HostError, match=f"give {network} to .* your SSH comes from {ours}"):
             look(on, login)
     finally:
-        ip("address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
+        ip(hosts, "address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
 
 
 def test_an_engine_that_is_too_old_is_refused_before_it_is_installed_or_started(
