@@ -171,7 +171,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
             _check_port(port, spec.port_settings.get(port))
         _ensure_volume(client, spec)
         if found is not None:
-            found.remove(force=True)
+            found.remove(force=True, v=True)
         node_container.start(
             client,
             name=spec.container,

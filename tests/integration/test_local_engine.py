@@ -159,13 +159,16 @@ def test_another_port_makes_it_anew_with_the_same_disk(
 def test_a_container_that_an_interrupted_run_left_is_made_anew(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
-    client.containers.create(
+    left = client.containers.create(
         local_engine.node_container.IMAGE,
         name=spec.container,
         labels={local_engine.CLUSTER_LABEL: spec.cluster},
     )
+    left.reload()
+    (anonymous,) = [mount["Name"] for mount in left.attrs["Mounts"]]
     ports = local_engine.ensure_machine(spec, {})
     assert host_name(spec, ports).startswith("worker-1\n")
+    assert anonymous not in {volume.name for volume in client.volumes.list()}
 
 
 def test_a_port_in_use_is_refused_and_the_machine_stays(spec: MachineSpec) -> None:
