@@ -49,10 +49,8 @@ def _check_dag(dag: Mapping[str, Any], path: Path, problems: Problems) -> None:
         inner = (*path, "tasks", name)
         _check_item(item, "task_group_name", groups, inner, problems)
         for index, variable in enumerate(_list(item, "variables_as_arguments", inner, problems)):
-            names = (
-                set(cast("Mapping[str, Any]", variable)) if isinstance(variable, Mapping) else ()
-            )
-            if not {"variable", "attribute"}.issubset(names):
+            names = cast("dict[str, Any]", variable if isinstance(variable, Mapping) else {})
+            if not all(isinstance(names.get(key), str) for key in ("variable", "attribute")):
                 problems.add(
                     (*inner, "variables_as_arguments", index),
                     "this names no variable and argument",

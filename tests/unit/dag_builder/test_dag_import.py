@@ -187,6 +187,10 @@ WRONG = [
     ("sales: {tasks: {x: {dependencies: [[a]]}}}", "this is no task's name"),
     ("sales: {tasks: {x: {task_group_name: g}}}", "there is no task group 'g'"),
     ("sales: {tasks: {x: {variables_as_arguments: [a]}}}", "this names no variable"),
+    (
+        "sales: {tasks: {x: {variables_as_arguments: [{variable: a, attribute: []}]}}}",
+        "this names no variable",
+    ),
     ("sales: {task_groups: {g: {default_args: 1}}}", "this must be a mapping"),
     ("sales: {task_groups: [{tooltip: a}]}", "its name under 'group_name'"),
     ("sales: {task_groups: {g: {parent_group_name: g}}}", "in a circle: g in g"),
