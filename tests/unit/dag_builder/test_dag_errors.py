@@ -543,8 +543,46 @@ def _operator(name: str, *, in_dag: bool = False) -> Any:
     return operator
 
 
+def _converted(**keys: Any) -> Any:
+    return convert({"x": keys})
+
+
 OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: convert({"datasets": []}), "this is no DAG of dag-factory", "datasets"),
+    (lambda: convert({}), "a file of dag-factory is a mapping of DAGs by their names", "the file"),
+    (lambda: _converted(tasks=3), "'tasks' are a mapping or a list", "x.tasks"),
+    (lambda: _converted(tasks={"a": 3}), "this must be a mapping of keys", "x.tasks.a"),
+    (
+        lambda: _converted(tasks=[{}]),
+        "what stands in a list has its name under 'task_id'",
+        "x.tasks[0]",
+    ),
+    (
+        lambda: _converted(tasks=[{"task_id": "a"}, {"task_id": "a"}]),
+        "'a' is there twice",
+        "x.tasks[1].task_id",
+    ),
+    (
+        lambda: _converted(tasks={"a": {"dependencies": [[]]}}),
+        "this is no task's name",
+        "x.tasks.a.dependencies[0]",
+    ),
+    (
+        lambda: _converted(tasks={"a": {"task_group_name": "g"}}),
+        "there is no task group 'g'",
+        "x.tasks.a.task_group_name",
+    ),
+    (
+        lambda: _converted(tasks={"a": {"variables_as_arguments": [3]}}),
+        "this names no variable and argument",
+        "x.tasks.a.variables_as_arguments[0]",
+    ),
+    (
+        lambda: _converted(task_groups={"g": {"parent_group_name": "g"}}),
+        "groups stand within each other in a circle: g in g",
+        "x.task_groups.g.parent_group_name",
+    ),
+    (lambda: _converted(default_args={True: 3}), "a key is a word", "x.default_args.True"),
     (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is no name for a DAG", "a b"),
     (lambda: dag_of("x", 3), "a DAG is a dictionary", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, tasks="no_such_module"), "tasks='no_such_module': ", "x"),
