@@ -17,12 +17,24 @@ if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
 
 
+_SHARED = frozenset({"default_args", "defaults", "operator_defaults"})
+"""Keys whose values other tasks get as well, so that these may lack something by their mistakes."""
+
+
 def make_dag(plan: DagPlan, problems: Problems, fileloc: str) -> DAG | None:
     """The DAG of a plan, or None when an operator refuses its arguments (which is noted).
 
     `fileloc` is the DAG file, as Airflow shows it and as its templates are relative to.
     """
     return _Maker(plan, problems).make(fileloc)
+
+
+def try_out(plan: DagPlan, problems: Problems) -> None:
+    """Note what Airflow refuses as well of a DAG that has mistakes already, so that all are told.
+
+    Nothing is noted that one of those may be the cause of.
+    """
+    _Maker(plan, problems).try_out()
 
 
 class _Maker:
@@ -39,6 +51,7 @@ class _Maker:
             self.dag = DAG(self.plan.dag_id, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
         except UNEXPECTED as error:  # Airflow raises many kinds; all are the user's
             self.problems.add(self._dag_path(error), _reason("Airflow", error))
+            self._try_tasks()
             return None
         self.dag.fileloc = fileloc
         self.groups[""] = self.dag.task_group
@@ -52,6 +65,34 @@ class _Maker:
             return None
         self._link()
         return self.dag
+
+    def try_out(self) -> None:
+        from airflow.sdk import DAG
+
+        nodes = [*self.plan.groups.values(), *self.plan.tasks.values()]
+        own = [p for p in self.problems.found if not any(_is_in(p.path, n.path) for n in nodes)]
+        try:
+            DAG(self.plan.dag_id, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
+        except UNEXPECTED as error:
+            named = {word for p in own for word in (str(p.path[-1]), p.suggestion) if word}
+            if not any(word in str(error) for word in named):
+                self.problems.add(self._dag_path(error), _reason("Airflow", error))
+        self._try_tasks()
+
+    def _try_tasks(self) -> None:
+        """Make each task that has no mistake and needs no other, in a DAG of its own."""
+        from airflow.sdk import DAG
+
+        wrong = [problem.path for problem in self.problems.found]
+        if any(key in _SHARED for path in wrong for key in path):
+            return
+        for task in self.plan.tasks.values():
+            needs_others = task.has_references or task.instance is not None
+            if needs_others or any(_is_in(path, task.path) for path in wrong):
+                continue
+            self.dag = DAG(self.plan.dag_id, schedule=None)
+            self.groups = {task.group.id: self.dag.task_group}
+            self._task(task)
 
     def _dag_path(self, error: BaseException) -> Path:
         """The key that Airflow's message is about, when it names one."""
@@ -237,6 +278,10 @@ class _Maker:
             ends[1].set_upstream(ends[0], edge_modifier=modifier)
         except UNEXPECTED as error:  # an expanded group refuses tasks that run 'always'
             self.problems.add(link.path, _reason("Airflow", error))
+
+
+def _is_in(path: Path, around: Path) -> bool:
+    return path[: len(around)] == around
 
 
 def _depth(link: Link) -> int:

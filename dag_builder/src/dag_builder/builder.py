@@ -10,7 +10,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import register, templates
-from dag_builder.build import make_dag
+from dag_builder.build import make_dag, try_out
 from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
 from dag_builder.imports import ImportPathError, import_module, import_object
 from dag_builder.keys import merged
@@ -232,7 +232,9 @@ class _Place:
                 folder=self.folder,
             )
             try:
-                problems.raise_any()
+                if problems:
+                    try_out(plan, problems)
+                    problems.raise_any()
                 dag = make_dag(plan, problems, self.fileloc)
                 problems.raise_any()
             finally:
