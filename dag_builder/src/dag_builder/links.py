@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -281,15 +282,33 @@ def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
             if len(shown) == 1:
                 shown *= 2
             yield shown, _path_of_ring(plan, set(names))
-            for point in ring:
-                graph.pop(point, None)
-            for befores in graph.values():
-                befores.difference_update(ring)
+            for before, after in _taken_out(plan, ring):
+                graph[after].discard(before)
         else:
             return
 
 
 Point = tuple[str, str]
+
+
+def _taken_out(plan: DagPlan, ring: list[Point]) -> list[tuple[Point, Point]]:
+    """The dependencies without which this ring is none, and others that share its tasks remain.
+
+    These are the ones that go back in the dictionary's order: of a fan that comes together and
+    goes back to its start, the one way back, and not each of its ways forth.
+    """
+    steps = list(itertools.pairwise(ring))
+    first: dict[Point, int] = {}
+    for index, task in enumerate(plan.tasks.values()):
+        first[_entry(task)] = index
+        group: GroupPlan | None = task.group
+        while group is not None and group.id:
+            first.setdefault(("start", group.id), index)
+            first.setdefault(("end", group.id), index)
+            group = group.parent
+    given = {(_exit(link.upstream), _entry(link.downstream)) for link in plan.links}
+    back = [s for s in steps if s in given and first.get(s[0], 0) >= first.get(s[1], 0)]
+    return back or steps
 
 
 def _graph(plan: DagPlan) -> tuple[dict[Point, set[Point]], dict[Point, str]]:

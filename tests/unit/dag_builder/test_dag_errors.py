@@ -543,6 +543,26 @@ def test_circles_are_shown_and_each_of_them() -> None:
     assert circles & {"a → b → c → a", "b → c → a → b", "c → a → b → c"}
 
 
+def test_circles_that_share_a_task_are_told_one_by_one() -> None:
+    problems = problems_of(
+        tasks(
+            a={**EMPTY, "upstream": ["b", "c"]},
+            b={**EMPTY, "upstream": "a"},
+            c={**EMPTY, "upstream": "a"},
+        )
+    )
+    circles = [set(problem.message.rpartition(": ")[2].split(" → ")) for problem in problems]
+    assert sorted(map(sorted, circles)) == [["a", "b"], ["a", "c"]]
+
+
+def test_a_fan_that_goes_back_to_its_start_is_one_circle() -> None:
+    fan = {name: {**EMPTY, "upstream": "a"} for name in ("b", "c", "d")}
+    [problem] = problems_of(
+        tasks(a={**EMPTY, "upstream": "e"}, **fan, e={**EMPTY, "upstream": list(fan)})
+    )
+    assert "a" in problem.message
+
+
 def test_group_in_a_circle() -> None:
     [problem] = problems_of(
         tasks(a={**EMPTY, "upstream": "g"}, g={"tasks": {"b": {**EMPTY, "upstream": "a"}}})
