@@ -272,6 +272,7 @@ def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
     ):
         return
     graph, owner = _graph(plan)
+    ways_back = _ways_back(plan)
     while True:
         try:
             graphlib.TopologicalSorter(graph).prepare()
@@ -282,7 +283,8 @@ def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
             if len(shown) == 1:
                 shown *= 2
             yield shown, _path_of_ring(plan, set(names))
-            for before, after in _taken_out(plan, ring):
+            steps = set(itertools.pairwise(ring))
+            for before, after in steps & ways_back or steps:  # others that share a task remain
                 graph[after].discard(before)
         else:
             return
@@ -291,24 +293,24 @@ def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
 Point = tuple[str, str]
 
 
-def _taken_out(plan: DagPlan, ring: list[Point]) -> list[tuple[Point, Point]]:
-    """The dependencies without which this ring is none, and others that share its tasks remain.
+def _ways_back(plan: DagPlan) -> set[tuple[Point, Point]]:
+    """The dependencies that go back in the dictionary's order, by which most circles close.
 
-    These are the ones that go back in the dictionary's order: of a fan that comes together and
-    goes back to its start, the one way back, and not each of its ways forth.
+    Of a fan that comes together and goes back to its start it is the one way back, and not each of
+    the ways forth.
     """
-    steps = list(itertools.pairwise(ring))
-    first: dict[Point, int] = {}
+    first: dict[str, int] = {}
     for index, task in enumerate(plan.tasks.values()):
-        first[_entry(task)] = index
-        group: GroupPlan | None = task.group
-        while group is not None and group.id:
-            first.setdefault(("start", group.id), index)
-            first.setdefault(("end", group.id), index)
-            group = group.parent
-    given = {(_exit(link.upstream), _entry(link.downstream)) for link in plan.links}
-    back = [s for s in steps if s in given and first.get(s[0], 0) >= first.get(s[1], 0)]
-    return back or steps
+        first[task.id] = index
+        around: GroupPlan | None = task.group
+        while around is not None:
+            first.setdefault(around.id, index)
+            around = around.parent
+    return {
+        (_exit(link.upstream), _entry(link.downstream))
+        for link in plan.links
+        if first.get(link.upstream.id, 0) >= first.get(link.downstream.id, 0)
+    }
 
 
 def _graph(plan: DagPlan) -> tuple[dict[Point, set[Point]], dict[Point, str]]:
