@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from infra import registry
 from infra.machines.docker_networks import about_to_take
+from infra.machines.leftovers import LEAVE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -315,7 +316,7 @@ def _of_others(
             f"it belongs to another stack of this project (identity {facts.claim})",
             (
                 "take it out of that one with `pulumi up`; if that stack is lost, run"
-                " `sh /etc/dairflow/leave` there as root, which removes what it left"
+                f" `sh {LEAVE_FILE}` there as root, which removes what it left"
             ),
         )
     elif is_foreign(facts, stack) and not adopt:

@@ -85,8 +85,8 @@ def ensure_network(
     """Check that this machine can carry a cluster, and make its network or adopt it.
 
     ``published`` are the loopback ports that the cluster is about to take, by the setting that
-    each is from. ``subnet`` is what the
-    network had before it was removed: its machines' addresses are kept with it.
+    each is from. ``subnet`` is what the network had before it was removed: its machines' addresses
+    are kept with it.
 
     Raises:
         LocalError: before anything is made, when the node image is missing, a port is in use,
