@@ -99,6 +99,14 @@ def paused_update(snapshot: Snapshot) -> Service | None:
     return None
 
 
+def stopped_by(snapshot: Snapshot, service: Service) -> Task | None:
+    """Return the task for which the swarm has stopped a service's update: it names it by its ID."""
+    for task in snapshot.tasks:
+        if task.id in service.update_message:
+            return task
+    return last_failure(snapshot, service)
+
+
 def last_failure(snapshot: Snapshot, service: Service) -> Task | None:
     """Return the newest failed task of a service, or the newest that is not up, or None."""
     tasks = [task for task in snapshot.tasks if task.service == service.name]

@@ -265,7 +265,7 @@ class _Deployment:
                 self._explain(f"{task.service} does not start: it failed again and again", task)
             )
         if service := convergence.paused_update(seen):
-            task = convergence.last_failure(seen, service)
+            task = convergence.stopped_by(seen, service)
             raise StackError(
                 self._explain(
                     f"the update of {service.name} was stopped: {service.update_message}", task

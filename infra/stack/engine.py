@@ -20,21 +20,25 @@ NAMESPACE = "com.docker.stack.namespace"
 """The label by which the engine knows what belongs to a stack."""
 
 LOG_LINES = 25
-_SEPARATOR = "-- services --"
+_SEPARATOR = "-- tasks --"
 _DEPLOY_TIMEOUT_SECONDS = 180.0
 _LOG_TIMEOUT_SECONDS = 20.0
 _COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def snapshot(runner: Runner, stack: str) -> Snapshot:
-    """Read the stack's services and tasks; both are empty where there is no such stack."""
+    """Read the stack's services and tasks; both are empty where there is no such stack.
+
+    The services first: what the swarm says of a service's update follows from its tasks, which are
+    then seen as they were at that moment or later, a failure that stopped the update among them.
+    """
     answer = runner.run(
-        f"docker stack ps --no-trunc --format '{{{{json .}}}}' {quote(stack)} 2>/dev/null;"
+        f"services=$(docker service ls -q --filter label={NAMESPACE}={quote(stack)}) || exit;"
+        " [ -z \"$services\" ] || docker service inspect --format '{{json .}}' $services || exit;"
         f" echo {quote(_SEPARATOR)};"
-        f" services=$(docker service ls -q --filter label={NAMESPACE}={quote(stack)}) || exit;"
-        " [ -z \"$services\" ] || docker service inspect --format '{{json .}}' $services"
+        f" docker stack ps --no-trunc --format '{{{{json .}}}}' {quote(stack)} 2>/dev/null || true"
     )
-    tasks, _, services = answer.stdout.partition(_SEPARATOR)
+    services, _, tasks = answer.stdout.partition(_SEPARATOR)
     return Snapshot(services=parse_services(stack, services), tasks=parse_tasks(stack, tasks))
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 
-from infra.stack.convergence import crash_loop, paused_update, progress, unsettled
+from infra.stack.convergence import crash_loop, paused_update, progress, stopped_by, unsettled
 from infra.stack.tasks import Snapshot, parse_services, parse_tasks
 
 
 def service(
-    name: str, *, replicas: int | None = 1, condition: str = "any", update: str = ""
+    name: str,
+    *,
+    replicas: int | None = 1,
+    condition: str = "any",
+    update: str = "",
+    by: str = "",
 ) -> str:
+    message = f"update paused due to failure{f' or early termination of task {by}' if by else ''}"
     mode = {"Global": {}} if replicas is None else {"Replicated": {"Replicas": replicas}}
     return json.dumps(
         {
@@ -23,9 +29,7 @@ def service(
                     "RestartPolicy": {"Condition": condition},
                 },
             },
-            "UpdateStatus": {"State": update, "Message": "update paused due to failure"}
-            if update
-            else None,
+            "UpdateStatus": {"State": update, "Message": message} if update else None,
         }
     )
 
@@ -148,6 +152,22 @@ def test_a_paused_update_is_found() -> None:
     found = paused_update(seen)
     assert found is not None
     assert found.update_message == "update paused due to failure"
+
+
+def test_a_paused_update_is_explained_by_the_task_that_the_swarm_names() -> None:
+    tasks = [task("redis.1", "Running"), *(task("redis.2", "Rejected", n=n) for n in (3, 2))]
+    seen = snapshot([service("redis", update="paused", by="redis.2-Rejected-2")], tasks)
+    found = stopped_by(seen, seen.services[0])
+    assert found is not None
+    assert found.id == "redis.2-Rejected-2"
+
+
+def test_a_paused_update_that_names_no_task_is_explained_by_the_newest_failure() -> None:
+    tasks = [task("redis.1", "Running"), *(task("redis.2", "Rejected", n=n) for n in (3, 2))]
+    seen = snapshot([service("redis", update="paused")], tasks)
+    found = stopped_by(seen, seen.services[0])
+    assert found is not None
+    assert found.id == "redis.2-Rejected-3"
 
 
 def test_a_history_line_belongs_to_its_slot() -> None:

@@ -85,7 +85,7 @@ def seen(rendered: RenderedStack, **states: str | list[str]) -> str:
                 }
             )
         )
-    return "\n".join([*tasks, "-- services --", *services])
+    return "\n".join([*services, "-- tasks --", *tasks])
 
 
 def task_specs(rendered: RenderedStack, *, old: str = "") -> str:
@@ -111,7 +111,7 @@ def manager_of(machine: Machine, rendered: RenderedStack) -> FakeRunner:
         .on("docker secret create", "")
         .on("docker secret rm", "")
         .on("stack deploy", "")
-        .on("docker stack ps", "-- services --", "-- services --", seen(rendered))
+        .on("docker stack ps", "-- tasks --", "-- tasks --", seen(rendered))
         .on("--type task", task_specs(rendered))
         .on("/dev/tcp", HEALTHY)
         .on("docker service logs", "it says why\n")
@@ -161,7 +161,7 @@ def test_a_worker_node_that_goes_down_meanwhile_ends_the_wait(
     monkeypatch.setattr(deploy_module, "DOWN_SECONDS", 0.05)
     runner = manager_of(manager, rendered).on("docker node ls", "", "worker-2\n")
     pending = seen(rendered, worker=["Running", "Pending"])
-    runner.on("docker stack ps", "-- services --", "-- services --", pending)
+    runner.on("docker stack ps", "-- tasks --", "-- tasks --", pending)
     with pytest.raises(StackError, match="worker-2: down for "):
         run(runner, rendered, options)
 
@@ -225,7 +225,7 @@ def test_progress_is_told_once_for_each_change(
 ) -> None:
     pulling = seen(rendered, worker=["Running", "Preparing"])
     runner = manager_of(manager, rendered).on(
-        "docker stack ps", "-- services --", "-- services --", pulling, pulling, seen(rendered)
+        "docker stack ps", "-- tasks --", "-- tasks --", pulling, pulling, seen(rendered)
     )
     runner.on("/dev/tcp", ended(status=1), UNHEALTHY, HEALTHY)
     lines, _ = run(runner, rendered, options)
@@ -253,7 +253,7 @@ def test_a_crash_loop_is_told_with_node_error_and_log(
         "scheduler-3-failed", "scheduler-c"
     )
     runner = manager_of(manager, rendered).on(
-        "docker stack ps", "-- services --", "-- services --", looping
+        "docker stack ps", "-- tasks --", "-- tasks --", looping
     )
     runner.on("docker service logs", f"cannot sign in as {options.secrets['redis_password']}\n")
     with pytest.raises(StackError) as caught:
@@ -262,6 +262,16 @@ def test_a_crash_loop_is_told_with_node_error_and_log(
     for part in ("manager-1", "scheduler.1", "non-zero exit (1)", "cannot sign in", "Next:"):
         assert part in text
     assert options.secrets["redis_password"] not in text
+
+
+def test_tasks_are_read_after_what_the_swarm_says_of_their_services(
+    manager: Machine, rendered: RenderedStack
+) -> None:
+    """An update that a task's failure has stopped is never seen without the failure."""
+    runner = manager_of(manager, rendered)
+    observe(runner, "airflow")
+    (asked,) = (command for command in runner.commands if "docker stack ps" in command)
+    assert asked.index("docker service inspect") < asked.index("docker stack ps")
 
 
 def test_failures_of_an_earlier_deployment_are_not_this_one_s(
@@ -279,7 +289,7 @@ def test_the_wait_ends_and_names_what_it_waited_for(
 ) -> None:
     stuck = seen(rendered, worker=["Running", "Preparing"])
     runner = manager_of(manager, rendered).on(
-        "docker stack ps", "-- services --", "-- services --", stuck
+        "docker stack ps", "-- tasks --", "-- tasks --", stuck
     )
     with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)") as caught:
         run(runner, rendered, options, timeout=0)
@@ -290,9 +300,7 @@ def test_a_removal_under_way_is_waited_for(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
     runner = manager_of(manager, rendered).on("docker network ls", "airflow_default\n", "")
-    runner.on(
-        "docker stack ps", "-- services --", "-- services --", "-- services --", seen(rendered)
-    )
+    runner.on("docker stack ps", "-- tasks --", "-- tasks --", "-- tasks --", seen(rendered))
     lines, _ = run(runner, rendered, options)
     assert lines == ["an earlier removal of this stack is still under way"]
     order = [c for c in runner.commands if "network ls" in c or "stack deploy" in c]
@@ -310,7 +318,7 @@ def test_a_machine_that_is_no_manager_is_refused(
 
 
 def test_a_stack_that_is_not_there_is_nothing(manager: Machine) -> None:
-    assert observe(FakeRunner(manager).on("docker stack ps", "-- services --"), "airflow") is None
+    assert observe(FakeRunner(manager).on("docker stack ps", "-- tasks --"), "airflow") is None
 
 
 def test_services_of_two_deployments_have_no_digest(

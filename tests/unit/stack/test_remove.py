@@ -17,7 +17,7 @@ from infra.stack.remove import remove, remove_from
 if TYPE_CHECKING:
     from infra.remote.machine import Machine
 
-NOTHING = "-- services --"
+NOTHING = "-- tasks --"
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def one_task(name: str) -> str:
         "CurrentState": "Running 3 seconds ago",
         "Error": "",
     }
-    return f"{json.dumps(task)}\n{NOTHING}"
+    return f"{NOTHING}\n{json.dumps(task)}"
 
 
 def manager_of(machine: Machine) -> FakeRunner:
