@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="dag-builder-tests-"))
+HOME = tempfile.TemporaryDirectory(prefix="dag-builder-tests-")
+os.environ.setdefault("AIRFLOW_HOME", HOME.name)
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 

@@ -3,7 +3,6 @@
 import importlib.util
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,10 @@ EXAMPLES = _examples()
 
 
 @pytest.fixture(autouse=True)
-def sales_module() -> Iterator[None]:
+def sales_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The module that the page's examples take their functions from."""
     code = next(code for info, code in _fences(PAGE) if info == "python sales")
-    file = Path(tempfile.mkdtemp()) / "sales.py"
+    file = tmp_path_factory.mktemp("example") / "sales.py"
     file.write_text(code, encoding="utf-8")
     specification = importlib.util.spec_from_file_location("sales", file)
     assert specification
