@@ -107,6 +107,8 @@ def test_killed_in_the_middle_it_goes_on_with_the_next_up(
     project.pulumi("cancel", "--yes")
     project.up()
     assert sorted(container_ids(engine)) == ["manager-1", "worker-1", "worker-2"]
+    project.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+    assert "pending operations" not in project.up()
 
 
 def test_the_nodes_are_one_swarm(project: Project) -> None:
