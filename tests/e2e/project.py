@@ -101,6 +101,14 @@ class Project:
         assert done.returncode == 0, f"{machine}: {command}: {done.stderr}"
         return done.stdout
 
+    def service_logs(self, *services: str) -> str:
+        """Return the last lines that Airflow's services wrote, for a failure's explanation."""
+        each = " ".join(f"airflow_{service}" for service in services)
+        return self.on(
+            "manager-1",
+            f"for each in {each}; do timeout 30 docker service logs --tail 60 $each 2>&1; done",
+        )
+
     def clean_up(self) -> None:
         """Take everything away, whatever state it is in."""
         for arguments in (("cancel", "--yes"), ("destroy", "--yes", "--skip-preview")):

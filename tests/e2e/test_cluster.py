@@ -20,6 +20,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tools.airflow_api import AirflowApiError
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 DAG = "cluster_check"
@@ -58,7 +60,10 @@ def run_dag(project: Project, **conf: int) -> list[Any]:
     airflow = project.airflow()
     airflow.wait_for_dag(DAG, 90)
     run = airflow.trigger(DAG, conf)
-    assert airflow.wait_for_run(DAG, run, 300) == "success"
+    try:
+        assert airflow.wait_for_run(DAG, run, 300) == "success"
+    except AirflowApiError as error:
+        pytest.fail(f"{error}\n{project.service_logs('scheduler', 'worker')}")
     return airflow.tasks(DAG, run)
 
 
@@ -308,6 +313,8 @@ def test_removed_machines_are_drift_and_come_back(
     assert project.nodes() == dict.fromkeys(("manager-1", "worker-1", "worker-2"), "Ready")
     assert set(project.airflow().runs(DAG)) >= set(runs)
     assert {task.hostname for task in run_dag(project)} <= {"worker-1", "worker-2"}
+    # worker-1 stayed, with connections whose other end vanished without a word.
+    wait_until(lambda: _hosts(project) == {"worker-1", "worker-2"}, 150, "tasks on both workers")
     project.expect_no_changes()
 
 
