@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra.stack import convergence, engine, health
@@ -70,8 +71,8 @@ def deploy(
     """Bring the stack to ``rendered`` and wait until every service has converged.
 
     Idempotent: what is there already stays, what differs is updated. ``runner`` is a manager's.
-    ``timeout`` is in seconds; while a worker finishes its running tasks it is extended by the
-    worker's grace period.
+    ``timeout`` is in seconds; the time in which a worker finishes its running tasks does not
+    count, up to the worker's grace period.
 
     Raises:
         StackError: when a worker node is down, a task keeps failing, or the wait is over; see its
@@ -87,7 +88,7 @@ def deploy(
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
     deployment.create_secrets()
     login = (registry.address, registry.user, registry.password) if registry else None
-    engine.stack_deploy(runner, rendered.name, rendered.to_bytes(), login=login)
+    engine.stack_deploy(runner, rendered.name, rendered.to_bytes(datetime.now(UTC)), login=login)
     deployment.wait_for_convergence(already_failed, timeout)
     deployment.sweep_secrets()
     state = observe(runner, rendered.name)
@@ -207,7 +208,8 @@ class _Deployment:
             self._say(waiting)
             self._down_workers()
             if convergence.finishing(seen):
-                deadline = max(deadline, started + timeout + self._rendered.task_grace_seconds)
+                longest = started + timeout + self._rendered.task_grace_seconds
+                deadline = min(time.monotonic() + timeout, longest)
             if time.monotonic() > deadline:
                 self._raise_timeout(seen, waiting, time.monotonic() - started)
             time.sleep(POLL_SECONDS)

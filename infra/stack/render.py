@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
 from infra.stack.secrets import hashed_name, require
-from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF
+from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from infra.stack.options import StackOptions
 
@@ -57,14 +58,18 @@ class RenderedStack:
     web_port: int
     task_grace_seconds: float
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, at: datetime) -> bytes:
         """Return what ``docker stack deploy -c -`` reads (JSON is YAML).
 
-        Every service is labelled with the document's digest, by which `observe` recognises it.
+        Every service is labelled with the document's digest, by which `observe` recognises it, and
+        with the time, which makes each deployment another to the swarm: it ignores one that is
+        equal to an update under way, also when that one has failed and only waits for a task to
+        stop before it ends (swarmkit's ``update.Supervisor.Update``). Tasks do not see the labels.
         """
+        labels = {DIGEST_LABEL: self.digest(), TIME_LABEL: at.isoformat()}
         labelled = copy.deepcopy(self.document)
         for service in labelled["services"].values():
-            service["deploy"].setdefault("labels", {})[DIGEST_LABEL] = self.digest()
+            service["deploy"].setdefault("labels", {}).update(labels)
         return _encode(labelled)
 
     def digest(self) -> str:

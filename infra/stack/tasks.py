@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 DIGEST_LABEL = "dairflow.digest"
 """Every service carries the digest of the document that it was deployed from."""
 
+TIME_LABEL = "dairflow.deployed"
+"""Every service carries the time of its last deployment, in ISO 8601."""
+
 GONE = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 """Task states after which nothing runs any more (swarmkit's api/types.proto)."""
 

@@ -353,16 +353,26 @@ def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
     project.expect_no_changes()
 
 
-def test_a_worker_that_cannot_reach_the_registry_is_named(project: Project) -> None:
-    """A rule closes the way; the message says what it looks like, and refresh and up mend it."""
-    refusal = f"ip saddr {_address(project)} tcp dport 5000 reject with tcp reset"
-    project.on("manager-1", f"nft insert rule inet dairflow forward {refusal}")
+def test_workers_that_cannot_reach_the_registry_are_named_and_mended(project: Project) -> None:
+    """A rule closes the way; the message says what it looks like, and refresh and up mend it.
+
+    They do so at once, while the worker that was to be replaced still finishes a task.
+    """
+    airflow = project.airflow()
+    run = airflow.trigger(DAG, {"seconds": 30})
+    workers = ("worker-1", "worker-2")
+    for worker in workers:
+        wait_until(lambda on=worker: _running_on(airflow, run, on), 120, f"a task on {worker}")
+    addresses = ", ".join(_address(project, worker) for worker in workers)
+    refusal = f"ip saddr {{ {addresses} }} tcp dport 5000 reject with tcp reset"
+    project.on("manager-1", f"nft insert rule inet dairflow forward '{refusal}'")
     never_pulled = project.folder / "dags" / "cluster_check.py"
     never_pulled.write_text(f"{never_pulled.read_text()}\n# An image that no node has yet.\n")
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
-    assert "worker-2 could not pull the image" in printed
+    assert re.search(r"worker-[12] could not pull the image", printed), printed
     assert "Traceback" not in printed
     project.up("--refresh")
+    assert project.airflow().wait_for_run(DAG, run, 300) == "success"
     assert {task.state for task in run_dag(project)} == {"success"}
     project.expect_no_changes()
 
@@ -405,6 +415,6 @@ def _layers(project: Project) -> list[str]:
     return json.loads(printed)
 
 
-def _address(project: Project) -> str:
+def _address(project: Project, name: str) -> str:
     nodes = project.outputs()["nodes"]
-    return next(node["address"] for node in nodes if node["name"] == "worker-2")
+    return next(node["address"] for node in nodes if node["name"] == name)

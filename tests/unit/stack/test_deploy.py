@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,7 +187,10 @@ def test_the_document_and_the_password_go_in_by_standard_input(
     sent = call_of(runner, "stack deploy")
     password, document = sent.stdin.split(b"\n", 1)
     assert password.decode() == LOGIN.password
-    assert document == rendered.to_bytes()
+    services = json.loads(document)["services"].values()
+    deployed = {service["deploy"]["labels"]["dairflow.deployed"] for service in services}
+    assert document == rendered.to_bytes(datetime.fromisoformat(deployed.pop()))
+    assert not deployed
     assert "--with-registry-auth" in sent.command
 
 
@@ -245,6 +249,18 @@ def test_tasks_of_the_former_version_are_waited_for(
     assert lines == ["being replaced: redis.1"]
 
 
+def test_the_same_deployment_again_is_another_to_the_swarm(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    """It would ignore one that is equal to an update under way, also to one that has failed."""
+    documents = []
+    for _ in range(2):
+        runner = manager_of(manager, rendered)
+        run(runner, rendered, options)
+        documents.append(call_of(runner, "stack deploy").stdin)
+    assert documents[0] != documents[1]
+
+
 def test_a_crash_loop_is_told_with_node_error_and_log(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
@@ -294,6 +310,23 @@ def test_the_wait_ends_and_names_what_it_waited_for(
     with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)") as caught:
         run(runner, rendered, options, timeout=0)
     assert "worker.2" in str(caught.value)
+
+
+def test_the_time_in_which_a_worker_finishes_its_tasks_does_not_count(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    """When it has ended, the wait is as long as without it, and not as the grace period."""
+    stuck = seen(rendered, worker=["Running", "Preparing"])
+    last = json.loads(stuck.splitlines()[-1])
+    leaving = {**last, "Name": "airflow_worker.2", "DesiredState": "Shutdown"}
+    leaving["CurrentState"] = "Running 2 minutes ago"
+    finishing = f"{stuck}\n{json.dumps(leaving)}"
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- tasks --", "-- tasks --", *[finishing] * 3, stuck
+    )
+    with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)\.") as caught:
+        run(runner, rendered, options, timeout=0.1)
+    assert "finishing" not in str(caught.value)
 
 
 def test_a_removal_under_way_is_waited_for(

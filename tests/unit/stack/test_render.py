@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from infra.stack.render import Document
 
 Compose = dict[str, Any]
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 SERVICES = {
     "postgres",
@@ -57,7 +60,7 @@ def test_nothing_of_the_laptop_is_left(services: Document) -> None:
 
 
 def test_no_secret_is_in_the_document(compose: Compose, options: StackOptions) -> None:
-    text = render(compose, options).to_bytes().decode()
+    text = render(compose, options).to_bytes(NOON).decode()
     for value in options.secrets.values():
         assert value not in text
 
@@ -174,10 +177,15 @@ def test_the_digest_changes_with_what_is_deployed(compose: Compose, options: Sta
     assert render(compose, options).digest() != render(compose, changed).digest()
 
 
-def test_every_service_carries_the_digest(compose: Compose, options: StackOptions) -> None:
+def test_every_service_carries_the_digest_and_the_time(
+    compose: Compose, options: StackOptions
+) -> None:
     rendered = render(compose, options)
-    for service in json.loads(rendered.to_bytes())["services"].values():
-        assert service["deploy"]["labels"] == {"dairflow.digest": rendered.digest()}
+    for service in json.loads(rendered.to_bytes(NOON))["services"].values():
+        assert service["deploy"]["labels"] == {
+            "dairflow.digest": rendered.digest(),
+            "dairflow.deployed": "2026-11-23T12:00:00+00:00",
+        }
 
 
 def test_a_dollar_reaches_the_container(compose: Compose, options: StackOptions) -> None:
