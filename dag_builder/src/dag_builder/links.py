@@ -272,25 +272,31 @@ def cycles(plan: DagPlan) -> Iterator[tuple[list[str], Path]]:
     ):
         return
     graph, owner = _graph(plan)
+    if not (ring := _ring(graph)):
+        return
     ways_back = _ways_back(plan)
-    while True:
-        try:
-            graphlib.TopologicalSorter(graph).prepare()
-        except graphlib.CycleError as error:
-            ring = cast("list[tuple[str, str]]", error.args[1])
-            names = [owner[point] for point in ring]
-            shown = [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
-            if len(shown) == 1:
-                shown *= 2
-            yield shown, _path_of_ring(plan, set(names))
-            steps = set(itertools.pairwise(ring))
-            for before, after in steps & ways_back or steps:  # others that share a task remain
-                graph[after].discard(before)
-        else:
-            return
+    while ring:
+        names = [owner[point] for point in ring]
+        shown = [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+        if len(shown) == 1:
+            shown *= 2
+        yield shown, _path_of_ring(plan, set(names))
+        steps = set(itertools.pairwise(ring))
+        for before, after in steps & ways_back or steps:  # others that share a task remain
+            graph[after].discard(before)
+        ring = _ring(graph)
 
 
 Point = tuple[str, str]
+
+
+def _ring(graph: Mapping[Point, set[Point]]) -> list[Point]:
+    """The points of a circle, the first also at the end; empty when there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return cast("list[Point]", error.args[1])
+    return []
 
 
 def _ways_back(plan: DagPlan) -> set[tuple[Point, Point]]:
