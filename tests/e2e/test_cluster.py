@@ -105,12 +105,12 @@ def test_a_wrong_passphrase_is_one_message(project: Project) -> None:
 def test_killed_in_the_middle_it_goes_on_with_the_next_up(
     project: Project, engine: docker.DockerClient
 ) -> None:
-    """``kill -9`` while the machines are being made; then up makes the whole cluster."""
-    end_at(project, "swarm creating", signal.SIGKILL, "up", "--yes", "--skip-preview")
+    """``kill -9`` while the nodes are being joined; then up makes the whole cluster."""
+    end_at(project, "firewall loaded", signal.SIGKILL, "up", "--yes", "--skip-preview")
     printed = project.pulumi("up", "--yes", "--skip-preview", check=False)
     assert "pulumi cancel" in printed
     project.pulumi("cancel", "--yes")
-    project.up()
+    assert "pending operations" in project.up()
     assert sorted(container_ids(engine)) == ["manager-1", "worker-1", "worker-2"]
     project.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
     assert "pending operations" not in project.up()
