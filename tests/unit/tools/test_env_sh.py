@@ -1,5 +1,7 @@
 """`env.sh` in real shells, with a home folder of its own."""
 
+import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,7 +18,16 @@ SHELLS = [name for name in ("bash", "zsh") if shutil.which(name)]
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Return a clone that is set up, at a path with a space in it."""
-    root = tmp_path / "a clone"
+    return make_clone(tmp_path / "a clone")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Return another clone that is set up."""
+    return make_clone(tmp_path / "other")
+
+
+def make_clone(root: Path) -> Path:
     for folder in (".dairflow/bin", ".dairflow/pulumi", ".venv/bin"):
         (root / folder).mkdir(parents=True)
     (root / ".dairflow" / "passphrase").touch()
@@ -33,11 +44,13 @@ def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path) -> Shell:
     home = tmp_path / "home"
     home.mkdir()
 
-    def run(line: str, *, before: str = ":") -> subprocess.CompletedProcess[str]:
+    def run(
+        line: str, *, before: str = ":", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         script = f'{before}; . "{clone}/env.sh"; {line}'
         return subprocess.run(
             [str(shutil.which(request.param)), "-euc", script],
-            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+            env={"HOME": str(home), "PATH": "/usr/bin:/bin"} | environment,
             cwd="/",
             capture_output=True,
             text=True,
@@ -56,6 +69,56 @@ def test_sourcing_twice_changes_nothing(shell: Shell, clone: Path) -> None:
     once = shell("env | sort").stdout
     twice = shell("env | sort", before=f'. "{clone}/env.sh"').stdout
     assert once == twice
+
+
+def variables(printed: str) -> dict[str, str]:
+    """Return what `env` printed, without the shell's own counters."""
+    pairs = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    return {name: value for name, value in pairs.items() if name not in ("_", "SHLVL", "OLDPWD")}
+
+
+def test_the_clone_that_is_sourced_last_owns_the_shell(shell: Shell, other: Path) -> None:
+    alone = variables(shell("env").stdout)
+    after_another = variables(shell("env", before=f'. "{other}/env.sh"').stdout)
+    assert after_another == alone
+
+
+def test_a_users_own_settings_outlive_the_change_of_clones(shell: Shell, other: Path) -> None:
+    own = "export PULUMI_CONFIG_PASSPHRASE_FILE=/my/passphrase PULUMI_BACKEND_URL=s3://team"
+    out = variables(shell("env", before=f'{own}; . "{other}/env.sh"').stdout)
+    assert out["PULUMI_CONFIG_PASSPHRASE_FILE"] == "/my/passphrase"
+    assert out["PULUMI_BACKEND_URL"] == "s3://team"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"http_proxy": "http://proxy:3128"}, "localhost,127.0.0.1,::1"),
+        (
+            {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "a.example"},
+            "a.example,localhost,127.0.0.1,::1",
+        ),
+        (
+            {"https_proxy": "http://proxy:3128", "no_proxy": "127.0.0.1,b"},
+            "127.0.0.1,b,localhost,::1",
+        ),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "*"}, "*"),
+    ],
+)
+def test_a_proxy_is_not_used_for_this_machine(
+    shell: Shell, given: dict[str, str], expected: str
+) -> None:
+    out = variables(shell("env", **given).stdout)
+    assert (out["no_proxy"], out["NO_PROXY"]) == (expected, expected)
+
+
+def test_without_a_proxy_nothing_is_said_about_one(shell: Shell) -> None:
+    assert not {"no_proxy", "NO_PROXY"} & variables(shell("env").stdout).keys()
+
+
+def test_a_shell_without_a_home_gets_the_users(shell: Shell) -> None:
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert variables(shell("env", before="unset HOME").stdout)["HOME"] == home
 
 
 def test_the_projects_folders_come_first_even_when_they_were_on_path(
