@@ -5,15 +5,18 @@ With them ``ssh -F CONFIG manager-1`` works as printed, and refuses any other ho
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shlex
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.remote.login import Login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from infra.remote.machine import Jump, Machine
 
@@ -21,6 +24,9 @@ KEY_FILE = "id_ed25519"
 CONFIG_FILE = "ssh_config"
 KNOWN_HOSTS_FILE = "known_hosts"
 SOCKET_FILE = "docker.sock"
+MAX_SOCKET_PATH_BYTES = 90
+"""A Unix socket's path has at most 107 bytes on Linux and 103 on macOS (unix(7), unix(4)), of which
+this leaves room for a suffix."""
 
 
 def write(
@@ -61,7 +67,7 @@ def remove(folder: Path) -> None:
 
 def ssh_command(folder: Path, machine: str) -> str:
     """Return the command that opens a shell on a machine, or runs what is added to it."""
-    return f"ssh -F {folder / CONFIG_FILE} {machine}"
+    return f"ssh -F {shlex.quote(str(folder / CONFIG_FILE))} {machine}"
 
 
 def docker_context_command(folder: Path, machine: str, context: str, *, user: str = "root") -> str:
@@ -71,15 +77,25 @@ def docker_context_command(folder: Path, machine: str, context: str, *, user: st
     engine's socket is forwarded over the connection that does. It belongs to root, and to a group
     that another user is added to.
     """
-    socket = folder / SOCKET_FILE
+    socket = str(_socket(folder))
+    forward, host = f"{socket}:/var/run/docker.sock", f"host=unix://{socket}"
     join = f"{ssh_command(folder, machine)} -t sudo usermod -aG docker {user} && "
     return (
         f"{'' if user == 'root' else join}"
-        f"ssh -F {folder / CONFIG_FILE} -f -N -o ExitOnForwardFailure=yes "
-        f"-o StreamLocalBindUnlink=yes -L {socket}:/var/run/docker.sock {machine} && "
-        f"docker context create {context} --docker host=unix://{socket} && "
+        f"ssh -F {shlex.quote(str(folder / CONFIG_FILE))} -f -N -o ExitOnForwardFailure=yes "
+        f"-o StreamLocalBindUnlink=yes -L {shlex.quote(forward)} {machine} && "
+        f"docker context create {context} --docker {shlex.quote(host)} && "
         f"docker --context {context} node ls"
     )
+
+
+def _socket(folder: Path) -> Path:
+    """Return the path of the forwarded socket: in the folder unless that path is too long."""
+    socket = folder / SOCKET_FILE
+    if len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES:
+        return socket
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Path(tempfile.gettempdir(), f"dairflow-{digest}.sock")
 
 
 def _contents(
@@ -106,13 +122,19 @@ def _contents(
 def _host(folder: Path, name: str, host: Machine | Jump, login: Login) -> str:
     sign_in = "  PreferredAuthentications keyboard-interactive,password\n"
     if login.key_file:
-        sign_in = f"  IdentityFile {login.key_file}\n  IdentitiesOnly yes\n"
+        sign_in = f"  IdentityFile {_quoted(login.key_file)}\n  IdentitiesOnly yes\n"
     return f"""Host {name}
   HostName {host.address}
   Port {host.port}
   User {host.user}
   HostKeyAlias {name}
-  UserKnownHostsFile {folder / KNOWN_HOSTS_FILE}
+  UserKnownHostsFile {_quoted(folder / KNOWN_HOSTS_FILE)}
   StrictHostKeyChecking yes
 {sign_in}  LogLevel ERROR
 """
+
+
+def _quoted(path: Path | str) -> str:
+    """Quote a path for ssh_config(5), which splits values at spaces and expands percent signs."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

@@ -1,5 +1,8 @@
 """The operator's SSH files: what OpenSSH itself reads from them, their modes, their removal."""
 
+import contextlib
+import shlex
+import socket as socket_module
 import stat
 import subprocess
 from dataclasses import replace
@@ -87,3 +90,34 @@ def test_they_are_removed_also_twice(tmp_path: Path, machines: list[Machine]) ->
     operator_files.remove(tmp_path / "stack")
     operator_files.remove(tmp_path / "stack")
     assert not (tmp_path / "stack").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["with space", "it's", 'say "hi"', "100%h", "größe-数据", "back\\slash", "$HOME", "x" * 150],
+)
+def test_any_folder_name_works(tmp_path: Path, machines: list[Machine], name: str) -> None:
+    folder = tmp_path / name / "stack"
+    operator_files.write(folder, machines, KEY.private)
+    found = effective(folder, "worker-1")
+    # `ssh -G` prints both before it expands percent signs.
+    assert found["identityfile"].replace("%%", "%") == str(folder / "id_ed25519")
+    assert found["userknownhostsfile"].replace("%%", "%") == str(folder / "known_hosts")
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "it's", "größe", "x" * 200])
+def test_the_printed_commands_are_words_of_a_shell(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    config = str(folder / "ssh_config")
+    assert shlex.split(operator_files.ssh_command(folder, "manager-1")) == [
+        "ssh", "-F", config, "manager-1",
+    ]  # fmt: skip
+    words = shlex.split(operator_files.docker_context_command(folder, "manager-1", "context"))
+    assert words[words.index("-F") + 1] == config
+    socket, _, remote = words[words.index("-L") + 1].partition(":")
+    assert remote == "/var/run/docker.sock"
+    assert f"host=unix://{socket}" in words
+    with contextlib.closing(socket_module.socket(socket_module.AF_UNIX)) as listener:
+        Path(socket).parent.mkdir(parents=True, exist_ok=True)
+        listener.bind(f"{socket}.123456789012")  # as ssh does before it renames it
+    Path(f"{socket}.123456789012").unlink()
