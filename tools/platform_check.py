@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,16 @@ FIRST_TIME_BYTES = 12 * 1024**3
 """Images 3 GB, a cluster's volumes 4 GB, Go's caches 3 GB, Python 2 GB: measured, rounded up."""
 LATER_BYTES = 2 * 1024**3
 DOCKER_FOLDER = Path("/var/lib/docker")
+
+UNUSABLE_IN_PATHS: Mapping[str, str] = {":": "a colon", "\n": "a line break"}
+STATE_ADVICE = (
+    "Set-up keeps programs, keys and the stacks' state there. Use a clone that belongs to you, on "
+    "a disk that is not mounted read-only."
+)
+CACHE_ADVICE = (
+    "Set-up keeps what it builds there, for all clones. Make it writable, or set XDG_CACHE_HOME "
+    "to a folder that is."
+)
 
 REQUIRED_PROGRAMS: Mapping[str, str] = {
     "docker": "Docker Desktop or Docker Engine 20.10 or newer, running",
@@ -47,7 +58,7 @@ class Platform:
 
     def check(self) -> str | None:
         """Return the platform's name; raises SetupError with everything that is missing."""
-        problems = [*self._programs(), *self._space()]
+        problems = [*self._path(), *self._writable(), *self._programs(), *self._space()]
         if problems:
             raise SetupError("\n".join(("This machine cannot be set up as it is.", *problems)))
         return f"{self.host.distribution or self.host.system} {self.host.architecture}"
@@ -78,6 +89,28 @@ class Platform:
             "Install these, and put them on PATH:",
             *(f"    {name}: {REQUIRED_PROGRAMS[name]}" for name in missing),
         ]
+
+    def _path(self) -> list[str]:
+        """Return what is wrong with the clone's own path."""
+        found = [name for sign, name in UNUSABLE_IN_PATHS.items() if sign in self._repository]
+        return [
+            f"The path of this clone, {self._repository!r}, contains {name}, which PATH and "
+            "Docker's mounts cannot express. Move the project to another folder."
+            for name in found
+        ]
+
+    def _writable(self) -> list[str]:
+        """Return the folders that set-up writes to and may not."""
+        advice = {self.paths.state: STATE_ADVICE, self.paths.cache: CACHE_ADVICE}
+        return [
+            f"The folder {_nearest(folder)} is not writable by you. {text}"
+            for folder, text in advice.items()
+            if not os.access(_nearest(folder), os.W_OK | os.X_OK)
+        ]
+
+    @property
+    def _repository(self) -> str:
+        return str(self.paths.repository)
 
     def _space(self) -> list[str]:
         first_time = not self.paths.python.exists()

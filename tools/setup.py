@@ -96,11 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tools.setup", description=__doc__)
     parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="all")
     options = parser.parse_args(arguments)
-    paths = Paths.find()
     started = time.monotonic()
     try:
+        paths, host = Paths.find(), detect()
+        Platform(paths=paths, host=host).check()  # before the first file is written
         with _alone(paths):
-            installed = run_steps(steps(options.purpose, paths=paths, host=detect()), say)
+            installed = run_steps(steps(options.purpose, paths=paths, host=host), say)
     except SetupError as error:
         print(f"✗ {error}", file=sys.stderr, flush=True)
         return 1
