@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -135,14 +134,8 @@ class Compose:
         self.official.require("github.com")
         self.say(f"• {self.name}: downloads {url} to {self._official_folder}")
         with filling(self._official_folder) as folder:
-            program, published = folder / PROGRAM, folder / "sha256"
-            self.official.fetch(url, program)
-            self.official.fetch(f"{url}.sha256", published)
-            wanted = published.read_text().split()[0]
-            found = hashlib.sha256(program.read_bytes()).hexdigest()
-            if found != wanted:
-                message = f"{url} has the digest {found}, and {wanted} is published"
-                raise UnreachableError(message)
+            program = folder / PROGRAM
+            self.official.fetch_verified(url, program, digests=f"{url}.sha256")
             program.chmod(0o755)
         self._link(self._official_folder)
 

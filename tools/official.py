@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import ssl
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ANSWER_TIMEOUT_SECONDS = 5
@@ -66,6 +67,24 @@ class Official:
             destination.unlink(missing_ok=True)
             message = f"{url}: {_reason(error)}"
             raise UnreachableError(message) from error
+
+    def fetch_verified(self, url: str, destination: Path, *, digests: str) -> None:
+        """Download a file whose SHA-256 digest is published at the address `digests`.
+
+        A published file has a digest and a file name on each line, as `sha256sum` prints them.
+        Raises UnreachableError, leaving nothing, when either fails or the digest is another.
+        """
+        self.fetch(url, destination)
+        published = destination.with_name(f"{destination.name}.digests")
+        try:
+            self.fetch(digests, published)
+            lines = [line.split() for line in published.read_text(errors="replace").splitlines()]
+            _require_digest(url, destination, lines)
+        except UnreachableError:
+            destination.unlink()
+            raise
+        finally:
+            published.unlink(missing_ok=True)
 
     def _ask(self, host: str) -> str | None:
         """Return why a host cannot be reached, or None.
@@ -119,6 +138,15 @@ class Official:
         entries = {name: {"reason": text, "at": self.now()} for name, text in known.items()}
         self.cache.mkdir(parents=True, exist_ok=True)
         self._memory.write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def _require_digest(url: str, file: Path, published: Sequence[Sequence[str]]) -> None:
+    name = urllib.parse.urlsplit(url).path.rpartition("/")[2]
+    expected = [line[0] for line in published if line and line[-1].lstrip("*") == name]
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if expected != [found]:
+        message = f"{url} has the digest {found}, and {expected or 'none'} is published"
+        raise UnreachableError(message)
 
 
 def _reason(error: OSError) -> str:

@@ -103,15 +103,14 @@ class PulumiCli:
     def _download(self) -> None:
         architecture = {"amd64": "x64"}.get(self.host.architecture, self.host.architecture)
         system = self.host.system.lower()
-        url = (
-            "https://get.pulumi.com/releases/sdk/"
-            f"pulumi-v{versions.PULUMI}-{system}-{architecture}.tar.gz"
-        )
+        releases = "https://get.pulumi.com/releases/sdk"
+        url = f"{releases}/pulumi-v{versions.PULUMI}-{system}-{architecture}.tar.gz"
         self.official.require("get.pulumi.com")
         self.say(f"• {self.name}: downloads {url} to {self._official_folder}")
         with filling(self._official_folder) as folder:
             archive = folder.with_suffix(".tar.gz")
-            self.official.fetch(url, archive)
+            digests = f"{releases}/pulumi-{versions.PULUMI}-checksums.txt"
+            self.official.fetch_verified(url, archive, digests=digests)
             run_logged(
                 [
                     *("tar", "--extract", "--gzip", "--file", str(archive)),

@@ -1,5 +1,7 @@
 import hashlib
+import io
 import subprocess
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ import pytest
 from tools import versions
 from tools.compose import Compose
 from tools.host import Host
-from tools.official import UnreachableError
+from tools.official import Official
 from tools.paths import Paths
 
 if TYPE_CHECKING:
@@ -24,15 +26,13 @@ class Network:
     def __init__(self, program: bytes | None, digest: str = "") -> None:
         self.program, self.digest = program, digest
 
-    def require(self, host: str) -> None:
+    def __call__(self, request: object, **_: object) -> io.BytesIO:
         if self.program is None:
-            message = f"{host}: no answer"
-            raise UnreachableError(message)
-
-    def fetch(self, url: str, destination: Path) -> None:
-        assert self.program is not None
-        content = self.digest.encode() if url.endswith(".sha256") else self.program
-        destination.write_bytes(content)
+            message = "no answer"
+            raise urllib.error.URLError(message)
+        return io.BytesIO(
+            self.digest.encode() if str(request).endswith(".sha256") else self.program
+        )
 
 
 class FakeGo:
@@ -66,7 +66,7 @@ def compose(
         return Compose(
             paths=paths,
             host=host,
-            official=network,  # type: ignore[arg-type]
+            official=Official(cache=paths.cache, open_url=network),  # type: ignore[arg-type]
             apt=apt,
             go=go,
             say=said.append,

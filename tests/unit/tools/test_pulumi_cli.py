@@ -1,3 +1,4 @@
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -7,7 +8,7 @@ import pytest
 
 from tools import versions
 from tools.host import Host
-from tools.official import UnreachableError
+from tools.official import Official, UnreachableError
 from tools.paths import Paths
 from tools.pulumi_cli import CLI, DYNAMIC_PROVIDER, LANGUAGE_EXECUTOR, PROGRAMS, PulumiCli
 
@@ -22,26 +23,35 @@ class Closed:
         message = f"{host}: no answer"
         raise UnreachableError(message)
 
-    def fetch(self, url: str, _destination: Path) -> None:
-        self.require(url)
+
+ARCHIVE = f"pulumi-v{versions.PULUMI}-linux-x64.tar.gz"
+RELEASES = "https://get.pulumi.com/releases/sdk"
 
 
-class Open:
-    """A network in which the official archive can be had."""
+def official_archive() -> bytes:
+    """Return what the official archive looks like."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name in PROGRAMS:
+            entry = tarfile.TarInfo(f"pulumi/{name}")
+            entry.size, entry.mode = 8, 0o755
+            archive.addfile(entry, io.BytesIO(b"official"))
+    return content.getvalue()
 
-    def __init__(self) -> None:
-        self.urls: list[str] = []
 
-    def require(self, host: str) -> None:
-        assert host
+def open_network(paths: Paths, archive: bytes, digest: str) -> Official:
+    """Return a network in which the official archive can be had."""
+    files = {
+        f"{RELEASES}/{ARCHIVE}": archive,
+        f"{RELEASES}/pulumi-{versions.PULUMI}-checksums.txt": (
+            f"{'0' * 64}  other.tar.gz\n{digest}  {ARCHIVE}\n".encode()
+        ),
+    }
 
-    def fetch(self, url: str, destination: Path) -> None:
-        self.urls.append(url)
-        with tarfile.open(destination, "w:gz") as archive:
-            for name in PROGRAMS:
-                entry = tarfile.TarInfo(f"pulumi/{name}")
-                entry.size, entry.mode = 8, 0o755
-                archive.addfile(entry, io.BytesIO(b"official"))
+    def open_url(request: object, **_: object) -> io.BytesIO:
+        return io.BytesIO(files[request] if isinstance(request, str) else b"")
+
+    return Official(cache=paths.cache, open_url=open_url)
 
 
 class FakeGo:
@@ -132,13 +142,19 @@ def test_changed_pins_are_built_anew(
 def test_an_open_network_downloads_it(
     cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths
 ) -> None:
-    network = Open()
-    cli(network).install()
-    assert network.urls == [
-        f"https://get.pulumi.com/releases/sdk/pulumi-v{versions.PULUMI}-linux-x64.tar.gz"
-    ]
+    archive = official_archive()
+    cli(open_network(paths, archive, hashlib.sha256(archive).hexdigest())).install()
     assert (paths.programs / CLI).read_text() == "official"
     assert go.built == []
+
+
+def test_an_archive_with_another_digest_than_the_published_one_is_not_used(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+) -> None:
+    cli(open_network(paths, official_archive(), "1" * 64)).install()
+    assert (paths.programs / CLI).read_text() == "built"
+    assert len(go.built) == 2
+    assert "is published" in said[-1]
 
 
 def test_a_build_that_breaks_leaves_nothing_in_the_cache(
