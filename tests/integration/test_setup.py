@@ -1,11 +1,13 @@
 """Set-up as a whole, on the machine that runs the tests; `make test` has run it before."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools.certificates import find_bundle, parse, private_certificates
 from tools.paths import Paths
@@ -123,9 +125,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_pulumi_runs_a_python_program_with_a_dynamic_provider(project: Path) -> None:
+    """Also behind a proxy, which must not be asked for what is on this machine."""
     backend = project / "backend"
     backend.mkdir()
-    environment = {"PULUMI_BACKEND_URL": f"file://{backend}"}
+    environment = {
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    }
     in_shell("pulumi stack init trial", folder=project, environment=environment)
     in_shell("pulumi up --yes --skip-preview", folder=project, environment=environment)
     output = "pulumi stack output doubled; pulumi stack output interpreter"
@@ -134,6 +140,18 @@ def test_pulumi_runs_a_python_program_with_a_dynamic_provider(project: Path) -> 
     in_shell("pulumi preview --expect-no-changes", folder=project, environment=environment)
     in_shell("pulumi destroy --yes --skip-preview", folder=project, environment=environment)
     assert not list(PATHS.state.joinpath("state").rglob("trial*"))
+
+
+def test_a_local_stack_needs_no_plugin_of_another_target() -> None:
+    listed = in_shell("pulumi plugin ls --project --output json", folder=PATHS.repository)
+    providers = {each["name"] for each in json.loads(listed) if each["kind"] == "resource"}
+    assert providers == {"docker"}
+
+
+def test_pulumi_takes_no_package_manager_from_the_lock_file() -> None:
+    """A host that knows toolchains would take uv, and with it every locked provider's plugin."""
+    runtime = yaml.safe_load((PATHS.repository / "Pulumi.yaml").read_text())["runtime"]
+    assert runtime["options"] == {"toolchain": "pip", "virtualenv": ".venv"}
 
 
 def test_a_users_own_login_is_the_one_that_counts(tmp_path: Path) -> None:
