@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from infra import lean_import
 
@@ -20,7 +21,9 @@ ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
 """Where the Airflow image's packages come from: build arguments that the environment may set."""
 
 _DECLARED = re.compile(r"^ARG\s+(\w+)", re.MULTILINE)
-_PASSWORD = re.compile(r"://[^/\s]*@")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TOKEN_LENGTH = 20
+"""Of a random token: shorter ones are rare, and names of repositories with digits are shorter."""
 
 
 class BuildArgumentError(Exception):
@@ -35,21 +38,47 @@ def arguments(dockerfile: Path, environment: Mapping[str, str]) -> dict[str, str
     }
 
 
-def refuse_passwords(environment: Mapping[str, str]) -> None:
-    """Refuse build arguments that a stack's state would keep readable.
+def refuse_credentials(environment: Mapping[str, str]) -> None:
+    """Refuse build arguments that a stack's state and an image's history would keep readable.
 
     Raises:
-        BuildArgumentError: naming them, without their values.
+        BuildArgumentError: naming each, and the part of the address that is one, without the value.
 
     """
-    unsafe = [name for name in ARGUMENTS if _PASSWORD.search(environment.get(name, ""))]
+    found = {name: _credential(environment.get(name, "")) for name in ARGUMENTS}
+    unsafe = [f"{name}: the address holds {what}" for name, what in found.items() if what]
     if unsafe:
         msg = (
-            f"{' and '.join(unsafe)}: the address holds a password, and Pulumi would keep it "
-            "readable in the state. Use one that needs none from this network, such as your "
-            "package proxy's."
+            f"{'; '.join(unsafe)}. Pulumi would keep it readable in the stack's state. Use an "
+            "address that needs no credentials from this network, such as your package proxy's."
         )
         raise BuildArgumentError(msg)
+
+
+def _credential(addresses: str) -> str | None:
+    """Return which part of an address looks like a credential, or None."""
+    for address in addresses.replace(",", " ").split():
+        parts = urlsplit(address)
+        if "@" in parts.netloc:
+            return "a user name or password"
+        if parts.query or parts.fragment:
+            return "a query, the usual place of a token"
+        segments = parts.path.split("/")
+        # Conda's own form is https://HOST/t/TOKEN/CHANNEL.
+        if "t" in segments[:-1] or any(_looks_random(segment) for segment in segments):
+            return "what looks like a token in its path"
+    return None
+
+
+def _looks_random(segment: str) -> bool:
+    """Whether a part of a path is long and mixes letters with digits; a UUID names a project."""
+    text = unquote(segment)
+    return (
+        len(text) >= _TOKEN_LENGTH
+        and not _UUID.fullmatch(text)
+        and any(character.isdigit() for character in text)
+        and any(character.isalpha() for character in text)
+    )
 
 
 def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:

@@ -165,7 +165,7 @@ def load() -> Settings:
         )
 
     try:
-        build_context.refuse_passwords(os.environ)
+        build_context.refuse_credentials(os.environ)
         return parse(raw, secrets)
     except (SettingsError, build_context.BuildArgumentError) as error:
         raise pulumi.RunError(str(error)) from None

@@ -9,7 +9,7 @@ from infra.build_context import (
     TAG_LENGTH,
     BuildArgumentError,
     arguments,
-    refuse_passwords,
+    refuse_credentials,
     tag,
 )
 
@@ -71,8 +71,40 @@ def test_only_what_the_dockerfile_takes_and_somebody_set_is_given(context: Path)
     assert arguments(dockerfile, environment) == {"CONDA_CHANNELS": "ours"}
 
 
-def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
-    refuse_passwords({"PIP_INDEX_URL": "https://pypi.example.com/simple"})
-    with pytest.raises(BuildArgumentError, match="PIP_INDEX_URL: the address holds") as refusal:
-        refuse_passwords({"PIP_INDEX_URL": "https://me:hunter2@pypi.example.com/simple"})
-    assert "hunter2" not in str(refusal.value)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://pypi.example.com/simple",
+        "https://pypi.example.com:8443/root/pypi/+simple/",
+        "https://feeds.example.com/org/0f8fad5b-d9cb-469f-a165-70867728950e/_packaging/feed/simple",
+        "conda-forge,https://conda.example.com/our-channel-2026",
+        "none",
+    ],
+)
+def test_an_address_without_credentials_is_taken(address: str) -> None:
+    refuse_credentials({"PIP_INDEX_URL": address, "CONDA_CHANNELS": address})
+
+
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "CONDA_CHANNELS"])
+@pytest.mark.parametrize(
+    ("address", "secret", "what"),
+    [
+        ("https://me:hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
+        ("https://hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
+        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a token in its path"),
+        ("conda-forge,https://c.example/t/x1/ours", "x1", "a token in its path"),
+        (
+            "https://p.example/Zm9vYmFyYmF6cXV4MTIzNA/simple",
+            "Zm9vYmFyYmF6cXV4MTIzNA",
+            "a token in its path",
+        ),
+        ("https://pypi.example.com/simple?token=hunter2", "hunter2", "a query"),
+        ("https://pypi.example.com/simple#hunter2", "hunter2", "a query"),
+    ],
+)
+def test_an_address_with_credentials_is_refused_without_showing_them(
+    name: str, address: str, secret: str, what: str
+) -> None:
+    with pytest.raises(BuildArgumentError, match=f"{name}: the address holds.*{what}") as refusal:
+        refuse_credentials({name: address})
+    assert secret not in str(refusal.value)
