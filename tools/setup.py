@@ -28,6 +28,7 @@ from tools.errors import SetupError
 from tools.golang import GoFinder
 from tools.host import Host, detect
 from tools.images import NAMES, ProjectImage
+from tools.laptop_project import LaptopProject
 from tools.laptop_secrets import LaptopSecrets
 from tools.official import Official
 from tools.packages import Apt, SystemPackages
@@ -35,6 +36,7 @@ from tools.paths import Paths
 from tools.platform_check import Platform
 from tools.project_state import ProjectState
 from tools.pulumi_cli import CLI, PulumiCli
+from tools.readable_sources import ReadableSources
 from tools.step import Step, run_steps
 from tools.target_packages import TargetPackages
 
@@ -72,7 +74,12 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         TargetPackages(paths=paths, uv=uv, target="aws", say=say),
     ]
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
-    secrets = LaptopSecrets(paths=paths, say=say)
+    laptop: list[Step] = [
+        LaptopProject(paths=paths, say=say),  # before the secrets, which tell a used clone
+        LaptopSecrets(paths=paths, say=say),
+        ReadableSources(paths=paths, say=say),
+        compose,
+    ]
     image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
     wanted = IMAGES.get(purpose, NAMES)
     images = [ProjectImage(paths=paths, image=name, say=say) for name in wanted]
@@ -81,7 +88,7 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         image,
         *images,
         *(pulumi if purpose in ("all", "up", "test") else []),
-        *([secrets, compose] if purpose in ("all", "dev", "test") else []),
+        *(laptop if purpose in ("all", "dev", "test") else []),
         *([Browser(apt=apt, programs=BROWSER)] if purpose == "test" else []),
     ]
 

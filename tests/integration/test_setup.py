@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tools.certificates import find_bundle, parse, private_certificates
+from tools.laptop_project import LaptopProject
 from tools.paths import Paths
 
 pytestmark = pytest.mark.integration
@@ -114,6 +116,17 @@ def test_docker_compose_works_in_the_shell(tmp_path: Path) -> None:
     assert in_shell("docker compose version --short", folder=tmp_path).startswith(
         ("2.", "v2.", "5")
     )
+
+
+def test_compose_takes_the_clones_own_project_name(tmp_path: Path) -> None:
+    """The name in `.env` goes before the one in the compose file, which all clones have."""
+    paths = replace(PATHS, repository=tmp_path)
+    LaptopProject(paths=paths, say=print).install()
+    file = "name: dairflow\nservices: {one: {image: none}}\n"
+    (tmp_path / "docker-compose.yaml").write_text(file)
+    line = "unset COMPOSE_PROJECT_NAME; docker compose config --format json"
+    config = json.loads(in_shell(line, folder=tmp_path))
+    assert config["name"].startswith("dairflow-")
 
 
 @pytest.fixture
