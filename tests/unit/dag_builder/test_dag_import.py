@@ -234,3 +234,17 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "other",
     ]
     assert all(problem.position for problem in caught.value.problems)
+
+
+def test_nothing_that_a_file_names_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign file is code as soon as it is built, and only then."""
+    (tmp_path / "named_by_a_file.py").write_text("raise SystemExit('it was imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    old = tmp_path / "old.yaml"
+    old.write_text(
+        "a:\n  default_args: {start_date: 2024-01-01}\n"
+        "  tasks:\n    t: {operator: named_by_a_file.Operator}\n"
+    )
+    assert main(["import", str(old), "-o", str(tmp_path / "new.yaml")]) == 0
+    assert "named_by_a_file.Operator" in (tmp_path / "new.yaml").read_text()
+    assert "named_by_a_file" not in sys.modules

@@ -108,7 +108,9 @@ def test_a_password_for_a_build_stops_before_any_resource(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONDA_CHANNELS", "https://me:hunter2@conda.example.com/ours")
-    with pytest.raises(pulumi.RunError, match="CONDA_CHANNELS: the address holds a password"):
+    with pytest.raises(
+        pulumi.RunError, match="CONDA_CHANNELS: the address holds a user name or password"
+    ):
         run()
 
 
