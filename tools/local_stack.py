@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.process import INTERRUPTED, run_in_terminal
+from infra.project import this_clone
+from tools.process import INTERRUPTED, probe, run_in_terminal
 from tools.stack_lock import own_backend, stale_locks
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ STACK = "local"
 
 SELECT = ("pulumi", "stack", "select", "--create", STACK)
 UP = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--stack", STACK)
+MADE_BY = ("pulumi", "stack", "output", "clone", "--stack", STACK)
+MADE_BY_TIMEOUT_SECONDS = 60
 DESTROY = ("pulumi", "destroy", "--yes", "--skip-preview", "--stack", STACK)
 
 
@@ -48,6 +51,26 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     return status
 
 
+def made_elsewhere(state: Path) -> bool:
+    """Say so and return True when another clone made the stack.
+
+    The project's own backend is this clone's alone; in a backend of the user's own, every clone's
+    stack has the same name.
+    """
+    if own_backend(state):
+        return False
+    maker = probe(MADE_BY, timeout=MADE_BY_TIMEOUT_SECONDS).stdout.strip()
+    if maker in ("", this_clone()):
+        return False
+    say(
+        f"The stack {STACK} in your Pulumi backend belongs to another clone: {maker} (machine and "
+        f"folder). This one is {this_clone()}. Nothing was changed. For a cluster of its own, run "
+        "`pulumi stack init another-name && pulumi up`; to go on with that stack from here, "
+        f"`pulumi up --stack {STACK}`."
+    )
+    return True
+
+
 def unlock(state: Path) -> None:
     """Take away the lock of an update that was killed, saying so.
 
@@ -76,8 +99,11 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in ACTIONS:
         print("usage: python -m tools.local_stack up|down", file=sys.stderr)
         return 1
+    state = Path.cwd() / ".dairflow"
     try:
-        unlock(Path.cwd() / ".dairflow")
+        if made_elsewhere(state):
+            return 1
+        unlock(state)
         return ACTIONS[arguments[0]]()
     except KeyboardInterrupt:
         say("Interrupted before Pulumi started. The same command can be repeated.")

@@ -10,6 +10,7 @@ import pulumi
 from infra import registry
 from infra.machines.addresses import LOOPBACK, address
 from infra.machines.fleet import Fleet, Record, names
+from infra.project import this_clone
 from infra.resources.keys import SshKey
 from infra.resources.local import LocalMachine, LocalNetwork
 
@@ -109,6 +110,7 @@ class LocalMachines(pulumi.ComponentResource):
             flower_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.flower_port}"),
             mtu=self._network.mtu,
             platform=_platform(),
+            outputs={"clone": this_clone()},
         )
 
 

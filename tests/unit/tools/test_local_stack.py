@@ -1,7 +1,9 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+from infra.project import this_clone
 from tools import local_stack
 
 
@@ -50,3 +52,32 @@ def test_an_interruption_names_the_next_step(capsys: pytest.CaptureFixture[str])
     assert "Interrupted. `make up` goes on" in capsys.readouterr().err
     assert local_stack.down(Pulumi(130)) == 130
     assert "Interrupted. `make down` goes on" in capsys.readouterr().err
+
+
+@pytest.fixture
+def users_backend(
+    tmp_path: Path, programs: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], bool]:
+    """Return whether `made_elsewhere` objects, for a stack whose output `clone` is given."""
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://team")
+
+    def ask(output: str) -> bool:
+        programs("pulumi", output)
+        return local_stack.made_elsewhere(tmp_path)
+
+    return ask
+
+
+def test_another_clones_stack_in_a_shared_backend_is_left_alone(
+    users_backend: Callable[[str], bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert users_backend("echo other-machine:/home/them/dairflow")
+    message = capsys.readouterr().err
+    assert "other-machine:/home/them/dairflow" in message
+    assert this_clone() in message
+    assert "pulumi stack init" in message
+
+
+def test_ones_own_stack_and_a_new_one_are_used(users_backend: Callable[[str], bool]) -> None:
+    assert not users_backend(f"echo '{this_clone()}'")
+    assert not users_backend("echo no stack named local found >&2; exit 255")
