@@ -81,9 +81,13 @@ case $part in
     migrate)
         exec /opt/dairflow/migrate.py "$@"
         ;;
-    api-server | scheduler | dag-processor | triggerer)
+    api-server | dag-processor | triggerer)
         wait_for_migration
         exec airflow "$part" "$@"
+        ;;
+    scheduler)
+        wait_for_migration
+        exec /opt/dairflow/scheduler.py scheduler "$@"
         ;;
     worker)
         wait_for_port "$DATABASE_ADDRESS"

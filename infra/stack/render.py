@@ -125,6 +125,8 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_FLOWER_PORT": str(options.flower_port),
         "DAIRFLOW_BASE_URL": options.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": str(options.worker_concurrency),
+        "DAIRFLOW_PARALLELISM": str(options.slots),
+        "DAIRFLOW_RUNS_PER_DAG": str(options.runs_per_dag),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
