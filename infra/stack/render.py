@@ -191,7 +191,8 @@ def _worker_host_name(options: StackOptions) -> str:
     """Name workers after their nodes: it is what a task's record and Flower show.
 
     Docker 25 and newer resolve a container's host name in its networks, which is how the web
-    server finds the logs that a worker serves.
+    server finds the logs that a worker serves. While a worker that is stopped finishes its tasks,
+    its successor has the same name (swarmkit#3274): both serve the logs of the node's one volume.
     """
     if options.workers_per_node == 1:
         return "{{.Node.Hostname}}"

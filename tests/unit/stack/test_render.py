@@ -176,6 +176,12 @@ def test_only_workers_run_on_worker_nodes(services: Document) -> None:
             assert constraints == [f"node.role == {'worker' if name == 'worker' else 'manager'}"]
 
 
+def test_a_worker_and_its_successor_serve_the_same_logs(services: Document) -> None:
+    """Both have their node's name for as long as the first one finishes its tasks."""
+    assert services["worker"]["hostname"] == "{{.Node.Hostname}}"
+    assert services["worker"]["volumes"] == ["logs:/opt/airflow/logs"]
+
+
 def test_a_worker_gets_the_grace_that_the_user_allows(services: Document) -> None:
     assert services["worker"]["stop_grace_period"] == "900s"
 
