@@ -81,9 +81,13 @@ case $part in
     migrate)
         exec /opt/dairflow/migrate.py "$@"
         ;;
-    api-server | scheduler | dag-processor | triggerer)
+    api-server | dag-processor | triggerer)
         wait_for_migration
         exec airflow "$part" "$@"
+        ;;
+    scheduler)
+        wait_for_migration
+        exec /opt/dairflow/scheduler.py scheduler "$@"
         ;;
     worker)
         wait_for_port "$DATABASE_ADDRESS"
@@ -100,6 +104,8 @@ case $part in
         CELERY_BROKER_URL=$AIRFLOW__CELERY__BROKER_URL
         export FLOWER_BASIC_AUTH CELERY_BROKER_URL
         unset AIRFLOW__CELERY__BROKER_URL
+        # The seconds for which the page lists a worker that has left.
+        export FLOWER_PURGE_OFFLINE_WORKERS=${FLOWER_PURGE_OFFLINE_WORKERS:-10}
         exec celery flower "$@"
         ;;
     '')

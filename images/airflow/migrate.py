@@ -21,6 +21,10 @@ HISTORY_COLUMNS = (
 )
 """What tasks may read of Airflow's own table of task instances: what ran where, and when."""
 
+AIRFLOWS_DEFAULT_POOL_SLOTS = 128
+WITHOUT_LIMIT = -1
+"""A pool's number of slots that limits nothing: the workers' slots do."""
+
 
 def admin_password() -> str:
     """Read the secret; a file's last line break is no part of it."""
@@ -85,6 +89,24 @@ def has_history_reader(connection: object) -> bool:
         return cursor.fetchone() is not None
 
 
+def open_default_pool(connection: object) -> None:
+    """Remove the limit of the default pool, once, unless somebody has chosen one.
+
+    A database that an earlier release made has Airflow's own limit, which a large cluster's slots
+    exceed. The table remembers that this was done: a limit of 128 set later is the user's.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('dairflow_default_pool') IS NULL")
+        if cursor.fetchone()[0]:
+            cursor.execute(
+                "UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool' AND slots = %s",
+                (WITHOUT_LIMIT, AIRFLOWS_DEFAULT_POOL_SLOTS),
+            )
+            cursor.execute(
+                "CREATE TABLE dairflow_default_pool (opened_at timestamptz NOT NULL DEFAULT now())"
+            )
+
+
 def mark_complete(connection: object) -> None:
     """Tell every part that waits (``database.py wait-for-migration``) that it may start."""
     with connection.cursor() as cursor:
@@ -109,6 +131,7 @@ def main() -> None:
         mark_complete(connection)
         print(f"the database is at {release()}")
     share_history(connection)
+    open_default_pool(connection)
     if sync_password(connection, password):
         print(f"the password of {ADMIN} is the secret's now")
 

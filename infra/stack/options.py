@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+AIRFLOW_RUNS_PER_DAG = 16
+"""How many runs of a DAG are active at the same time by Airflow's own default."""
+
 VXLAN_HEADER_BYTES = 50
 """Outer Ethernet, IPv4, UDP and VXLAN headers: what an overlay packet is longer by (RFC 7348)."""
 
@@ -38,6 +41,16 @@ class StackOptions:
     def worker_replicas(self) -> int:
         """How many Celery workers run in all."""
         return self.worker_nodes * self.workers_per_node
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at the same time: those of all workers together."""
+        return self.worker_replicas * self.worker_concurrency
+
+    @property
+    def runs_per_dag(self) -> int:
+        """How many runs of a DAG are active: enough to fill the slots with one task of each."""
+        return max(AIRFLOW_RUNS_PER_DAG, self.slots)
 
     @property
     def overlay_mtu(self) -> int:

@@ -125,6 +125,8 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_FLOWER_PORT": str(options.flower_port),
         "DAIRFLOW_BASE_URL": options.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": str(options.worker_concurrency),
+        "DAIRFLOW_PARALLELISM": str(options.slots),
+        "DAIRFLOW_RUNS_PER_DAG": str(options.runs_per_dag),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
@@ -189,7 +191,8 @@ def _worker_host_name(options: StackOptions) -> str:
     """Name workers after their nodes: it is what a task's record and Flower show.
 
     Docker 25 and newer resolve a container's host name in its networks, which is how the web
-    server finds the logs that a worker serves.
+    server finds the logs that a worker serves. While a worker that is stopped finishes its tasks,
+    its successor has the same name (swarmkit#3274): both serve the logs of the node's one volume.
     """
     if options.workers_per_node == 1:
         return "{{.Node.Hostname}}"

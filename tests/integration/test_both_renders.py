@@ -60,6 +60,8 @@ def laptop(compose_command: list[str]) -> dict[str, Service]:
         "DAIRFLOW_FLOWER_PORT": "5556",
         "DAIRFLOW_BASE_URL": OPTIONS.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": "3",
+        "DAIRFLOW_PARALLELISM": "6",
+        "DAIRFLOW_RUNS_PER_DAG": "16",
         "DAIRFLOW_TASK_GRACE": "900",
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),

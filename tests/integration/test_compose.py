@@ -224,6 +224,21 @@ def test_flower_shows_the_workers_to_who_signs_in(laptop: Laptop) -> None:
     assert len(requests.get(url, auth=credentials, timeout=30).json()) == 2
 
 
+def test_flower_forgets_a_worker_that_has_left(laptop: Laptop) -> None:
+    url = f"http://127.0.0.1:{laptop.flower_port}/workers?json=1"
+    credentials = ("admin", laptop.secret("flower_password"))
+
+    def listed() -> int:
+        return len(requests.get(url, auth=credentials, timeout=30).json()["data"])
+
+    for workers in (1, 2):
+        laptop.make("dev", f"WORKERS={workers}")
+        deadline = time.monotonic() + LIVE_SECONDS
+        while (count := listed()) != workers:
+            assert time.monotonic() < deadline, f"{count} workers are listed, not {workers}"
+            time.sleep(0.5)
+
+
 def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
     (laptop.dags / "added.py").write_text(
         "from airflow.sdk import dag, task\n\n\n"

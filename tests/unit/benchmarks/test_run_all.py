@@ -46,7 +46,8 @@ def test_a_wrong_name_runs_nothing(folder: Path, capfd: Captured) -> None:
 def test_the_benchmarks_are_those_that_can_be_run(capfd: Captured) -> None:
     assert command.main(["none"]) == 2
     assert capfd.readouterr().out == (
-        "no such benchmark: none; there are: bootstrap, bootstrap_scale, dag_builder, edit, up\n"
+        "no such benchmark: none;"
+        " there are: bootstrap, bootstrap_scale, dag_builder, edit, speed, up\n"
     )
 
 

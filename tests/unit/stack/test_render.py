@@ -135,6 +135,37 @@ def test_every_worker_node_has_its_share(
     assert worker["hostname"] == host_name
 
 
+@pytest.mark.parametrize(
+    ("workers", "slots", "runs"),
+    [((1, 1, 4), "4", "16"), ((9, 1, 4), "36", "36"), ((50, 16, 256), "204800", "204800")],
+)
+def test_only_the_slots_limit_how_many_tasks_run(
+    compose: Compose, options: StackOptions, workers: tuple[int, int, int], slots: str, runs: str
+) -> None:
+    nodes, per_node, concurrency = workers
+    wanted = replace(
+        options, worker_nodes=nodes, workers_per_node=per_node, worker_concurrency=concurrency
+    )
+    environment = render(compose, wanted).document["services"]["scheduler"]["environment"]
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == slots
+    assert environment["AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG"] == slots
+    assert environment["AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG"] == runs
+    assert environment["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == "-1"
+
+
+def test_tokens_outlive_what_they_are_for(services: Document) -> None:
+    """A message outlives the longest grace, its token outlives that, and a heartbeat is in time."""
+    longest_grace = 604_800
+    environment = services["scheduler"]["environment"]
+    redelivered = int(environment["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"])
+    assert redelivered > 2 * longest_grace
+    assert int(environment["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) > 2 * redelivered
+    # Airflow renews a running task's token in the last fifth of its life, at a heartbeat.
+    renewal = int(environment["AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME"]) // 5
+    heartbeat = 5
+    assert renewal > 2 * heartbeat * int(environment["AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"])
+
+
 def test_only_workers_run_on_worker_nodes(services: Document) -> None:
     primary = {"postgres", "redis", "flower"}
     for name, service in services.items():
@@ -143,6 +174,12 @@ def test_only_workers_run_on_worker_nodes(services: Document) -> None:
             assert constraints == ["node.labels.dairflow.primary == true"]
         else:
             assert constraints == [f"node.role == {'worker' if name == 'worker' else 'manager'}"]
+
+
+def test_a_worker_and_its_successor_serve_the_same_logs(services: Document) -> None:
+    """Both have their node's name for as long as the first one finishes its tasks."""
+    assert services["worker"]["hostname"] == "{{.Node.Hostname}}"
+    assert services["worker"]["volumes"] == ["logs:/opt/airflow/logs"]
 
 
 def test_a_worker_gets_the_grace_that_the_user_allows(services: Document) -> None:

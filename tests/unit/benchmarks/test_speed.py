@@ -1,0 +1,29 @@
+"""The two sets of settings that the benchmark of speed compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import speed
+
+COMPOSE = Path(__file__).parents[3] / "docker-compose.yaml"
+DAGS = Path("/some/dags")
+
+
+def test_the_official_settings_are_airflows_defaults() -> None:
+    environment = yaml.safe_load(COMPOSE.read_text())["services"]["scheduler"]["environment"]
+    assert set(speed.OURS) <= set(environment), "a setting that the compose file does not have"
+    official: Any = speed.changes(DAGS, official=True)
+    for part in ("scheduler", "worker", "dag-processor", "triggerer", "api-server"):
+        assert official[part]["environment"] == dict.fromkeys(speed.OURS)
+    assert official["scheduler"]["command"] == "airflow scheduler"
+    assert official["worker"]["command"] == "airflow celery worker"
+
+
+def test_ours_are_the_compose_file_s() -> None:
+    ours: Any = speed.changes(DAGS, official=False)
+    assert {key for change in ours.values() for key in change} == {"volumes"}
+    assert ours["worker"]["volumes"] == ["/some/dags:/opt/airflow/dags:ro"]

@@ -1,0 +1,70 @@
+"""What the image's scheduler changes in Airflow: which queued tasks it takes for lost."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import scheduler
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+
+if TYPE_CHECKING:
+    import pytest
+
+LOCK = Path(__file__).parents[3] / "images" / "airflow" / "pypi_only.lock"
+LIMIT = 600.0
+
+
+def test_the_tests_run_with_the_image_s_airflow() -> None:
+    for package in ("apache-airflow-core", "apache-airflow-task-sdk"):
+        assert f"\n{package}=={version(package)} " in LOCK.read_text().replace("\\", " ")
+
+
+def test_the_check_for_stuck_tasks_is_where_it_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = SchedulerJobRunner._get_tis_stuck_in_queued
+    monkeypatch.setattr(SchedulerJobRunner, "_get_tis_stuck_in_queued", original)
+    caller = inspect.getsource(SchedulerJobRunner._handle_tasks_stuck_in_queued)
+    assert re.search(r"self\._get_tis_stuck_in_queued\(session\)", caller)
+    assert list(inspect.signature(original).parameters) == ["self", "session"]
+    scheduler.install()
+    assert SchedulerJobRunner._get_tis_stuck_in_queued is not original
+
+
+def test_a_message_that_waits_is_never_lost() -> None:
+    absences = scheduler.Absences()
+    for day in range(30):
+        now = day * 86_400.0
+        assert absences.longer_than(LIMIT, {"a"}, {"a"}, now) == set()
+
+
+def test_a_message_is_lost_when_it_has_been_absent_for_long() -> None:
+    absences = scheduler.Absences()
+    assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 0.0) == set()
+    assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 599.0) == set()
+    assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 600.0) == {"a"}
+
+
+def test_a_message_that_a_worker_has_just_received_is_not_lost() -> None:
+    """It waited for an hour, and its task takes a moment to start."""
+    absences = scheduler.Absences()
+    absences.longer_than(LIMIT, {"a"}, {"a"}, 0.0)
+    assert absences.longer_than(LIMIT, {"a"}, set(), 3_600.0) == set()
+
+
+def test_a_message_that_came_back_starts_again() -> None:
+    absences = scheduler.Absences()
+    absences.longer_than(LIMIT, {"a"}, set(), 0.0)
+    absences.longer_than(LIMIT, {"a"}, {"a"}, 300.0)
+    assert absences.longer_than(LIMIT, {"a"}, set(), 700.0) == set()
+
+
+def test_a_task_that_started_is_forgotten() -> None:
+    absences = scheduler.Absences()
+    absences.longer_than(LIMIT, {"a"}, set(), 0.0)
+    absences.longer_than(LIMIT, set(), set(), 300.0)
+    assert absences.longer_than(LIMIT, {"a"}, set(), 700.0) == set()
