@@ -4,6 +4,9 @@
 renders the same rows as its security groups. Whatever the table does not open is closed, for
 ports that Docker publishes too: those are forwarded and never meet a host's input chain
 (moby#22054), so the forward path is filtered by the port that the client asked for.
+
+A container is not a member, although its packets leave a node with the node's address: what the
+table opens to members only is closed to containers before that address is set.
 """
 
 from __future__ import annotations
@@ -158,9 +161,19 @@ def _rendered(policy: Policy, members: tuple[str, ...], rows: tuple[Opening, ...
     addresses = sorted(set(members), key=IPv4Address)
     sets = [_address_set(source, policy.cidrs(source, addresses)) for source in Source]
     rules = [_rule(opening) for opening in rows]
+    of_members = [row for row in rows if row.source in _MEMBERS_OWN]
+    closed = list(dict.fromkeys(f"{_match(row)} {_TO_MEMBERS} drop" for row in of_members))
     return _RULESET.format(
-        table=TABLE_NAME, sets="\n".join(sets), openings=_indented(rules, "        ")
+        table=TABLE_NAME,
+        sets="\n".join(sets),
+        openings=_indented(rules, "        "),
+        closed=_indented(closed, "        "),
     )
+
+
+_MEMBERS_OWN = (Source.MEMBERS, Source.IMAGE_PUSHERS)
+"""Who uses the ports that the nodes' own services listen on; containers do not."""
+_TO_MEMBERS = "ct original ip daddr @members"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,10 +239,20 @@ def _address_set(source: Source, cidrs: tuple[str, ...]) -> str:
 
 
 def _rule(opening: Opening) -> str:
-    match = f"meta l4proto {opening.protocol}"
-    if opening.port is not None:
-        match += f" ct original proto-dst {opening.port}"
-    return f'{match} ip saddr @{opening.source.value} accept comment "{opening.why}"'
+    """Render a row. Members reach each other by their private addresses only.
+
+    Otherwise a container would reach a member by a second address, in another network.
+    """
+    match = f"{_match(opening)} ip saddr @{opening.source.value}"
+    if opening.source is Source.MEMBERS:
+        match += f" {_TO_MEMBERS}"
+    return f'{match} accept comment "{opening.why}"'
+
+
+def _match(opening: Opening) -> str:
+    if opening.port is None:
+        return f"meta l4proto {opening.protocol}"
+    return f"meta l4proto {opening.protocol} ct original proto-dst {opening.port}"
 
 
 def _indented(lines: Iterable[str], by: str) -> str:
@@ -241,6 +264,11 @@ def digest(ruleset: str) -> str:
     return hashlib.sha256(ruleset.encode()).hexdigest()[:16]
 
 
+def revision() -> str:
+    """Return the short name of the rules that every ruleset has, whatever the settings say."""
+    return digest(nftables_ruleset(Policy(operator_cidrs=(), client_cidrs=()), ()))
+
+
 # The first two lines make the script work whether or not the table is there already; nft runs a
 # whole file as one transaction, so there is no moment without rules.
 #
@@ -248,6 +276,10 @@ def digest(ruleset: str) -> str:
 # published port to a container's. In the forward path, connections that come from containers are
 # let out, and those from elsewhere only to published ports: a container's own address, which a
 # neighbour on the same link could route to, is closed.
+#
+# What the members have for each other is closed to forwarded connections, whatever the name of the
+# bridge that they come from. A container can forge a member's address: such a packet arrives on a
+# device that does not lead to that member. Kernels before 5.19 look that up in prerouting only.
 #
 # IPv6: the cluster does not use it, so nothing new comes in but what keeps the host's own address
 # and routes alive (RFC 4890, 4.4.1) and answers to DHCPv6, which conntrack cannot match to a
@@ -260,6 +292,15 @@ table inet {table} {{
 
     chain opened {{
 {openings}
+    }}
+
+    chain closed_to_containers {{
+{closed}
+    }}
+
+    chain forged {{
+        type filter hook prerouting priority raw; policy accept;
+        ip saddr @members fib saddr . iif oif missing drop
     }}
 
     chain input {{
@@ -276,9 +317,10 @@ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query }}
     chain forward {{
         type filter hook forward priority filter; policy drop;
         ct state established,related accept
+        ct status dnat jump opened
+        jump closed_to_containers
         iifname "docker*" accept
         iifname "br-*" accept
-        ct status dnat jump opened
     }}
 }}
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,6 +40,27 @@ table inet probe {
     chain forward {
         type filter hook forward priority 10;
         ct state new ip saddr SOURCE meta l4proto { tcp, udp } \
+            add @passed { meta l4proto . ct original proto-dst }
+    }
+}
+"""
+
+# What a container sends through its node's table, to the manager and to the node itself.
+FORWARD_PROBE = """
+table inet probe {
+    set passed {
+        type inet_proto . inet_service
+        flags dynamic
+        size 131072
+    }
+    chain forward {
+        type filter hook forward priority 10;
+        ct state new ct original ip daddr TARGET meta l4proto { tcp, udp } \
+            add @passed { meta l4proto . ct original proto-dst }
+    }
+    chain input {
+        type filter hook input priority 10;
+        ct state new iifname != { "lo", "eth0" } meta l4proto { tcp, udp } \
             add @passed { meta l4proto . ct original proto-dst }
     }
 }
@@ -94,6 +115,17 @@ recv($icmp, my $reply, 1500, 0);
 print unpack("x20C", $reply) == 0 ? "answered" : "refused";
 """
 
+# A datagram whose IPv4 header (RFC 791) and UDP header (RFC 768) say that another sent it.
+FORGE = r"""
+use Socket;
+my ($from, $to, $port) = @ARGV;
+socket(my $raw, PF_INET, SOCK_RAW, 255) or die "socket: $!";
+setsockopt($raw, 0, 3, 1) or die "header: $!";
+my $ip = pack "CCnnnCCna4a4", 0x45, 0, 32, 1, 0, 64, 17, 0, inet_aton($from), inet_aton($to);
+my $udp = pack "nnnna4", 4444, $port, 12, 0, "scan";
+send($raw, $ip . $udp, 0, pack_sockaddr_in(0, inet_aton($to))) or die "send: $!";
+"""
+
 MEMBER_PORTS = {("tcp", 2377), ("tcp", 7946), ("udp", 7946), ("udp", 4789), ("tcp", 5000)}
 CLIENT_PORTS = {("tcp", 8080), ("tcp", 5555)}
 
@@ -121,14 +153,35 @@ class Scene:
             listed = json.loads(lab.run(machine, "nft -j list set inet probe passed"))
         finally:
             lab.run(machine, "nft delete table inet probe")
-        (found,) = [entry["set"] for entry in listed["nftables"] if "set" in entry]
-        elements = [e.get("elem", e)["val"] if "elem" in e else e for e in found.get("elem", [])]
-        return {(pair["concat"][0], int(pair["concat"][1])) for pair in elements}
+        return _pairs(listed)
+
+    def passed_from_inside(self, container: str, target: str, script: str, *words: str) -> Ports:
+        """Return the ports of ``target`` that a container on the worker got to through its node."""
+        lab, machine = self.trio.lab, self.trio.cluster.machines[1]
+        lab.run(machine, "nft -f -", stdin=FORWARD_PROBE.replace("TARGET", target).encode())
+        try:
+            lab.run(
+                machine,
+                f"docker exec {container} perl -e '{script}' {' '.join(words)}",
+                timeout=120,
+            )
+            return _pairs(json.loads(lab.run(machine, "nft -j list set inet probe passed")))
+        finally:
+            lab.run(machine, "nft delete table inet probe")
 
     def connect(self, container: Container, port: int, host: str = "") -> str:
         """Connect for real and return what was said."""
         command = ["perl", "-e", CONNECT, host or self.target, str(port)]
         return container.exec_run(command).output.decode().strip()
+
+
+Ports = set[tuple[str, int]]
+
+
+def _pairs(listed: dict[str, Any]) -> Ports:
+    (found,) = [entry["set"] for entry in listed["nftables"] if "set" in entry]
+    elements = [e.get("elem", e)["val"] if "elem" in e else e for e in found.get("elem", [])]
+    return {(pair["concat"][0], int(pair["concat"][1])) for pair in elements}
 
 
 def address_of(lab: Lab, container: Container) -> str:
@@ -219,3 +272,99 @@ def test_containers_reach_the_outside(scene: Scene) -> None:
 def test_a_stranger_s_ping_is_answered(scene: Scene) -> None:
     output = scene.stranger.exec_run(["perl", "-e", PING, scene.target]).output
     assert output == b"answered"
+
+
+LAST_PORT = 8000
+"""Of the scans from inside, which wait for a full table of connections no longer than needed."""
+
+
+@pytest.fixture(scope="module")
+def insiders(scene: Scene) -> Iterator[dict[str, str]]:
+    """Containers on the worker by what their bridge is called; one publishes a member's port."""
+    trio, worker = scene.trio, scene.trio.cluster.machines[1]
+    run = f"docker run --detach --name {{0}} {{1}} {PROBE_IMAGE} sleep infinity"
+    script = [
+        "docker network create own",
+        "docker network create --opt com.docker.network.bridge.name=odd0 odd",
+        run.format("inside-docker0", ""),
+        run.format("inside-own", "--network own"),
+        run.format("inside-odd", "--network odd"),
+        f"docker run --detach --name member-port --publish 5000:80 {PROBE_IMAGE}"
+        f" perl -e '{LISTEN}'",
+    ]
+    trio.lab.run(worker, " && ".join(script), timeout=60)
+    trio.docker("network create --driver overlay over")
+    trio.docker(
+        "service create --detach=false --quiet --no-resolve-image --name task --network over"
+        f" --constraint node.hostname==worker-1 {PROBE_IMAGE} sleep infinity"
+    )
+    task = trio.lab.run(worker, "docker ps -q --filter label=com.docker.swarm.service.name=task")
+    yield {
+        "docker0": "inside-docker0",
+        "br-": "inside-own",
+        "odd0": "inside-odd",
+        "docker_gwbridge": task.strip(),
+    }
+    trio.docker("service rm task")
+    trio.lab.run(worker, "docker rm -f inside-docker0 inside-own inside-odd member-port")
+    trio.lab.run(worker, "docker network rm own odd")
+    until_gone = "until docker network rm over > /dev/null; do sleep 0.2; done"
+    trio.lab.run(trio.manager, until_gone, timeout=60)
+
+
+@pytest.mark.parametrize("bridge", ["docker0", "br-", "docker_gwbridge"])
+def test_from_a_container_the_members_ports_are_closed_and_all_others_left_to_them(
+    scene: Scene, insiders: dict[str, str], bridge: str
+) -> None:
+    manager = scene.trio.manager.private_address
+    words = (manager, str(LAST_PORT))
+    passed = scene.passed_from_inside(insiders[bridge], manager, SCAN, *words)
+    every = {(protocol, n) for protocol in ("tcp", "udp") for n in range(1, LAST_PORT + 1)}
+    assert passed == every - MEMBER_PORTS
+
+
+def test_from_a_bridge_of_another_name_nothing_is_let_out(
+    scene: Scene, insiders: dict[str, str]
+) -> None:
+    manager = scene.trio.manager.private_address
+    assert scene.passed_from_inside(insiders["odd0"], manager, SCAN, manager, "8000") == set()
+
+
+@pytest.mark.parametrize("bridge", ["docker0", "odd0", "docker_gwbridge"])
+def test_from_a_container_its_own_node_is_closed(
+    scene: Scene, insiders: dict[str, str], bridge: str
+) -> None:
+    """By the node's address and by the bridge's; a port that Docker published is in the table."""
+    lab, worker = scene.trio.lab, scene.trio.cluster.machines[1]
+    gateway = lab.run(worker, f"ip -4 -o addr show {bridge} | sed 's:.* inet ::; s:/.*::'")
+    for address in (worker.private_address, gateway.strip()):
+        passed = scene.passed_from_inside(insiders[bridge], address, SCAN, address, str(LAST_PORT))
+        assert passed == set()
+
+
+def test_a_member_s_port_that_docker_published_is_open_to_members_only(
+    scene: Scene, insiders: dict[str, str]
+) -> None:
+    lab, (_, worker, other) = scene.trio.lab, scene.trio.cluster.machines
+    target = worker.private_address
+    assert scene.connect(lab.container(other.name), 5000) == "welcome"
+    inside = f"docker exec {insiders['docker0']} perl -e '{CONNECT}' {target}"
+    assert lab.run(worker, f"{inside} 5000").strip() == "silence"
+
+
+def test_a_container_cannot_pass_for_a_member(scene: Scene, insiders: dict[str, str]) -> None:
+    """A datagram for VXLAN under the manager's address, sent to its own node and to another."""
+    _, worker, other = scene.trio.cluster.machines
+    manager = scene.trio.manager.private_address
+
+    def arrived(target: str) -> Ports:
+        words = (manager, target, "4789")
+        return scene.passed_from_inside(insiders["docker0"], target, FORGE, *words)
+
+    targets = (worker.private_address, other.private_address)
+    assert [arrived(target) for target in targets] == [set(), set()]
+    scene.trio.lab.run(worker, "nft delete table inet dairflow")
+    try:
+        assert [arrived(target) for target in targets] == [{("udp", 4789)}] * 2
+    finally:
+        scene.trio.lab.run(worker, "nft -f /etc/dairflow/firewall.nft")

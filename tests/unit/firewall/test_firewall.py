@@ -47,17 +47,49 @@ def test_encrypted_overlays_open_esp_between_members() -> None:
     policy = Policy(operator_cidrs=(), client_cidrs=(), encrypted_overlay=True)
     esp = [row for row in openings(policy) if row.protocol == "esp"]
     assert [(row.port, row.source) for row in esp] == [(None, Source.MEMBERS)]
-    assert "meta l4proto esp ip saddr @members accept" in nftables_ruleset(policy, MEMBERS)
+    ruleset = nftables_ruleset(policy, MEMBERS)
+    assert "meta l4proto esp ip saddr @members ct original ip daddr @members accept" in ruleset
+    assert "meta l4proto esp ct original ip daddr @members drop" in ruleset
 
 
 def test_every_row_is_rendered_once_with_its_reason() -> None:
     ruleset = nftables_ruleset(POLICY, MEMBERS)
     for row in openings(POLICY):
+        target = " ct original ip daddr @members" if row.source is Source.MEMBERS else ""
         rule = (
             f"meta l4proto {row.protocol} ct original proto-dst {row.port}"
-            f' ip saddr @{row.source.value} accept comment "{row.why}"'
+            f' ip saddr @{row.source.value}{target} accept comment "{row.why}"'
         )
         assert ruleset.count(rule) == 1
+
+
+def chain(name: str) -> list[str]:
+    found = re.search(
+        rf"chain {name} \{{(.*?)\n    \}}", nftables_ruleset(POLICY, MEMBERS), re.DOTALL
+    )
+    assert found is not None
+    return [line.strip() for line in found.group(1).strip().splitlines()]
+
+
+def test_what_members_have_for_each_other_is_closed_to_containers() -> None:
+    drop = "meta l4proto {} ct original proto-dst {} ct original ip daddr @members drop"
+    ports = [("tcp", 2377), ("tcp", 7946), ("udp", 7946), ("udp", 4789), ("tcp", 5000)]
+    assert chain("closed_to_containers") == [drop.format(*port) for port in ports]
+
+
+def test_containers_are_let_out_after_what_is_closed_to_them() -> None:
+    """A rule that lets a bridge out first would never meet the rules that close."""
+    rules = chain("forward")
+    closed = rules.index("jump closed_to_containers")
+    lets_out = [n for n, rule in enumerate(rules) if rule.startswith("iifname")]
+    assert len(lets_out) == 2
+    assert all(closed < n for n in lets_out)
+    assert rules.index("ct status dnat jump opened") < closed
+
+
+def test_a_member_s_address_counts_only_from_where_the_member_is() -> None:
+    assert "ip saddr @members fib saddr . iif oif missing drop" in chain("forged")
+    assert chain("forged")[0].startswith("type filter hook prerouting")
 
 
 def test_ports_of_the_settings_are_used() -> None:
