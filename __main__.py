@@ -1,15 +1,22 @@
 """dairflow: Apache Airflow on a Docker swarm. `pulumi up` runs this file."""
 
-from infra.cluster import bootstrap, deploy_airflow, export_outputs, publish_images
+from infra.cluster import (
+    bootstrap,
+    deploy_airflow,
+    export_outputs,
+    publish_images,
+    read_services,
+)
 from infra.machines.provision import look_around, provision
 from infra.resources.keys import Secrets
 from infra.settings import load
 
 settings = load()
+services = read_services(settings)
 site = look_around(settings)
 secrets = Secrets("secrets")
 fleet = provision(settings, site, secrets.cluster_id)
 cluster = bootstrap(settings, fleet, secrets)
 images = publish_images(settings, cluster)
-stack = deploy_airflow(settings, cluster, images, secrets)
+stack = deploy_airflow(settings, cluster, images, secrets, services)
 export_outputs(fleet, images, secrets, stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,19 @@ from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
+from infra.stack.compose_file import read_compose_file
+from infra.stack.errors import StackError
 from infra.stack.options import StackOptions
-from infra.stack.secrets import SECRET_NAMES
+from infra.stack.own_files import OwnFiles
+from infra.stack.problems import FILE
+from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
+    from infra.stack.compose_file import ComposeFile
 
 ADMIN_USER = "admin"
 
@@ -41,6 +47,32 @@ class Cluster:
     """What images are pushed after."""
     login: pulumi.Output[dict[str, str]] | None
     """What the swarm signs in with; None where its nodes pull by themselves."""
+
+
+def read_services(settings: Settings) -> ComposeFile:
+    """Read the compose file, and check that the swarm can run all of it.
+
+    Raises:
+        pulumi.RunError: with every mistake at once; Pulumi shows it without a traceback.
+
+    """
+    digest = f"sha256:{'0' * 64}"  # the images are not built yet
+    options = _options(
+        settings,
+        images={kind: f"{name}@{digest}" for kind, name in settings.images.items()},
+        base_url="",
+        mtu=0,
+        secrets={},
+        own=OwnFiles(),
+    )
+    try:
+        services = read_compose_file(ROOT, options, os.environ)
+    except StackError as error:
+        raise pulumi.RunError(str(error)) from None
+    if services.laptop_only:
+        names = ", ".join(services.laptop_only)
+        pulumi.warn(f"{names}: for Docker Compose on the laptop; the swarm runs {FILE} alone")
+    return services
 
 
 def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
@@ -129,14 +161,19 @@ def deploy_airflow(
     cluster: Cluster,
     images: Mapping[str, pulumi.Output[str]],
     secrets: Secrets,
+    services: ComposeFile,
 ) -> Stack:
     """Deploy the services and wait until Airflow is healthy."""
     fleet = cluster.fleet
     on_nodes = [] if cluster.login else [_node_images(settings, cluster, images)]
     return Stack(
         STACK_NAME,
-        options=_stack_options(settings, fleet, images, secrets),
-        secrets=secrets.values,
+        compose=services.content,
+        options=_stack_options(settings, fleet, images, secrets, services.own),
+        secrets=pulumi.Output.all(secrets.values, pulumi.Output.secret(services.own.secrets)).apply(
+            lambda pair: {**pair[0], **pair[1]}
+        ),
+        configs=services.own.configs,
         machines=pulumi.Output.all(*fleet.machines),
         private_key=fleet.private_key,
         login=cluster.login,
@@ -208,24 +245,46 @@ def _stack_options(
     fleet: Fleet,
     images: Mapping[str, pulumi.Output[str]],
     secrets: Secrets,
+    own: OwnFiles,
 ) -> pulumi.Output[StackOptions]:
     known = pulumi.Output.all(
         images=images, base_url=fleet.web_url, mtu=fleet.mtu, secrets=secrets.values
     )
     return known.apply(
-        lambda values: StackOptions(
-            name=STACK_NAME,
+        lambda values: _options(
+            settings,
             images=values["images"],
-            worker_nodes=settings.workers,
-            workers_per_node=settings.workers_per_node,
-            worker_concurrency=settings.worker_concurrency,
-            task_grace_seconds=settings.task_grace_seconds,
-            web_port=settings.web_port,
-            flower_port=settings.flower_port,
             base_url=values["base_url"],
             mtu=int(values["mtu"]),
-            secrets={name: values["secrets"][name] for name in SECRET_NAMES},
+            secrets={name: values["secrets"][name] for name in (*SECRET_NAMES, NAMING_KEY)},
+            own=own,
         )
+    )
+
+
+def _options(
+    settings: Settings,
+    *,
+    images: Mapping[str, str],
+    base_url: str,
+    mtu: int,
+    secrets: Mapping[str, str],
+    own: OwnFiles,
+) -> StackOptions:
+    return StackOptions(
+        name=STACK_NAME,
+        images=images,
+        worker_nodes=settings.workers,
+        workers_per_node=settings.workers_per_node,
+        worker_concurrency=settings.worker_concurrency,
+        task_grace_seconds=settings.task_grace_seconds,
+        web_port=settings.web_port,
+        flower_port=settings.flower_port,
+        base_url=base_url,
+        mtu=mtu,
+        secrets=secrets,
+        own_secrets=own.secrets,
+        configs=own.configs,
     )
 
 

@@ -24,6 +24,7 @@ from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.secret_values import secret_texts
 from infra.setting_types import Integer
 from infra.settings_report import UNUSED, keys, problems_of, report
+from infra.stack.ports import RESERVED_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 MAX_PORT = 65_535
 MAX_NODES_LOCAL = 50
 """More node containers than this do not fit the address plan of one bridge (see ``local.py``)."""
-
-RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
-"""TCP ports that a manager listens on already."""
 
 OTHER_IMAGES = ("postgres", "redis")
 """The images besides Airflow's, by their names in the registry."""

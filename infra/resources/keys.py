@@ -9,7 +9,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
 from infra.resources.provider import Props, Provider
-from infra.stack.secrets import SECRET_NAMES, generate
+from infra.stack.secrets import NAMING_KEY, SECRET_NAMES, generate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,11 @@ class Secrets(Resource, module="keys", name="Secrets"):
         super().__init__(
             SecretsProvider(),
             name,
-            {"names": [*SECRET_NAMES, REGISTRY_PASSWORD], "values": None, "cluster_id": None},
+            {
+                "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
+                "values": None,
+                "cluster_id": None,
+            },
             _secret_outputs(opts, "values"),
         )
 
@@ -129,7 +133,10 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
 def _fill(values: dict[str, str]) -> dict[str, str]:
     from infra import credentials
 
-    return {**generate(), REGISTRY_PASSWORD: credentials.password(), **values}
+    # Stacks from before there was a naming key have their secrets named by the Fernet key.
+    naming_key = values.get("fernet_key") or credentials.password()
+    made = {REGISTRY_PASSWORD: credentials.password(), NAMING_KEY: naming_key}
+    return {**generate(), **made, **values}
 
 
 def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:

@@ -6,10 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
-import yaml
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
@@ -25,13 +23,11 @@ if TYPE_CHECKING:
     from infra.stack.deploy import StackState
     from infra.stack.options import StackOptions
 
-COMPOSE_FILE = ROOT / "docker-compose.yaml"
-
 
 class StackProvider(Provider):
     """Deploys the rendered compose file and waits until Airflow is healthy."""
 
-    compared = ("rendered", "secrets", "login", "machines", "logins", "converged")
+    compared = ("rendered", "secrets", "configs", "login", "machines", "logins", "converged")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
@@ -73,8 +69,10 @@ class Stack(Resource, module="stack", name="Stack"):
         self,
         name: str,
         *,
+        compose: Mapping[str, Any],
         options: pulumi.Output[StackOptions],
         secrets: pulumi.Input[Mapping[str, str]],
+        configs: Mapping[str, str],
         machines: pulumi.Input[list[Mapping[str, Any]]],
         private_key: pulumi.Input[str],
         login: pulumi.Input[Mapping[str, Any]] | None,
@@ -82,7 +80,9 @@ class Stack(Resource, module="stack", name="Stack"):
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``machines`` starts with the first manager, by which the stack is deployed.
+        """``compose`` is the compose file's content, ``secrets`` and ``configs`` values by name.
+
+        ``machines`` starts with the first manager, by which the stack is deployed.
 
         ``login`` is what the nodes' engines pull with; None where they have every image already.
         """
@@ -92,18 +92,16 @@ class Stack(Resource, module="stack", name="Stack"):
             **sign_in(private_key, logins),
             "connections_per_second": connections_per_second,
             "login": None if login is None else pulumi.Output.secret(login),
-            "rendered": pulumi.Output.unsecret(options.apply(_render)),
+            "rendered": pulumi.Output.unsecret(
+                # No value of a secret is in the result, only keyed hashes.
+                options.apply(lambda known: asdict(render(compose, known)))
+            ),
             "secrets": pulumi.Output.secret(secrets),
+            "configs": pulumi.Output.secret(configs),
             "converged": True,
             "services": None,
         }
         super().__init__(StackProvider(), name, props, opts)
-
-
-def _render(options: StackOptions) -> dict[str, Any]:
-    """Render the compose file; no value of a secret is in the result, only keyed hashes."""
-    compose = yaml.load(COMPOSE_FILE.read_text(), Loader=yaml.CSafeLoader)
-    return asdict(render(compose, options))
 
 
 def _manager(pool: SshPool, props: Props, timeout: float | None = None) -> Runner:
@@ -117,7 +115,12 @@ def _deploy(props: Props) -> Props:
     login = RegistryLogin(**props["login"]) if props.get("login") else None
     with ssh_pool(props) as pool:
         state = deploy(
-            _manager(pool, props), rendered, props["secrets"], registry=login, report=say
+            _manager(pool, props),
+            rendered,
+            props["secrets"],
+            configs=props["configs"],
+            registry=login,
+            report=say,
         )
     return {**props, "services": _services(state), "converged": True}
 

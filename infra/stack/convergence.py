@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 FAILURES_OF_A_CRASH_LOOP = 3
 
-WORKER = "worker"
-"""The service whose tasks may take long to stop, because they run tasks of Airflow's."""
-
 _PHRASES = {
     "new": "not placed yet",
     "pending": "not placed yet",
@@ -86,9 +83,7 @@ def crash_loop(snapshot: Snapshot, already_failed: Collection[str]) -> Task | No
 
 def finishing(snapshot: Snapshot) -> bool:
     """Whether an update waits for workers that finish their tasks."""
-    return any(
-        service.name == WORKER and snapshot.leaving(service) for service in unsettled(snapshot)
-    )
+    return any(service.is_worker and snapshot.leaving(service) for service in unsettled(snapshot))
 
 
 def paused_update(snapshot: Snapshot) -> Service | None:
@@ -126,7 +121,7 @@ def _progress_of(snapshot: Snapshot, service: Service) -> str:
         for task in snapshot.newest(service)
         if not is_up(service, task)
     ]
-    details += [_farewell(task) for task in leaving]
+    details += [_farewell(service, task) for task in leaving]
     line = f"{service.name} {up_count(snapshot, service)}/{desired(snapshot, service)}"
     return f"{line} ({'; '.join(details)})" if details else line
 
@@ -140,6 +135,6 @@ def _detail(task: Task, *, is_replacement: bool) -> str:
     return f"{place}{phrase}{f': {task.error}' if task.error else ''}"
 
 
-def _farewell(task: Task) -> str:
-    what = "finishing its tasks" if task.service == WORKER else "stopping"
+def _farewell(service: Service, task: Task) -> str:
+    what = "finishing its tasks" if service.is_worker else "stopping"
     return f"{task.node}: {what}"

@@ -64,6 +64,7 @@ def deploy(
     rendered: RenderedStack,
     secrets: Mapping[str, str],
     *,
+    configs: Mapping[str, str] | None = None,
     registry: RegistryLogin | None = None,
     report: Callable[[str], None],
     timeout: float = 600,
@@ -71,6 +72,7 @@ def deploy(
     """Bring the stack to ``rendered`` and wait until every service has converged.
 
     Idempotent: what is there already stays, what differs is updated. ``runner`` is a manager's.
+    ``secrets`` and ``configs`` are values by their logical names.
     ``timeout`` is in seconds; the time in which a worker finishes its running tasks does not
     count, up to the worker's grace period.
 
@@ -80,17 +82,17 @@ def deploy(
         RemoteError: when the manager cannot be reached, or refuses the document.
 
     """
-    deployment = _Deployment(runner, rendered, secrets, report)
+    deployment = _Deployment(runner, rendered, secrets, configs or {}, report)
     engine.require_manager(runner)
     deployment.wait_for_workers()
     deployment.wait_for_leftovers()
     before = engine.snapshot(runner, rendered.name)
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
-    deployment.create_secrets()
+    deployment.create_values()
     login = (registry.address, registry.user, registry.password) if registry else None
     engine.stack_deploy(runner, rendered.name, rendered.to_bytes(datetime.now(UTC)), login=login)
     deployment.wait_for_convergence(already_failed, timeout)
-    deployment.sweep_secrets()
+    deployment.sweep_values()
     state = observe(runner, rendered.name)
     if state is None:
         msg = f"the stack {rendered.name} converged and was then removed by someone else"
@@ -132,11 +134,13 @@ class _Deployment:
         runner: Runner,
         rendered: RenderedStack,
         secrets: Mapping[str, str],
+        configs: Mapping[str, str],
         report: Callable[[str], None],
     ) -> None:
         self._runner = runner
         self._rendered = rendered
         self._secrets = secrets
+        self._configs = configs
         self._report = report
         self._said = ""
         self._down_since: float | None = None
@@ -179,21 +183,27 @@ class _Deployment:
                 raise StackError(msg)
             time.sleep(POLL_SECONDS)
 
-    def create_secrets(self) -> None:
-        """Make the secrets that the swarm does not have under their present names."""
-        present = engine.secret_names(self._runner, self._rendered.name)
-        missing = {
-            name: self._secrets[logical]
-            for logical, name in self._rendered.secrets.items()
-            if name not in present
-        }
-        if missing:
-            engine.create_secrets(self._runner, self._rendered.name, missing)
+    def create_values(self) -> None:
+        """Make the secrets and configs that the swarm does not have under their present names."""
+        for kind, names, values in self._values():
+            present = engine.value_names(self._runner, kind, self._rendered.name)
+            missing = {
+                name: values[logical] for logical, name in names.items() if name not in present
+            }
+            if missing:
+                engine.create_values(self._runner, kind, self._rendered.name, missing)
 
-    def sweep_secrets(self) -> None:
-        """Remove the secrets of former values: the swarm never does (moby#35048)."""
-        present = engine.secret_names(self._runner, self._rendered.name)
-        engine.remove_secrets(self._runner, present - set(self._rendered.secrets.values()))
+    def sweep_values(self) -> None:
+        """Remove the secrets and configs of former values: the swarm never does (moby#35048)."""
+        for kind, names, _ in self._values():
+            present = engine.value_names(self._runner, kind, self._rendered.name)
+            engine.remove_values(self._runner, kind, present - set(names.values()))
+
+    def _values(self) -> list[tuple[engine.Kind, Mapping[str, str], Mapping[str, str]]]:
+        return [
+            ("secret", self._rendered.secrets, self._secrets),
+            ("config", self._rendered.configs, self._configs),
+        ]
 
     def wait_for_convergence(self, already_failed: Collection[str], timeout: float) -> None:
         """Poll until all services and Airflow's own health agree, or give up and say why."""
@@ -305,7 +315,8 @@ class _Deployment:
 
     def _without_secrets(self, text: str) -> str:
         for value in self._secrets.values():
-            text = text.replace(value, "***")
+            for line in filter(None, (value, *value.splitlines())):
+                text = text.replace(line, "***")
         return text
 
     def _say(self, line: str) -> None:

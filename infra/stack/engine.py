@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from infra.stack.errors import StackError
 from infra.stack.tasks import Snapshot, parse_services, parse_task_containers, parse_tasks
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 NAMESPACE = "com.docker.stack.namespace"
 """The label by which the engine knows what belongs to a stack."""
+
+Kind = Literal["secret", "config"]
+"""What a swarm keeps for services and mounts as files; neither can be changed."""
+
+KINDS: tuple[Kind, ...] = ("secret", "config")
 
 LOG_LINES = 25
 _SEPARATOR = "-- tasks --"
@@ -62,30 +67,30 @@ def task_log(runner: Runner, task: str) -> str:
     return answer.stdout.rstrip() if answer.exit_status == 0 else ""
 
 
-def secret_names(runner: Runner, stack: str) -> set[str]:
-    """Return the names of the secrets that were made for the stack."""
+def value_names(runner: Runner, kind: Kind, stack: str) -> set[str]:
+    """Return the names of the secrets, or the configs, that were made for the stack."""
     answer = runner.run(
-        f"docker secret ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
+        f"docker {kind} ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
     )
     return set(answer.stdout.split())
 
 
-def create_secrets(runner: Runner, stack: str, values: Mapping[str, str]) -> None:
-    """Make secrets, name → value. The values travel on standard input and touch no disk."""
+def create_values(runner: Runner, kind: Kind, stack: str, values: Mapping[str, str]) -> None:
+    """Make secrets or configs, name → value, which travel on standard input and touch no disk."""
     lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in values.items()]
     runner.run(
         "set -e; while read -r name value; do"
         ' printf %s "$value" | base64 -d |'
-        f' docker secret create --label {NAMESPACE}={quote(stack)} "$name" - >/dev/null; done',
+        f' docker {kind} create --label {NAMESPACE}={quote(stack)} "$name" - >/dev/null; done',
         stdin="".join(f"{line}\n" for line in lines).encode(),
     )
 
 
-def remove_secrets(runner: Runner, names: Collection[str]) -> None:
-    """Remove secrets that no service uses any more; one that is still in use stays."""
+def remove_values(runner: Runner, kind: Kind, names: Collection[str]) -> None:
+    """Remove secrets or configs that no service uses any more; one that is in use stays."""
     if names:
         arguments = " ".join(quote(name) for name in sorted(names))
-        runner.run(f"docker secret rm {arguments} >/dev/null 2>&1 || true")
+        runner.run(f"docker {kind} rm {arguments} >/dev/null 2>&1 || true")
 
 
 def stack_deploy(

@@ -22,7 +22,8 @@ class StackOptions:
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
-    keyed hash reaches the document.
+    keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
+    compose file (:mod:`infra.stack.own_files`).
     """
 
     name: str = "airflow"
@@ -36,6 +37,8 @@ class StackOptions:
     base_url: str
     mtu: int = 1_500
     secrets: Mapping[str, str] = field(repr=False)
+    own_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    configs: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def worker_replicas(self) -> int:

@@ -127,8 +127,8 @@ def remove(
             )
             raise StackError(msg)
         time.sleep(POLL_SECONDS)
-    leftovers = engine.secret_names(runner, name)
-    engine.remove_secrets(runner, leftovers)
+    for kind in engine.KINDS:
+        engine.remove_values(runner, kind, engine.value_names(runner, kind, name))
     if volumes:
         _remove_volumes(nodes, name, deadline=started + timeout)
 

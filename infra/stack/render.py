@@ -10,19 +10,32 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infra.stack import compose_keys
+from infra.stack.compose_check import problems
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
-from infra.stack.secrets import hashed_name, require
-from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL
+from infra.stack.mounts import rendered_mounts
+from infra.stack.own_files import is_external
+from infra.stack.ports import host_port
+from infra.stack.problems import refuse
+from infra.stack.quantities import seconds
+from infra.stack.secrets import NAMING_KEY, hashed_name, require
+from infra.stack.sections import write_section
+from infra.stack.services import WORKER, is_on_swarm, networks_of, runs_worker
+from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL, WORKER_LABEL
+from infra.stack.translate import TRANSLATED, attachments, deploy_of
+from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from infra.stack.options import StackOptions
+    from infra.stack.problems import Problem
 
 Document = dict[str, Any]
 
@@ -30,26 +43,22 @@ FILE_FORMAT = "3.12"
 """The newest compose format of ``docker stack deploy``, of release 25; older ones refuse
 ``start_interval``."""
 
-LAPTOP_KEYS = frozenset(
-    {"build", "container_name", "depends_on", "profiles", "restart", "env_file"}
-)
-"""Keys of a service that only the laptop's compose knows what to do with."""
-
 HEALTH_CHECK_INTERVAL = "30s"
 HEALTH_CHECK_START_INTERVAL = "2s"
 DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
 _SECRET_FILE_MODE = 0o444
+_NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedStack:
     """A stack that is ready to be deployed.
 
-    ``secrets`` maps each logical name to the swarm's name for its present value. ``web_port`` is
-    where managers publish the web server; ``task_grace_seconds`` is how long a worker may take to
-    finish its tasks.
+    ``secrets`` and ``configs`` map each logical name to the swarm's name for its present value;
+    those that are the swarm's already are not among them. ``web_port`` is where managers publish
+    the web server; ``task_grace_seconds`` is how long a worker may take to finish its tasks.
     """
 
     name: str
@@ -57,6 +66,7 @@ class RenderedStack:
     secrets: Mapping[str, str]
     web_port: int
     task_grace_seconds: float
+    configs: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_bytes(self, at: datetime) -> bytes:
         """Return what ``docker stack deploy -c -`` reads (JSON is YAML).
@@ -85,27 +95,65 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
 
     """
     require(options.secrets)
-    source = interpolate(dict(compose), _variables(options))
-    secrets = {name: hashed_name(options.name, name, options.secrets) for name in options.secrets}
-    networks = source.get("networks") or ("default",)
+    source, mistakes = prepared(compose, options)
+    refuse(mistakes)
+    services = {
+        name: _service(name, service, options)
+        for name, service in source["services"].items()
+        if is_on_swarm(service)
+    }
+    values = {**options.secrets, **options.own_secrets}
+    secrets = _swarm_names(options, values)
+    configs = _swarm_names(options, options.configs)
     document: Document = {
         "version": FILE_FORMAT,
-        "services": {
-            name: _service(name, service, options) for name, service in source["services"].items()
+        "services": services,
+        "networks": _networks(source, options),
+        "volumes": {
+            name: write_section(as_object(declared), compose_keys.VOLUME)
+            for name, declared in as_object(source.get("volumes")).items()
         },
-        "networks": {name: _network(options) for name in networks},
-        "volumes": {name: {} for name in source.get("volumes", {})},
-        "secrets": {
-            name: {"external": True, "name": secrets[name]} for name in source.get("secrets", {})
-        },
+        "secrets": _files(source.get("secrets"), secrets),
+        "configs": _files(source.get("configs"), configs),
     }
     return RenderedStack(
         name=options.name,
-        document=escape(document),
+        document=escape({key: value for key, value in document.items() if value != {}}),
         secrets=secrets,
+        configs=configs,
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
     )
+
+
+def prepared(
+    compose: Mapping[str, Any], options: StackOptions
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the compose file with its variables filled in, and what the swarm cannot run of it."""
+    source, unfilled = interpolate(dict(compose), _variables(options))
+    return source, [*unfilled, *problems(source, options.task_grace_seconds)]
+
+
+def _swarm_names(options: StackOptions, values: Mapping[str, str]) -> dict[str, str]:
+    key = options.secrets.get(NAMING_KEY) or options.secrets["fernet_key"]
+    return {
+        name: hashed_name(options.name, name, value, key)
+        for name, value in values.items()
+        if name != NAMING_KEY
+    }
+
+
+def _files(declared: object, names: Mapping[str, str]) -> Document:
+    """Declare secrets, or configs: none is made by ``docker stack deploy`` itself."""
+    return {
+        name: {
+            "external": True,
+            "name": as_object(value).get("name", name)
+            if is_external(as_object(value))
+            else names[name],
+        }
+        for name, value in as_object(declared).items()
+    }
 
 
 def _encode(document: Document) -> bytes:
@@ -145,81 +193,110 @@ def _image(options: StackOptions, kind: str) -> str:
 
 
 def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Document:
-    rendered = {key: value for key, value in service.items() if key not in LAPTOP_KEYS}
-    rendered["deploy"] = _deploy(name, service.get("deploy", {}), options)
-    rendered["networks"] = list(service.get("networks") or ["default"])
-    if "ports" in service:
-        rendered["ports"] = [_host_port(name, port) for port in service["ports"]]
-    if "volumes" in service:
-        rendered["volumes"] = [mount for mount in service["volumes"] if not _is_folder(mount)]
-    if "secrets" in service:
-        rendered["secrets"] = [
-            {"source": secret, "target": secret, "mode": _SECRET_FILE_MODE}
-            for secret in service["secrets"]
-        ]
-    if "healthcheck" in service:
-        rendered["healthcheck"] = {
-            **service["healthcheck"],
-            "interval": HEALTH_CHECK_INTERVAL,
-            "start_interval": HEALTH_CHECK_START_INTERVAL,
-        }
-    if name == "worker":
-        rendered["hostname"] = _worker_host_name(options)
+    written = write_section(service, compose_keys.SERVICE)
+    rendered = {key: value for key, value in written.items() if key not in TRANSLATED}
+    rendered["deploy"] = _deploy(service, options)
+    rendered["networks"] = attachments(service)
+    rendered["volumes"] = rendered_mounts(service)
+    if "ports" in written:
+        rendered["ports"] = [host_port(port) for port in written["ports"]]
+    for kind in ("secrets", "configs"):
+        if kind in written:
+            rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
+    if "healthcheck" in written:
+        rendered["healthcheck"] = _health_check(written["healthcheck"])
+    if "logging" in written:
+        rendered["logging"] = write_section(written["logging"], compose_keys.LOGGING)
+    if runs_worker(service):
+        rendered.setdefault("hostname", _worker_host_name(name, options))
+        rendered.setdefault("stop_grace_period", f"{options.task_grace_seconds}s")
     return {key: value for key, value in rendered.items() if value not in ([], {})}
 
 
-def _deploy(name: str, declared: Mapping[str, Any], options: StackOptions) -> Document:
+def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
+    """Name a secret or a config, and where in the container it is."""
+    given = {"source": entry} if isinstance(entry, str) else dict(entry)
+    target = given["source"] if kind == "secrets" else f"/{given['source']}"
+    mode = given.get("mode", _SECRET_FILE_MODE)
+    mode = int(mode, 8) if isinstance(mode, str) else mode
+    return {"target": target, **write_section(given, compose_keys.FILE_REFERENCE), "mode": mode}
+
+
+def _health_check(declared: Mapping[str, Any]) -> Document:
+    """Check less often than on a laptop: on every node a check costs time that tasks need."""
+    written = write_section(declared, compose_keys.HEALTH_CHECK)
+    if written.get("disable"):
+        return {"disable": True}
+    interval = written.get("interval", HEALTH_CHECK_INTERVAL)
+    if (seconds(interval) or 0) < (seconds(HEALTH_CHECK_INTERVAL) or 0):
+        interval = HEALTH_CHECK_INTERVAL
+    return {"start_interval": HEALTH_CHECK_START_INTERVAL, **written, "interval": interval}
+
+
+def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
     """Without IPVS a service has no virtual address, so names resolve to the tasks (dnsrr)."""
+    declared = deploy_of(service)
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
     # A host-mode port cannot be had twice on a node, nor a worker's place: stop before start.
-    deploy["update_config"] = {"order": "stop-first", "parallelism": 1, "failure_action": "pause"}
+    update: Document = {"order": "stop-first", "parallelism": 1, "failure_action": "pause"}
     if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
         # The end that it is there for is an "early termination" to the swarm's update monitor.
-        deploy["update_config"]["failure_action"] = "continue"
-    if name == "worker":
-        deploy["replicas"] = options.worker_replicas
-        deploy["update_config"]["parallelism"] = max(1, options.worker_replicas // 2)
-        deploy["placement"] = {
-            **declared.get("placement", {}),
-            # A new node gets its share with no forced rebalance (moby#24103).
-            "max_replicas_per_node": options.workers_per_node,
-        }
+        update["failure_action"] = "continue"
+    if runs_worker(service):
+        deploy["labels"] = {**declared.get("labels", {}), WORKER_LABEL: "true"}
+        if declared.get("mode") != "global":
+            _place_workers(deploy, update, options)
+    deploy["update_config"] = {**update, **declared.get("update_config", {})}
     return deploy
 
 
-def _worker_host_name(options: StackOptions) -> str:
-    """Name workers after their nodes: it is what a task's record and Flower show.
-
-    Docker 25 and newer resolve a container's host name in its networks, which is how the web
-    server finds the logs that a worker serves. While a worker that is stopped finishes its tasks,
-    its successor has the same name (swarmkit#3274): both serve the logs of the node's one volume.
-    """
-    if options.workers_per_node == 1:
-        return "{{.Node.Hostname}}"
-    return "{{.Node.Hostname}}-{{.Task.Slot}}"
-
-
-def _host_port(service: str, port: object) -> Document:
-    """Publish on the node itself: the routing mesh needs IPVS (``127.0.0.1:`` is the laptop's)."""
-    parts = str(port).split(":")
-    if len(parts) not in (2, 3) or not (parts[-1].isdigit() and parts[-2].isdigit()):
-        msg = f"services.{service}.ports: {port!r} given; valid: [ADDRESS:]PUBLISHED:TARGET"
-        raise StackError(msg)
-    return {
-        "target": int(parts[-1]),
-        "published": int(parts[-2]),
-        "protocol": "tcp",
-        "mode": "host",
+def _place_workers(deploy: Document, update: Document, options: StackOptions) -> None:
+    """Give each worker node its share of a worker service."""
+    deploy.setdefault("replicas", options.worker_replicas)
+    update["parallelism"] = max(1, deploy["replicas"] // 2)
+    deploy["placement"] = {
+        "constraints": ["node.role == worker"],
+        # A new node gets its share with no forced rebalance (moby#24103).
+        "max_replicas_per_node": options.workers_per_node,
+        **deploy.get("placement", {}),
     }
 
 
-def _is_folder(mount: object) -> bool:
-    """Whether a mount is a folder of the user's, which the swarm's nodes do not have."""
-    return str(mount).startswith((".", "/", "~"))
+def _worker_host_name(name: str, options: StackOptions) -> str:
+    """Name workers after their nodes: it is what a task's record and Flower show.
+
+    Docker 25 and newer resolve a container's host name in its networks, which is how the web
+    server finds the logs that a worker serves. So the name differs from every other worker's, but
+    for its own successor's: while a worker that is stopped finishes its tasks, both have the same
+    name (swarmkit#3274), and both serve the logs of the node's one volume.
+    """
+    node = "{{.Node.Hostname}}"
+    if name != WORKER:
+        node = f"{node}-{_NOT_IN_A_HOST_NAME.sub('-', name)}"
+    return node if options.workers_per_node == 1 else f"{node}-{{{{.Task.Slot}}}}"
 
 
-def _network(options: StackOptions) -> Document:
+def _networks(source: Mapping[str, Any], options: StackOptions) -> Document:
+    declared = as_object(source.get("networks"))
+    used = {
+        network
+        for service in source["services"].values()
+        if is_on_swarm(service)
+        for network in networks_of(service)
+    }
     return {
+        name: _network(as_object(declared.get(name)), options)
+        for name in sorted({*declared, *used})
+    }
+
+
+def _network(declared: Mapping[str, Any], options: StackOptions) -> Document:
+    if is_external(declared):
+        return write_section(declared, compose_keys.NETWORK)
+    written = write_section(declared, compose_keys.NETWORK)
+    mtu = {"com.docker.network.driver.mtu": str(options.overlay_mtu)}
+    return {
+        **written,
         "driver": "overlay",
-        "driver_opts": {"com.docker.network.driver.mtu": str(options.overlay_mtu)},
+        "driver_opts": {**mtu, **written.get("driver_opts", {})},
     }

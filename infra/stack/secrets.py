@@ -31,7 +31,12 @@ SECRET_NAMES = (
 )
 """Each is a file of this name in ``/run/secrets`` of the services that need it."""
 
+NAMING_KEY = "naming_key"
+"""The key of the hashes in the swarm's names. It is not a file anywhere, and never changes, so that
+the rotation of a secret renames that secret alone."""
+
 _HASH_DIGITS = 12
+_NAME_CHARACTERS = 64
 _PASSWORD_BYTES = 24
 _KEY_BYTES = 64
 _FERNET_BYTES = 32
@@ -44,15 +49,15 @@ def generate() -> dict[str, str]:
     return {name: _generate_one(name) for name in SECRET_NAMES}
 
 
-def hashed_name(stack: str, logical: str, values: Mapping[str, str]) -> str:
+def hashed_name(stack: str, logical: str, value: str, key: str) -> str:
     """Return the swarm's name for a secret: it changes with the value, since secrets are immutable.
 
-    The hash is keyed with the Fernet key, so that the name of a weak password that a user chose
-    does not help anyone who lists names to guess it.
+    The hash is keyed, so that the name of a weak password that a user chose does not help anyone
+    who lists names to guess it. A long logical name is cut, because the engine takes 64 characters.
     """
-    key = values["fernet_key"].encode()
-    digest = hmac.new(key, f"{logical}\0{values[logical]}".encode(), hashlib.sha256).hexdigest()
-    return f"{stack}_{logical}_{digest[:_HASH_DIGITS]}"
+    digest = hmac.new(key.encode(), f"{logical}\0{value}".encode(), hashlib.sha256).hexdigest()
+    room = _NAME_CHARACTERS - len(stack) - _HASH_DIGITS - 2
+    return f"{stack}_{logical[:room]}_{digest[:_HASH_DIGITS]}"
 
 
 def require(values: Mapping[str, str]) -> None:

@@ -16,6 +16,9 @@ DIGEST_LABEL = "dairflow.digest"
 TIME_LABEL = "dairflow.deployed"
 """Every service carries the time of its last deployment, in ISO 8601."""
 
+WORKER_LABEL = "dairflow.worker"
+"""Services that run Celery workers carry it: their tasks may take long to stop."""
+
 GONE = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 """Task states after which nothing runs any more (swarmkit's api/types.proto)."""
 
@@ -67,6 +70,7 @@ class Service:
     update_state: str
     update_message: str
     container: Mapping[str, Any]
+    is_worker: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,7 @@ def _service(stack: str, raw: Mapping[str, Any]) -> Service:
         update_state=update.get("State", ""),
         update_message=update.get("Message", ""),
         container=_identity(template["ContainerSpec"]),
+        is_worker=WORKER_LABEL in spec.get("Labels", {}),
     )
 
 

@@ -108,7 +108,7 @@ def engine() -> Iterator[Engine]:
 def test_secrets_are_made_once_and_kept(engine: Engine) -> None:
     provider = SecretsProvider()
     _, first = engine.create(provider, {"names": SECRET_NAMES[:-1]})
-    assert set(first["values"]) == {*SECRET_NAMES, "registry_password"}
+    assert set(first["values"]) == {*SECRET_NAMES, "registry_password", "naming_key"}
     lost = {**first, "values": {k: v for k, v in first["values"].items() if k != "jwt_secret"}}
     changed, replaces = engine.changes(provider, lost, {"names": SECRET_NAMES})
     assert changed

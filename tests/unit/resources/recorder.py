@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from infra.resources.keys import REGISTRY_PASSWORD
-from infra.stack.secrets import SECRET_NAMES
+from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 
 LOCAL_MACHINE = "pulumi-python:dynamic/machines:LocalMachine"
 
@@ -15,7 +15,7 @@ COMPUTED: dict[str, dict[str, Any]] = {
         "cluster_id": "0123abcd",
         "values": {
             name: base64.urlsafe_b64encode(name.ljust(32).encode()[:32]).decode()
-            for name in (*SECRET_NAMES, REGISTRY_PASSWORD)
+            for name in (*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY)
         },
     },
     "pulumi-python:dynamic/keys:SshKey": {"private_key": "private", "public_key": "ssh-ed25519 A"},

@@ -22,7 +22,10 @@ def service(
         {
             "Spec": {
                 "Name": f"airflow_{name}",
-                "Labels": {"dairflow.digest": "d1"},
+                "Labels": {
+                    "dairflow.digest": "d1",
+                    **({"dairflow.worker": "true"} if name.startswith("worker") else {}),
+                },
                 "Mode": mode,
                 "TaskTemplate": {
                     "ContainerSpec": {"Image": "registry/x@sha256:1", "DNSConfig": {}},

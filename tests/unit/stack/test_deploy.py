@@ -76,7 +76,10 @@ def seen(rendered: RenderedStack, **states: str | list[str]) -> str:
                 {
                     "Spec": {
                         "Name": f"airflow_{name}",
-                        "Labels": {"dairflow.digest": rendered.digest()},
+                        "Labels": {
+                            "dairflow.digest": rendered.digest(),
+                            **({"dairflow.worker": "true"} if name == "worker" else {}),
+                        },
                         "Mode": {"Replicated": {"Replicas": replicas}},
                         "TaskTemplate": {
                             "ContainerSpec": container(rendered, name),
@@ -111,6 +114,7 @@ def manager_of(machine: Machine, rendered: RenderedStack) -> FakeRunner:
         .on("docker secret ls", "", "\n".join([*rendered.secrets.values(), "airflow_old_123"]))
         .on("docker secret create", "")
         .on("docker secret rm", "")
+        .on("docker config ls", "")
         .on("stack deploy", "")
         .on("docker stack ps", "-- tasks --", "-- tasks --", seen(rendered))
         .on("--type task", task_specs(rendered))

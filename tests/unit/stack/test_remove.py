@@ -45,13 +45,19 @@ def manager_of(machine: Machine) -> FakeRunner:
         .on("docker network ls", "")
         .on("docker secret ls", "airflow_x_1\n")
         .on("docker secret rm", "")
+        .on("docker config ls", "airflow_c_1\n")
+        .on("docker config rm", "")
         .on("docker stack ps", NOTHING)
     )
 
 
 def test_nothing_to_remove_is_no_error(manager: Machine) -> None:
     lines: list[str] = []
-    remove(manager_of(manager).on("docker secret ls", ""), "airflow", report=lines.append)
+    remove(
+        manager_of(manager).on("docker secret ls", "").on("docker config ls", ""),
+        "airflow",
+        report=lines.append,
+    )
     assert lines == []
 
 
@@ -66,7 +72,8 @@ def test_it_waits_for_tasks_and_networks_on_every_node(manager: Machine) -> None
         "being removed: worker.1 on worker-1",
         "being removed: network airflow_default on worker-1, container x.1 on worker-1",
     ]
-    assert "airflow_x_1" in runner.commands[-1]
+    assert "docker secret rm airflow_x_1" in runner.commands[-3]
+    assert "docker config rm airflow_c_1" in runner.commands[-1]
 
 
 def test_tasks_that_outlive_the_grace_are_killed(manager: Machine) -> None:
@@ -104,7 +111,7 @@ def three(manager: Machine) -> tuple[list[Machine], FakePool]:
 
     def make(machine: Machine) -> FakeRunner:
         runner = manager_of(machine).on("docker volume ls")
-        return runner.on("docker node ls").on("docker secret ls", "")
+        return runner.on("docker node ls").on("docker secret ls", "").on("docker config ls", "")
 
     return [manager, second, worker], FakePool(make)
 

@@ -218,10 +218,11 @@ def test_every_service_carries_the_digest_and_the_time(
     compose: Compose, options: StackOptions
 ) -> None:
     rendered = render(compose, options)
-    for service in json.loads(rendered.to_bytes(NOON))["services"].values():
+    for name, service in json.loads(rendered.to_bytes(NOON))["services"].items():
         assert service["deploy"]["labels"] == {
             "dairflow.digest": rendered.digest(),
             "dairflow.deployed": "2026-11-23T12:00:00+00:00",
+            **({"dairflow.worker": "true"} if name == "worker" else {}),
         }
 
 

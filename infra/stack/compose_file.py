@@ -1,0 +1,78 @@
+"""Read the compose file where Pulumi runs, and check all of it before anything is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from infra.stack.errors import StackError
+from infra.stack.own_files import read_own_files
+from infra.stack.problems import FILE, refuse
+from infra.stack.render import prepared
+from infra.stack.yaml_values import as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from infra.stack.options import StackOptions
+    from infra.stack.own_files import OwnFiles
+
+
+LAPTOP_FILES = (
+    ".env",
+    "compose.override.yaml",
+    "compose.override.yml",
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.yml",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeFile:
+    """The compose file as it is written, and the values of the files that the user adds to it."""
+
+    content: Mapping[str, Any]
+    own: OwnFiles
+    laptop_only: tuple[str, ...]
+    """Files beside it that Docker Compose reads on a laptop, and nobody for the swarm."""
+
+
+def read_compose_file(
+    folder: Path, options: StackOptions, environment: Mapping[str, str]
+) -> ComposeFile:
+    """Read and check ``docker-compose.yaml`` in ``folder``, for a cluster like that of ``options``.
+
+    The names of images and the secrets' values in ``options`` do not matter here. ``environment``
+    is the operator's.
+
+    Raises:
+        StackError: with every mistake at once.
+
+    """
+    content = _load(folder / FILE)
+    source, mistakes = prepared(content, options)
+    own = read_own_files(source, folder, environment)
+    refuse([*mistakes, *own.problems])
+    laptop_only = tuple(name for name in LAPTOP_FILES if (folder / name).exists())
+    return ComposeFile(content=content, own=own, laptop_only=laptop_only)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}. Next: git checkout {FILE}"
+        raise StackError(msg) from None
+    except yaml.YAMLError as error:
+        msg = f"{path} is not YAML that can be read: {error}. Next: correct that line."
+        raise StackError(msg) from None
+    if not as_object(content):
+        msg = f"{path} has no services. Next: git checkout {FILE}"
+        raise StackError(msg)
+    return as_object(content)

@@ -1,0 +1,81 @@
+"""The ports that services publish: on the node itself, since the routing mesh needs IPVS."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from infra.stack import compose_keys, shapes
+from infra.stack.problems import Problem
+from infra.stack.sections import section_problems
+from infra.stack.yaml_values import as_list, as_object, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
+"""TCP ports that a manager listens on already."""
+
+VALID = "[ADDRESS:]PUBLISHED:TARGET[/tcp|/udp], one port each"
+_SHORT = re.compile(
+    r"(?:(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):)?"
+    r"(?P<published>\d+):(?P<target>\d+)(?:/(?P<protocol>tcp|udp))?"
+)
+_EVERYWHERE = frozenset({"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::1]", "::", "::1"})  # noqa: S104
+"""Addresses that mean this laptop, or all of a host's: a node publishes on all of its own."""
+_MAX_PORT = 65_535
+
+
+def host_port(port: object) -> dict[str, Any] | None:
+    """Return a port as the swarm publishes it on a node; None if it cannot."""
+    if is_object(port):
+        return _from_long(as_object(port))
+    found = _SHORT.fullmatch(str(port))
+    if found is None or (found["address"] and found["address"] not in _EVERYWHERE):
+        return None
+    return _published(int(found["target"]), int(found["published"]), found["protocol"] or "tcp")
+
+
+def port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find ports that cannot be published, and those that two services want."""
+    taken = {(number, "tcp"): owner for number, owner in RESERVED_PORTS.items()}
+    for name, service in services.items():
+        for index, given in enumerate(as_list(service.get("ports"))):
+            path = f"services.{name}.ports[{index}]"
+            if is_object(given):
+                yield from section_problems(path, as_object(given), compose_keys.PORT)
+            port = host_port(given)
+            if port is None:
+                yield Problem(path=path, given=_shown(given), valid=f"valid: {VALID}")
+                continue
+            key = (port["published"], port["protocol"])
+            if key in taken:
+                yield Problem(
+                    path=path,
+                    given=_shown(given),
+                    valid=f"valid: another published port: {key[0]} is {taken[key]}",
+                )
+            taken[key] = f"{name}'s"
+
+
+def _from_long(port: dict[str, Any]) -> dict[str, Any] | None:
+    published, target = port.get("published"), port.get("target")
+    protocol = port.get("protocol", "tcp")
+    if (
+        not (shapes.WHOLE.fits(published) and shapes.WHOLE.fits(target))
+        or port.get("mode", "host") != "host"
+        or port.get("host_ip", "127.0.0.1") not in _EVERYWHERE
+        or protocol not in ("tcp", "udp")
+    ):
+        return None
+    return _published(int(str(target)), int(str(published)), str(protocol))
+
+
+def _published(target: int, published: int, protocol: str) -> dict[str, Any] | None:
+    if not (0 < target <= _MAX_PORT and 0 < published <= _MAX_PORT):
+        return None
+    return {"target": target, "published": published, "protocol": protocol, "mode": "host"}
+
+
+def _shown(port: object) -> str:
+    return repr(as_object(port)) if is_object(port) else repr(port)

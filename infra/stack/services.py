@@ -1,0 +1,57 @@
+"""What a service of the compose file is: whether the swarm runs it, and what it refers to. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from infra.stack.yaml_values import as_list, as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORKER = "worker"
+"""The word by which Airflow's entry point starts a Celery worker, and the service that does."""
+
+BROKER_SECRET = "redis_password"  # noqa: S105 - its name
+
+
+def is_on_swarm(service: Mapping[str, Any]) -> bool:
+    """Whether the swarm runs a service: not one that Compose runs by the name of a profile only."""
+    return not service.get("profiles")
+
+
+def runs_worker(service: Mapping[str, Any]) -> bool:
+    """Whether a service is a Celery worker: it has the broker's password and a worker's command."""
+    command = _words(service.get("command"))
+    words = [*_words(service.get("entrypoint")), *command]
+    is_celerys = ("celery", WORKER) in pairwise(words)
+    return BROKER_SECRET in file_sources(service, "secrets") and (
+        command[:1] == [WORKER] or is_celerys
+    )
+
+
+def networks_of(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the networks that a service is in, and how: the default one if it names none."""
+    given: object = service.get("networks")
+    listed = {str(name): None for name in as_list(given)}
+    return listed or as_object(given) or {"default": None}
+
+
+def file_sources(service: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the names of the secrets, or the configs, that a service refers to."""
+    return [source for entry in as_list(service.get(kind)) if (source := _source(entry))]
+
+
+def _source(entry: object) -> str:
+    return entry if isinstance(entry, str) else str(as_object(entry).get("source") or "")
+
+
+def _words(value: object) -> list[str]:
+    if isinstance(value, str):
+        try:
+            return shlex.split(value)
+        except ValueError:
+            return value.split()
+    return [str(word) for word in as_list(value)]

@@ -1,0 +1,424 @@
+"""What a user may write in the compose file: rendered for the swarm, or refused by its name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from infra.stack.compose_file import read_compose_file
+from infra.stack.errors import StackError
+from infra.stack.mounts import SHARED_MEMORY
+from infra.stack.render import render
+from tests.unit.stack.conftest import DIGEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.stack.options import StackOptions
+    from infra.stack.render import Document
+
+Compose = dict[str, Any]
+IMAGE = f"registry.example.com/web@{DIGEST}"
+BY_DIGEST = {"image": IMAGE}
+
+
+def with_web(compose: Compose, text: str, **top: Any) -> Compose:
+    """Add a service ``web`` of the user's, of the YAML in ``text``."""
+    web = {**BY_DIGEST, **(yaml.safe_load(text) or {})}
+    merged = {key: {**compose.get(key, {}), **value} for key, value in top.items()}
+    return {**compose, **merged, "services": {**compose["services"], "web": web}}
+
+
+def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any) -> Document:
+    return render(with_web(compose, text, **top), options).document["services"]["web"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("network_mode: host", "network_mode: it cannot be used"),
+        ("links: [redis]", "links: it cannot be used"),
+        ("privileged: true", "privileged: it cannot be used"),
+        ("devices: [/dev/kvm]", "devices: it cannot be used"),
+        ("gpus: all", "gpus: it cannot be used"),
+        ("env_file: .env", "env_file: it cannot be used"),
+        ("extends: {service: redis}", "extends: it cannot be used"),
+        ("security_opt: [seccomp=unconfined]", "security_opt: it cannot be used"),
+        ("platform: linux/arm64", "node.platform.arch"),
+        ("post_start: [{command: ls}]", "post_start: it cannot be used"),
+        ("cpu_shares: 5", "deploy.resources.limits.cpus"),
+        ("memswap_limit: 1g", "deploy.resources.limits.memory"),
+        ("imagee: x", "imagee: Compose has no such key; did you mean image"),
+        ("image: redis:7", "image: 'redis:7' given; valid: NAME@sha256:"),
+        ("{image: null, build: .}", "image: no image given; valid: NAME@sha256:"),
+        ("user: 1000", "user: 1000 given; valid: a text"),
+        ("stop_grace_period: soon", "stop_grace_period: 'soon' given; valid: a duration"),
+        ("stop_grace_period: 20m", "stop_grace_period: '20m' given; valid: up to 900s"),
+        ("mem_limit: much", "mem_limit: 'much' given; valid: a size"),
+        ("environment: [HOME]", "environment.HOME: a value is missing"),
+        ("environment: {HOME: }", "environment.HOME: a value is missing"),
+        ("environment: {A: $HOME}", r"environment.A: valid: ${NAME}"),
+        ("environment: {A: '${NOT_SET}'}", r"environment.A: NOT_SET has no value on the swarm"),
+        ("ports: ['8000-8001:80-81']", "ports[0]: '8000-8001:80-81' given; valid: [ADDRESS:]"),
+        ("ports: [80]", "ports[0]: 80 given; valid: [ADDRESS:]PUBLISHED:TARGET"),
+        ("ports: ['192.0.2.7:80:80']", "ports[0]: '192.0.2.7:80:80' given"),
+        ("ports: [{target: 80, published: 80, mode: ingress}]", "ports[0]"),
+        ("ports: ['8080:80']", "another published port: 8080 is api-server's"),
+        ("ports: ['2377:80']", "another published port: 2377 is swarm's"),
+        ("volumes: ['./conf:/etc/web']", "volumes[0]: './conf' given; valid: a volume, or an"),
+        ("volumes: ['data:/data']", "volumes[0]: 'data' given; valid: logs, postgres, redis"),
+        ("volumes: [{type: image, source: x, target: /x}]", "volumes[0].type: 'image' given"),
+        (
+            "volumes: [{type: volume, source: logs, target: /x, volume: {subpath: a}}]",
+            "volumes[0].volume.subpath: it cannot be used",
+        ),
+        ("tmpfs: '/tmp:mode=755'", "tmpfs: '/tmp:mode=755' given; valid: PATH"),
+        ("secrets: [mine]", "secrets: 'mine' given; valid: admin_password"),
+        ("configs: [mine]", "configs: 'mine' given; valid: nothing, which configs declares"),
+        ("networks: [front]", "networks: 'front' given; valid: default"),
+        ("networks: {default: {ipv4_address: 10.0.0.9}}", "networks.default.ipv4_address"),
+        ("extra_hosts: ['host:host-gateway']", "extra_hosts: 'host-gateway' given"),
+        ("deploy: {mode: replicated-job}", "deploy.mode: 'replicated-job' given"),
+        ("deploy: {endpoint_mode: vip}", "deploy.endpoint_mode: 'vip' given; valid: dnsrr"),
+        ("deploy: {resources: {limits: {memory: x}}}", "deploy.resources.limits.memory: 'x'"),
+        (
+            "deploy: {resources: {reservations: {devices: []}}}",
+            "deploy.resources.reservations.devices: it cannot be used",
+        ),
+        (
+            "{ports: ['81:81'], deploy: {update_config: {order: start-first}}}",
+            "deploy.update_config.order: 'start-first' given; valid: stop-first",
+        ),
+        ("healthcheck: {tests: x}", "healthcheck.tests: Compose has no such key; did you mean"),
+    ],
+)
+def test_what_a_swarm_cannot_do_is_refused_by_name(
+    compose: Compose, options: StackOptions, text: str, expected: str
+) -> None:
+    with pytest.raises(StackError) as caught:
+        render(with_web(compose, text), options)
+    lines = [line for line in str(caught.value).splitlines() if "services.web." in line]
+    assert len(lines) == 1, str(caught.value)
+    assert expected in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        ({"include": [{"path": "x"}]}, "include: it cannot be used"),
+        ({"x": 1}, "  x: Compose has no such key"),
+        ({"networks": {"front": {"driver": "bridge"}}}, "networks.front.driver: 'bridge' given"),
+        ({"networks": {"front": {"enable_ipv6": True}}}, "networks.front.enable_ipv6"),
+        (
+            {"networks": {"front": {"ipam": {"config": [{"gateway": "10.9.0.1"}]}}}},
+            "networks.front.ipam.config[0].gateway: it cannot be used",
+        ),
+        ({"secrets": {"mine": {}}}, "secrets.mine: it needs one source"),
+        ({"configs": {"mine": {"file": "a", "content": "b"}}}, "configs.mine: it needs one source"),
+        ({"secrets": {"mine": {"file": "a", "driver": "vault"}}}, "secrets.mine.driver"),
+        (
+            {"secrets": {"redis_password": {"environment": "X"}}},
+            "secrets.redis_password: the name is the project's own",
+        ),
+    ],
+)
+def test_what_is_declared_wrongly_is_refused_by_name(
+    compose: Compose, options: StackOptions, top: Compose, expected: str
+) -> None:
+    merged = {
+        key: {**compose.get(key, {}), **value} if isinstance(value, dict) else value
+        for key, value in top.items()
+    }
+    with pytest.raises(StackError) as caught:
+        render({**compose, **merged}, options)
+    assert expected in str(caught.value)
+
+
+def test_every_mistake_is_in_one_report(compose: Compose, options: StackOptions) -> None:
+    wrong = with_web(compose, "{links: [a], gpus: all, ports: ['2377:1'], environment: {A: $B}}")
+    with pytest.raises(StackError) as caught:
+        render(wrong, options)
+    report = str(caught.value)
+    for path in ("web.links", "web.gpus", "web.ports[0]", "web.environment.A"):
+        assert f"services.{path}:" in report
+    assert "Nothing was created or changed" in report
+
+
+def test_no_value_of_an_environment_is_in_a_report(compose: Compose, options: StackOptions) -> None:
+    with pytest.raises(StackError) as caught:
+        render(with_web(compose, "environment: {TOKEN: hunter2$5}"), options)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mem_limit: 512m", {"resources": {"limits": {"memory": "512m"}}}),
+        ("mem_limit: 1073741824", {"resources": {"limits": {"memory": "1073741824"}}}),
+        ("mem_reservation: 64m", {"resources": {"reservations": {"memory": "64m"}}}),
+        ("cpus: 0.5", {"resources": {"limits": {"cpus": "0.5"}}}),
+        ("pids_limit: 100", {"resources": {"limits": {"pids": 100}}}),
+        (
+            "{cpus: 2, deploy: {resources: {limits: {memory: 1g}}}}",
+            {"resources": {"limits": {"cpus": "2", "memory": "1g"}}},
+        ),
+        ("scale: 3", {"replicas": 3}),
+        ("restart: 'no'", {"restart_policy": {"condition": "none"}}),
+        (
+            "restart: on-failure:3",
+            {"restart_policy": {"condition": "on-failure", "max_attempts": 3}},
+        ),
+        ("restart: always", {}),
+        ("deploy: {labels: [a=b]}", {"labels": {"a": "b"}}),
+    ],
+)
+def test_what_compose_writes_beside_deploy_is_in_it(
+    compose: Compose, options: StackOptions, text: str, expected: Document
+) -> None:
+    deploy = rendered_web(compose, options, text)["deploy"]
+    default = {"endpoint_mode", "update_config"}
+    assert {key: value for key, value in deploy.items() if key not in default} == expected
+
+
+def test_the_users_update_config_is_kept(compose: Compose, options: StackOptions) -> None:
+    text = "deploy: {update_config: {delay: 10s, order: start-first}}"
+    update = rendered_web(compose, options, text)["deploy"]["update_config"]
+    assert update == {
+        "delay": "10s",
+        "order": "start-first",
+        "parallelism": 1,
+        "failure_action": "pause",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("volumes: ['logs:/l:ro']", ["logs:/l:ro"]),
+        ("volumes: ['/srv/data:/data']", ["/srv/data:/data"]),
+        (
+            "volumes: [{type: bind, source: /s, target: /t, bind: {create_host_path: true}}]",
+            [{"type": "bind", "source": "/s", "target": "/t"}],
+        ),
+        (
+            "volumes: [{type: tmpfs, target: /t, tmpfs: {size: 1m}}]",
+            [{"type": "tmpfs", "target": "/t", "tmpfs": {"size": 1_048_576}}],
+        ),
+        ("tmpfs: /run", [{"type": "tmpfs", "target": "/run"}]),
+        (
+            "tmpfs: ['/run:size=64m']",
+            [{"type": "tmpfs", "target": "/run", "tmpfs": {"size": 67_108_864}}],
+        ),
+        (
+            "shm_size: 1g",
+            [{"type": "tmpfs", "target": SHARED_MEMORY, "tmpfs": {"size": 1_073_741_824}}],
+        ),
+    ],
+)
+def test_mounts_in_each_form(
+    compose: Compose, options: StackOptions, text: str, expected: list[Any]
+) -> None:
+    assert rendered_web(compose, options, text)["volumes"] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "protocol"),
+    [
+        ("'3000:80'", "tcp"),
+        ("'127.0.0.1:3000:80/udp'", "udp"),
+        ("{target: 80, published: '3000', name: page, host_ip: 127.0.0.1}", "tcp"),
+    ],
+)
+def test_ports_in_each_form(
+    compose: Compose, options: StackOptions, given: str, protocol: str
+) -> None:
+    assert rendered_web(compose, options, f"ports: [{given}]")["ports"] == [
+        {"target": 80, "published": 3000, "protocol": protocol, "mode": "host"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("environment: [A=b=c, D=1]", "environment", {"A": "b=c", "D": "1"}),
+        ("environment: {A: true, B: 2}", "environment", {"A": "true", "B": "2"}),
+        ("extra_hosts: {a: 192.0.2.7}", "extra_hosts", ["a:192.0.2.7"]),
+        ("extra_hosts: ['a=192.0.2.7']", "extra_hosts", ["a:192.0.2.7"]),
+        ("init: 'true'", "init", True),
+        ("container_name: page", "networks", {"default": {"aliases": ["page"]}}),
+        ("networks: {default: {aliases: [a]}}", "networks", {"default": {"aliases": ["a"]}}),
+        ("healthcheck: {disable: true}", "healthcheck", {"disable": True}),
+        (
+            "logging: {driver: none, options: {a: 1}}",
+            "logging",
+            {"driver": "none", "options": {"a": "1"}},
+        ),
+        ("command: sleep 5", "command", "sleep 5"),
+        ("{working_dir: /w, x-mine: 1, attach: false, develop: {}}", "working_dir", "/w"),
+    ],
+)
+def test_other_keys_in_each_form(
+    compose: Compose, options: StackOptions, text: str, key: str, expected: object
+) -> None:
+    web = rendered_web(compose, options, text)
+    assert web[key] == expected
+    assert not {"x-mine", "attach", "develop"} & set(web)
+
+
+def test_a_check_of_the_users_is_as_rare_as_they_say(
+    compose: Compose, options: StackOptions
+) -> None:
+    check = rendered_web(compose, options, "healthcheck: {test: ls, interval: 5m}")["healthcheck"]
+    assert check == {"test": "ls", "interval": "5m", "start_interval": "2s"}
+
+
+def test_a_service_of_a_profile_is_the_laptops(compose: Compose, options: StackOptions) -> None:
+    debug = with_web(compose, "{image: tools:latest, profiles: [debug], links: [redis]}")
+    with pytest.raises(StackError, match=r"services\.web\.links"):
+        render(debug, options)
+    debug["services"]["web"].pop("links")
+    assert "web" not in render(debug, options).document["services"]
+
+
+def test_networks_and_volumes_of_the_users(compose: Compose, options: StackOptions) -> None:
+    document = render(
+        with_web(
+            compose,
+            "{networks: [front, shared], volumes: ['data:/data']}",
+            networks={
+                "front": {"internal": True, "driver_opts": {"a": 1}},
+                "shared": {"external": True, "name": "other"},
+            },
+            volumes={"data": {"driver": "local", "driver_opts": {"type": "nfs"}}, "kept": None},
+        ),
+        options,
+    ).document
+    mtu = {"com.docker.network.driver.mtu": "1450"}
+    assert document["networks"] == {
+        "default": {"driver": "overlay", "driver_opts": mtu},
+        "front": {"internal": True, "driver": "overlay", "driver_opts": {**mtu, "a": "1"}},
+        "shared": {"external": True, "name": "other"},
+    }
+    assert document["volumes"]["data"] == {"driver": "local", "driver_opts": {"type": "nfs"}}
+    assert document["volumes"]["kept"] == {}
+
+
+@pytest.mark.parametrize("command", [["worker", "-q", "gpu"], "worker -q gpu"])
+def test_a_second_worker_service_is_one(
+    compose: Compose, options: StackOptions, command: str | list[str]
+) -> None:
+    gpu = {**compose["services"]["worker"], "command": command, "deploy": {}}
+    gpu.pop("stop_grace_period")
+    services = render(
+        {**compose, "services": {**compose["services"], "worker_gpu": gpu}},
+        replace(options, worker_nodes=3, workers_per_node=2),
+    ).document["services"]
+    assert services["worker_gpu"]["hostname"] == "{{.Node.Hostname}}-worker-gpu-{{.Task.Slot}}"
+    assert services["worker_gpu"]["stop_grace_period"] == "900s"
+    assert services["worker_gpu"]["deploy"] == services["worker"]["deploy"]
+
+
+def test_a_second_worker_service_may_be_elsewhere(compose: Compose, options: StackOptions) -> None:
+    placement = {"constraints": ["node.labels.gpu == true"]}
+    deploy = {"replicas": 1, "placement": placement}
+    gpu = {**compose["services"]["worker"], "command": ["worker"], "deploy": deploy}
+    compose["services"]["gpu"] = gpu
+    rendered = render(compose, options).document["services"]["gpu"]["deploy"]
+    assert rendered["replicas"] == 1
+    assert rendered["placement"] == {**placement, "max_replicas_per_node": 1}
+
+
+def test_the_workers_number_is_the_settings(compose: Compose, options: StackOptions) -> None:
+    compose["services"]["worker"]["deploy"]["replicas"] = 9
+    with pytest.raises(StackError, match=r"worker\.deploy\.replicas.*config set workers"):
+        render(compose, options)
+
+
+def test_files_that_compose_alone_reads_are_named(folder: Folder) -> None:
+    assert folder.read().laptop_only == ()
+    for name in ("docker-compose.override.yaml", ".env"):
+        (folder.path / name).touch()
+    assert folder.read().laptop_only == (".env", "docker-compose.override.yaml")
+
+
+class Folder:
+    """A project's folder, with the real compose file and what a user adds to it."""
+
+    def __init__(self, path: Path, compose: Compose, options: StackOptions) -> None:
+        self.path, self.compose, self.options = path, compose, options
+
+    def read(self, **environment: str) -> Any:
+        (self.path / "docker-compose.yaml").write_text(yaml.safe_dump(self.compose))
+        return read_compose_file(self.path, self.options, environment)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, compose: Compose, options: StackOptions) -> Folder:
+    return Folder(tmp_path, compose, replace(options, secrets={}))
+
+
+def test_the_users_secrets_and_configs_reach_the_swarm(
+    folder: Folder, options: StackOptions
+) -> None:
+    (folder.path / "token").write_text("s3cret\nline\n")
+    folder.compose = with_web(
+        folder.compose,
+        "{secrets: [token, {source: old, target: /etc/old, mode: 0o400, uid: '1'}],"
+        " configs: [page, {source: theirs, target: /t}]}",
+        secrets={"token": {"file": "./token"}, "old": {"external": True, "name": "made-by-hand"}},
+        configs={"page": {"content": "hello ${X:-you}"}, "theirs": {"environment": "THEIRS"}},
+    )
+    read = folder.read(THEIRS="42")
+    assert read.own.secrets == {"token": "s3cret\nline\n"}
+    assert read.own.configs == {"page": "hello you", "theirs": "42"}
+    rendered = render(
+        read.content, replace(options, own_secrets=read.own.secrets, configs=read.own.configs)
+    )
+    web, document = rendered.document["services"]["web"], rendered.document
+    assert web["secrets"] == [
+        {"source": "token", "target": "token", "mode": 0o444},
+        {"source": "old", "target": "/etc/old", "mode": 0o400, "uid": "1"},
+    ]
+    assert web["configs"] == [
+        {"source": "page", "target": "/page", "mode": 0o444},
+        {"source": "theirs", "target": "/t", "mode": 0o444},
+    ]
+    assert document["secrets"]["token"] == {"external": True, "name": rendered.secrets["token"]}
+    assert document["secrets"]["old"] == {"external": True, "name": "made-by-hand"}
+    assert document["configs"]["page"] == {"external": True, "name": rendered.configs["page"]}
+    assert "s3cret" not in str(rendered)
+    assert "old" not in rendered.secrets
+
+
+def test_what_cannot_be_read_is_named_with_every_other_mistake(folder: Folder) -> None:
+    (folder.path / "empty").touch()
+    (folder.path / "binary").write_bytes(b"\xff\xfe")
+    folder.compose = with_web(
+        folder.compose,
+        "links: [redis]",
+        secrets={
+            "lost": {"file": "./nowhere"},
+            "empty": {"file": "./empty"},
+            "binary": {"file": "./binary"},
+            "unset": {"environment": "UNSET"},
+        },
+    )
+    with pytest.raises(StackError) as caught:
+        folder.read()
+    report = str(caught.value)
+    assert "secrets.lost.file: " in report
+    assert "it cannot be read: No such file" in report
+    assert "secrets.empty: 0 bytes given" in report
+    assert "secrets.binary.file: " in report
+    assert "secrets.unset.environment: 'UNSET' given" in report
+    assert "services.web.links" in report
+
+
+@pytest.mark.parametrize("text", ["services: [", "just text", "a: !reset null"])
+def test_a_file_that_is_not_yaml_is_named(tmp_path: Path, options: StackOptions, text: str) -> None:
+    (tmp_path / "docker-compose.yaml").write_text(text)
+    with pytest.raises(StackError, match=r"(?s)docker-compose\.yaml .*Next:"):
+        read_compose_file(tmp_path, options, {})
