@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
     from infra.stack.own_files import OwnFiles
 
 
+ENV_FILE = ".env"
+_VARIABLE = re.compile(r"\s*(export\s+)?\w+\s*=")
+_COMPOSES_OWN = "COMPOSE_"
+"""How the names of Compose's own options begin, which say nothing about a service."""
+
 LAPTOP_FILES = (
-    ".env",
+    ENV_FILE,
     "compose.override.yaml",
     "compose.override.yml",
     "compose.yaml",
@@ -59,8 +65,16 @@ def read_compose_file(
     source, mistakes = prepared(content, options)
     own = read_own_files(source, folder, environment)
     refuse([*mistakes, *own.problems])
-    laptop_only = tuple(name for name in LAPTOP_FILES if (folder / name).exists())
+    laptop_only = tuple(name for name in LAPTOP_FILES if _counts(folder / name))
     return ComposeFile(content=content, own=own, laptop_only=laptop_only)
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file changes the laptop's services; set-up's own `.env` does not."""
+    if path.name != ENV_FILE:
+        return path.exists()
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    return any(_VARIABLE.match(line) and not line.startswith(_COMPOSES_OWN) for line in lines)
 
 
 def _load(path: Path) -> dict[str, Any]:

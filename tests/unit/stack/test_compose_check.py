@@ -339,8 +339,10 @@ def test_the_workers_number_is_the_settings(compose: Compose, options: StackOpti
 
 def test_files_that_compose_alone_reads_are_named(folder: Folder) -> None:
     assert folder.read().laptop_only == ()
-    for name in ("docker-compose.override.yaml", ".env"):
-        (folder.path / name).touch()
+    (folder.path / "docker-compose.override.yaml").touch()
+    (folder.path / ".env").write_text("# set-up's own\nCOMPOSE_PROJECT_NAME=dairflow-1\n")
+    assert folder.read().laptop_only == ("docker-compose.override.yaml",)
+    (folder.path / ".env").write_text("COMPOSE_PROJECT_NAME=dairflow-1\nDAIRFLOW_WEB_PORT=9\n")
     assert folder.read().laptop_only == (".env", "docker-compose.override.yaml")
 
 
