@@ -77,12 +77,12 @@ def assess(
         elif (
             told.certificate
             and told.certificate.cluster_id == ours
-            and (told.is_expired or machine not in cluster.machines)
+            and (node is None or told.is_expired or machine not in cluster.machines)
         ):
-            lost.add(machine.name)
+            lost.add(machine.name)  # the managers that can act have the swarm's data too
         elif is_waiting(told):
             raise _waiting(machine, told)
-        elif _is_left_behind(told, ours, addresses):
+        elif _is_left_behind(told, ours, cluster_id, addresses):
             lost.add(machine.name)
         else:
             raise _stranger(machine, told)
@@ -156,17 +156,22 @@ def _speaker(voices: list[Machine], facts: Mapping[str, MachineFacts]) -> Machin
     raise SwarmSilentError(message)
 
 
-def _is_left_behind(facts: MachineFacts, ours: str, addresses: set[str]) -> bool:
+def _is_left_behind(
+    facts: MachineFacts, ours: str, expected: str | None, addresses: set[str]
+) -> bool:
     """Tell whether a node that our swarm does not list was once one of ours.
 
     A manager knows the ID of its swarm; a worker knows where its managers are. One that cannot
-    take part knows neither, but has its certificate.
+    take part knows neither, but has its certificate. ``ours`` is empty unless a manager acts;
+    ``expected`` is what the last run left.
     """
     if facts.is_manager:
         return facts.cluster_id == ours
     if facts.remote_managers:
         return bool(addresses.intersection(facts.remote_managers))
-    return not (ours and facts.certificate) or facts.certificate.cluster_id == ours
+    if facts.certificate and (ours or expected or facts.engine == "stopped"):
+        return facts.certificate.cluster_id in (ours, expected)
+    return True
 
 
 def _is_cut_off(facts: MachineFacts) -> bool:

@@ -190,6 +190,37 @@ def test_a_second_manager_in_error_is_kept_too(trio: World) -> None:
         plan(cluster, facts)
 
 
+def test_a_manager_that_the_others_removed_while_it_was_off_joins_again(trio: World) -> None:
+    trio.joined("manager-2")
+    cluster = trio.cluster("manager-1", "manager-2", "worker-1", "worker-2")
+    facts = expired(trio, cluster, "manager-2")
+    facts["manager-2"] = replace(
+        facts["manager-2"], certificate=certificate("manager-2", until=NOW + DAY)
+    )
+    with pytest.raises(SwarmError, match=r"^manager-2 .*cannot act"):
+        assess(cluster, facts)
+    left = tuple(n for n in facts["manager-1"].nodes if n.hostname != "manager-2")
+    facts["manager-1"] = replace(facts["manager-1"], nodes=left)
+    assert assess(cluster, facts).lost == {"manager-2"}
+
+
+@pytest.mark.parametrize(("whose", "refused"), [("ours", False), ("theirs", True)])
+def test_a_stopped_engine_of_another_swarm_is_left_there(
+    world: World, whose: str, *, refused: bool
+) -> None:
+    for name in TRIO:
+        world.machine(name)
+    cluster = world.cluster(*TRIO)
+    facts = world.told(cluster)
+    of_before = certificate("worker-1", whose, until=NOW + DAY)
+    facts["worker-1"] = replace(facts["worker-1"], engine="stopped", certificate=of_before)
+    if not refused:
+        assert assess(cluster, facts, cluster_id="ours").lost == {"worker-1"}
+        return
+    with pytest.raises(SwarmError, match=r"^worker-1 .*not this cluster's"):
+        assess(cluster, facts, cluster_id="ours")
+
+
 def test_what_a_demotion_left_on_the_disk_is_not_a_swarm(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, "worker-1")
