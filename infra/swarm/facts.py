@@ -151,6 +151,11 @@ class SwarmNode:
     leader: bool = False
     reachability: str = ""
 
+    @property
+    def is_voter(self) -> bool:
+        """Whether it is one of Raft's members. After a recovery, former managers are not."""
+        return bool(self.reachability)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:

@@ -177,7 +177,7 @@ def _beginning(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], 
 def _exorcism(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
     name, node_id = name_of(node), node.node_id
     remove = RemoveNode(via=via, name=name, node_id=node_id)
-    if node.role != "manager":
+    if not node.is_voter:
         return (remove,)
     return (Demote(via=via, name=name, node_id=node_id, machine=None), remove)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infra.swarm.facts import MachineFacts
 
 TRIO = ("manager-1", "worker-1", "worker-2")
+LOST = ("manager-2", "manager-3")
 NOW = 1795780800.0
 DAY = 86400.0
 EXPIRED = "x509: certificate has expired or is not yet valid: "
@@ -132,6 +133,27 @@ def test_a_manager_that_expired_alone_joins_the_others_again(trio: World) -> Non
     assert standing.lost == {"manager-1", "worker-2"}
     assert standing.manager == trio.machines["manager-2"]
     assert {node.node_id for node in standing.ghosts} == {"id-manager-1", "id-worker-2"}
+
+
+def test_managers_that_a_recovery_left_out_are_only_taken_off_the_list(trio: World) -> None:
+    """They are in Raft no more, where they would have to be to be demoted."""
+    for name in ("manager-2", "manager-3"):
+        trio.joined(name, reachability="", state="unknown")
+    cluster = trio.cluster("manager-1", "manager-2", "manager-3", "worker-1", "worker-2")
+    stages = {stage.title: stage.lanes for stage in plan(cluster, expired(trio, cluster, *LOST))}
+    begin = [step.todo for lane in stages["begin"] for step in lane]
+    assert sorted(begin) == [
+        "manager-2: forget a swarm that is gone",
+        "manager-2: remove the node from the swarm's list",
+        "manager-3: forget a swarm that is gone",
+        "manager-3: remove the node from the swarm's list",
+    ]
+    assert [step.subject for lane in stages["join"] for step in lane] == ["manager-2", "manager-3"]
+
+    fewer = trio.cluster(*TRIO)
+    leaving = tuple(trio.machines[name] for name in LOST)
+    titles = {s.title for s in plan(fewer, expired(trio, cluster, *LOST), leaving=leaving)}
+    assert "demote" not in titles
 
 
 def test_certificates_that_expired_by_a_wrong_clock_are_left_alone(trio: World) -> None:
