@@ -266,8 +266,8 @@ def recover_swarm(step: RecoverSwarm) -> str:
 
     An engine that could not take its part refuses ("not a swarm manager") until it has left. It
     leaves with its data copied aside, and they are put back then, without the engine's note of
-    which swarm it is in. The copy goes at the very end, so that a run that was interrupted is
-    taken up by the next one.
+    which swarm it is in. The copy goes once they are back, and before the swarm acts on them: one
+    that is found later is of a run that was interrupted, which goes on from there.
     """
     init = f"docker swarm init --force-new-cluster{_init_words(step)} > /dev/null"
     return f"""# recover the swarm from its disk
@@ -286,8 +286,9 @@ fi
 {FORGET_SWARM}
 rm -rf "$swarm"
 cp -a "$kept" "$swarm"
-{init}
+sync -f "$swarm"
 rm -rf "$kept"
+{init}
 """
 
 

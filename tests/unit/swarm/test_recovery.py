@@ -304,12 +304,11 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
         observe(cluster, FakePool(), cluster_id="ours")
 
 
-def test_a_copy_is_made_before_the_engine_leaves_and_goes_last(trio: World) -> None:
+def test_a_copy_outlives_the_leaving_and_goes_before_the_swarm_acts(trio: World) -> None:
     script = commands.recover_swarm(RecoverSwarm(machine=trio.machine("manager-9")))
-    order = [
-        script.index(part)
-        for part in ('mv "$kept.new"', "swarm leave", 'cp -a "$kept" "$swarm"', 'rm -rf "$kept"\n')
-    ]
+    begin = script.index('mv "$kept.new"')
+    steps = ("swarm leave", 'cp -a "$kept" "$swarm"', 'rm -rf "$kept"\n', "--force-new-cluster")
+    order = [begin, *(script.index(step, begin) for step in steps)]
     assert order == sorted(order)
 
 
