@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from infra import registry
+from infra.clock import ClockReading, difference
 from infra.machines.docker_networks import about_to_take
 from infra.machines.leftovers import LEAVE_FILE
 
@@ -36,6 +37,7 @@ _MEMBER_PORTS = (2377, 7946)
 
 # Every line is a word and what it says; nothing on the host is changed.
 SCRIPT = f"""# look whether the host can be a node
+echo "began $(date +%s.%N)"
 echo "ssh $SSH_CONNECTION"
 (. /etc/os-release && echo "id $ID" && echo "version $VERSION_ID" && echo "system $PRETTY_NAME")
 echo "kernel $(uname -r)"
@@ -75,6 +77,7 @@ if command -v docker > /dev/null; then
     docker info --format 'swarm {{{{.Swarm.LocalNodeState}}}}' 2> /dev/null
 fi
 [ ! -e {CLAIM_FILE} ] || echo "claim $(cat {CLAIM_FILE})"
+echo "ended $(date +%s.%N)"
 """
 
 
@@ -109,10 +112,14 @@ class HostFacts:
     engine: str = ""
     swarm: str = ""
     claim: str = ""
+    clock: ClockReading | None = None
 
 
-def parse(text: str) -> HostFacts:
-    """Read what `SCRIPT` printed; what it did not say stays empty."""
+def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
+    """Read what `SCRIPT` printed; what it did not say stays empty.
+
+    ``window`` is when it was asked and when it had answered, by the operator's clock.
+    """
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
@@ -141,6 +148,7 @@ def parse(text: str) -> HostFacts:
         engine=last.get("engine", ""),
         swarm=last.get("swarm", ""),
         claim=last.get("claim", ""),
+        clock=ClockReading.read(window, last.get("began", ""), last.get("ended", "")),
     )
 
 
@@ -159,6 +167,7 @@ def objections(
     """
     for said, advice in (
         *_of_the_system(facts),
+        *_of_the_clock(facts),
         *(_of_the_disk(facts) if facts.claim != stack else ()),  # else the images are there
         *_of_the_network(machine, facts),
         *_of_docker_s_networks(facts, others),
@@ -221,6 +230,11 @@ def _of_the_system(facts: HostFacts) -> Iterator[_Objection]:
         )
     if oldest is not None:
         yield from _of_the_engine(facts)
+
+
+def _of_the_clock(facts: HostFacts) -> Iterator[_Objection]:
+    if facts.clock is not None and facts.clock.is_wrong:
+        yield difference(facts.clock)
 
 
 def _of_the_engine(facts: HostFacts) -> Iterator[_Objection]:

@@ -6,6 +6,7 @@ Knows nothing of Pulumi.
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from shlex import quote
@@ -242,10 +243,12 @@ def _look(machines: Iterable[Machine], pool: RunnerPool) -> tuple[dict[str, Host
 
     def ask(machine: Machine) -> None:
         runner = pool.runner(machine, timeout=CONNECT_SECONDS)
+        asked = time.time()
         completed = runner.run(host_check.SCRIPT, check=False)
+        window = (asked, time.time())
         if completed.failed:
             raise _not_root(machine, completed.stderr)
-        facts = host_check.parse(completed.stdout)
+        facts = host_check.parse(completed.stdout, window=window)
         with lock:
             found[machine.name] = facts
 

@@ -124,8 +124,9 @@ class LocalMachineProvider(Provider):
         """Pulumi calls this after the node has left the swarm."""
         from infra.machines import local_engine
 
-        local_engine.remove_machine(id_)
-        say(f"{props['hostname']}: its container and volume are removed")
+        gone = local_engine.remove_machine(id_)
+        still = "" if gone else "; Docker is still deleting the volume's files"
+        say(f"{props['hostname']}: its container and volume are removed{still}")
 
 
 class LocalMachine(Resource, module="machines", name="LocalMachine"):

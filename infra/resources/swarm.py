@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
+from infra import firewall
 from infra.firewall import Policy
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, Props, Provider, say
 from infra.resources.ssh_pool import sign_in, ssh_pool
+from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.errors import SwarmGoneError, SwarmSilentError
 from infra.swarm.release import Release
@@ -32,6 +34,7 @@ class SwarmProvider(Provider):
         "trusted_registries",
         "drain_timeout",
         "release",
+        "revision",
         "pending",
     )
 
@@ -44,7 +47,10 @@ class SwarmProvider(Provider):
         """Pulumi calls this before it deletes the machines that are to go: they drain here."""
         logins: Props = {**(olds.get("logins") or {}), **(news.get("logins") or {})}
         state = _reconcile(
-            news, logins=logins, leaving=_leaving(olds, news), cluster_id=olds["cluster_id"]
+            {**news, "nodes": olds["nodes"]},
+            logins=logins,
+            leaving=_leaving(olds, news),
+            cluster_id=olds["cluster_id"],
         )
         return UpdateResult(_outs(news, state))
 
@@ -104,6 +110,7 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             "firewall": firewall,
             "trusted_registries": trusted_registries,
             "drain_timeout": drain_timeout,
+            "revision": _revision(),
             "pending": [],
             "nodes": None,
             "cluster_id": None,
@@ -126,7 +133,15 @@ def _cluster(props: Props) -> Cluster:
         trusted_registries=props["trusted_registries"],
         drain_timeout=float(props["drain_timeout"]),
         release=Release.from_dict(release) if release else None,
+        former_managers=frozenset(
+            node["name"] for node in props.get("nodes") or () if node["role"] == "manager"
+        ),
     )
+
+
+def _revision() -> str:
+    """Name what this release sets on every swarm, so that an older one is brought up to it."""
+    return f"{firewall.revision()} {VALIDITY_SECONDS}"
 
 
 def _reconcile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
+from infra.clock import difference
 from infra.swarm.cluster import PRIMARY_LABEL
 from infra.swarm.errors import SwarmError
 from infra.swarm.release import DISK_LOST
@@ -41,10 +42,20 @@ def check(
     """
     objections = list(_cluster_objections(cluster))
     objections += _data_objections(cluster, facts, standing, leaving)
+    objections += wrong_clocks(cluster, facts)
     for machine in cluster.machines:
         objections += _machine_objections(cluster, machine, facts[machine.name], standing)
     if objections:
         raise SwarmError("\n".join(objections))
+
+
+def wrong_clocks(cluster: Cluster, facts: Mapping[str, MachineFacts]) -> Iterator[str]:
+    """Name the machines whose clock differs too much from the operator's."""
+    for machine in cluster.machines:
+        clock = facts[machine.name].clock
+        if clock is not None and clock.is_wrong:
+            said, advice = difference(clock)
+            yield f"{machine}: {said}\nNext: {advice}"
 
 
 def address_pool(members: Iterable[str]) -> str:
@@ -143,10 +154,18 @@ def _machine_objections(
     if node is not None and facts.node_address not in ("", machine.private_address):
         yield (
             f"{machine}: it is in the swarm with the address {facts.node_address}, and its private"
-            f" address is {machine.private_address} now\nNext: run `docker swarm leave --force` on"
-            " it, then the same again: it joins anew; for the only manager, first"
-            f" `docker swarm init --force-new-cluster --advertise-addr {machine.private_address}`"
+            f" address is {machine.private_address} now\nNext: {_moved(machine, facts)}"
         )
+
+
+def _moved(machine: Machine, facts: MachineFacts) -> str:
+    if facts.holds_swarm:
+        return (
+            "run `docker swarm init --force-new-cluster --advertise-addr"
+            f" {machine.private_address}` on it if it is the only manager, which keeps its"
+            " services; else demote it, run `docker swarm leave --force` on it, and the same again"
+        )
+    return "run `docker swarm leave --force` on it, then the same again: it joins again"
 
 
 def _admits(policy: Policy, client: str) -> bool:

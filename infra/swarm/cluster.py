@@ -28,7 +28,8 @@ class Cluster:
     ``trusted_registries`` maps ``host:port`` to the PEM of the authority that signs that
     registry's certificate. ``drain_timeout`` (seconds) is the longest that a task of a leaving
     node may take to end, as its ``stop_grace_period`` says. ``release`` is what is to go from
-    machines that stay when they leave; None where they go themselves.
+    machines that stay when they leave; None where they go themselves. ``former_managers`` are the
+    names of nodes that the last run left as managers.
     """
 
     name: str
@@ -37,6 +38,14 @@ class Cluster:
     trusted_registries: Mapping[str, str] = field(default_factory=dict[str, str])
     drain_timeout: float = DEFAULT_DRAIN_TIMEOUT_SECONDS
     release: Release | None = None
+    former_managers: frozenset[str] = frozenset()
+
+    def believes(self, machine: Machine) -> bool:
+        """Tell whether the machine may say that it is a manager, and of which swarm.
+
+        Any other that does so is a worker that would have the rest join a swarm of its own.
+        """
+        return machine.role == "manager" or machine.name in self.former_managers
 
     @property
     def managers(self) -> tuple[Machine, ...]:

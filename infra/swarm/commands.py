@@ -12,10 +12,11 @@ import shlex
 from typing import TYPE_CHECKING
 
 from infra.firewall import TABLE_NAME
-from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, TRUST_MARK
+from infra.swarm.certificate import VALIDITY_SECONDS
+from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, KEPT_FOLDER, TRUST_MARK
 
 if TYPE_CHECKING:
-    from infra.swarm.steps import InitSwarm, Join, NodeChange
+    from infra.swarm.steps import InitSwarm, Join, NodeChange, RecoverSwarm
 
 SWARM_PORT = 2377
 APT_SECONDS = 600
@@ -236,13 +237,59 @@ def distrust_registry(registry: str) -> str:
 
 def init_swarm(step: InitSwarm) -> str:
     """Make the swarm; prints the node's ID and the two join tokens, each on its line."""
+    return (
+        f"docker swarm init{_init_words(step)} --cert-expiry {_hours(VALIDITY_SECONDS)} > /dev/null"
+        f" && {NODE_ID} && docker swarm join-token -q worker && docker swarm join-token -q manager"
+    )
+
+
+def _init_words(step: InitSwarm) -> str:
     address = step.machine.private_address
     pool = f" --default-addr-pool {step.address_pool}" if step.address_pool else ""
     return (
-        f"docker swarm init --advertise-addr {address} --listen-addr {address}:{SWARM_PORT}"
-        f" --data-path-addr {address}{pool} > /dev/null && {NODE_ID}"
-        " && docker swarm join-token -q worker && docker swarm join-token -q manager"
+        f" --advertise-addr {address} --listen-addr {address}:{SWARM_PORT}"
+        f" --data-path-addr {address}{pool}"
     )
+
+
+def _hours(seconds: int) -> str:
+    return f"{seconds // 3600}h"
+
+
+def set_certificate_validity(seconds: int) -> str:
+    """Let new certificates be valid for so long; nodes get theirs at their next renewal."""
+    return f"docker swarm update --cert-expiry {_hours(seconds)} > /dev/null"
+
+
+def recover_swarm(step: RecoverSwarm) -> str:
+    """Take up the swarm that is on the manager's disk, under its ID and without other managers.
+
+    An engine that could not take its part refuses ("not a swarm manager") until it has left. It
+    leaves with its data copied aside, and they are put back then, without the engine's note of
+    which swarm it is in. The copy goes once they are back, and before the swarm acts on them: one
+    that is found later is of a run that was interrupted, which goes on from there.
+    """
+    init = f"docker swarm init --force-new-cluster{_init_words(step)} > /dev/null"
+    return f"""# recover the swarm from its disk
+set -e
+root=$(docker info --format '{{{{.DockerRootDir}}}}')
+swarm=$root/swarm
+kept=$root/{KEPT_FOLDER}
+if [ ! -d "$kept" ]; then
+    if {init} 2>&1; then exit 0; fi
+    rm -rf "$kept.new"
+    cp -a "$swarm" "$kept.new"
+    rm -f "$kept.new/docker-state.json"
+    sync -f "$kept.new"
+    mv "$kept.new" "$kept"
+fi
+{FORGET_SWARM}
+rm -rf "$swarm"
+cp -a "$kept" "$swarm"
+sync -f "$swarm"
+rm -rf "$kept"
+{init}
+"""
 
 
 def join_swarm(step: Join, token: str) -> tuple[str, bytes]:

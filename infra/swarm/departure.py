@@ -121,16 +121,12 @@ def _demotions(
     wanted = {machine.name for machine in cluster.managers}
     current = {**standing.members, **standing.departing}
     going = sorted(
-        (
-            (name, node)
-            for name, node in current.items()
-            if node.role == "manager" and name not in wanted
-        ),
+        ((name, node) for name, node in current.items() if node.is_voter and name not in wanted),
         key=lambda item: (item[1].reachability == "reachable", item[1].leader, item[0]),
     )
     gone = {node.node_id for node in standing.ghosts}
-    raft = [node for node in standing.nodes if node.role == "manager" and node.node_id not in gone]
-    joining = len(wanted - {name for name, node in current.items() if node.role == "manager"})
+    raft = [node for node in standing.nodes if node.is_voter and node.node_id not in gone]
+    joining = len(wanted - {name for name, node in current.items() if node.is_voter})
     voters, live = len(raft) + joining, joining + sum(n.reachability == "reachable" for n in raft)
     steps: list[Step] = []
     for name, node in going:

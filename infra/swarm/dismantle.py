@@ -76,4 +76,7 @@ def _is_ours(cluster: Cluster, facts: MachineFacts, cluster_id: str | None) -> b
         return False
     if facts.is_manager:
         return cluster_id in (None, facts.cluster_id)
-    return not facts.remote_managers or bool(set(cluster.members) & set(facts.remote_managers))
+    if facts.remote_managers:
+        return bool(set(cluster.members) & set(facts.remote_managers))
+    found = facts.certificate.cluster_id if facts.certificate else None
+    return None in (found, cluster_id) or found == cluster_id

@@ -36,11 +36,16 @@ class Execution:
         report: Callable[[str], None],
         *,
         tokens: dict[str, str],
+        known: Iterable[str] = (),
     ) -> None:
-        """``tokens`` maps a role to its join token; empty when there is no swarm yet."""
+        """``tokens`` maps a role to its join token; empty when there is no swarm yet.
+
+        ``known`` are the IDs of the nodes that the swarm has already.
+        """
         self._pool = pool
         self._report = report
         self._tokens = tokens
+        self._known = dict.fromkeys(known, "a node of before")
         self._node_ids: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -72,7 +77,7 @@ class Execution:
         else:
             self._take_through_manager(step)
 
-    def _take_on_machine(self, step: steps.MachineStep) -> None:  # noqa: C901 - a case a kind
+    def _take_on_machine(self, step: steps.MachineStep) -> None:  # noqa: C901, PLR0912 - a case a kind
         match step:
             case steps.LoadFirewall():
                 self._on(step.machine).run(commands.LOAD_FIREWALL, stdin=step.ruleset.encode())
@@ -93,6 +98,8 @@ class Execution:
                 self._swarm(step.machine, commands.LEAVE_SWARM)
             case steps.CleanMachine():
                 clean(self._on(step.machine), step.release, self._report)
+            case steps.RecoverSwarm():
+                self._swarm(step.machine, commands.recover_swarm(step))
             case steps.InitSwarm():
                 self._init(step)
             case steps.Join():
@@ -104,6 +111,8 @@ class Execution:
         match step:
             case steps.UpdateNodes():
                 self._update(step)
+            case steps.SetCertificateValidity():
+                self._swarm(step.via, commands.set_certificate_validity(step.seconds))
             case steps.Promote():
                 self._updated(step.via, commands.promote(step.node_id))
                 await_promoted(self._on(step.via), step)
@@ -138,9 +147,28 @@ class Execution:
     def _init(self, step: steps.InitSwarm) -> None:
         answer = self._swarm(step.machine, commands.init_swarm(step))
         node_id, worker_token, manager_token = answer.split()
+        self._learn(step.machine, node_id)
         with self._lock:
-            self._node_ids[step.machine.name] = node_id
             self._tokens.update(worker=worker_token, manager=manager_token)
+
+    def _learn(self, machine: Machine, node_id: str) -> None:
+        """Keep the ID that a machine says it has got; labels are set by it.
+
+        Raises:
+            RemoteError: it is another node's, whose labels would be set instead.
+
+        """
+        with self._lock:
+            other = self._known.setdefault(node_id, machine.name)
+            if other == machine.name:
+                self._node_ids[machine.name] = node_id
+                return
+        raise RemoteError(
+            machine=machine,
+            tried="joined the swarm, and asked for the new node's ID",
+            answer=f"{node_id}, which is that of {other}",
+            next_step="find out why that machine says so, or take it out of the settings",
+        )
 
     def _join(self, step: steps.Join) -> None:
         command, stdin = commands.join_swarm(step, self._tokens[step.role])
@@ -158,8 +186,7 @@ class Execution:
                     " same again"
                 ),
             ) from exc
-        with self._lock:
-            self._node_ids[step.machine.name] = node_id
+        self._learn(step.machine, node_id)
 
     def _update(self, step: steps.UpdateNodes) -> None:
         with self._lock:

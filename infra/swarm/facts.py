@@ -10,7 +10,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from infra.clock import ClockReading
 from infra.firewall import TABLE_NAME
+from infra.swarm.certificate import NodeCertificate, read_certificate
 from infra.swarm.errors import SwarmError
 
 if TYPE_CHECKING:
@@ -25,12 +27,28 @@ that somebody altered the table. Listed in numbers, since names come from packag
 TRUST_MARK = "# Written by dairflow"
 """First line of the certificates that we plant; a PEM reader skips it (RFC 7468, 2)."""
 
+KEPT_FOLDER = "swarm.kept"
+"""Beside the engine's folder ``swarm``: a copy of it while a swarm is recovered."""
+
 EngineState = Literal["missing", "stopped", "running"]
 
+# The end is printed whichever way the script ends. What the disk says of the swarm counts when the
+# engine cannot take part in it.
+#
 # ESP is tried in a network namespace of its own, which is gone at once. A module that is not
 # loaded yet counts where the kernel can load it: genl asks for it by its family's name.
 _TEMPLATE = r"""# ask for the machine's facts
 section() { printf '\n== %s\n' "$1"; }
+root=/var/lib/docker
+finish() {
+    section certificate; cat "$root/swarm/certificates/swarm-node.crt" 2> /dev/null
+    section disk
+    [ ! -d "$root/swarm/raft" ] || echo raft
+    [ ! -d "$root/KEPT_FOLDER" ] || echo kept
+    section ended; date +%s.%N
+}
+trap finish EXIT
+section began; date +%s.%N
 section hostname; hostname
 section ssh; echo "$SSH_CONNECTION"
 section os; (. /etc/os-release && echo "$ID ${ID_LIKE:-}")
@@ -63,6 +81,7 @@ while ! info=$(docker info --format 'INFO_FORMAT' 2> /dev/null); do
     sleep 0.1
 done
 echo running
+root=$(printf '%s\n' "$info" | sed -n '2s/^"\(.*\)" .*/\1/p')
 section info; printf '%s\n' "$info"
 case $info in *' true '*) ;; *) exit 0 ;; esac
 section nodes
@@ -77,7 +96,9 @@ exit 0
 _INFO_FORMAT = (
     "{{json .ServerVersion}} {{with .Swarm}}{{json .LocalNodeState}} {{json .ControlAvailable}}"
     " {{json .NodeID}} {{json .NodeAddr}} {{json .Error}} {{json .RemoteManagers}}"
-    ' {{with .Cluster}}{{json .ID}}{{else}}""{{end}}{{end}}'
+    ' {{with .Cluster}}{{json .ID}}{{else}}""{{end}}{{end}}\n'
+    "{{json .DockerRootDir}} {{with .Swarm}}{{with .Cluster}}"
+    "{{json .Spec.CAConfig.NodeCertExpiry}}{{else}}0{{end}}{{end}}"
 )
 
 _NODE_FORMAT = " ".join(
@@ -103,6 +124,7 @@ def _script() -> str:
         ("FIREWALL_FILE", FIREWALL_FILE),
         ("TABLE_NAME", TABLE_NAME),
         ("TRUST_MARK", TRUST_MARK),
+        ("KEPT_FOLDER", KEPT_FOLDER),
         ("INFO_FORMAT", _INFO_FORMAT),
         ("NODE_FORMAT", _NODE_FORMAT),
     ):
@@ -129,6 +151,11 @@ class SwarmNode:
     leader: bool = False
     reachability: str = ""
 
+    @property
+    def is_voter(self) -> bool:
+        """Whether it is one of Raft's members. After a recovery, former managers are not."""
+        return bool(self.reachability)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:
@@ -136,8 +163,11 @@ class MachineFacts:
 
     ``firewall_digest`` names the ruleset that is live, and is empty when there is none or it was
     altered. ``mtus`` maps the machine's own IPv4 addresses to the MTU (bytes) of their device.
-    ``nodes``, the tokens and ``cluster_id`` are known to managers only; ``nodes_error`` is why a
-    manager could not list them.
+    ``nodes``, the tokens, ``cluster_id`` and ``certificate_seconds``, the validity of the swarm's
+    certificates, are known to managers only; ``nodes_error`` is why a manager could not list them.
+
+    ``certificate`` is the node's own. ``has_raft`` tells whether the swarm's data are on the disk,
+    ``has_copy`` whether a copy of them is, from a recovery that did not end.
     """
 
     hostname: str
@@ -163,11 +193,31 @@ class MachineFacts:
     nodes_error: str = ""
     worker_token: str = field(default="", repr=False)
     manager_token: str = field(default="", repr=False)
+    certificate_seconds: float = 0.0
+    certificate: NodeCertificate | None = None
+    has_raft: bool = False
+    has_copy: bool = False
+    clock: ClockReading | None = None
 
     @property
     def is_manager(self) -> bool:
-        """Whether it is a manager of some swarm."""
+        """Whether it says that it is a manager of some swarm."""
         return bool(self.cluster_id)
+
+    @property
+    def holds_swarm(self) -> bool:
+        """Whether the data of a swarm are on its disk: services, secrets, the root's key."""
+        demoted = self.certificate is not None and self.certificate.role != "manager"
+        return self.has_copy or (self.has_raft and not demoted)
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its swarm takes it for nobody, by its own clock."""
+        return (
+            self.certificate is not None
+            and self.clock is not None
+            and self.clock.ended > self.certificate.not_after
+        )
 
 
 def certificate_file(certificate: str) -> bytes:
@@ -180,8 +230,12 @@ def certificate_checksum(certificate: str) -> str:
     return hashlib.sha256(certificate_file(certificate)).hexdigest()
 
 
-def parse(machine: Machine, text: str) -> MachineFacts:
+def parse(
+    machine: Machine, text: str, *, window: tuple[float, float] | None = None
+) -> MachineFacts:
     """Read what `SCRIPT` printed.
+
+    ``window`` is when it was asked and when it had answered, by the operator's clock.
 
     Raises:
         SwarmError: the text is none of the script's; names the machine and the section.
@@ -209,6 +263,10 @@ def parse(machine: Machine, text: str) -> MachineFacts:
         section = "tokens"
         tokens = sections.get(section, "").split() or ["", ""]
         worker_token, manager_token = tokens
+        section = "certificate"
+        certificate = read_certificate(sections.get(section, ""))
+        section = "ended"
+        clock = ClockReading.read(window, sections.get("began", ""), sections.get(section, ""))
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
         message = (
             f"{machine}: asked for its facts: the section {section!r} of the answer cannot be"
@@ -232,6 +290,10 @@ def parse(machine: Machine, text: str) -> MachineFacts:
         nodes_error=sections.get("nodes-error", ""),
         worker_token=worker_token,
         manager_token=manager_token,
+        certificate=certificate,
+        has_raft="raft" in sections.get("disk", "").split(),
+        has_copy="kept" in sections.get("disk", "").split(),
+        clock=clock,
         **info,
     )
 
@@ -277,7 +339,9 @@ def _engine(text: str) -> EngineState:
 def _info(text: str) -> dict[str, Any]:
     if not text:
         return {}
-    version, state, is_manager, node_id, address, error, peers, cluster_id = _values(text)
+    swarm, _, engine = text.partition("\n")
+    version, state, is_manager, node_id, address, error, peers, cluster_id = _values(swarm)
+    expiry_nanoseconds = _values(engine)[1] if engine else 0
     managers: list[dict[str, str]] = peers or []
     return {
         "engine_version": version,
@@ -286,6 +350,7 @@ def _info(text: str) -> dict[str, Any]:
         "node_id": node_id,
         "node_address": address,
         "cluster_id": cluster_id if is_manager else "",
+        "certificate_seconds": expiry_nanoseconds / 1e9,
         "remote_managers": tuple(
             sorted(manager["Addr"].rpartition(":")[0] for manager in managers)
         ),

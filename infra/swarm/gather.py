@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import RemoteError
@@ -39,13 +40,15 @@ def gather(
     def ask(machine: Machine) -> None:
         try:
             runner = pool.runner(machine, timeout=timeout)
+            asked = time.time()
             answer = runner.run(SCRIPT).stdout
+            window = (asked, time.time())
         except RemoteError as error:
             if silent is None:
                 raise
             silent(error)
             return
-        told = parse(machine, answer)
+        told = parse(machine, answer, window=window)
         with lock:
             facts[machine.name] = told
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from infra.swarm.errors import SwarmGoneError, SwarmSilentError
 from infra.swarm.gather import gather
-from infra.swarm.standing import is_waiting
+from infra.swarm.standing import can_speak, is_waiting, why_waiting
 from infra.swarm.state import describe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None
     """
     silent: list[RemoteError] = []
     facts = gather(cluster.machines, pool, timeout=CONNECT_SECONDS, silent=silent.append)
-    if not any(told.is_manager for told in facts.values()):
+    if not any(m.name in facts and can_speak(cluster, m, facts[m.name]) for m in cluster.machines):
         managers = {machine.name for machine in cluster.managers}
         unknown = {
             **{error.machine.name: "does not answer" for error in silent},
@@ -49,6 +49,10 @@ def _unsure(facts: MachineFacts) -> str:
     """Say why a machine that answers cannot tell whether it is a manager; empty where it can."""
     if facts.engine == "stopped":
         return "its Docker engine does not run"
+    if facts.is_expired:
+        return "its certificate has expired, and it is not back in its swarm"
+    if facts.swarm_state == "error" and is_waiting(facts):
+        return f"is not back in its swarm: {why_waiting(facts)}"
     if facts.swarm_state == "pending" or is_waiting(facts):
         return "is not back in its swarm"
     return ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from infra.firewall import digest, nftables_ruleset
 from infra.swarm.admission import address_pool, check
+from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
 from infra.swarm.departure import departure_stages, stragglers
 from infra.swarm.facts import certificate_checksum
@@ -29,6 +30,7 @@ from infra.swarm.steps import (
     NodeChange,
     Promote,
     RemoveNode,
+    SetCertificateValidity,
     Stage,
     StartEngine,
     Step,
@@ -82,6 +84,7 @@ def plan(
         Stage(title="join", lanes=_joins(cluster, standing)),
         Stage(title="promote", lanes=(_promotions(cluster, standing),)),
         Stage(title="activate", lanes=(tuple(_updates(cluster, standing)),)),
+        Stage(title="certificates", lanes=(_validity(facts, standing),)),
         *departure_stages(cluster, standing, answering),
         Stage(title="clean", lanes=stragglers(cluster, facts, standing, leaving)),
         Stage(
@@ -174,7 +177,7 @@ def _beginning(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], 
 def _exorcism(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
     name, node_id = name_of(node), node.node_id
     remove = RemoveNode(via=via, name=name, node_id=node_id)
-    if node.role != "manager":
+    if not node.is_voter:
         return (remove,)
     return (Demote(via=via, name=name, node_id=node_id, machine=None), remove)
 
@@ -208,6 +211,15 @@ def _updates(cluster: Cluster, standing: Standing) -> Iterator[Step]:
     via = standing.manager or cluster.managers[0]
     for start in range(0, len(needed), UPDATES_A_COMMAND):
         yield UpdateNodes(via=via, changes=tuple(needed[start : start + UPDATES_A_COMMAND]))
+
+
+def _validity(facts: Mapping[str, MachineFacts], standing: Standing) -> tuple[Step, ...]:
+    if standing.manager is None:
+        return ()
+    found = facts[standing.manager.name].certificate_seconds
+    if found in (0, VALIDITY_SECONDS):
+        return ()
+    return (SetCertificateValidity(via=standing.manager, seconds=VALIDITY_SECONDS),)
 
 
 def _change(machine: Machine, standing: Standing, primary: str) -> NodeChange | None:

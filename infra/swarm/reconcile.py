@@ -9,7 +9,9 @@ from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
 from infra.swarm.plan import plan
+from infra.swarm.recovery import recovery
 from infra.swarm.release import way_on
+from infra.swarm.standing import can_speak
 from infra.swarm.state import describe, unsettled
 
 if TYPE_CHECKING:
@@ -52,8 +54,14 @@ def reconcile(
     """
     going = _gather_leaving(leaving, pool, report)
     facts = _gather_started(cluster, pool, report, going) | going
+    while revival := recovery(cluster, facts, leaving=leaving, cluster_id=cluster_id):
+        Execution(pool, report, tokens={}).run(revival)
+        going = _gather_leaving(leaving, pool, report)
+        facts = _gather_started(cluster, pool, report, going) | going
     stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
-    Execution(pool, report, tokens=_tokens(facts)).run(stages)
+    said = _managers_word(cluster, facts, leaving)
+    known = [node.node_id for node in said.nodes] if said else []
+    Execution(pool, report, tokens=_tokens(said), known=known).run(stages)
     if stages:
         facts = gather(cluster.machines, pool)
     return _verify(cluster, pool, facts, leaving)
@@ -73,7 +81,7 @@ def _gather_started(
     waiting: list[str] = []
     while True:
         facts = _gather_wanted(cluster, pool)
-        returning = _returning(cluster, facts, {**facts, **going})
+        returning = _returning(cluster, facts, going)
         if not returning or time.monotonic() > deadline:
             return facts
         if returning != waiting:
@@ -110,29 +118,39 @@ def _without(names: list[str], cluster: Cluster) -> str:
 
 
 def _returning(
-    cluster: Cluster, facts: Mapping[str, MachineFacts], told: Mapping[str, MachineFacts]
+    cluster: Cluster, facts: Mapping[str, MachineFacts], going: Mapping[str, MachineFacts]
 ) -> list[str]:
     """Name the wanted machines that will be able to do their part in a moment.
 
     After a restart a manager is "pending" until enough of the others are back. One that was just
     promoted is listed as a manager by the others before it can act as one itself.
     """
-    managers = {n.node_id for one in told.values() for n in one.nodes if n.role == "manager"}
+    believed = [facts[m.name] for m in cluster.machines if cluster.believes(m)]
+    voices = (*believed, *going.values())
+    managers = {n.node_id for one in voices for n in one.nodes if n.role == "manager"}
     wanted = {machine.name for machine in cluster.managers}
     return sorted(
         name
         for name, one in facts.items()
-        if one.swarm_state == "pending"
+        if (one.swarm_state == "pending" and not one.is_expired)
         or (name in wanted and one.node_id in managers and not one.nodes)
     )
 
 
-def _tokens(facts: Mapping[str, MachineFacts]) -> dict[str, str]:
-    """Return the join tokens by role, from any manager; none when there is no swarm yet."""
-    for told in facts.values():
-        if told.nodes:
-            return {"worker": told.worker_token, "manager": told.manager_token}
-    return {}
+def _managers_word(
+    cluster: Cluster, facts: Mapping[str, MachineFacts], leaving: tuple[Machine, ...]
+) -> MachineFacts | None:
+    """Return what a manager told that can act; None when there is no swarm yet."""
+    for machine in (*cluster.machines, *leaving):
+        told = facts.get(machine.name)
+        if told is not None and told.nodes and can_speak(cluster, machine, told):
+            return told
+    return None
+
+
+def _tokens(said: MachineFacts | None) -> dict[str, str]:
+    """Return the join tokens by role; none when there is no swarm yet."""
+    return {"worker": said.worker_token, "manager": said.manager_token} if said else {}
 
 
 def _gather_leaving(

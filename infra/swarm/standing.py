@@ -1,6 +1,7 @@
 """How each machine stands to the swarm: not in one, a member of ours, left behind, a stranger's.
 
-"Swarm: active" does not mean this swarm: cluster and node IDs are compared.
+"Swarm: active" does not mean this swarm: cluster and node IDs are compared. What is believed of the
+swarm is said by machines that the settings or the last run call managers, and by no others.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.clock import in_words
 from infra.swarm.cluster import MACHINE_LABEL
 from infra.swarm.errors import SwarmError, SwarmSilentError
 
@@ -48,12 +50,13 @@ def assess(
     """Tell how the machines that answered stand to the swarm.
 
     Raises:
-        SwarmError: a machine is in a swarm that is not this one.
+        SwarmError: a machine is in a swarm that is not this one, or its disk has the data of a
+            swarm that nobody else can be asked about.
         SwarmSilentError: the swarm has no quorum.
 
     """
     known = (*cluster.machines, *(m for m in leaving if m.name not in _names(cluster)))
-    managers = [m for m in known if m.name in facts and facts[m.name].is_manager]
+    managers = [m for m in known if m.name in facts and can_speak(cluster, m, facts[m.name])]
     ours = _our_cluster_id(managers, facts, cluster_id)
     voices = [m for m in managers if facts[m.name].cluster_id == ours]
     speaker = _speaker(voices, facts)
@@ -62,18 +65,27 @@ def assess(
     members: dict[str, SwarmNode] = {}
     lost: set[str] = set()
     addresses = {machine.private_address for machine in known}
+    claimed: dict[str, Machine] = {}
     for machine in known:
-        if machine.name not in facts or facts[machine.name].swarm_state == "inactive":
+        if machine.name not in facts or is_outside(facts[machine.name]):
             continue
-        node = by_id.get(facts[machine.name].node_id)
-        if node is not None:
+        told = facts[machine.name]
+        node = by_id.get(told.node_id or (told.certificate.node_id if told.certificate else ""))
+        if node is not None and not _is_cut_off(told):
+            _claim(claimed, machine, node, cluster)
             members[machine.name] = node
-        elif is_waiting(facts[machine.name]):
-            raise _waiting(machine, facts[machine.name])
-        elif _is_left_behind(facts[machine.name], ours, addresses):
+        elif (
+            told.certificate
+            and told.certificate.cluster_id == ours
+            and (node is None or told.is_expired or machine not in cluster.machines)
+        ):
+            lost.add(machine.name)  # the managers that can act have the swarm's data too
+        elif is_waiting(told):
+            raise _waiting(machine, told)
+        elif _is_left_behind(told, ours, cluster_id, addresses):
             lost.add(machine.name)
         else:
-            raise _stranger(machine, facts[machine.name])
+            raise _stranger(machine, told)
     return Standing(
         cluster_id=ours,
         manager=speaker,
@@ -82,6 +94,23 @@ def assess(
         lost=frozenset(lost),
         departing=_departing(cluster, leaving, nodes, members),
         ghosts=_ghosts(cluster, nodes, members),
+    )
+
+
+def can_speak(cluster: Cluster, machine: Machine, facts: MachineFacts) -> bool:
+    """Tell whether a machine is a manager whose word on the swarm counts, and who can act."""
+    return facts.is_manager and not facts.is_expired and cluster.believes(machine)
+
+
+def is_outside(facts: MachineFacts) -> bool:
+    """Tell whether a machine is in no swarm, and has no data of one either.
+
+    An engine that does not run keeps its swarm on its disk.
+    """
+    return (
+        facts.swarm_state == "inactive"
+        and not facts.holds_swarm
+        and not (facts.engine == "stopped" and facts.certificate)
     )
 
 
@@ -127,22 +156,57 @@ def _speaker(voices: list[Machine], facts: Mapping[str, MachineFacts]) -> Machin
     raise SwarmSilentError(message)
 
 
-def _is_left_behind(facts: MachineFacts, ours: str, addresses: set[str]) -> bool:
+def _is_left_behind(
+    facts: MachineFacts, ours: str, expected: str | None, addresses: set[str]
+) -> bool:
     """Tell whether a node that our swarm does not list was once one of ours.
 
-    A manager knows the ID of its swarm; a worker knows where its managers are.
+    A manager knows the ID of its swarm; a worker knows where its managers are. One that cannot
+    take part knows neither, but has its certificate. ``ours`` is empty unless a manager acts;
+    ``expected`` is what the last run left.
     """
     if facts.is_manager:
         return facts.cluster_id == ours
-    return not facts.remote_managers or bool(addresses.intersection(facts.remote_managers))
+    if facts.remote_managers:
+        return bool(addresses.intersection(facts.remote_managers))
+    if facts.certificate and (ours or expected or facts.engine == "stopped"):
+        return facts.certificate.cluster_id in (ours, expected)
+    return True
+
+
+def _is_cut_off(facts: MachineFacts) -> bool:
+    """Tell whether a node of ours takes no part, and will not by itself: it has to join again."""
+    return facts.swarm_state == "error" or facts.is_expired
+
+
+def _claim(
+    claimed: dict[str, Machine], machine: Machine, node: SwarmNode, cluster: Cluster
+) -> None:
+    """Keep who says which node it is.
+
+    Raises:
+        SwarmError: two wanted machines say that they are the same.
+
+    """
+    other = claimed.setdefault(node.node_id, machine)
+    wanted = cluster.machines
+    if other != machine and machine in wanted and other in wanted:
+        message = (
+            f"{machine}: asked which node it is: {node.node_id}, as {other} says too; the managers"
+            f" call that one {name_of(node)}\nNext: run `docker info` on both; they may be the same"
+            " host, or one of them is not what it says: take that one out of the settings"
+        )
+        raise SwarmError(message)
 
 
 def is_waiting(facts: MachineFacts) -> bool:
     """Tell whether a machine is one of its swarm's managers, but cannot act as one now.
 
-    It has the swarm's state on its disk, so it must never be made to forget it.
+    It has the swarm's data on its disk, so it must never be made to forget it.
     """
-    return not facts.is_manager and facts.node_address in facts.remote_managers
+    if facts.is_manager:
+        return False
+    return facts.holds_swarm or facts.node_address in facts.remote_managers
 
 
 def _departing(
@@ -196,9 +260,46 @@ def _stranger(machine: Machine, facts: MachineFacts) -> SwarmError:
 
 def _waiting(machine: Machine, facts: MachineFacts) -> SwarmError:
     return SwarmError(
-        f"{machine}: asked which swarm it is in: it is a manager of one, but cannot act as one now"
-        f" (state {facts.swarm_state}{f': {facts.swarm_error}' if facts.swarm_error else ''})\n"
-        f"Next: start the swarm's other managers ({', '.join(facts.remote_managers)}) and run the"
-        " same again; if that swarm is lost and nothing of it is needed, run `docker swarm leave"
-        " --force` on it first"
+        f"{machine}: asked which swarm it is in: {why_waiting(facts)}\nNext: {_way_back(facts)}"
     )
+
+
+def why_waiting(facts: MachineFacts) -> str:
+    """Say what a machine is that `is_waiting`, in the engine's own words if it has any."""
+    said = f": {facts.swarm_error.strip(' :')}" if facts.swarm_error else ""
+    state = f"state {facts.swarm_state}" if facts.engine == "running" else "its engine is stopped"
+    return f"it is a manager of one, but cannot act as one now ({state}{said})"
+
+
+def _way_back(facts: MachineFacts) -> str:
+    lost = (
+        "; if that swarm is lost and nothing of it is needed, run `docker swarm leave --force` on"
+        " it first"
+    )
+    certificate, clock = facts.certificate, facts.clock
+    if certificate and clock and clock.ended < certificate.not_before:
+        return (
+            f"its certificate is valid from {in_words(certificate.not_before)} on, and its clock"
+            f" says {in_words(clock.ended)}: set the clock, restart its Docker engine, and run the"
+            " same again"
+        )
+    if facts.is_expired:
+        return (
+            "its certificate has expired: `pulumi up --refresh` recovers the swarm from the first"
+            f" manager's disk once more than half of the managers cannot act{lost}"
+        )
+    if facts.swarm_state == "inactive":
+        return (
+            "run `docker swarm init --force-new-cluster --advertise-addr"
+            f" {facts.node_address or 'ADDRESS'}` on it, which takes up the swarm that its disk"
+            f" has, then run the same again{lost}"
+        )
+    if facts.swarm_state == "locked":
+        return "run `docker swarm unlock` on it, then the same again"
+    if facts.swarm_state == "error":
+        return (
+            "correct what its engine says, restart that engine (`systemctl restart docker`), and"
+            f" run the same again: its data are not touched{lost}"
+        )
+    others = ", ".join(facts.remote_managers)
+    return f"start the swarm's other managers ({others}) and run the same again{lost}"

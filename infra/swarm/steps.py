@@ -140,6 +140,40 @@ class InitSwarm(MachineStep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecoverSwarm(InitSwarm):
+    """Take the swarm up from its manager's disk, alone: the certificates have expired."""
+
+    TODO = "recover the swarm from its disk, since the certificates have expired"
+    DONE = "swarm recovered from its disk; the other nodes join it again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCertificateValidity(Step):
+    """Let the swarm make certificates that are valid for longer than the usual 90 days."""
+
+    via: Machine
+    seconds: int
+
+    TODO = "let the swarm's certificates be valid for {days} days"
+    DONE = "the swarm's certificates are valid for {days} days from their renewal on"
+
+    @property
+    def subject(self) -> str:
+        """The name of the manager that sets it."""
+        return self.via.name
+
+    @property
+    def todo(self) -> str:
+        """The step in words, before it is taken."""
+        return f"{self.subject}: {self.TODO.format(days=self.seconds // 86400)}"
+
+    @property
+    def done(self) -> str:
+        """The step in words, after it was taken."""
+        return f"{self.subject}: {self.DONE.format(days=self.seconds // 86400)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Join(MachineStep):
     """Join the swarm, drained, by way of the managers' private addresses."""
 

@@ -112,6 +112,13 @@ class Lab:
         """Return a machine's container."""
         return self.client.containers.get(self.container_name(name))
 
+    def restart(self, *machines: Machine) -> None:
+        """Restart machines, and forget their connections."""
+        for machine in machines:
+            self.container(machine.name).restart()
+        self.pool.close()
+        self.pool = SshPool(self.operator.private, connect_timeout=30)
+
     def remove(self, name: str) -> None:
         """Remove a machine and its disk, as abruptly as pulling the plug."""
         self.container(name).remove(force=True, v=True)

@@ -283,14 +283,14 @@ def insiders(scene: Scene) -> Iterator[dict[str, str]]:
     """Containers on the worker by what their bridge is called; one publishes a member's port."""
     trio, worker = scene.trio, scene.trio.cluster.machines[1]
     run = f"docker run --detach --name {{0}} {{1}} {PROBE_IMAGE} sleep infinity"
+    publish = f"docker run --detach --name member-port --publish 5000:80 {PROBE_IMAGE}"
     script = [
         "docker network create own",
         "docker network create --opt com.docker.network.bridge.name=odd0 odd",
         run.format("inside-docker0", ""),
         run.format("inside-own", "--network own"),
         run.format("inside-odd", "--network odd"),
-        f"docker run --detach --name member-port --publish 5000:80 {PROBE_IMAGE}"
-        f" perl -e '{LISTEN}'",
+        f"{publish} perl -e '{LISTEN}'",
     ]
     trio.lab.run(worker, " && ".join(script), timeout=60)
     trio.docker("network create --driver overlay over")

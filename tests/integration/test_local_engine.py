@@ -209,6 +209,33 @@ def test_removal_takes_the_disk_too_and_may_be_repeated(
         client.volumes.get(spec.container)
 
 
+def test_a_disk_that_is_long_to_delete_is_not_waited_for_and_goes_all_the_same(
+    spec: MachineSpec, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_engine.ensure_machine(spec, {})
+    many = "cd /var/lib/docker && mkdir many && cd many && seq 40000 | xargs touch"
+    assert client.containers.get(spec.container).exec_run(["sh", "-c", many]).exit_code == 0
+    monkeypatch.setattr(local_engine, "VOLUME_SECONDS", 0.05)
+    assert local_engine.remove_machine(spec.container) is False
+    assert spec.container not in {volume.name for volume in client.volumes.list()}
+    assert local_engine.is_running(spec.container) is None
+
+
+def test_a_machine_is_made_again_on_a_new_disk_while_the_old_one_is_deleted(
+    spec: MachineSpec, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local_engine.ensure_machine(spec, {})
+    many = "cd /var/lib/docker && mkdir many && cd many && seq 40000 | xargs touch"
+    assert client.containers.get(spec.container).exec_run(["sh", "-c", many]).exit_code == 0
+    with monkeypatch.context() as short:
+        short.setattr(local_engine, "VOLUME_SECONDS", 0.05)
+        assert local_engine.remove_machine(spec.container) is False
+    ports = local_engine.ensure_machine(spec, {})
+    assert host_name(spec, ports).startswith("worker-1\n")
+    look = client.containers.get(spec.container).exec_run("ls -d /var/lib/docker/many")
+    assert look.exit_code != 0
+
+
 def test_a_port_in_use_names_its_own_setting_before_anything_is_made() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

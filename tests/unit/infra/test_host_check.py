@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.clock import ClockReading
 from infra.machines.errors import HostError
 from infra.machines.existing import operator_cidrs
 from infra.machines.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
@@ -35,6 +36,10 @@ listens 22
 free 20000000
 offered 26.1.5+dfsg1-9+b11
 """
+
+
+NOON = 1795780800.0  # 2026-11-27 12:00 UTC
+BEHIND = ClockReading(asked=NOON, began=NOON - 7200, ended=NOON - 7199, answered=NOON + 30)
 
 
 def machine(name: str = "alpha", *, role: Any = "manager", address: str = "10.0.0.1") -> Machine:
@@ -91,6 +96,10 @@ def test_an_answer_is_read() -> None:
         ({"mtus": {"10.9.9.9": 1500}}, "10.0.0.1 is to be its private address, but it has 10.9."),
         ({"ssh_client": "2001:db8::7"}, "your SSH comes from 2001:db8::7, and the firewall lets"),
         ({"ufw": True}, "ufw is active"),
+        (
+            {"clock": BEHIND},
+            "its clock says 2026-11-27 10:00:00 UTC, and this machine's 2026-11-27",
+        ),
         ({"claim": "ffff0000"}, "it belongs to another stack of this project (identity ffff0000)"),
         ({"swarm": "active"}, "it is in another swarm (its state there is active)"),
         ({"listens": frozenset({22, 2377, 8080})}, "another program listens on TCP 2377, 8080"),

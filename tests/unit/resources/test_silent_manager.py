@@ -33,7 +33,7 @@ SWARM = {
     "trusted_registries": {},
     "drain_timeout": 60,
     "cluster_id": "ours",
-    "nodes": [{"name": "manager-1"}],
+    "nodes": [{"name": "manager-1", "role": "manager"}],
     "pending": [],
     "worker_join_token": "a token",
     "manager_join_token": "another",

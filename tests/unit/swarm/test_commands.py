@@ -32,7 +32,8 @@ def test_init_binds_everything_to_the_private_address() -> None:
     command = commands.init_swarm(InitSwarm(machine=MACHINE, address_pool="192.168.0.0/16"))
     assert command.startswith(
         "docker swarm init --advertise-addr 10.9.0.101 --listen-addr 10.9.0.101:2377"
-        " --data-path-addr 10.9.0.101 --default-addr-pool 192.168.0.0/16 > /dev/null && "
+        " --data-path-addr 10.9.0.101 --default-addr-pool 192.168.0.0/16"
+        " --cert-expiry 87600h > /dev/null && "
     )
     assert "--default-addr-pool" not in commands.init_swarm(InitSwarm(machine=MACHINE))
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
+from infra.clock import ClockReading
 from infra.remote.machine import Machine
+from infra.swarm.certificate import NodeCertificate
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import (
     SCRIPT,
@@ -180,12 +188,55 @@ def test_a_manager_without_a_quorum_says_why() -> None:
         (MANAGER.replace(' "y8xd"', ""), "info"),
         (MANAGER.replace(" null", ""), "nodes"),
         (MANAGER.replace("SWMTKN-1-aaa-manager\n", ""), "tokens"),
+        (f"{MANAGER}== certificate\nnonsense\n", "certificate"),
     ],
 )
 def test_an_answer_that_is_none_names_machine_and_section(damaged: str, section: str) -> None:
     with pytest.raises(SwarmError, match=rf"^manager-1 .*section '{section}'") as caught:
         parse(MACHINE, damaged)
     assert "SWMTKN" not in str(caught.value)
+
+
+def test_a_manager_tells_how_long_certificates_are_valid() -> None:
+    text = MANAGER.replace('"y8xd"\n', '"y8xd"\n"/var/lib/docker" 7776000000000000\n')
+    assert parse(MACHINE, text).certificate_seconds == 90 * 86400
+    assert parse(MACHINE, text).cluster_id == "y8xd"
+
+
+def test_what_the_disk_says_of_the_swarm_is_told_whatever_the_engine_does() -> None:
+    told = parse(MACHINE, f"{without_swarm('stopped')}{disk('swarm-manager')}")
+    assert told.certificate == NodeCertificate(
+        node_id="n0de", role="manager", cluster_id="y8xd", not_before=1e9, not_after=2e9
+    )
+    assert (told.has_raft, told.has_copy, told.holds_swarm) == (True, False, True)
+    assert not parse(MACHINE, f"{without_swarm('stopped')}{disk('swarm-worker')}").holds_swarm
+
+
+def test_a_certificate_expires_by_the_machine_s_own_clock() -> None:
+    text = f"== began\n1.5\n{without_swarm('running', ALONE_INFO)}{disk('swarm-manager')}"
+    before = parse(MACHINE, f"{text}== ended\n1999999999.9\n", window=(1.0, 2e9))
+    assert before.clock == ClockReading(asked=1.0, began=1.5, ended=1999999999.9, answered=2e9)
+    assert not before.is_expired
+    assert parse(MACHINE, f"{text}== ended\n2000000001.1\n", window=(1.0, 2e9)).is_expired
+
+
+def disk(unit: str) -> str:
+    """Return what the script prints of a node's certificate and the swarm's data."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    words = {
+        NameOID.COMMON_NAME: "n0de",
+        NameOID.ORGANIZATIONAL_UNIT_NAME: unit,
+        NameOID.ORGANIZATION_NAME: "y8xd",
+    }
+    name = x509.Name([x509.NameAttribute(oid, word) for oid, word in words.items()])
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.fromtimestamp(1e9, UTC))
+        .not_valid_after(datetime.fromtimestamp(2e9, UTC))
+        .sign(key, hashes.SHA256())
+    )
+    pem = signed.public_bytes(Encoding.PEM).decode()
+    return f"\n== certificate\n{pem}\n== disk\nraft\n"
 
 
 def test_tokens_are_in_no_text_of_the_facts() -> None:
@@ -201,5 +252,12 @@ def test_the_planted_certificate_has_the_checksum_that_a_machine_will_tell() -> 
 
 
 def test_the_script_has_no_placeholder_left() -> None:
-    for name in ("FIREWALL_FILE", "FIREWALL_LIVE_FILE", "TABLE_NAME", "_FORMAT", "TRUST_MARK"):
+    for name in (
+        "FIREWALL_FILE",
+        "FIREWALL_LIVE_FILE",
+        "TABLE_NAME",
+        "_FORMAT",
+        "TRUST_MARK",
+        "KEPT_FOLDER",
+    ):
         assert name not in SCRIPT
