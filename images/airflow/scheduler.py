@@ -82,12 +82,11 @@ def lost(
     except app.connection().recoverable_connection_errors as error:
         runner.log.warning("Cannot look for lost messages: the broker does not answer: %s", error)
         return []
-    return [
-        tasks[message]
-        for message in absences.longer_than(
-            LOST_MESSAGE_SECONDS, tasks.keys(), present, time.monotonic()
-        )
-    ]
+    messages = absences.longer_than(LOST_MESSAGE_SECONDS, tasks.keys(), present, time.monotonic())
+    found = [tasks[message] for message in messages]
+    for task in found:
+        runner.log.warning("The message of %s is lost: no worker has started the task", task)
+    return found
 
 
 def install() -> None:

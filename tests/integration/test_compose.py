@@ -326,7 +326,12 @@ def running_counts(airflow: Airflow, run: str) -> list[Any]:
 
 
 def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
-    """What an older release's database did not allow its tasks is allowed at the next start."""
+    """What an older release's database did not allow its tasks is allowed at the next start.
+
+    Its default pool loses Airflow's limit. A limit that the user sets stays.
+    """
+    slots = "slot_pool SET slots = 128 WHERE pool = 'default_pool'"
+    laptop.sql("airflow", f"DROP TABLE dairflow_default_pool; UPDATE {slots}")
     laptop.sql("airflow", "REVOKE ALL ON task_instance FROM warehouse")
     laptop.sql("airflow", "REVOKE ALL ON DATABASE airflow FROM warehouse")
     laptop.make("dev-down")
@@ -334,6 +339,11 @@ def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
     runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
     assert runs["total_entries"] >= 1
     assert int(laptop.history("SELECT count(hostname) FROM task_instance")) > 0
+    shown = "SELECT slots FROM slot_pool WHERE pool = 'default_pool'"
+    assert laptop.sql("airflow", shown) == "-1"
+    laptop.sql("airflow", f"UPDATE {slots}")
+    laptop.compose("run", "--rm", "migrate")
+    assert laptop.sql("airflow", shown) == "128"
 
 
 def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
+import socket
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import scheduler
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from celery import Celery
 
 if TYPE_CHECKING:
     import pytest
@@ -68,3 +72,20 @@ def test_a_task_that_started_is_forgotten() -> None:
     absences.longer_than(LIMIT, {"a"}, set(), 0.0)
     absences.longer_than(LIMIT, set(), set(), 300.0)
     assert absences.longer_than(LIMIT, {"a"}, set(), 700.0) == set()
+
+
+def test_nothing_is_lost_while_the_broker_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All messages are absent then: the scheduler goes on, and looks again later."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed_port = probe.getsockname()[1]
+    app = Celery(broker=f"redis://127.0.0.1:{closed_port}/0")
+    runner: Any = SimpleNamespace(log=logging.getLogger("scheduler"))
+    task = SimpleNamespace(queue="default")
+    session: Any = None
+    monkeypatch.setattr(scheduler, "queued", lambda *_: {"a": task})
+    monkeypatch.setattr(scheduler, "LOST_MESSAGE_SECONDS", 0.0)
+    assert scheduler.lost(runner, session, app, scheduler.Absences()) == []
+    assert "the broker does not answer" in caplog.text
