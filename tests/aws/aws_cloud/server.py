@@ -19,6 +19,8 @@ from moto.iam.models import iam_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from aws_cloud.as_aws import answer_as_aws
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -54,6 +56,7 @@ class Server:
         self._numbers = iter(range(1, 255))
         self._random_public_ip = interfaces.random_public_ip
         interfaces.random_public_ip = self._public_address
+        self._changes = answer_as_aws()
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def environment(self, access_key: str = "AKIAOPERATOR") -> dict[str, str]:
@@ -79,6 +82,7 @@ class Server:
         """Stop serving, and forget everything."""
         self._server.shutdown()
         interfaces.random_public_ip = self._random_public_ip
+        self._changes.close()
         self._forget()
 
     def _forget(self) -> None:

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import boto3
 import grpc
@@ -19,12 +20,9 @@ from google.protobuf import empty_pb2
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from aws_standin import schema
+from aws_standin import schema, upstream
 from aws_standin.kinds import KINDS
 from aws_standin.resources import Clients, Kind, RefusedError, get_ami
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SERVED_SETTINGS = frozenset(
     # The last two have defaults in pulumi_aws, and so are always there.
@@ -64,7 +62,15 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+        """Another region is another provider, and replaces all that the old one made."""
+        old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        answer = provider_pb2.DiffResponse
+        return answer(
+            changes=answer.DIFF_SOME if changed else answer.DIFF_NONE,
+            diffs=changed,
+            replaces=[name for name in changed if name == "region"],
+        )
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
         given = decode(request.args)
@@ -85,7 +91,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     @_answering
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind = self._kind(request.urn)
-        found = schema.problems(kind.TOKEN, decode(request.news), kind.INPUTS)
+        found = schema.problems(kind.TOKEN, decode(request.news), upstream.served(kind.TOKEN))
         failures = [
             provider_pb2.CheckFailure(property=name, reason=reason)
             for name, reason in found.items()
@@ -95,15 +101,14 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     @_answering
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind = self._kind(request.urn)
-        old, new = decode(request.old_inputs), decode(request.news)
-        changed = sorted(
-            key for key in old.keys() | new.keys() if plain(old.get(key)) != plain(new.get(key))
-        )
+        old, new = plain(decode(request.olds)), plain(decode(request.news))
+        changed = upstream.changes(kind.TOKEN, old, new)
+        sometimes = kind.replaced_sometimes(frozenset(changed), old, new)
         answer = provider_pb2.DiffResponse
         return answer(
             changes=answer.DIFF_SOME if changed else answer.DIFF_NONE,
             diffs=changed,
-            replaces=[key for key in changed if key in kind.REPLACED_BY],
+            replaces=sorted({*upstream.replacing(kind.TOKEN, changed), *sometimes}),
         )
 
     @_answering
@@ -121,11 +126,14 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind = self._kind(request.urn)
         inputs = decode(request.news)
+        old = decode(request.olds)
+        merged = upstream.with_what_stays(kind.TOKEN, old, inputs)
         if request.preview:
-            return provider_pb2.UpdateResponse(properties=request.news)
-        kind.update(request.id, plain(decode(request.old_inputs)), plain(inputs))
+            return provider_pb2.UpdateResponse(properties=encode({**old, **merged}))
+        changed = upstream.changes(kind.TOKEN, plain(old), plain(inputs))
+        kind.update(request.id, frozenset(changed), plain(old), plain(merged))
         return provider_pb2.UpdateResponse(
-            properties=encode({**inputs, **_outputs(kind, request.id)})
+            properties=encode({**merged, **_outputs(kind, request.id)})
         )
 
     @_answering
@@ -136,7 +144,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse(id="")
         return provider_pb2.ReadResponse(
             id=request.id,
-            inputs=request.inputs,
+            inputs=encode(_as_found(decode(request.inputs), found)),
             properties=encode({**decode(request.properties), **found}),
         )
 
@@ -162,6 +170,19 @@ def _outputs(kind: Kind, identity: str) -> Mapping[str, Any]:
     unknown = found.keys() - schema.outputs(kind.TOKEN)
     assert not unknown, f"{kind.TOKEN} has no such outputs: {unknown}"
     return found
+
+
+def _as_found(given: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the inputs that were given, with the values that AWS has now."""
+    seen: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in found or plain(value) == found[name]:
+            seen[name] = value
+        elif isinstance(value, Mapping) and not name.endswith("ags"):
+            seen[name] = _as_found(value, found[name])
+        else:
+            seen[name] = found[name]
+    return seen
 
 
 def serve() -> NoReturn:

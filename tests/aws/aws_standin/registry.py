@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from aws_standin.resources import Inputs, Kind, RefusedError, _tag_list
+from aws_standin.resources import Inputs, Kind, RefusedError, tag_list, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
 
-class _Fixed(Kind):
-    """A thing that nothing in this project changes."""
-
-    def update(self, identity: str, old: Inputs, new: Inputs) -> None:
-        changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
-        message = f"an update of {', '.join(changed)} is not served"
-        raise RefusedError(message)
-
+class _Kind(Kind):
     @property
     def ecr(self) -> Any:
         return self.clients("ecr")
@@ -26,14 +23,16 @@ class _Fixed(Kind):
     def iam(self) -> Any:
         return self.clients("iam")
 
+    def retag(self, identity: str, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        message = f"an update of the tags of {identity} is not served"
+        raise RefusedError(message)
 
-class Repository(_Fixed):
+
+class Repository(_Kind):
     TOKEN = "aws:ecr/repository:Repository"
-    INPUTS = frozenset({"name", "forceDelete", "tags"})
-    REPLACED_BY = frozenset({"name"})
 
     def create(self, inputs: Inputs) -> str:
-        tags = _tag_list(inputs["tags"])
+        tags = tag_list(inputs["tags"])
         self.ecr.create_repository(repositoryName=inputs["name"], tags=tags)
         return inputs["name"]
 
@@ -42,8 +41,10 @@ class Repository(_Fixed):
         if found is None:
             return None
         (repository,) = found["repositories"]
-        self.ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])
+        tags = self.ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])
         return {
+            "name": identity,
+            "tags": {tag["Key"]: tag["Value"] for tag in tags["tags"]},
             "arn": repository["repositoryArn"],
             "repositoryUrl": repository["repositoryUri"],
             "registryId": repository["registryId"],
@@ -53,10 +54,8 @@ class Repository(_Fixed):
         self.ecr.delete_repository(repositoryName=identity, force=state["forceDelete"])
 
 
-class LifecyclePolicy(_Fixed):
+class LifecyclePolicy(_Kind):
     TOKEN = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
-    INPUTS = frozenset({"repository", "policy"})
-    REPLACED_BY = frozenset({"repository", "policy"})
 
     def create(self, inputs: Inputs) -> str:
         self.ecr.put_lifecycle_policy(
@@ -72,17 +71,15 @@ class LifecyclePolicy(_Fixed):
         self.ecr.delete_lifecycle_policy(repositoryName=identity)
 
 
-class Role(_Fixed):
+class Role(_Kind):
     TOKEN = "aws:iam/role:Role"
-    INPUTS = frozenset({"namePrefix", "assumeRolePolicy", "tags"})
-    REPLACED_BY = frozenset({"namePrefix"})
 
     def create(self, inputs: Inputs) -> str:
         name = inputs["namePrefix"] + secrets.token_hex(13)
         self.iam.create_role(
             RoleName=name,
             AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
-            Tags=_tag_list(inputs["tags"]),
+            Tags=tag_list(inputs["tags"]),
         )
         return name
 
@@ -92,17 +89,20 @@ class Role(_Fixed):
             return None
         self.iam.list_role_policies(RoleName=identity)
         self.iam.list_attached_role_policies(RoleName=identity)
-        return {"name": identity, "arn": found["Role"]["Arn"]}
+        return {"name": identity, "arn": found["Role"]["Arn"], "tags": tags_of(found["Role"])}
+
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        self.iam.update_assume_role_policy(
+            RoleName=identity, PolicyDocument=new["assumeRolePolicy"]
+        )
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.iam.list_instance_profiles_for_role(RoleName=identity)
         self.iam.delete_role(RoleName=identity)
 
 
-class RolePolicy(_Fixed):
+class RolePolicy(_Kind):
     TOKEN = "aws:iam/rolePolicy:RolePolicy"
-    INPUTS = frozenset({"name", "role", "policy"})
-    REPLACED_BY = frozenset({"name", "role"})
 
     def create(self, inputs: Inputs) -> str:
         self.iam.put_role_policy(
@@ -115,25 +115,31 @@ class RolePolicy(_Fixed):
         found = _unless_gone(self.iam.get_role_policy, RoleName=role, PolicyName=name)
         return None if found is None else {"role": role, "name": name}
 
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        self.create(new)
+
     def delete(self, identity: str, state: Inputs) -> None:
         role, _, name = identity.partition(":")
         self.iam.delete_role_policy(RoleName=role, PolicyName=name)
 
 
-class InstanceProfile(_Fixed):
+class InstanceProfile(_Kind):
     TOKEN = "aws:iam/instanceProfile:InstanceProfile"
-    INPUTS = frozenset({"namePrefix", "role", "tags"})
-    REPLACED_BY = frozenset({"namePrefix"})
 
     def create(self, inputs: Inputs) -> str:
         name = inputs["namePrefix"] + secrets.token_hex(13)
-        self.iam.create_instance_profile(InstanceProfileName=name, Tags=_tag_list(inputs["tags"]))
+        self.iam.create_instance_profile(InstanceProfileName=name, Tags=tag_list(inputs["tags"]))
         self.iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=inputs["role"])
         return name
 
     def read(self, identity: str) -> Inputs | None:
         found = _unless_gone(self.iam.get_instance_profile, InstanceProfileName=identity)
-        return found and {"name": identity, "arn": found["InstanceProfile"]["Arn"]}
+        if found is None:
+            return None
+        profile = found["InstanceProfile"]
+        for role in profile["Roles"]:
+            self.iam.get_role(RoleName=role["RoleName"])
+        return {"name": identity, "arn": profile["Arn"], "tags": tags_of(profile)}
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.iam.remove_role_from_instance_profile(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
@@ -24,9 +24,6 @@ class Kind(ABC):
     """One type. A method gets plain inputs, and returns the outputs that EC2 adds to them."""
 
     TOKEN: ClassVar[str]
-    INPUTS: ClassVar[frozenset[str]]
-    REPLACED_BY: ClassVar[frozenset[str]] = frozenset()
-    """Inputs whose change makes a new one; any other change but the tags' is refused."""
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
@@ -41,31 +38,43 @@ class Kind(ABC):
 
     @abstractmethod
     def read(self, identity: str) -> Inputs | None:
-        """Return its outputs; None where there is no such thing."""
+        """Return its outputs, and its inputs as AWS has them; None if there is no such thing."""
 
     @abstractmethod
     def delete(self, identity: str, state: Inputs) -> None:
         """Remove it."""
 
-    def update(self, identity: str, old: Inputs, new: Inputs) -> None:
-        """Change it in place."""
-        changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    def replaced_sometimes(
+        self, changed: AbstractSet[str], old: Inputs, new: Inputs
+    ) -> AbstractSet[str]:
+        """Return those of the changes that make a new one in this case, not in every one."""
+        return frozenset()
+
+    def update(self, identity: str, changed: AbstractSet[str], old: Inputs, new: Inputs) -> None:
+        """Change it in place; ``changed`` are the paths of inputs."""
+        if "tags" in changed:
+            self.retag(identity, old.get("tags", {}), new.get("tags", {}))
         if changed - {"tags"}:
-            message = f"an update of {', '.join(sorted(changed))} is not served"
-            raise RefusedError(message)
-        gone = [{"Key": k} for k in old.get("tags", {}).keys() - new.get("tags", {}).keys()]
+            self.modify(identity, changed - {"tags"}, new)
+
+    def retag(self, identity: str, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        """Change the tags of a thing of EC2's."""
+        gone = [{"Key": key} for key in old.keys() - new.keys()]
         if gone:
             self.ec2.delete_tags(Resources=[identity], Tags=gone)
-        self.ec2.create_tags(Resources=[identity], Tags=_tag_list(new.get("tags", {})))
+        self.ec2.create_tags(Resources=[identity], Tags=tag_list(new))
+
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        """Change inputs other than tags."""
+        message = f"an update of {', '.join(sorted(changed))} is not served"
+        raise RefusedError(message)
 
 
 class Vpc(Kind):
     TOKEN = "aws:ec2/vpc:Vpc"
-    INPUTS = frozenset({"cidrBlock", "enableDnsSupport", "enableDnsHostnames", "tags"})
-    REPLACED_BY = frozenset({"cidrBlock"})
 
     def create(self, inputs: Inputs) -> str:
-        made = self.ec2.create_vpc(CidrBlock=inputs["cidrBlock"], **_tagged("vpc", inputs))
+        made = self.ec2.create_vpc(CidrBlock=inputs["cidrBlock"], **tagged("vpc", inputs))
         identity = made["Vpc"]["VpcId"]
         for name in ("enableDnsSupport", "enableDnsHostnames"):
             attribute = {name[0].upper() + name[1:]: {"Value": inputs[name]}}
@@ -73,8 +82,8 @@ class Vpc(Kind):
         return identity
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(self.ec2.describe_vpcs, "Vpcs", VpcIds=[identity])
-        return found and {"cidrBlock": found["CidrBlock"]}
+        found = found_one(self.ec2.describe_vpcs, "Vpcs", VpcIds=[identity])
+        return found and {"cidrBlock": found["CidrBlock"], "tags": tags_of(found)}
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.delete_vpc(VpcId=identity)
@@ -82,19 +91,18 @@ class Vpc(Kind):
 
 class InternetGateway(Kind):
     TOKEN = "aws:ec2/internetGateway:InternetGateway"
-    INPUTS = frozenset({"vpcId", "tags"})
 
     def create(self, inputs: Inputs) -> str:
-        made = self.ec2.create_internet_gateway(**_tagged("internet-gateway", inputs))
+        made = self.ec2.create_internet_gateway(**tagged("internet-gateway", inputs))
         identity = made["InternetGateway"]["InternetGatewayId"]
         self.ec2.attach_internet_gateway(InternetGatewayId=identity, VpcId=inputs["vpcId"])
         return identity
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(
+        found = found_one(
             self.ec2.describe_internet_gateways, "InternetGateways", InternetGatewayIds=[identity]
         )
-        return found and {}
+        return found and {"tags": tags_of(found)}
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.detach_internet_gateway(InternetGatewayId=identity, VpcId=state["vpcId"])
@@ -103,16 +111,14 @@ class InternetGateway(Kind):
 
 class RouteTable(Kind):
     TOKEN = "aws:ec2/routeTable:RouteTable"
-    INPUTS = frozenset({"vpcId", "tags"})
-    REPLACED_BY = frozenset({"vpcId"})
 
     def create(self, inputs: Inputs) -> str:
-        made = self.ec2.create_route_table(VpcId=inputs["vpcId"], **_tagged("route-table", inputs))
+        made = self.ec2.create_route_table(VpcId=inputs["vpcId"], **tagged("route-table", inputs))
         return made["RouteTable"]["RouteTableId"]
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(self.ec2.describe_route_tables, "RouteTables", RouteTableIds=[identity])
-        return found and {}
+        found = found_one(self.ec2.describe_route_tables, "RouteTables", RouteTableIds=[identity])
+        return found and {"vpcId": found["VpcId"], "tags": tags_of(found)}
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.delete_route_table(RouteTableId=identity)
@@ -120,8 +126,6 @@ class RouteTable(Kind):
 
 class Route(Kind):
     TOKEN = "aws:ec2/route:Route"
-    INPUTS = frozenset({"routeTableId", "destinationCidrBlock", "gatewayId"})
-    REPLACED_BY = frozenset({"routeTableId", "destinationCidrBlock"})
 
     def create(self, inputs: Inputs) -> str:
         self.ec2.create_route(
@@ -133,10 +137,19 @@ class Route(Kind):
 
     def read(self, identity: str) -> Inputs | None:
         table, _, destination = identity.partition("_")
-        found = _found(self.ec2.describe_route_tables, "RouteTables", RouteTableIds=[table])
+        found = found_one(self.ec2.describe_route_tables, "RouteTables", RouteTableIds=[table])
         routes = found["Routes"] if found else []
-        there = any(route.get("DestinationCidrBlock") == destination for route in routes)
-        return {} if there else None
+        for route in routes:
+            if route.get("DestinationCidrBlock") == destination:
+                return {"gatewayId": route["GatewayId"]}
+        return None
+
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        self.ec2.replace_route(
+            RouteTableId=new["routeTableId"],
+            DestinationCidrBlock=new["destinationCidrBlock"],
+            GatewayId=new["gatewayId"],
+        )
 
     def delete(self, identity: str, state: Inputs) -> None:
         table, _, destination = identity.partition("_")
@@ -145,21 +158,24 @@ class Route(Kind):
 
 class Subnet(Kind):
     TOKEN = "aws:ec2/subnet:Subnet"
-    INPUTS = frozenset({"vpcId", "availabilityZone", "cidrBlock", "tags"})
-    REPLACED_BY = frozenset({"vpcId", "availabilityZone", "cidrBlock"})
 
     def create(self, inputs: Inputs) -> str:
         made = self.ec2.create_subnet(
             VpcId=inputs["vpcId"],
             AvailabilityZone=inputs["availabilityZone"],
             CidrBlock=inputs["cidrBlock"],
-            **_tagged("subnet", inputs),
+            **tagged("subnet", inputs),
         )
         return made["Subnet"]["SubnetId"]
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(self.ec2.describe_subnets, "Subnets", SubnetIds=[identity])
-        return found and {"availabilityZone": found["AvailabilityZone"]}
+        found = found_one(self.ec2.describe_subnets, "Subnets", SubnetIds=[identity])
+        return found and {
+            "availabilityZone": found["AvailabilityZone"],
+            "cidrBlock": found["CidrBlock"],
+            "vpcId": found["VpcId"],
+            "tags": tags_of(found),
+        }
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.delete_subnet(SubnetId=identity)
@@ -167,8 +183,6 @@ class Subnet(Kind):
 
 class RouteTableAssociation(Kind):
     TOKEN = "aws:ec2/routeTableAssociation:RouteTableAssociation"
-    INPUTS = frozenset({"subnetId", "routeTableId"})
-    REPLACED_BY = frozenset({"subnetId"})
 
     def create(self, inputs: Inputs) -> str:
         made = self.ec2.associate_route_table(
@@ -180,7 +194,12 @@ class RouteTableAssociation(Kind):
         name = "association.route-table-association-id"
         filters = [{"Name": name, "Values": [identity]}]
         found = self.ec2.describe_route_tables(Filters=filters)["RouteTables"]
-        return {} if found else None
+        return {"routeTableId": found[0]["RouteTableId"]} if found else None
+
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        self.ec2.replace_route_table_association(
+            AssociationId=identity, RouteTableId=new["routeTableId"]
+        )
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.disassociate_route_table(AssociationId=identity)
@@ -188,8 +207,6 @@ class RouteTableAssociation(Kind):
 
 class SecurityGroup(Kind):
     TOKEN = "aws:ec2/securityGroup:SecurityGroup"
-    INPUTS = frozenset({"name", "description", "vpcId", "tags"})
-    REPLACED_BY = frozenset({"name", "description", "vpcId"})
 
     def create(self, inputs: Inputs) -> str:
         _check_description(inputs["description"])
@@ -197,7 +214,7 @@ class SecurityGroup(Kind):
             GroupName=inputs["name"],
             Description=inputs["description"],
             VpcId=inputs["vpcId"],
-            **_tagged("security-group", inputs),
+            **tagged("security-group", inputs),
         )
         # The rule that lets everything out is EC2's own; the official plugin takes it away.
         every = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -205,21 +222,29 @@ class SecurityGroup(Kind):
         return made["GroupId"]
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(self.ec2.describe_security_groups, "SecurityGroups", GroupIds=[identity])
-        return found and {}
+        found = found_one(self.ec2.describe_security_groups, "SecurityGroups", GroupIds=[identity])
+        return found and {
+            "name": found["GroupName"],
+            "description": found["Description"],
+            "vpcId": found["VpcId"],
+            "tags": tags_of(found),
+        }
 
     def delete(self, identity: str, state: Inputs) -> None:
         self.ec2.delete_security_group(GroupId=identity)
 
 
+_RULE_KEYS = {
+    "fromPort": "FromPort",
+    "toPort": "ToPort",
+    "cidrIpv4": "CidrIpv4",
+    "referencedSecurityGroupId": "ReferencedGroupId",
+    "description": "Description",
+}
+"""Input → key of EC2's rule."""
+
+
 class _Rule(Kind):
-    INPUTS = frozenset(
-        {
-            *("securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4"),
-            *("referencedSecurityGroupId", "description", "tags"),
-        }
-    )
-    REPLACED_BY = INPUTS - {"tags"}
     DIRECTION: ClassVar[str]
 
     def create(self, inputs: Inputs) -> str:
@@ -238,17 +263,49 @@ class _Rule(Kind):
         made = authorize(
             GroupId=inputs["securityGroupId"],
             IpPermissions=[permission],
-            **_tagged("security-group-rule", inputs),
+            **tagged("security-group-rule", inputs),
         )
         return made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
 
     def read(self, identity: str) -> Inputs | None:
-        found = _found(
+        found = found_one(
             self.ec2.describe_security_group_rules,
             "SecurityGroupRules",
             SecurityGroupRuleIds=[identity],
         )
-        return found and {"securityGroupRuleId": identity}
+        if not found:
+            return None
+        reference = found.get("ReferencedGroupInfo", {}).get("GroupId")
+        listed = {
+            "securityGroupRuleId": identity,
+            "securityGroupId": found["GroupId"],
+            "ipProtocol": found["IpProtocol"],
+            "fromPort": found.get("FromPort"),
+            "toPort": found.get("ToPort"),
+            "cidrIpv4": found.get("CidrIpv4"),
+            "referencedSecurityGroupId": reference,
+            "description": found.get("Description"),
+            "tags": tags_of(found),
+        }
+        # EC2 says -1 for the ports of a rule that has none.
+        return {k: v for k, v in listed.items() if v is not None and v != -1}
+
+    def replaced_sometimes(
+        self, changed: AbstractSet[str], old: Inputs, new: Inputs
+    ) -> AbstractSet[str]:
+        """A rule keeps its kind of source for life."""
+        sources = {"cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId"}
+        return changed & sources if sources & old.keys() != sources & new.keys() else frozenset()
+
+    def modify(self, identity: str, changed: AbstractSet[str], new: Inputs) -> None:
+        rule: dict[str, Any] = {"IpProtocol": new["ipProtocol"]}
+        for name, key in _RULE_KEYS.items():
+            if name in new:
+                rule[key] = int(new[name]) if name.endswith("Port") else new[name]
+        self.ec2.modify_security_group_rules(
+            GroupId=new["securityGroupId"],
+            SecurityGroupRules=[{"SecurityGroupRuleId": identity, "SecurityGroupRule": rule}],
+        )
 
     def delete(self, identity: str, state: Inputs) -> None:
         revoke = getattr(self.ec2, f"revoke_security_group_{self.DIRECTION}")
@@ -263,131 +320,6 @@ class IngressRule(_Rule):
 class EgressRule(_Rule):
     TOKEN = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
     DIRECTION = "egress"
-
-
-class Instance(Kind):
-    TOKEN = "aws:ec2/instance:Instance"
-    INPUTS = frozenset(
-        {
-            *("ami", "instanceType", "subnetId", "vpcSecurityGroupIds", "userData", "tags"),
-            *("associatePublicIpAddress", "rootBlockDevice", "metadataOptions"),
-            *("instanceMarketOptions", "disableApiTermination", "iamInstanceProfile"),
-        }
-    )
-    REPLACED_BY = frozenset(
-        {"ami", "subnetId", "associatePublicIpAddress", "instanceMarketOptions"}
-    )
-
-    def create(self, inputs: Inputs) -> str:
-        root, metadata = inputs["rootBlockDevice"], inputs["metadataOptions"]
-        image = self.ec2.describe_images(ImageIds=[inputs["ami"]])["Images"][0]
-        more: dict[str, Any] = {}
-        if "iamInstanceProfile" in inputs:
-            more["IamInstanceProfile"] = {"Name": inputs["iamInstanceProfile"]}
-        if "instanceMarketOptions" in inputs:
-            market = inputs["instanceMarketOptions"]
-            spot = market["spotOptions"]
-            more["InstanceMarketOptions"] = {
-                "MarketType": market["marketType"],
-                "SpotOptions": {
-                    "SpotInstanceType": spot["spotInstanceType"],
-                    "InstanceInterruptionBehavior": spot["instanceInterruptionBehavior"],
-                },
-            }
-        made = self.ec2.run_instances(
-            ImageId=inputs["ami"],
-            InstanceType=inputs["instanceType"],
-            MinCount=1,
-            MaxCount=1,
-            UserData=inputs["userData"],
-            DisableApiTermination=inputs.get("disableApiTermination", False),
-            NetworkInterfaces=[
-                {
-                    "DeviceIndex": 0,
-                    "SubnetId": inputs["subnetId"],
-                    "Groups": inputs["vpcSecurityGroupIds"],
-                    "AssociatePublicIpAddress": inputs["associatePublicIpAddress"],
-                    "DeleteOnTermination": True,  # EC2's default, and not moto's
-                }
-            ],
-            BlockDeviceMappings=[
-                {
-                    "DeviceName": image["RootDeviceName"],
-                    "Ebs": {
-                        "VolumeType": root["volumeType"],
-                        "VolumeSize": int(root["volumeSize"]),
-                        "Encrypted": root["encrypted"],
-                        "DeleteOnTermination": root["deleteOnTermination"],
-                    },
-                }
-            ],
-            MetadataOptions={
-                "HttpEndpoint": metadata["httpEndpoint"],
-                "HttpTokens": metadata["httpTokens"],
-                "HttpPutResponseHopLimit": int(metadata["httpPutResponseHopLimit"]),
-            },
-            **_tagged("instance", inputs),
-            **more,
-        )
-        identity = made["Instances"][0]["InstanceId"]
-        self.ec2.get_waiter("instance_running").wait(InstanceIds=[identity])
-        devices = self._instance(identity)["BlockDeviceMappings"]
-        volumes = [device["Ebs"]["VolumeId"] for device in devices]
-        self.ec2.create_tags(Resources=volumes, Tags=_tag_list(root["tags"]))
-        return identity
-
-    def read(self, identity: str) -> Inputs | None:
-        found = self._instance(identity)
-        if not found or found["State"]["Name"] in ("terminated", "shutting-down"):
-            return None
-        return {
-            "privateIp": found["PrivateIpAddress"],
-            "publicIp": found.get("PublicIpAddress", ""),
-            "availabilityZone": found["Placement"]["AvailabilityZone"],
-            "instanceState": found["State"]["Name"],
-        }
-
-    def update(self, identity: str, old: Inputs, new: Inputs) -> None:
-        key = "disableApiTermination"
-        if old.get(key, False) != new.get(key, False):
-            value = {"Value": new.get(key, False)}
-            self.ec2.modify_instance_attribute(InstanceId=identity, DisableApiTermination=value)
-        if old.get("iamInstanceProfile") != new.get("iamInstanceProfile"):
-            self._take_profile(identity, new.get("iamInstanceProfile"))
-        served = {key, "iamInstanceProfile"}
-        super().update(
-            identity,
-            {k: v for k, v in old.items() if k not in served},
-            {k: v for k, v in new.items() if k not in served},
-        )
-
-    def _take_profile(self, identity: str, name: str | None) -> None:
-        filters = [{"Name": "instance-id", "Values": [identity]}]
-        found = self.ec2.describe_iam_instance_profile_associations(Filters=filters)
-        for association in found["IamInstanceProfileAssociations"]:
-            self.ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
-        if name:
-            profile = {"Name": name}
-            self.ec2.associate_iam_instance_profile(InstanceId=identity, IamInstanceProfile=profile)
-
-    def delete(self, identity: str, state: Inputs) -> None:
-        with contextlib.suppress(ClientError):  # the official plugin goes on, too
-            unprotected = {"Value": False}
-            self.ec2.modify_instance_attribute(
-                InstanceId=identity, DisableApiTermination=unprotected
-            )
-        found = self._instance(identity)
-        if found and found.get("InstanceLifecycle") == "spot":
-            request = found.get("SpotInstanceRequestId")  # which moto does not give
-            self.ec2.cancel_spot_instance_requests(
-                SpotInstanceRequestIds=[request] if request else []
-            )
-        self.ec2.terminate_instances(InstanceIds=[identity])
-        self.ec2.get_waiter("instance_terminated").wait(InstanceIds=[identity])
-
-    def _instance(self, identity: str) -> Any:
-        found = _found(self.ec2.describe_instances, "Reservations", InstanceIds=[identity])
-        return found and found["Instances"][0]
 
 
 def get_ami(ec2: Any, arguments: Inputs) -> Inputs:
@@ -405,7 +337,7 @@ def get_ami(ec2: Any, arguments: Inputs) -> Inputs:
     return {**arguments, "id": newest["ImageId"], "imageId": newest["ImageId"]}
 
 
-def _found(describe: Any, key: str, **which: Any) -> Any:
+def found_one(describe: Any, key: str, **which: Any) -> Any:
     try:
         found = describe(**which)[key]
     except ClientError as error:
@@ -421,10 +353,15 @@ def _check_description(text: str) -> None:
         raise RefusedError(message)
 
 
-def _tagged(kind: str, inputs: Inputs) -> dict[str, Any]:
-    tags = _tag_list(inputs.get("tags", {}))
+def tags_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a thing, as AWS lists them."""
+    return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+
+
+def tagged(kind: str, inputs: Inputs) -> dict[str, Any]:
+    tags = tag_list(inputs.get("tags", {}))
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]} if tags else {}
 
 
-def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.close()
 
 
-def make_everything(server: Server) -> None:
+def make_everything(server: Server, *, changed_in_between: bool = False) -> None:
     """Make one of each type, as the program does, and take them away again."""
     clients = functools.cache(lambda service: server.client(service, "AKIAOPERATOR"))
     made: list[tuple[str, str, dict]] = []
@@ -94,9 +95,48 @@ def make_everything(server: Server) -> None:
     make("Instance", **instance)
     once = {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
     make("Instance", instanceMarketOptions={"marketType": "spot", "spotOptions": once}, **instance)
+    if changed_in_between:
+        change_everything(clients, made)
     for token, identity, inputs in reversed(made):
         KINDS[token](clients).delete(identity, inputs)
         assert KINDS[token](clients).read(identity) is None
+
+
+CHANGES: dict[str, set[str]] = {
+    "Route": {"gatewayId"},
+    "RouteTableAssociation": {"routeTableId"},
+    "SecurityGroupIngressRule": {"cidrIpv4"},
+    "Role": {"assumeRolePolicy"},
+    "RolePolicy": {"policy"},
+    "Instance": {
+        *("disableApiTermination", "instanceType", "metadataOptions", "rootBlockDevice"),
+        *("iamInstanceProfile", "vpcSecurityGroupIds"),
+    },
+}
+"""Type → inputs that change in place."""
+
+
+def change_everything(clients: Any, made: list[tuple[str, str, dict]]) -> None:
+    """Set every input that changes in place; a larger disk is a change of its own."""
+    for token, identity, inputs in made:
+        changed = CHANGES.get(token.rpartition(":")[2])
+        if changed:
+            root = inputs.get("rootBlockDevice", {})
+            larger = {"rootBlockDevice": {**root, "volumeSize": 31, "deleteOnTermination": False}}
+            new = {**inputs, **(larger if root else {})}
+            KINDS[token](clients).modify(identity, changed, new)
+
+
+def test_the_policy_allows_what_a_change_calls(server: Server) -> None:
+    make_everything(server, changed_in_between=True)
+    assert refused(server.calls) == []
+    assert server.calls >= {
+        *("ec2:ModifyInstanceAttribute", "ec2:ModifyInstanceMetadataOptions"),
+        *("ec2:ModifyNetworkInterfaceAttribute", "ec2:ModifySecurityGroupRules"),
+        *("ec2:ModifyVolume", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:ReplaceRoute"),
+        *("ec2:ReplaceRouteTableAssociation", "ec2:StartInstances", "ec2:StopInstances"),
+        *("iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy"),
+    }
 
 
 def test_the_policy_is_what_is_called(server: Server) -> None:
