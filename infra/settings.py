@@ -40,7 +40,7 @@ MAX_NODES_LOCAL = 50
 RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
 """TCP ports that a manager listens on already."""
 
-OTHER_IMAGES = ("postgres", "redis")
+OTHER_IMAGES = ("postgres", "redis", "web")
 """The images besides Airflow's, by their names in the registry."""
 
 

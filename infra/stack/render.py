@@ -121,6 +121,7 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_AIRFLOW_IMAGE": _image(options, "airflow"),
         "DAIRFLOW_POSTGRES_IMAGE": _image(options, "postgres"),
         "DAIRFLOW_REDIS_IMAGE": _image(options, "redis"),
+        "DAIRFLOW_WEB_IMAGE": _image(options, "web"),
         "DAIRFLOW_WEB_PORT": str(options.web_port),
         "DAIRFLOW_FLOWER_PORT": str(options.flower_port),
         "DAIRFLOW_BASE_URL": options.base_url,
@@ -170,7 +171,12 @@ def _deploy(name: str, declared: Mapping[str, Any], options: StackOptions) -> Do
     """Without IPVS a service has no virtual address, so names resolve to the tasks (dnsrr)."""
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
     # A host-mode port cannot be had twice on a node, nor a worker's place: stop before start.
-    deploy["update_config"] = {"order": "stop-first", "parallelism": 1, "failure_action": "pause"}
+    deploy["update_config"] = {
+        "order": "stop-first",
+        "parallelism": 1,
+        "failure_action": "pause",
+        **declared.get("update_config", {}),
+    }
     if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
         # The end that it is there for is an "early termination" to the swarm's update monitor.
         deploy["update_config"]["failure_action"] = "continue"
