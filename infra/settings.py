@@ -38,7 +38,7 @@ MAX_PORT = 65_535
 MAX_NODES_LOCAL = 50
 """More node containers than this do not fit the address plan of one bridge (see ``local.py``)."""
 
-OTHER_IMAGES = ("postgres", "redis")
+OTHER_IMAGES = ("postgres", "redis", "web")
 """The images besides Airflow's, by their names in the registry."""
 
 

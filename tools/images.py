@@ -1,6 +1,6 @@
 """The project's images, built once by set-up, so that `pulumi up` finds every layer made.
 
-Pulumi builds and pushes the stack's own three again, which is then a matter of seconds; the nodes'
+Pulumi builds and pushes the stack's own again, which is then a matter of seconds; the nodes'
 and the registry's are used from here. All are named `dairflow/…` and stay when a stack goes.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BUILD_TIMEOUT_SECONDS = 1_800
 
-NAMES = ("node", "registry", "postgres", "redis", "airflow")
+NAMES = ("node", "registry", "postgres", "redis", "web", "airflow")
 
 ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
 """Where the Airflow image's packages come from: build arguments that the environment may set."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 PURPOSES = ("all", "up", "dev", "lock", "test")
-IMAGES = {"dev": ("postgres", "redis", "airflow"), "lock": ()}
+IMAGES = {"dev": ("postgres", "redis", "web", "airflow"), "lock": ()}
 """The project's images for a purpose; all of them for any other."""
 
 

@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     wait = commands.add_parser("wait-for-migration")
-    wait.add_argument("--timeout", type=float, default=600.0)
+    wait.add_argument("--timeout", type=float, default=3_600.0)
     commands.add_parser("check-job").add_argument("type")
     arguments = parser.parse_args()
     if arguments.command == "check-job":

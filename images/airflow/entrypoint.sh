@@ -8,7 +8,8 @@ set -euo pipefail
 SECRETS=${SECRETS:-/run/secrets}
 BROKER_ADDRESS=${BROKER_ADDRESS:-redis:6379}
 DATABASE_ADDRESS=${DATABASE_ADDRESS:-postgres:5432}
-WAIT_SECONDS=${WAIT_SECONDS:-600}
+# As long as a health check lets a service start: a slow machine is waited for.
+WAIT_SECONDS=${WAIT_SECONDS:-3600}
 
 has_secret() { [ -s "$SECRETS/$1" ]; }
 secret() { printf '%s' "$(<"$SECRETS/$1")"; }
@@ -30,6 +31,8 @@ export_settings() {
     if has_secret postgres_password; then
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="postgresql+psycopg2://airflow:$(url_secret postgres_password)@$DATABASE_ADDRESS/airflow"
         export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
+        # libpq's own default is to wait for a machine that has vanished as long as the kernel does.
+        export PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-5}
     fi
     if has_secret celery_results_password; then
         AIRFLOW__CELERY__RESULT_BACKEND="db+postgresql+psycopg2://celery_results:$(url_secret celery_results_password)@$DATABASE_ADDRESS/celery_results"
@@ -81,12 +84,17 @@ case $part in
     migrate)
         exec /opt/dairflow/migrate.py "$@"
         ;;
-    api-server | dag-processor | triggerer)
+    api-server)
+        wait_for_migration
+        exec /opt/dairflow/api_server.py api-server "$@"
+        ;;
+    dag-processor | triggerer)
         wait_for_migration
         exec airflow "$part" "$@"
         ;;
     scheduler)
         wait_for_migration
+        wait_for_port "$BROKER_ADDRESS"
         exec /opt/dairflow/scheduler.py scheduler "$@"
         ;;
     worker)

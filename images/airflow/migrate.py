@@ -14,7 +14,7 @@ from pathlib import Path
 from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
-DATABASE_TIMEOUT_SECONDS = 300.0
+DATABASE_TIMEOUT_SECONDS = 3_600.0
 HISTORY_READER = "warehouse"
 HISTORY_COLUMNS = (
     "dag_id, task_id, run_id, map_index, try_number, state, hostname, start_date, end_date"

@@ -1,112 +1,31 @@
 #!/opt/airflow_env/bin/python -P
-"""Airflow's own command, with a scheduler that lets tasks wait in the queue.
+"""Airflow's own command, with a scheduler that loses no task: scheduler.py scheduler.
 
-    scheduler.py scheduler
-
-If a task is queued for longer than ``[scheduler] task_queued_timeout``, Airflow assumes that its
-message is lost. It queues the task again, and fails it the third time. But a message that no worker
-has a slot for is not lost: it waits in the broker. Here, a message is lost if the task stays queued
-although its message left the broker's queue some time ago: a worker that received it was killed
-before the task started, or the broker lost its data. Such a task is queued again.
-
-``[scheduler] task_queued_timeout`` is also the lifetime of the token that a task starts with. So
-it is longer than any message waits. See docs/adr/0015-a-task-waits-in-the-queue.md.
+The changes are beside this file: `lost_messages` and `handover`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from airflow.__main__ import main
-from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-from airflow.models.taskinstance import TaskInstance
-from airflow.utils.state import TaskInstanceState
-from sqlalchemy import select
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from celery import Celery
-    from sqlalchemy.orm import Session
-
-LOST_MESSAGE_SECONDS = float(os.environ.get("LOST_MESSAGE_SECONDS", "600"))
-"""How long a worker may take from receiving a message to starting its task. A worker retries the
-start while the web server is absent."""
-
-
-class Absences:
-    """Since when each message has been absent from the broker's queues."""
-
-    def __init__(self) -> None:
-        """Start without any."""
-        self._since: dict[str, float] = {}
-
-    def longer_than(
-        self, seconds: float, expected: Collection[str], present: Collection[str], now: float
-    ) -> set[str]:
-        """Record which ``expected`` ones are absent now; return those absent for ``seconds``."""
-        absent = set(expected) - set(present)
-        self._since = {message: self._since.get(message, now) for message in absent}
-        return {message for message, since in self._since.items() if now - since >= seconds}
-
-
-def waiting(app: Celery, queues: Iterable[str]) -> set[str]:
-    """Return the IDs of the messages in the broker's ``queues``, which no worker has received."""
-    with app.connection_for_read() as connection, connection.channel() as channel:
-        messages = (text for queue in queues for text in channel.client.lrange(queue, 0, -1))
-        return {json.loads(text)["headers"]["id"] for text in messages}
-
-
-def queued(runner: SchedulerJobRunner, session: Session) -> Mapping[str, TaskInstance]:
-    """Return the task instances that this scheduler has queued, by the ID of their message."""
-    found = session.scalars(
-        select(TaskInstance).where(
-            TaskInstance.state == TaskInstanceState.QUEUED,
-            TaskInstance.queued_by_job_id == runner.job.id,
-        )
-    )
-    return {task.external_executor_id: task for task in found if task.external_executor_id}
-
-
-def lost(
-    runner: SchedulerJobRunner, session: Session, app: Celery, absences: Absences
-) -> list[TaskInstance]:
-    """Return the task instances whose messages are lost; none while the broker does not answer."""
-    tasks = queued(runner, session)
-    try:
-        present = waiting(app, {task.queue for task in tasks.values()})
-    except app.connection().recoverable_connection_errors as error:
-        runner.log.warning("Cannot look for lost messages: the broker does not answer: %s", error)
-        return []
-    messages = absences.longer_than(LOST_MESSAGE_SECONDS, tasks.keys(), present, time.monotonic())
-    found = [tasks[message] for message in messages]
-    for task in found:
-        runner.log.warning("The message of %s is lost: no worker has started the task", task)
-    return found
+# Last, so that no file here hides a module of that name.
+sys.path.append(str(Path(__file__).parent))
+import handover
+import lost_messages
 
 
 def install() -> None:
-    """Make the scheduler's check for stuck tasks find lost messages.
+    """Change Airflow's scheduler.
 
     Raises:
-        AttributeError: if this Airflow has no such check. Then the image's build fails.
+        AttributeError: if this Airflow lacks what is changed. Then the image's build fails.
 
     """
-    from airflow.providers.celery.executors.celery_executor_utils import app
-
-    longer_than_the_token_lives = SchedulerJobRunner._get_tis_stuck_in_queued  # noqa: SLF001
-    absences = Absences()
-
-    def stuck(runner: SchedulerJobRunner, session: Session) -> list[TaskInstance]:
-        expired = longer_than_the_token_lives(runner, session)
-        found = [*expired, *lost(runner, session, app, absences)]
-        return list({task.id: task for task in found}.values())
-
-    SchedulerJobRunner._get_tis_stuck_in_queued = stuck  # noqa: SLF001
+    handover.install()
+    lost_messages.install()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra.stack import convergence, engine, health
 from infra.stack.errors import StackError
+from infra.stack.patience import Patience, limit, starting
 from infra.stack.tasks import FAILURES
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ NOT_PULLED = "No such image"
 
 POLL_SECONDS = 1.5
 LEFTOVERS_TIMEOUT_SECONDS = 120.0
+LOGS_AFTER_SECONDS = 60.0
+LOGS_EVERY_SECONDS = 30.0
 DOWN_SECONDS = 45.0
 """How long a worker node may be down, as one is whose engine starts again."""
 
@@ -67,18 +70,17 @@ def deploy(
     configs: Mapping[str, str] | None = None,
     registry: RegistryLogin | None = None,
     report: Callable[[str], None],
-    timeout: float = 600,
 ) -> StackState:
     """Bring the stack to ``rendered`` and wait until every service has converged.
 
     Idempotent: what is there already stays, what differs is updated. ``runner`` is a manager's.
-    ``secrets`` and ``configs`` are values by their logical names.
-    ``timeout`` is in seconds; the time in which a worker finishes its running tasks does not
-    count, up to the worker's grace period.
+    ``secrets`` and ``configs`` are values by their logical names. There is no limit to the whole
+    wait, so that a slow machine makes a deployment slow and does not fail it (see
+    `infra.stack.patience`).
 
     Raises:
-        StackError: when a worker node is down, a task keeps failing, or the wait is over; see its
-            own documentation.
+        StackError: when a worker node is down, a task keeps failing, or nothing moves any more; see
+            its own documentation.
         RemoteError: when the manager cannot be reached, or refuses the document.
 
     """
@@ -91,7 +93,7 @@ def deploy(
     deployment.create_values()
     login = (registry.address, registry.user, registry.password) if registry else None
     engine.stack_deploy(runner, rendered.name, rendered.to_bytes(datetime.now(UTC)), login=login)
-    deployment.wait_for_convergence(already_failed, timeout)
+    deployment.wait_for_convergence(already_failed)
     deployment.sweep_values()
     state = observe(runner, rendered.name)
     if state is None:
@@ -143,6 +145,8 @@ class _Deployment:
         self._configs = configs
         self._report = report
         self._said = ""
+        self._logs = ""
+        self._logs_read = 0.0
         self._down_since: float | None = None
 
     def wait_for_workers(self) -> None:
@@ -205,24 +209,31 @@ class _Deployment:
             ("config", self._rendered.configs, self._configs),
         ]
 
-    def wait_for_convergence(self, already_failed: Collection[str], timeout: float) -> None:
+    def wait_for_convergence(self, already_failed: Collection[str]) -> None:
         """Poll until all services and Airflow's own health agree, or give up and say why."""
-        started = time.monotonic()
-        deadline = started + timeout
+        patience = Patience(time.monotonic())
         while True:
             seen = engine.snapshot(self._runner, self._rendered.name)
             self._raise_on_failure(seen, already_failed)
             waiting = self._waiting_for(seen)
             if not waiting:
                 return
-            self._say(waiting)
             self._down_workers()
-            if convergence.finishing(seen):
-                longest = started + timeout + self._rendered.task_grace_seconds
-                deadline = min(time.monotonic() + timeout, longest)
-            if time.monotonic() > deadline:
-                self._raise_timeout(seen, waiting, time.monotonic() - started)
+            still = patience.still(time.monotonic())
+            if still >= LOGS_AFTER_SECONDS:
+                self._read_logs(seen)
+            patience.see(time.monotonic(), seen, waiting, self._logs)
+            self._say(f"{waiting}{_stillness(still, limit(seen))}")
+            if patience.is_over(time.monotonic(), seen):
+                self._raise_timeout(seen, waiting, patience.still(time.monotonic()))
             time.sleep(POLL_SECONDS)
+
+    def _read_logs(self, seen: Snapshot) -> None:
+        """Read the last line of each task that starts: of it alone a slow start shows progress."""
+        if time.monotonic() - self._logs_read >= LOGS_EVERY_SECONDS:
+            tasks = sorted(task.id for task in starting(seen))
+            self._logs = engine.last_lines(self._runner, tasks)
+            self._logs_read = time.monotonic()
 
     def _down_workers(self) -> list[str]:
         """Name the worker nodes that are down.
@@ -284,8 +295,9 @@ class _Deployment:
                 )
             )
 
-    def _raise_timeout(self, seen: Snapshot, waiting: str, waited: float) -> None:
-        what = f"waited {waited:.0f} s for the stack {self._rendered.name}; last seen: {waiting}"
+    def _raise_timeout(self, seen: Snapshot, waiting: str, still: float) -> None:
+        name = self._rendered.name
+        what = f"the stack {name} has not moved for {still:.0f} s; last seen: {waiting}"
         unsettled = convergence.unsettled(seen)
         task = convergence.last_failure(seen, unsettled[0]) if unsettled else None
         raise StackError(self._explain(what, task))
@@ -323,3 +335,9 @@ class _Deployment:
         if line != self._said:
             self._report(line)
             self._said = line
+
+
+def _stillness(still: float, limit: float) -> str:
+    """Say for how many minutes nothing has moved; empty before the first one is over."""
+    minutes = int(still // 60)
+    return f" [no change for {minutes} min; gives up after {limit / 60:.0f}]" if minutes else ""

@@ -67,6 +67,20 @@ def task_log(runner: Runner, task: str) -> str:
     return answer.stdout.rstrip() if answer.exit_status == 0 else ""
 
 
+def last_lines(runner: Runner, tasks: Iterable[str]) -> str:
+    """Return the last line that each task wrote; nothing of a task whose node does not answer."""
+    ids = " ".join(quote(task) for task in tasks)
+    if not ids:
+        return ""
+    answer = runner.run(
+        f"for task in {ids}; do timeout {_LOG_TIMEOUT_SECONDS:.0f}"
+        ' docker service logs --raw --tail 1 "$task" 2>/dev/null || true; done',
+        timeout=_LOG_TIMEOUT_SECONDS * (1 + len(ids.split())),
+        check=False,
+    )
+    return answer.stdout
+
+
 def value_names(runner: Runner, kind: Kind, stack: str) -> set[str]:
     """Return the names of the secrets, or the configs, that were made for the stack."""
     answer = runner.run(

@@ -19,7 +19,7 @@ VXLAN_HEADER_BYTES = 50
 class StackOptions:
     """The options of one stack on one cluster.
 
-    ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
+    ``images`` maps a kind (``airflow``, ``postgres``, ``redis``, ``web``) to a reference by digest.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the

@@ -169,6 +169,7 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_AIRFLOW_IMAGE": _image(options, "airflow"),
         "DAIRFLOW_POSTGRES_IMAGE": _image(options, "postgres"),
         "DAIRFLOW_REDIS_IMAGE": _image(options, "redis"),
+        "DAIRFLOW_WEB_IMAGE": _image(options, "web"),
         "DAIRFLOW_WEB_PORT": str(options.web_port),
         "DAIRFLOW_FLOWER_PORT": str(options.flower_port),
         "DAIRFLOW_BASE_URL": options.base_url,

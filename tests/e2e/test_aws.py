@@ -194,7 +194,7 @@ def test_the_images_can_move_to_amazons_registry(project: Project, cloud: Cloud)
     )
     services = [json.loads(line) for line in printed.splitlines()]
     used = {s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0] for s in services}
-    repositories = ("airflow", "postgres", "redis")
+    repositories = ("airflow", "postgres", "redis", "web")
     assert used == {f"{cloud.images.registry}/dairflow-{STACK}/{name}" for name in repositories}
     assert run_dag(project) == {"worker-1", "worker-2"}
     project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")

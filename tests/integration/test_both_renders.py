@@ -22,7 +22,7 @@ from infra.stack.secrets import SECRET_NAMES
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("airflow", "postgres", "redis")
+KINDS = ("airflow", "postgres", "redis", "web")
 IMAGES = {kind: f"10.0.0.1:5000/{kind}@sha256:{'ab' * 32}" for kind in KINDS}
 OPTIONS = StackOptions(
     name="airflow",

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 LABEL = "dairflow.test"
 START_SECONDS = 60
-NAMES = ("airflow", "postgres", "redis", "registry")
+NAMES = ("airflow", "postgres", "redis", "registry", "web")
 HOSTILE = "a'b\"c d\\e/f@g:h%i$j"
 
 
@@ -248,6 +249,69 @@ def test_redis_wants_its_password_and_keeps_its_queue(
     assert output_of(
         second, "redis-cli", "get", "kept", environment={"REDISCLI_AUTH": HOSTILE}
     ).endswith("1")
+
+
+@pytest.fixture
+def upstream(
+    docker_client: docker.DockerClient, test_mark: str, start: Callable[..., Container]
+) -> Iterator[Callable[[], Container]]:
+    """Start what stands behind the proxy, as ``api-server`` on a network of its own."""
+    network = docker_client.networks.create(
+        f"dairflow-test-{test_mark}-{time.monotonic_ns()}", labels={LABEL: test_mark}
+    )
+    script = (
+        "import http.server\n"
+        "class Echo(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(str(self.headers).encode() + body)\n"
+        "    do_POST = do_GET\n"
+        "http.server.ThreadingHTTPServer(('', 8080), Echo).serve_forever()"
+    )
+
+    def run() -> Container:
+        container = start("airflow", "python", "-c", script)
+        network.connect(container, aliases=["api-server"])
+        return container
+
+    run.network = network  # type: ignore[attr-defined]
+    yield run
+    network.reload()
+    for container in network.containers:
+        container.remove(force=True)
+    network.remove()
+
+
+def test_the_proxy_holds_requests_until_an_api_server_answers(
+    start: Callable[..., Container], upstream: Any
+) -> None:
+    """Also one with a body, which Caddy by itself does not send again; nothing is sent twice."""
+    proxy = start("web", network=upstream.network.name, ports={"8080/tcp": ("127.0.0.1", None)})
+    wait_until(proxy, ["/opt/dairflow/healthcheck.sh"])
+    proxy.reload()
+    url = f"http://127.0.0.1:{proxy.ports['8080/tcp'][0]['HostPort']}/any?x=1"
+    headers = {"X-Forwarded-For": "192.0.2.1", "Host": "airflow.test:8080"}
+    with ThreadPoolExecutor(2) as threads:
+        get = threads.submit(requests.get, url, headers=headers, timeout=60)
+        post = threads.submit(requests.post, url, data="b" * 100_000, timeout=60)
+        time.sleep(3)
+        assert not get.done()
+        assert not post.done()
+        first = upstream()
+        assert (get.result().status_code, post.result().status_code) == (200, 200)
+    assert post.result().text.endswith("b" * 100_000)
+    seen = dict(line.split(": ", 1) for line in get.result().text.splitlines() if ": " in line)
+    assert seen["Host"] == seen["X-Forwarded-Host"] == "airflow.test:8080"
+    assert seen["X-Forwarded-Proto"] == "http"
+    assert "192.0.2.1" not in seen["X-Forwarded-For"], "a client does not choose its own address"
+    first.remove(force=True)
+    with ThreadPoolExecutor(1) as threads:
+        again = threads.submit(requests.get, url, timeout=60)
+        upstream()
+        assert again.result().status_code == 200
+    assert proxy.logs(stdout=True, stderr=False).decode().count('"level":"error"') == 0
 
 
 def test_the_registry_answers_the_api(start: Callable[..., Container]) -> None:

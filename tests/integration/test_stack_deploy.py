@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ("airflow", "postgres", "redis")
-DEPLOY_SECONDS = 300.0
+IMAGES = ("airflow", "postgres", "redis", "web")
 PASSWORD = "registry-password"
 
 
@@ -81,7 +80,6 @@ class Site:
                 address=self.registry_address, user=registry.USER, password=PASSWORD
             ),
             report=self.lab.report,
-            timeout=DEPLOY_SECONDS,
         )
 
     def runner(self, number: int = 0) -> Runner:

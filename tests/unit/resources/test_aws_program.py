@@ -225,7 +225,7 @@ def test_everything_carries_the_stacks_name(run: Callable[..., Cloud]) -> None:
 
 def test_amazons_registry_takes_the_place_of_the_clusters_own(run: Callable[..., Cloud]) -> None:
     made = run(registry="ecr", imageName="our-airflow")
-    names = {f"dairflow-test/{name}" for name in ("our-airflow", "postgres", "redis")}
+    names = {f"dairflow-test/{name}" for name in ("our-airflow", "postgres", "redis", "web")}
     repositories = made.of_type(":Repository")
     assert {inputs["name"] for inputs in repositories.values()} == names
     assert all(inputs["forceDelete"] for inputs in repositories.values())
@@ -253,7 +253,7 @@ def test_an_instance_may_pull_from_the_stacks_repositories_alone(
     token, pull = json.loads(made.resources["nodes-may-pull"][1]["policy"])["Statement"]
     assert (token["Action"], token["Resource"]) == ("ecr:GetAuthorizationToken", "*")
     assert pull["Resource"] == [
-        f"arn:aws:ecr:::dairflow-test/{name}" for name in ("airflow", "postgres", "redis")
+        f"arn:aws:ecr:::dairflow-test/{name}" for name in ("airflow", "postgres", "redis", "web")
     ]
     assert set(pull["Action"]) == {
         "ecr:BatchCheckLayerAvailability",
@@ -274,7 +274,7 @@ def test_no_token_of_amazons_is_in_any_resource(run: Callable[..., Cloud]) -> No
     (on_nodes,) = made.of_type(":NodeImages").values()
     airflow = f"{ECR}/dairflow-test/airflow@sha256:{'0' * 64}"
     assert on_nodes["references"]["worker"] == [airflow]
-    assert len(on_nodes["references"]["manager"]) == 3
+    assert len(on_nodes["references"]["manager"]) == 4
     assert len(on_nodes["machines"]) == 3
     assert run().of_type(":NodeImages") == {}
 

@@ -31,7 +31,8 @@ def options(secrets: dict[str, str]) -> StackOptions:
     return StackOptions(
         name="airflow",
         images={
-            kind: f"10.0.0.1:5000/{kind}@{DIGEST}" for kind in ("airflow", "postgres", "redis")
+            kind: f"10.0.0.1:5000/{kind}@{DIGEST}"
+            for kind in ("airflow", "postgres", "redis", "web")
         },
         worker_nodes=2,
         task_grace_seconds=900,

@@ -66,7 +66,7 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
         ("ports: [80]", "ports[0]: 80 given; valid: [ADDRESS:]PUBLISHED:TARGET"),
         ("ports: ['192.0.2.7:80:80']", "ports[0]: '192.0.2.7:80:80' given"),
         ("ports: [{target: 80, published: 80, mode: ingress}]", "ports[0]"),
-        ("ports: ['8080:80']", "another published port: 8080 is api-server's"),
+        ("ports: ['8080:80']", "another published port: 8080 is web's"),
         ("ports: ['2377:80']", "another published port: 2377 is swarm's"),
         ("volumes: ['./conf:/etc/web']", "volumes[0]: './conf' given; valid: a volume, or an"),
         ("volumes: ['data:/data']", "volumes[0]: 'data' given; valid: logs, postgres, redis"),

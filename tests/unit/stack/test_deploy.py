@@ -12,6 +12,7 @@ import pytest
 from infra.remote.fake import FakeRunner
 from infra.remote.runner import Completed
 from infra.stack import deploy as deploy_module
+from infra.stack import patience
 from infra.stack.deploy import RegistryLogin, deploy, observe
 from infra.stack.errors import StackError
 from infra.stack.render import RenderedStack, render
@@ -28,6 +29,20 @@ HEALTHY = "HTTP/1.1 200 OK\r\n\r\n" + json.dumps(
     }
 )
 UNHEALTHY = HEALTHY.replace('"scheduler": {"status": "healthy"}', '"scheduler": {"status": null}')
+
+
+class Clock:
+    """A clock that each pause between two looks moves on, in place of the module ``time``."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _seconds: float) -> None:
+        self.now += self.step
 
 
 @pytest.fixture(autouse=True)
@@ -304,33 +319,96 @@ def test_failures_of_an_earlier_deployment_are_not_this_one_s(
     assert state.digest == rendered.digest()
 
 
-def test_the_wait_ends_and_names_what_it_waited_for(
-    manager: Machine, rendered: RenderedStack, options: StackOptions
+def test_a_deployment_that_stands_still_ends_and_names_what_it_waited_for(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(patience, "LONG_STEP_SECONDS", 0.05)
     stuck = seen(rendered, worker=["Running", "Preparing"])
     runner = manager_of(manager, rendered).on(
         "docker stack ps", "-- tasks --", "-- tasks --", stuck
     )
     with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)") as caught:
-        run(runner, rendered, options, timeout=0)
+        run(runner, rendered, options)
     assert "worker.2" in str(caught.value)
+    assert "has not moved for" in str(caught.value)
+
+
+def test_a_slow_deployment_is_waited_for_as_long_as_something_moves(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each step is shorter than the limit, all of them are four times as long."""
+    clock = Clock(step=patience.STILL_SECONDS / 10)
+    monkeypatch.setattr(deploy_module, "time", clock)
+    steps = [
+        seen(rendered, scheduler=state).replace("scheduler-1-", f"scheduler-{n}-")
+        for n in range(5)
+        for state in ("Assigned", "Ready")
+    ]
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps",
+        *("-- tasks --", "-- tasks --"),
+        *(step for step in steps for _ in range(4)),
+        seen(rendered),
+    )
+    _, state = run(runner, rendered, options)
+    assert state.digest == rendered.digest()
+    assert clock.now > 2 * patience.STILL_SECONDS
+
+
+def test_a_slow_start_shows_in_its_log(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without another line it would be taken for one that stands still; so is one that waits."""
+    clock = Clock(step=20)
+    monkeypatch.setattr(deploy_module, "time", clock)
+    starts = seen(rendered, api_server="Starting")
+    runner = manager_of(manager, rendered)
+    runner.on("docker stack ps", "-- tasks --", "-- tasks --", *[starts] * 70, seen(rendered))
+    runner.on('docker service logs --raw --tail 1 "', *(f"import {n}\n" for n in range(99)))
+    lines, state = run(runner, rendered, options)
+    assert state.digest == rendered.digest()
+    assert clock.now > 2 * patience.STILL_SECONDS
+    assert any("[no change for 1 min; gives up after 10]" in line for line in lines)
+
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- tasks --", "-- tasks --", starts
+    )
+    waits = (f"waiting for postgres:5432 {n}\n" for n in range(99))
+    runner.on('docker service logs --raw --tail 1 "', *waits)
+    with pytest.raises(StackError, match="has not moved for 6"):
+        run(runner, rendered, options)
 
 
 def test_the_time_in_which_a_worker_finishes_its_tasks_does_not_count(
-    manager: Machine, rendered: RenderedStack, options: StackOptions
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When it has ended, the wait is as long as without it, and not as the grace period."""
-    stuck = seen(rendered, worker=["Running", "Preparing"])
+    clock = Clock(step=patience.STILL_SECONDS / 2)
+    monkeypatch.setattr(deploy_module, "time", clock)
+    stuck = seen(rendered, worker=["Running", "Ready"])
     last = json.loads(stuck.splitlines()[-1])
     leaving = {**last, "Name": "airflow_worker.2", "DesiredState": "Shutdown"}
     leaving["CurrentState"] = "Running 2 minutes ago"
     finishing = f"{stuck}\n{json.dumps(leaving)}"
     runner = manager_of(manager, rendered).on(
-        "docker stack ps", "-- tasks --", "-- tasks --", *[finishing] * 3, stuck
+        "docker stack ps", "-- tasks --", "-- tasks --", *[finishing] * 9, stuck
     )
-    with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)\.") as caught:
-        run(runner, rendered, options, timeout=0.1)
+    with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: image ready\)\.") as caught:
+        run(runner, rendered, options)
     assert "finishing" not in str(caught.value)
+    assert clock.now > 5 * patience.STILL_SECONDS
 
 
 def test_a_removal_under_way_is_waited_for(

@@ -24,6 +24,7 @@ SERVICES = {
     "postgres",
     "redis",
     "migrate",
+    "web",
     "api-server",
     "scheduler",
     "dag-processor",
@@ -105,17 +106,71 @@ def test_services_have_no_virtual_address(services: Document) -> None:
 def test_ports_are_published_on_the_node_itself(compose: Compose, options: StackOptions) -> None:
     rendered = render(compose, replace(options, web_port=8090, flower_port=5556))
     services = rendered.document["services"]
-    assert services["api-server"]["ports"] == [
+    assert services["web"]["ports"] == [
         {"target": 8080, "published": 8090, "protocol": "tcp", "mode": "host"}
     ]
     assert services["flower"]["ports"] == [
         {"target": 5555, "published": 5556, "protocol": "tcp", "mode": "host"}
     ]
-    assert {name for name in services if "ports" in services[name]} == {"api-server", "flower"}
+    assert {name for name in services if "ports" in services[name]} == {"web", "flower"}
 
 
 def test_a_port_on_the_host_is_never_taken_twice_by_an_update(services: Document) -> None:
-    assert services["api-server"]["deploy"]["update_config"]["order"] == "stop-first"
+    for service in services.values():
+        if "ports" in service:
+            assert service["deploy"]["update_config"]["order"] == "stop-first"
+
+
+def test_an_api_server_answers_before_its_predecessor_stops(services: Document) -> None:
+    assert services["api-server"]["deploy"]["update_config"]["order"] == "start-first"
+
+
+def test_the_mode_of_a_service_is_that_of_the_first_release(services: Document) -> None:
+    """The swarm refuses another one: "service mode change is not allowed"."""
+    modes = {name for name, service in services.items() if "mode" in service["deploy"]}
+    assert modes == {"api-server", "web"}
+
+
+def test_a_proxy_is_not_replaced_with_a_dag(compose: Compose, options: StackOptions) -> None:
+    edited = {**options.images, "airflow": options.images["airflow"].replace("ab", "cd")}
+    before = render(compose, options).document["services"]
+    after = render(compose, replace(options, images=edited)).document["services"]
+    kept = {name for name in before if before[name] == after[name]}
+    assert kept == {"web", "postgres", "redis"}
+
+
+def test_a_slow_machine_is_not_a_broken_service(services: Document) -> None:
+    """A start has an hour, and five minutes without an answer pass before a service is killed."""
+    checks = {name: one["healthcheck"] for name, one in services.items() if "healthcheck" in one}
+    assert set(checks) == SERVICES - {"migrate"}
+    for check in checks.values():
+        assert int(check["start_period"].rstrip("s")) >= 3_600
+        assert check["retries"] * int(check["interval"].rstrip("s")) >= 300
+        assert int(check["timeout"].rstrip("s")) >= 30
+
+
+ABSENCE_SECONDS = 240
+
+
+def test_a_task_outlives_an_absence_of_the_api_server(services: Document) -> None:
+    settings = services["worker"]["environment"]
+    retries = int(settings["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"])
+    pause = float(settings["AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN"])
+    assert (retries - 1) * pause >= ABSENCE_SECONDS
+    assert int(settings["AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"]) >= 2
+    timeout = int(
+        services["scheduler"]["environment"]["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"]
+    )
+    assert timeout >= 2 * ABSENCE_SECONDS
+
+
+def test_celery_outlives_an_absence_of_redis(services: Document) -> None:
+    settings = services["scheduler"]["environment"]
+    extra = json.loads(settings["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
+    assert extra["result_backend_always_retry"] is True
+    assert extra["task_publish_retry_policy"]["max_retries"] is None
+    tries = int(settings["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"])
+    assert tries * float(settings["AIRFLOW__CELERY__OPERATION_TIMEOUT"]) >= ABSENCE_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import scheduler
+import lost_messages
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from celery import Celery
 
@@ -35,19 +35,19 @@ def test_the_check_for_stuck_tasks_is_where_it_is_changed(
     caller = inspect.getsource(SchedulerJobRunner._handle_tasks_stuck_in_queued)
     assert re.search(r"self\._get_tis_stuck_in_queued\(session\)", caller)
     assert list(inspect.signature(original).parameters) == ["self", "session"]
-    scheduler.install()
+    lost_messages.install()
     assert SchedulerJobRunner._get_tis_stuck_in_queued is not original
 
 
 def test_a_message_that_waits_is_never_lost() -> None:
-    absences = scheduler.Absences()
+    absences = lost_messages.Absences()
     for day in range(30):
         now = day * 86_400.0
         assert absences.longer_than(LIMIT, {"a"}, {"a"}, now) == set()
 
 
 def test_a_message_is_lost_when_it_has_been_absent_for_long() -> None:
-    absences = scheduler.Absences()
+    absences = lost_messages.Absences()
     assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 0.0) == set()
     assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 599.0) == set()
     assert absences.longer_than(LIMIT, {"a", "b"}, {"b"}, 600.0) == {"a"}
@@ -55,20 +55,20 @@ def test_a_message_is_lost_when_it_has_been_absent_for_long() -> None:
 
 def test_a_message_that_a_worker_has_just_received_is_not_lost() -> None:
     """It waited for an hour, and its task takes a moment to start."""
-    absences = scheduler.Absences()
+    absences = lost_messages.Absences()
     absences.longer_than(LIMIT, {"a"}, {"a"}, 0.0)
     assert absences.longer_than(LIMIT, {"a"}, set(), 3_600.0) == set()
 
 
 def test_a_message_that_came_back_starts_again() -> None:
-    absences = scheduler.Absences()
+    absences = lost_messages.Absences()
     absences.longer_than(LIMIT, {"a"}, set(), 0.0)
     absences.longer_than(LIMIT, {"a"}, {"a"}, 300.0)
     assert absences.longer_than(LIMIT, {"a"}, set(), 700.0) == set()
 
 
 def test_a_task_that_started_is_forgotten() -> None:
-    absences = scheduler.Absences()
+    absences = lost_messages.Absences()
     absences.longer_than(LIMIT, {"a"}, set(), 0.0)
     absences.longer_than(LIMIT, set(), set(), 300.0)
     assert absences.longer_than(LIMIT, {"a"}, set(), 700.0) == set()
@@ -85,7 +85,7 @@ def test_nothing_is_lost_while_the_broker_does_not_answer(
     runner: Any = SimpleNamespace(log=logging.getLogger("scheduler"))
     task = SimpleNamespace(queue="default")
     session: Any = None
-    monkeypatch.setattr(scheduler, "queued", lambda *_: {"a": task})
-    monkeypatch.setattr(scheduler, "LOST_MESSAGE_SECONDS", 0.0)
-    assert scheduler.lost(runner, session, app, scheduler.Absences()) == []
+    monkeypatch.setattr(lost_messages, "queued", lambda *_: {"a": task})
+    monkeypatch.setattr(lost_messages, "LOST_MESSAGE_SECONDS", 0.0)
+    assert lost_messages.lost(runner, session, app, lost_messages.Absences()) == []
     assert "the broker does not answer" in caplog.text
