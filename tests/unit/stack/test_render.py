@@ -22,6 +22,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 SERVICES = {
     "postgres",
+    "pgbouncer",
     "redis",
     "migrate",
     "api-server",
@@ -56,7 +57,7 @@ def test_nothing_of_the_laptop_is_left(services: Document) -> None:
     for service in services.values():
         assert not {"build", "depends_on", "restart"} & set(service)
         for mount in service.get("volumes", []):
-            assert not mount.startswith((".", "/")), mount
+            assert not str(mount).startswith((".", "/")), mount
 
 
 def test_no_secret_is_in_the_document(compose: Compose, options: StackOptions) -> None:
@@ -89,7 +90,7 @@ def test_the_warehouse_is_open_to_what_runs_tasks_only(services: Document) -> No
         for name, service in services.items()
         if "warehouse_password" in {secret["target"] for secret in service.get("secrets", [])}
     }
-    assert holders == {"postgres", "worker", "triggerer"}
+    assert holders == {"postgres", "pgbouncer", "worker", "triggerer"}
 
 
 def test_no_environment_value_looks_like_a_secret(services: Document) -> None:
@@ -136,7 +137,7 @@ def test_every_worker_node_has_its_share(
 
 
 def test_only_workers_run_on_worker_nodes(services: Document) -> None:
-    primary = {"postgres", "redis", "flower"}
+    primary = {"postgres", "pgbouncer", "redis", "flower"}
     for name, service in services.items():
         constraints = service["deploy"]["placement"]["constraints"]
         if name in primary:
@@ -161,6 +162,11 @@ def test_the_network_leaves_room_for_its_own_headers(
         "driver": "overlay",
         "driver_opts": {"com.docker.network.driver.mtu": "1350"},
     }
+
+
+def test_parallel_queries_have_memory_to_share(services: Document) -> None:
+    """Swarm ignores ``shm_size``, and a container has 64 MB of /dev/shm without it."""
+    assert {"type": "tmpfs", "target": "/dev/shm"} in services["postgres"]["volumes"]  # noqa: S108
 
 
 def test_rendering_is_repeatable_and_leaves_its_input_alone(
