@@ -18,6 +18,7 @@ from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
+from infra.stack.network import Demand, NoSubnetError, choose
 from infra.stack.options import StackOptions
 from infra.stack.secrets import SECRET_NAMES
 
@@ -210,12 +211,17 @@ def _stack_options(
     secrets: Secrets,
 ) -> pulumi.Output[StackOptions]:
     known = pulumi.Output.all(
-        images=images, base_url=fleet.web_url, mtu=fleet.mtu, secrets=secrets.values
+        images=images,
+        base_url=fleet.web_url,
+        mtu=fleet.mtu,
+        secrets=secrets.values,
+        subnet=_subnet(settings, fleet),
     )
     return known.apply(
         lambda values: StackOptions(
             name=STACK_NAME,
             images=values["images"],
+            managers=settings.managers,
             worker_nodes=settings.workers,
             workers_per_node=settings.workers_per_node,
             worker_concurrency=settings.worker_concurrency,
@@ -224,9 +230,29 @@ def _stack_options(
             flower_port=settings.flower_port,
             base_url=values["base_url"],
             mtu=int(values["mtu"]),
+            subnet=values["subnet"],
             secrets={name: values["secrets"][name] for name in SECRET_NAMES},
         )
     )
+
+
+def _subnet(settings: Settings, fleet: Fleet) -> pulumi.Output[str]:
+    """Take the setting, or choose a network that is clear of the machines."""
+    demand = Demand(
+        managers=settings.managers,
+        worker_nodes=settings.workers,
+        workers=settings.workers * settings.workers_per_node,
+    )
+
+    def subnet(machines: list[dict[str, Any]]) -> str:
+        try:
+            return choose(demand, [machine["private_address"] for machine in machines])
+        except NoSubnetError as error:
+            raise pulumi.RunError(str(error)) from None
+
+    if settings.overlay_network:
+        return pulumi.Output.from_input(settings.overlay_network)
+    return pulumi.Output.all(*fleet.machines).apply(subnet)
 
 
 def _nodes(machines: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.stack.network import Demand
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,6 +19,7 @@ class StackOptions:
     """The options of one stack on one cluster.
 
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
+    ``subnet`` is that of the stack's network.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document.
@@ -24,6 +27,7 @@ class StackOptions:
 
     name: str = "airflow"
     images: Mapping[str, str]
+    managers: int = 1
     worker_nodes: int
     workers_per_node: int = 1
     worker_concurrency: int = 4
@@ -32,12 +36,20 @@ class StackOptions:
     flower_port: int = 5555
     base_url: str
     mtu: int = 1_500
+    subnet: str = "10.192.0.0/20"
     secrets: Mapping[str, str] = field(repr=False)
 
     @property
     def worker_replicas(self) -> int:
         """How many Celery workers run in all."""
         return self.worker_nodes * self.workers_per_node
+
+    @property
+    def demand(self) -> Demand:
+        """What takes addresses in the stack's network."""
+        return Demand(
+            managers=self.managers, worker_nodes=self.worker_nodes, workers=self.worker_replicas
+        )
 
     @property
     def overlay_mtu(self) -> int:

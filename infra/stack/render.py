@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
+from infra.stack.network import NETWORK
 from infra.stack.secrets import hashed_name, require
 from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL
 
@@ -49,7 +50,7 @@ class RenderedStack:
 
     ``secrets`` maps each logical name to the swarm's name for its present value. ``web_port`` is
     where managers publish the web server; ``task_grace_seconds`` is how long a worker may take to
-    finish its tasks.
+    finish its tasks. ``addresses`` is how many the stack's network needs, ``demand`` what for.
     """
 
     name: str
@@ -57,6 +58,9 @@ class RenderedStack:
     secrets: Mapping[str, str]
     web_port: int
     task_grace_seconds: float
+    subnet: str
+    addresses: int
+    demand: str
 
     def to_bytes(self, at: datetime) -> bytes:
         """Return what ``docker stack deploy -c -`` reads (JSON is YAML).
@@ -93,7 +97,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         "services": {
             name: _service(name, service, options) for name, service in source["services"].items()
         },
-        "networks": {name: _network(options) for name in networks},
+        "networks": {name: _network(name, options) for name in networks},
         "volumes": {name: {} for name in source.get("volumes", {})},
         "secrets": {
             name: {"external": True, "name": secrets[name]} for name in source.get("secrets", {})
@@ -105,6 +109,9 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         secrets=secrets,
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
+        subnet=options.subnet,
+        addresses=options.demand.addresses,
+        demand=str(options.demand),
     )
 
 
@@ -215,8 +222,11 @@ def _is_folder(mount: object) -> bool:
     return str(mount).startswith((".", "/", "~"))
 
 
-def _network(options: StackOptions) -> Document:
-    return {
+def _network(name: str, options: StackOptions) -> Document:
+    rendered: Document = {
         "driver": "overlay",
         "driver_opts": {"com.docker.network.driver.mtu": str(options.overlay_mtu)},
     }
+    if name == NETWORK:
+        rendered["ipam"] = {"config": [{"subnet": options.subnet}]}
+    return rendered

@@ -161,12 +161,23 @@ def test_the_network_leaves_room_for_its_own_headers(
     assert network == {
         "driver": "overlay",
         "driver_opts": {"com.docker.network.driver.mtu": "1350"},
+        "ipam": {"config": [{"subnet": "10.192.0.0/20"}]},
     }
 
 
 def test_parallel_queries_have_memory_to_share(services: Document) -> None:
     """Swarm ignores ``shm_size``, and a container has 64 MB of /dev/shm without it."""
     assert {"type": "tmpfs", "target": "/dev/shm"} in services["postgres"]["volumes"]  # noqa: S108
+
+
+def test_the_network_needs_an_address_for_each_task_and_those_that_are_replaced(
+    compose: Compose, options: StackOptions
+) -> None:
+    rendered = render(compose, replace(options, managers=3, worker_nodes=50, workers_per_node=16))
+    services = rendered.document["services"].values()
+    tasks = sum(service["deploy"].get("replicas", 1) for service in services)
+    assert rendered.addresses > tasks + 400 + 53  # half of the workers are replaced at a time
+    assert "800 for Celery workers" in rendered.demand
 
 
 def test_rendering_is_repeatable_and_leaves_its_input_alone(
