@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+import psycopg2
 import schema
 from database import migrated, release, wait_for
 
@@ -104,7 +105,15 @@ def dump_before_migration(connection: object) -> str | None:
     what = "the database of this release, with its function dairflow.dump_database"
     wait_for(schema.has_dump_function, what, DATABASE_TIMEOUT_SECONDS).close()
     print("dumping the database before its migration", flush=True)
-    dump = schema.dump(connection, found)
+    try:
+        dump = schema.dump(connection, found)
+    except psycopg2.Error as error:
+        sys.exit(
+            f"The dump before the migration failed: {str(error).strip()}\n"
+            "Nothing was changed, and no other service of this image starts.\n"
+            "Next: see why in the log of the service postgres; is the first manager's disk full?"
+            " The migration is tried again by itself."
+        )
     print(f"the database as it was before is in the dump {dump}: see docs/database.md", flush=True)
     return dump
 

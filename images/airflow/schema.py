@@ -128,7 +128,7 @@ def require_known(connection: Connection, image: Mapping[str, Chain], release: s
 def _restore(dump: str) -> str:
     return (
         "on the first manager run `docker exec $(docker ps -qf name=airflow_postgres)"
-        f" /opt/dairflow/restore.sh {dump}`, then `pulumi up` again (docs/database.md)."
+        f" /opt/dairflow/restore.sh {dump}`, then run `pulumi up` again. See docs/database.md."
     )
 
 

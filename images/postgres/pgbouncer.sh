@@ -40,6 +40,7 @@ pool_mode = session
 max_client_conn = $clients
 query_wait_timeout = 3600
 server_idle_timeout = 60
+server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 log_connections = 0
 log_disconnections = 0

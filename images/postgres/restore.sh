@@ -47,3 +47,4 @@ SQL
     pg_restore --file=- "$held"
 } | run_sql --single-transaction --output /dev/null airflow
 printf 'Restored %s. The database as it was before is in %s.\n' "${1##*/}" "$present"
+printf 'Next: docker service update --force airflow_migrate (on a laptop: docker compose up -d)\n'

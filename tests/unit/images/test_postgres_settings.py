@@ -76,6 +76,6 @@ def test_the_major_version_is_in_one_place() -> None:
 
 
 def test_every_managers_web_server_has_its_connections() -> None:
-    """Seven managers; two pools of 15 in each process, as Airflow's defaults are."""
+    """Two on each of seven managers; two pools of 15 in a process, as Airflow's defaults are."""
     limit = int(bash(f". {IMAGE}/connections.sh; connection_limit airflow"))
-    assert limit >= 7 * 2 * 15 + 4 * 15
+    assert limit >= 2 * 7 * 2 * 15 + 4 * 15
