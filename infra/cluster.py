@@ -21,6 +21,7 @@ from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
+from infra.stack.network import Demand, NoSubnetError, choose
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE
@@ -62,6 +63,7 @@ def read_services(settings: Settings) -> ComposeFile:
         images={kind: f"{name}@{digest}" for kind, name in settings.images.items()},
         base_url="",
         mtu=0,
+        subnet="",
         secrets={},
         own=OwnFiles(),
     )
@@ -248,7 +250,11 @@ def _stack_options(
     own: OwnFiles,
 ) -> pulumi.Output[StackOptions]:
     known = pulumi.Output.all(
-        images=images, base_url=fleet.web_url, mtu=fleet.mtu, secrets=secrets.values
+        images=images,
+        base_url=fleet.web_url,
+        mtu=fleet.mtu,
+        secrets=secrets.values,
+        subnet=_subnet(settings, fleet),
     )
     return known.apply(
         lambda values: _options(
@@ -256,6 +262,7 @@ def _stack_options(
             images=values["images"],
             base_url=values["base_url"],
             mtu=int(values["mtu"]),
+            subnet=values["subnet"],
             secrets={name: values["secrets"][name] for name in (*SECRET_NAMES, NAMING_KEY)},
             own=own,
         )
@@ -268,12 +275,14 @@ def _options(
     images: Mapping[str, str],
     base_url: str,
     mtu: int,
+    subnet: str,
     secrets: Mapping[str, str],
     own: OwnFiles,
 ) -> StackOptions:
     return StackOptions(
         name=STACK_NAME,
         images=images,
+        managers=settings.managers,
         worker_nodes=settings.workers,
         workers_per_node=settings.workers_per_node,
         worker_concurrency=settings.worker_concurrency,
@@ -282,10 +291,30 @@ def _options(
         flower_port=settings.flower_port,
         base_url=base_url,
         mtu=mtu,
+        subnet=subnet,
         secrets=secrets,
         own_secrets=own.secrets,
         configs=own.configs,
     )
+
+
+def _subnet(settings: Settings, fleet: Fleet) -> pulumi.Output[str]:
+    """Take the setting, or choose a network that is clear of the machines."""
+    demand = Demand(
+        managers=settings.managers,
+        worker_nodes=settings.workers,
+        workers=settings.workers * settings.workers_per_node,
+    )
+
+    def subnet(machines: list[dict[str, Any]]) -> str:
+        try:
+            return choose(demand, [machine["private_address"] for machine in machines])
+        except NoSubnetError as error:
+            raise pulumi.RunError(str(error)) from None
+
+    if settings.overlay_network:
+        return pulumi.Output.from_input(settings.overlay_network)
+    return pulumi.Output.all(*fleet.machines).apply(subnet)
 
 
 def _nodes(machines: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from infra import build_context, registry
+from infra import build_context, capacity, registry
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from infra.settings_report import Problem
 
 MAX_PORT = 65_535
-MAX_NODES_LOCAL = 50
-"""More node containers than this do not fit the address plan of one bridge (see ``local.py``)."""
+MAX_WORKER_NODES = 500
+"""As many as bringing up a swarm was measured with (`docs/scale.md`)."""
 
 OTHER_IMAGES = ("postgres", "redis", "web")
 """The images besides Airflow's, by their names in the registry."""
@@ -84,7 +84,7 @@ class Settings(ExistingSettings, AwsSettings):
 
     target: Literal["local", "existing", "aws"] = "local"
     managers: Annotated[Integer, Field(ge=1, le=7), AfterValidator(_odd)] = 1
-    workers: Annotated[Integer, Field(ge=1, le=MAX_NODES_LOCAL)] = 2
+    workers: Annotated[Integer, Field(ge=1, le=MAX_WORKER_NODES)] = 2
     workers_per_node: Annotated[Integer, Field(ge=1, le=16, alias="workersPerNode")] = 1
     worker_concurrency: Annotated[Integer, Field(ge=1, le=256, alias="workerConcurrency")] = 4
     task_grace_seconds: Annotated[Integer, Field(ge=10, le=604_800, alias="taskGrace")] = 3_600
@@ -94,6 +94,9 @@ class Settings(ExistingSettings, AwsSettings):
         Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName"),
         AfterValidator(_airflows_own),
     ] = "airflow"
+    overlay_network: Annotated[
+        str, AfterValidator(capacity.overlay_network), Field(alias="overlayNetwork")
+    ] = ""
     web_port: Annotated[Port, Field(alias="webPort")] = 8080
     flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
     connections_per_second: Annotated[
@@ -123,7 +126,12 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         SettingsError: with every mistake at once.
 
     """
-    problems = [*_port_conflicts(raw), *_target_conflicts(raw)]
+    defaults = {field.alias or name: field.default for name, field in _fields().items()}
+    problems = [
+        *_port_conflicts(raw),
+        *_target_conflicts(raw),
+        *capacity.conflicts(raw, defaults),
+    ]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:

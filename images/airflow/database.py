@@ -15,6 +15,7 @@ import time
 from importlib.metadata import version
 
 import psycopg2
+import schema
 
 CONNECT_TIMEOUT_SECONDS = 3
 HEARTBEAT_LIMIT_SECONDS = 60
@@ -35,13 +36,8 @@ def release() -> str:
 
 
 def migrated(connection: psycopg2.extensions.connection) -> bool:
-    """Whether ``migrate.py`` has completed for this release."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('dairflow_migration') IS NOT NULL")
-        if not cursor.fetchone()[0]:
-            return False
-        cursor.execute("SELECT true FROM dairflow_migration WHERE release = %s", (release(),))
-        return cursor.fetchone() is not None
+    """Whether ``migrate.py`` has completed for this release, and the schema is still that one."""
+    return schema.is_at(connection, release())
 
 
 def wait_for(ready: object, what: str, timeout: float) -> psycopg2.extensions.connection:

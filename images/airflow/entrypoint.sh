@@ -8,6 +8,7 @@ set -euo pipefail
 SECRETS=${SECRETS:-/run/secrets}
 BROKER_ADDRESS=${BROKER_ADDRESS:-redis:6379}
 DATABASE_ADDRESS=${DATABASE_ADDRESS:-postgres:5432}
+WAREHOUSE_ADDRESS=${WAREHOUSE_ADDRESS:-pgbouncer:6432}
 # As long as a health check lets a service start: a slow machine is waited for.
 WAIT_SECONDS=${WAIT_SECONDS:-3600}
 
@@ -45,7 +46,7 @@ export_settings() {
     if has_secret warehouse_password; then
         # Connections of Airflow's, for tasks: the warehouse, and the history of the cluster's tasks.
         local warehouse
-        warehouse="postgresql://warehouse:$(url_secret warehouse_password)@$DATABASE_ADDRESS"
+        warehouse="postgresql://warehouse:$(url_secret warehouse_password)@$WAREHOUSE_ADDRESS"
         export AIRFLOW_CONN_WAREHOUSE="$warehouse/warehouse"
         export AIRFLOW_CONN_AIRFLOW_HISTORY="$warehouse/airflow"
     fi
@@ -100,6 +101,7 @@ case $part in
     worker)
         wait_for_port "$DATABASE_ADDRESS"
         wait_for_port "$BROKER_ADDRESS"
+        wait_for_port "$WAREHOUSE_ADDRESS"
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
         # which nothing here needs.

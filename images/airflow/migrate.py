@@ -2,7 +2,8 @@
 """Bring Airflow's database to this image's release, and the administrator's password to the secret.
 
 One process does both, because most of either's time is the import of Airflow. Where the release is
-migrated already nothing of Airflow is imported, and only the password is compared.
+migrated already nothing of Airflow is imported, and only the password is compared. A schema that
+this image does not have is refused, and a database that has one is dumped before it is migrated.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+import psycopg2
+import schema
 from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
@@ -107,14 +110,34 @@ def open_default_pool(connection: object) -> None:
             )
 
 
-def mark_complete(connection: object) -> None:
-    """Tell every part that waits (``database.py wait-for-migration``) that it may start."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TABLE IF NOT EXISTS dairflow_migration"
-            " (release text PRIMARY KEY, completed_at timestamptz NOT NULL DEFAULT now())"
+def dump_before_migration(connection: object) -> str | None:
+    """Dump a database that the migration is about to change; return the dump's name.
+
+    Raises:
+        SystemExit: the database's schema is not one that this image has.
+
+    """
+    image = schema.chains()
+    try:
+        found = schema.require_known(connection, image, release())
+    except schema.SchemaError as error:
+        sys.exit(str(error))
+    if schema.CORE not in found or not schema.is_pending(found, image):
+        return None
+    what = "the database of this release, with its function dairflow.dump_database"
+    wait_for(schema.has_dump_function, what, DATABASE_TIMEOUT_SECONDS).close()
+    print("dumping the database before its migration", flush=True)
+    try:
+        dump = schema.dump(connection, found)
+    except psycopg2.Error as error:
+        sys.exit(
+            f"The dump before the migration failed: {str(error).strip()}\n"
+            "Nothing was changed, and no other service of this image starts.\n"
+            "Next: see why in the log of the service postgres; is the first manager's disk full?"
+            " The migration is tried again by itself."
         )
-        cursor.execute("INSERT INTO dairflow_migration (release) VALUES (%s)", (release(),))
+    print(f"the database as it was before is in the dump {dump}: see docs/database.md", flush=True)
+    return dump
 
 
 def main() -> None:
@@ -126,9 +149,10 @@ def main() -> None:
     if migrated(connection):
         print(f"the database is at {release()} already")
     else:
+        dump = dump_before_migration(connection)
         migrate()
         sync_administrator(password)
-        mark_complete(connection)
+        schema.record(connection, release(), dump)
         print(f"the database is at {release()}")
     share_history(connection)
     open_default_pool(connection)

@@ -2,11 +2,14 @@
 # Makes the cluster at the first start; at each makes the databases that are not there yet, gives the
 # roles the secrets' passwords, and serves. Each database is its role's of the same name.
 # The image's stop signal, SIGINT, is PostgreSQL's fast shutdown.
+# With the argument `pgbouncer` it is the warehouse's queue instead.
 set -euo pipefail
+. /opt/dairflow/connections.sh
+. /opt/dairflow/settings.sh
 
 SECRETS=${SECRETS:-/run/secrets}
 VOLUME=/var/lib/postgresql/data
-DATA=$VOLUME/17
+DATA=$VOLUME/$POSTGRES_MAJOR
 # A role's name and the secret with its password.
 ROLES='airflow postgres_password
 celery_results celery_results_password
@@ -23,23 +26,48 @@ literal() {
     printf "E'%s'" "$(sed -e 's/\\/\\\\/g' -e "s/'/''/g" <<<"$text")"
 }
 
-# Runs SQL, each statement followed by an empty line, with no server and so with no way in for others.
-single_user() { postgres --single -j -D "$DATA" -c log_min_messages=error postgres; }
+# Runs SQL in the database $1, each statement followed by an empty line, with no server and so with no
+# way in for others.
+single_user() { postgres --single -j -D "$DATA" -c log_min_messages=error "${1:-postgres}"; }
 
 make_cluster() {
     local new=$VOLUME/new
     rm -rf "$new" # of a first start that was interrupted
     initdb --pgdata "$new" --username postgres --encoding UTF8 --locale C.UTF-8 \
         --auth-local peer --auth-host reject --no-instructions --no-sync >/dev/null
-    cat >>"$new/postgresql.conf" <<'CONF'
-listen_addresses = '*'
-max_connections = 300
-jit = off
-log_timezone = 'UTC'
-timezone = 'UTC'
-CONF
     sync -f "$new"
     mv "$new" "$DATA"
+}
+
+# Refuses to start an empty server beside data that this image does not read, and an older server than
+# the one that used the volume last.
+refuse_other_versions() {
+    local file folder major
+    for file in "$VOLUME"/PG_VERSION "$VOLUME"/[0-9]*/PG_VERSION; do
+        folder=$(dirname "$file")
+        if [ ! -s "$file" ] || [ "$folder" = "$DATA" ]; then continue; fi
+        major=$(<"$file")
+        # What an upgrade from an older version left behind.
+        if [ -s "$DATA/PG_VERSION" ] && ((${major%%.*} < POSTGRES_MAJOR)); then continue; fi
+        cat >&2 <<TEXT
+The volume holds data of PostgreSQL $major in $folder. This image has PostgreSQL $POSTGRES_MAJOR and
+reads only $DATA. Nothing was changed.
+Next: deploy the release of dairflow whose image has PostgreSQL $major. To move the data to PostgreSQL
+$POSTGRES_MAJOR, follow docs/database.md, "Change PostgreSQL's major version".
+TEXT
+        exit 1
+    done
+}
+
+# Sizes the server; what postgresql.conf says before the line is overridden, ALTER SYSTEM overrides it.
+write_settings() {
+    local role rest connections=$SUPERUSER_CONNECTIONS
+    while read -r role rest; do
+        connections=$((connections + $(connection_limit "$role")))
+    done <<<"$ROLES"
+    server_settings "$(memory_budget)" "$connections" >"$DATA/dairflow.conf"
+    grep -qxF "include 'dairflow.conf'" "$DATA/postgresql.conf" \
+        || printf "include 'dairflow.conf'\n" >>"$DATA/postgresql.conf"
 }
 
 # Who may sign in, and where. Airflow's own database lets tasks read a few columns of one table
@@ -65,8 +93,10 @@ statements() {
                 "DO 'BEGIN CREATE ROLE $role LOGIN; EXCEPTION WHEN duplicate_object THEN END';" \
                 "CREATE DATABASE $role OWNER $role;"
         fi
+        # restore.sh closes a database for a time, and may have been interrupted.
         printf '%s\n\n' "REVOKE ALL ON DATABASE $role FROM PUBLIC;" \
-            "ALTER ROLE $role PASSWORD $password;"
+            "ALTER DATABASE $role CONNECTION LIMIT -1;" \
+            "ALTER ROLE $role PASSWORD $password CONNECTION LIMIT $(connection_limit "$role");"
     done <<<"$ROLES"
 }
 
@@ -75,10 +105,17 @@ sync_roles() {
     existing=$(printf 'SELECT datname FROM pg_database;\n\n' | single_user)
     sql=$(statements "$existing")
     printf '%s\n\n' "$sql" | single_user >/dev/null
+    single_user airflow </opt/dairflow/dump_function.sql >/dev/null
 }
 
+if [ "${1:-}" = pgbouncer ]; then
+    shift
+    exec /opt/dairflow/pgbouncer.sh "$@"
+fi
+refuse_other_versions
 [ -s "$DATA/PG_VERSION" ] || make_cluster
 rm -f "$DATA/postmaster.pid" # of a container that was killed: no other has this volume
+write_settings
 write_access_rules
 sync_roles
 exec postgres -D "$DATA" "$@"

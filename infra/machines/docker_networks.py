@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_BRIDGE = "docker0"
 SWARM_BRIDGE = "docker_gwbridge"
 
-_POOL = (
+POOL = (
     *(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
     *IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
 )
@@ -32,5 +32,5 @@ def about_to_take(
     routes = list(routes)
     devices = {device for device, _ in routes}
     missing = (SWARM_BRIDGE not in devices) + (DEFAULT_BRIDGE not in devices and not engine_runs)
-    free = (n for n in _POOL if not any(n.overlaps(reached) for _, reached in routes))
+    free = (n for n in POOL if not any(n.overlaps(reached) for _, reached in routes))
     return list(islice(free, missing))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from infra.stack import placement
 from infra.stack.tasks import FAILURES, GONE
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def last_failure(snapshot: Snapshot, service: Service) -> Task | None:
 def _progress_of(snapshot: Snapshot, service: Service) -> str:
     leaving = snapshot.leaving(service)
     details = [
-        _detail(task, is_replacement=bool(leaving))
+        _detail(task, placement.cause(task, service.wants), is_replacement=bool(leaving))
         for task in snapshot.newest(service)
         if not is_up(service, task)
     ]
@@ -126,12 +127,14 @@ def _progress_of(snapshot: Snapshot, service: Service) -> str:
     return f"{line} ({'; '.join(details)})" if details else line
 
 
-def _detail(task: Task, *, is_replacement: bool) -> str:
+def _detail(task: Task, cause: str, *, is_replacement: bool) -> str:
     """Say where a task is; one that waits for another to go need not say that it has no place."""
     phrase = _PHRASES.get(task.state, task.state)
     place = f"{task.node}: " if task.node else ""
     if task.state == "pending" and is_replacement:
         return "its replacement waits"
+    if cause:
+        return f"{phrase}: {cause}"
     return f"{place}{phrase}{f': {task.error}' if task.error else ''}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra.stack import convergence, engine, health
+from infra.stack import convergence, engine, health, network, placement
 from infra.stack.errors import StackError
 from infra.stack.patience import Patience, limit, starting
 from infra.stack.tasks import FAILURES
@@ -88,6 +88,7 @@ def deploy(
     engine.require_manager(runner)
     deployment.wait_for_workers()
     deployment.wait_for_leftovers()
+    deployment.check_network()
     before = engine.snapshot(runner, rendered.name)
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
     deployment.create_values()
@@ -186,6 +187,36 @@ class _Deployment:
                 )
                 raise StackError(msg)
             time.sleep(POLL_SECONDS)
+
+    def check_network(self) -> None:
+        """Check that the network is large enough: a deployment leaves one that is there as it is.
+
+        The swarm does not place a task for which there is no address, and says nothing about it.
+
+        Raises:
+            StackError: it is too small.
+
+        """
+        wanted = self._rendered
+        subnet = engine.network_subnet(self._runner, wanted.name, network.NETWORK)
+        if not subnet or subnet == wanted.subnet:
+            return
+        name = f"{wanted.name}_{network.NETWORK}"
+        move = (
+            f"when no task runs, `docker stack rm {wanted.name}` on {self._runner.machine.name} and"
+            " `pulumi up`; the data stay in their volumes"
+        )
+        room = network.capacity(subnet)
+        if room < wanted.addresses:
+            msg = (
+                f"{self._runner.machine}: the network {name} is {subnet}, with {room:,} addresses;"
+                f" these settings need {wanted.addresses:,} ({wanted.demand}). It cannot change"
+                " while services use it. Nothing was deployed.\n"
+                "Next: ask for fewer workers; or move Airflow to the network"
+                f" {wanted.subnet}: {move}."
+            )
+            raise StackError(msg)
+        self._say(f"the network {name} stays {subnet}; to move Airflow to {wanted.subnet}: {move}")
 
     def create_values(self) -> None:
         """Make the secrets and configs that the swarm does not have under their present names."""
@@ -300,12 +331,12 @@ class _Deployment:
         what = f"the stack {name} has not moved for {still:.0f} s; last seen: {waiting}"
         unsettled = convergence.unsettled(seen)
         task = convergence.last_failure(seen, unsettled[0]) if unsettled else None
-        raise StackError(self._explain(what, task))
+        raise StackError(self._explain(what, task, placement.causes(seen)))
 
-    def _explain(self, what: str, task: Task | None) -> str:
+    def _explain(self, what: str, task: Task | None, causes: Collection[str] = ()) -> str:
         """Compose an error's text: what, where, the engine's error, the log, what to do next."""
         name = self._rendered.name
-        lines = [f"{self._runner.machine}: {what}."]
+        lines = [f"{self._runner.machine}: {what}.", *causes]
         if task is not None:
             lines.append(
                 f"Task {task.slot} ({task.id}) on node {task.node or '(none yet)'}:"

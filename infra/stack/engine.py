@@ -146,6 +146,16 @@ def stack_networks(runner: Runner, stack: str) -> list[str]:
     return answer.stdout.split()
 
 
+def network_subnet(runner: Runner, stack: str, network: str) -> str:
+    """Return the subnet of a network of the stack; empty where there is no such network."""
+    answer = runner.run(
+        "docker network inspect --format '{{range .IPAM.Config}}{{.Subnet}}{{\"\\n\"}}{{end}}'"
+        f" {quote(f'{stack}_{network}')} 2>/dev/null",
+        check=False,
+    )
+    return next(iter(answer.stdout.split()), "")
+
+
 def leftovers(runner: Runner, stack: str) -> list[str]:
     """Return what is left of the stack in this machine's engine: networks and containers.
 

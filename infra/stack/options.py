@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.stack.network import Demand
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,6 +22,7 @@ class StackOptions:
     """The options of one stack on one cluster.
 
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``, ``web``) to a reference by digest.
+    ``subnet`` is that of the stack's network.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
@@ -28,6 +31,7 @@ class StackOptions:
 
     name: str = "airflow"
     images: Mapping[str, str]
+    managers: int = 1
     worker_nodes: int
     workers_per_node: int = 1
     worker_concurrency: int = 4
@@ -36,6 +40,7 @@ class StackOptions:
     flower_port: int = 5555
     base_url: str
     mtu: int = 1_500
+    subnet: str = "10.192.0.0/20"
     secrets: Mapping[str, str] = field(repr=False)
     own_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     configs: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -54,6 +59,13 @@ class StackOptions:
     def runs_per_dag(self) -> int:
         """How many runs of a DAG are active: enough to fill the slots with one task of each."""
         return max(AIRFLOW_RUNS_PER_DAG, self.slots)
+
+    @property
+    def demand(self) -> Demand:
+        """What takes addresses in the stack's network."""
+        return Demand(
+            managers=self.managers, worker_nodes=self.worker_nodes, workers=self.worker_replicas
+        )
 
     @property
     def overlay_mtu(self) -> int:

@@ -19,6 +19,7 @@ from infra.stack.compose_check import problems
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
 from infra.stack.mounts import rendered_mounts
+from infra.stack.network import NETWORK
 from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
 from infra.stack.problems import refuse
@@ -59,6 +60,7 @@ class RenderedStack:
     ``secrets`` and ``configs`` map each logical name to the swarm's name for its present value;
     those that are the swarm's already are not among them. ``web_port`` is where managers publish
     the web server; ``task_grace_seconds`` is how long a worker may take to finish its tasks.
+    ``addresses`` is how many the stack's network needs, ``demand`` what for.
     """
 
     name: str
@@ -66,6 +68,9 @@ class RenderedStack:
     secrets: Mapping[str, str]
     web_port: int
     task_grace_seconds: float
+    subnet: str
+    addresses: int
+    demand: str
     configs: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_bytes(self, at: datetime) -> bytes:
@@ -123,6 +128,9 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         configs=configs,
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
+        subnet=options.subnet,
+        addresses=options.demand.addresses,
+        demand=str(options.demand),
     )
 
 
@@ -286,18 +294,21 @@ def _networks(source: Mapping[str, Any], options: StackOptions) -> Document:
         for network in networks_of(service)
     }
     return {
-        name: _network(as_object(declared.get(name)), options)
+        name: _network(name, as_object(declared.get(name)), options)
         for name in sorted({*declared, *used})
     }
 
 
-def _network(declared: Mapping[str, Any], options: StackOptions) -> Document:
-    if is_external(declared):
-        return write_section(declared, compose_keys.NETWORK)
+def _network(name: str, declared: Mapping[str, Any], options: StackOptions) -> Document:
     written = write_section(declared, compose_keys.NETWORK)
+    if is_external(declared):
+        return written
     mtu = {"com.docker.network.driver.mtu": str(options.overlay_mtu)}
-    return {
+    rendered: Document = {
         **written,
         "driver": "overlay",
         "driver_opts": {**mtu, **written.get("driver_opts", {})},
     }
+    if name == NETWORK and "ipam" not in written:
+        rendered["ipam"] = {"config": [{"subnet": options.subnet}]}
+    return rendered

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.stack.placement import Wants, parse_wants
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -42,6 +44,9 @@ ENDS_BY_ITSELF = frozenset({"none", "on-failure"})
 """The restart conditions of a service whose task is done when it has ended well."""
 
 _AGE = re.compile(r"\s+(about|less|\d|an?\s).*$", re.IGNORECASE)
+_AGE_IN_UNITS = re.compile(r"(?P<count>\d+|an?) (?P<unit>[a-z]+?)s? ago$", re.IGNORECASE)
+_SECONDS = {"second": 1, "minute": 60}
+_LONGER_SECONDS = 3_600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Task:
     wanted: str
     state: str
     error: str
+    age_seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,7 @@ class Service:
     update_state: str
     update_message: str
     container: Mapping[str, Any]
+    wants: Wants
     is_worker: bool = False
 
 
@@ -129,7 +136,17 @@ def _task(stack: str, raw: Mapping[str, str]) -> Task:
         wanted=raw["DesiredState"].lower(),
         state=_AGE.sub("", raw["CurrentState"]).strip().lower(),
         error=raw["Error"].strip('"'),
+        age_seconds=_age_seconds(raw["CurrentState"]),
     )
+
+
+def _age_seconds(state: str) -> int:
+    """Read how long a task has been in its state, up to an hour: "New 12 seconds ago"."""
+    match = _AGE_IN_UNITS.search(state)
+    if not match or "less than" in state:
+        return 0
+    count = int(match["count"]) if match["count"].isdigit() else 1
+    return count * _SECONDS.get(match["unit"].lower(), _LONGER_SECONDS)
 
 
 def _service(stack: str, raw: Mapping[str, Any]) -> Service:
@@ -147,6 +164,7 @@ def _service(stack: str, raw: Mapping[str, Any]) -> Service:
         update_state=update.get("State", ""),
         update_message=update.get("Message", ""),
         container=_identity(template["ContainerSpec"]),
+        wants=parse_wants(template),
         is_worker=WORKER_LABEL in spec.get("Labels", {}),
     )
 

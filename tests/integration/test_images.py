@@ -367,6 +367,7 @@ def test_a_worker_that_is_stopped_while_it_forks_ends(idle: Container) -> None:
             "SECRETS": "/opt/airflow",
             "DATABASE_ADDRESS": f"127.0.0.1:{port}",
             "BROKER_ADDRESS": f"127.0.0.1:{port}",
+            "WAREHOUSE_ADDRESS": f"127.0.0.1:{port}",
             "AIRFLOW__CELERY__BROKER_URL": "memory://",
             "AIRFLOW__CELERY__RESULT_BACKEND": "cache+memory://",
         },

@@ -68,8 +68,8 @@ def test_a_worker_is_given_no_way_to_the_metadata(
         ("postgres_password", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow@postgres"),
         ("celery_results_password", "AIRFLOW__CELERY__RESULT_BACKEND", "celery_results@postgres"),
         ("redis_password", "AIRFLOW__CELERY__BROKER_URL", "@redis"),
-        ("warehouse_password", "AIRFLOW_CONN_WAREHOUSE", "warehouse@postgres"),
-        ("warehouse_password", "AIRFLOW_CONN_AIRFLOW_HISTORY", "warehouse@postgres"),
+        ("warehouse_password", "AIRFLOW_CONN_WAREHOUSE", "warehouse@pgbouncer"),
+        ("warehouse_password", "AIRFLOW_CONN_AIRFLOW_HISTORY", "warehouse@pgbouncer"),
     ],
 )
 def test_any_password_survives_its_url(

@@ -70,7 +70,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
     ("raw", "expected"),
     [
         ({"workers": "0"}, "workers: '0' given; valid: 1 or more"),
-        ({"workers": "51"}, "workers: '51' given; valid: 50 or less"),
+        ({"workers": "501"}, "workers: '501' given; valid: 500 or less"),
         ({"workers": "two"}, "workers: 'two' given; valid: a whole number"),
         ({"managers": "2"}, "managers: '2' given; valid: an odd number (1, 3, 5 or 7)"),
         ({"target": "gcp"}, "target: 'gcp' given; valid: 'local', 'existing' or 'aws'"),
@@ -97,7 +97,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"xyz": "5"}, "xyz: '5' given; valid: no such setting\n"),
         ({"workers": "2.0"}, "workers: '2.0' given; valid: a whole number"),
         ({"workers": "1_0"}, "workers: '1_0' given; valid: a whole number"),
-        ({"workers": "9" * 30}, "valid: 50 or less"),
+        ({"workers": "9" * 30}, "valid: 500 or less"),
         ({"webPort": "9" * 5000}, "webPort: '999"),
         ({"workers": ["3"]}, "workers: ['3'] given; valid: a whole number"),
         ({"workers": ""}, "workers: '' given; valid: a whole number"),

@@ -26,14 +26,14 @@ BY_DIGEST = {"image": IMAGE}
 
 
 def with_web(compose: Compose, text: str, **top: Any) -> Compose:
-    """Add a service ``web`` of the user's, of the YAML in ``text``."""
-    web = {**BY_DIGEST, **(yaml.safe_load(text) or {})}
+    """Add a service ``site`` of the user's, of the YAML in ``text``."""
+    site = {**BY_DIGEST, **(yaml.safe_load(text) or {})}
     merged = {key: {**compose.get(key, {}), **value} for key, value in top.items()}
-    return {**compose, **merged, "services": {**compose["services"], "web": web}}
+    return {**compose, **merged, "services": {**compose["services"], "site": site}}
 
 
 def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any) -> Document:
-    return render(with_web(compose, text, **top), options).document["services"]["web"]
+    return render(with_web(compose, text, **top), options).document["services"]["site"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,10 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
         ("ports: ['8080:80']", "another published port: 8080 is web's"),
         ("ports: ['2377:80']", "another published port: 2377 is swarm's"),
         ("volumes: ['./conf:/etc/web']", "volumes[0]: './conf' given; valid: a volume, or an"),
-        ("volumes: ['data:/data']", "volumes[0]: 'data' given; valid: logs, postgres, redis"),
+        (
+            "volumes: ['data:/data']",
+            "volumes[0]: 'data' given; valid: dumps, logs, postgres, redis",
+        ),
         ("volumes: [{type: image, source: x, target: /x}]", "volumes[0].type: 'image' given"),
         (
             "volumes: [{type: volume, source: logs, target: /x, volume: {subpath: a}}]",
@@ -100,7 +103,7 @@ def test_what_a_swarm_cannot_do_is_refused_by_name(
 ) -> None:
     with pytest.raises(StackError) as caught:
         render(with_web(compose, text), options)
-    lines = [line for line in str(caught.value).splitlines() if "services.web." in line]
+    lines = [line for line in str(caught.value).splitlines() if "services.site." in line]
     assert len(lines) == 1, str(caught.value)
     assert expected in lines[0]
 
@@ -142,7 +145,7 @@ def test_every_mistake_is_in_one_report(compose: Compose, options: StackOptions)
     with pytest.raises(StackError) as caught:
         render(wrong, options)
     report = str(caught.value)
-    for path in ("web.links", "web.gpus", "web.ports[0]", "web.environment.A"):
+    for path in ("site.links", "site.gpus", "site.ports[0]", "site.environment.A"):
         assert f"services.{path}:" in report
     assert "Nothing was created or changed" in report
 
@@ -277,10 +280,10 @@ def test_a_check_of_the_users_is_as_rare_as_they_say(
 
 def test_a_service_of_a_profile_is_the_laptops(compose: Compose, options: StackOptions) -> None:
     debug = with_web(compose, "{image: tools:latest, profiles: [debug], links: [redis]}")
-    with pytest.raises(StackError, match=r"services\.web\.links"):
+    with pytest.raises(StackError, match=r"services\.site\.links"):
         render(debug, options)
-    debug["services"]["web"].pop("links")
-    assert "web" not in render(debug, options).document["services"]
+    debug["services"]["site"].pop("links")
+    assert "site" not in render(debug, options).document["services"]
 
 
 def test_networks_and_volumes_of_the_users(compose: Compose, options: StackOptions) -> None:
@@ -298,7 +301,11 @@ def test_networks_and_volumes_of_the_users(compose: Compose, options: StackOptio
     ).document
     mtu = {"com.docker.network.driver.mtu": "1450"}
     assert document["networks"] == {
-        "default": {"driver": "overlay", "driver_opts": mtu},
+        "default": {
+            "driver": "overlay",
+            "driver_opts": mtu,
+            "ipam": {"config": [{"subnet": options.subnet}]},
+        },
         "front": {"internal": True, "driver": "overlay", "driver_opts": {**mtu, "a": "1"}},
         "shared": {"external": True, "name": "other"},
     }
@@ -379,7 +386,7 @@ def test_the_users_secrets_and_configs_reach_the_swarm(
     rendered = render(
         read.content, replace(options, own_secrets=read.own.secrets, configs=read.own.configs)
     )
-    web, document = rendered.document["services"]["web"], rendered.document
+    web, document = rendered.document["services"]["site"], rendered.document
     assert web["secrets"] == [
         {"source": "token", "target": "token", "mode": 0o444},
         {"source": "old", "target": "/etc/old", "mode": 0o400, "uid": "1"},
@@ -416,7 +423,7 @@ def test_what_cannot_be_read_is_named_with_every_other_mistake(folder: Folder) -
     assert "secrets.empty: 0 bytes given" in report
     assert "secrets.binary.file: " in report
     assert "secrets.unset.environment: 'UNSET' given" in report
-    assert "services.web.links" in report
+    assert "services.site.links" in report
 
 
 @pytest.mark.parametrize("text", ["services: [", "just text", "a: !reset null"])

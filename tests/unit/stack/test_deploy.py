@@ -126,6 +126,7 @@ def manager_of(machine: Machine, rendered: RenderedStack) -> FakeRunner:
         .on("docker info", "true\n")
         .on("docker node ls", "")
         .on("docker network ls", "")
+        .on("docker network inspect", "")
         .on("docker secret ls", "", "\n".join([*rendered.secrets.values(), "airflow_old_123"]))
         .on("docker secret create", "")
         .on("docker secret rm", "")
@@ -443,3 +444,44 @@ def test_services_of_two_deployments_have_no_digest(
     state = observe(FakeRunner(manager).on("docker stack ps", mixed), "airflow")
     assert state is not None
     assert state.digest == ""
+
+
+def test_a_network_that_is_too_small_is_refused_before_anything_is_changed(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    """A deployment leaves a network as it is; tasks without an address stay `New` in silence."""
+    runner = manager_of(manager, rendered).on("docker network inspect", "10.0.1.0/28\n")
+    with pytest.raises(StackError) as caught:
+        run(runner, rendered, options)
+    said = str(caught.value)
+    assert "the network airflow_default is 10.0.1.0/28, with 13 addresses" in said
+    assert f"these settings need {rendered.addresses} (" in said
+    assert "Next: ask for fewer workers; or move Airflow to the network 10.192.0.0/20" in said
+    assert not any("stack deploy" in c or "secret create" in c for c in runner.commands)
+
+
+def test_a_network_of_before_that_is_large_enough_stays(
+    manager: Machine, rendered: RenderedStack, options: StackOptions
+) -> None:
+    runner = manager_of(manager, rendered).on("docker network inspect", "10.0.1.0/24\n")
+    lines, _ = run(runner, rendered, options)
+    assert lines[0].startswith("the network airflow_default stays 10.0.1.0/24; to move Airflow to")
+
+
+def test_a_timeout_names_why_tasks_have_no_node(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "STILL_SECONDS", 0.05)
+    waiting = seen(rendered, worker=["Running", "New"]).replace(
+        '"Node": "worker-1", "DesiredState": "Running", "CurrentState": "New 2 seconds ago"',
+        '"Node": "", "DesiredState": "Running", "CurrentState": "New 5 minutes ago"',
+    )
+    runner = manager_of(manager, rendered).on(
+        "docker stack ps", "-- tasks --", "-- tasks --", waiting
+    )
+    with pytest.raises(StackError) as caught:
+        run(runner, rendered, options)
+    assert "worker: 1 task has no node: no address is left in its network" in str(caught.value)

@@ -22,6 +22,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 SERVICES = {
     "postgres",
+    "pgbouncer",
     "redis",
     "migrate",
     "web",
@@ -57,7 +58,7 @@ def test_nothing_of_the_laptop_is_left(services: Document) -> None:
     for service in services.values():
         assert not {"build", "depends_on", "restart"} & set(service)
         for mount in service.get("volumes", []):
-            assert not mount.startswith((".", "/")), mount
+            assert not str(mount).startswith((".", "/")), mount
 
 
 def test_no_secret_is_in_the_document(compose: Compose, options: StackOptions) -> None:
@@ -90,7 +91,7 @@ def test_the_warehouse_is_open_to_what_runs_tasks_only(services: Document) -> No
         for name, service in services.items()
         if "warehouse_password" in {secret["target"] for secret in service.get("secrets", [])}
     }
-    assert holders == {"postgres", "worker", "triggerer"}
+    assert holders == {"postgres", "pgbouncer", "worker", "triggerer"}
 
 
 def test_no_environment_value_looks_like_a_secret(services: Document) -> None:
@@ -136,7 +137,7 @@ def test_a_proxy_is_not_replaced_with_a_dag(compose: Compose, options: StackOpti
     before = render(compose, options).document["services"]
     after = render(compose, replace(options, images=edited)).document["services"]
     kept = {name for name in before if before[name] == after[name]}
-    assert kept == {"web", "postgres", "redis"}
+    assert kept == {"web", "postgres", "pgbouncer", "redis"}
 
 
 def test_a_slow_machine_is_not_a_broken_service(services: Document) -> None:
@@ -222,7 +223,7 @@ def test_tokens_outlive_what_they_are_for(services: Document) -> None:
 
 
 def test_only_workers_run_on_worker_nodes(services: Document) -> None:
-    primary = {"postgres", "redis", "flower"}
+    primary = {"postgres", "pgbouncer", "redis", "flower"}
     for name, service in services.items():
         constraints = service["deploy"]["placement"]["constraints"]
         if name in primary:
@@ -252,7 +253,23 @@ def test_the_network_leaves_room_for_its_own_headers(
     assert network == {
         "driver": "overlay",
         "driver_opts": {"com.docker.network.driver.mtu": "1350"},
+        "ipam": {"config": [{"subnet": "10.192.0.0/20"}]},
     }
+
+
+def test_parallel_queries_have_memory_to_share(services: Document) -> None:
+    """Swarm ignores ``shm_size``, and a container has 64 MB of /dev/shm without it."""
+    assert {"type": "tmpfs", "target": "/dev/shm"} in services["postgres"]["volumes"]  # noqa: S108
+
+
+def test_the_network_needs_an_address_for_each_task_and_those_that_are_replaced(
+    compose: Compose, options: StackOptions
+) -> None:
+    rendered = render(compose, replace(options, managers=3, worker_nodes=50, workers_per_node=16))
+    services = rendered.document["services"].values()
+    tasks = sum(service["deploy"].get("replicas", 1) for service in services)
+    assert rendered.addresses > tasks + 400 + 53  # half of the workers are replaced at a time
+    assert "800 for Celery workers" in rendered.demand
 
 
 def test_rendering_is_repeatable_and_leaves_its_input_alone(

@@ -1,0 +1,86 @@
+"""The stack's overlay network: how many addresses it needs, and which subnet has them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NETWORK = "default"
+"""The network's name in the compose file."""
+
+WIDEST_PREFIX = 16
+NARROWEST_PREFIX = 24
+RESERVED_ADDRESSES = 3
+"""Those of the network, of its gateway, and of broadcasts."""
+
+SERVICES_OF_ONE_TASK = 9
+"""Services other than `worker` and `api-server`, with one to spare for a service of the user's."""
+
+_PREFIXES = (20, 18, 16)
+_STARTS = ("10.192.0.0", "172.16.0.0", "100.112.0.0")
+"""Where Docker takes no network from by itself (its bridges begin at 172.17.0.0 and 192.168.0.0,
+its overlays at 10.0.0.0), and no target of this project makes one."""
+
+
+class NoSubnetError(ValueError):
+    """No subnet that is large enough is clear of the machines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What takes addresses in the network."""
+
+    managers: int
+    worker_nodes: int
+    workers: int
+
+    @property
+    def replaced(self) -> int:
+        """Tasks beside their successors: an update replaces half of the workers at a time."""
+        return max(1, self.workers // 2) + self.managers + SERVICES_OF_ONE_TASK
+
+    @property
+    def addresses(self) -> int:
+        """Addresses that are taken at most at the same time."""
+        nodes = self.managers + self.worker_nodes
+        return self.workers + self.managers + SERVICES_OF_ONE_TASK + self.replaced + nodes
+
+    def __str__(self) -> str:
+        """Show how `addresses` is made up."""
+        return (
+            f"{self.workers:,} for Celery workers, {self.managers + SERVICES_OF_ONE_TASK} for the"
+            f" other services, {self.replaced:,} for tasks that an update replaces,"
+            f" {self.managers + self.worker_nodes:,} for the nodes"
+        )
+
+
+def capacity(subnet: str) -> int:
+    """Return how many tasks and nodes a subnet has addresses for."""
+    return IPv4Network(subnet).num_addresses - RESERVED_ADDRESSES
+
+
+def choose(demand: Demand, machines: Iterable[str]) -> str:
+    """Choose a subnet that is large enough and has no machine's address in it.
+
+    Raises:
+        NoSubnetError: there is none.
+
+    """
+    addresses = [IPv4Address(machine) for machine in machines]
+    for prefix in _PREFIXES:
+        for start in _STARTS:
+            subnet = f"{start}/{prefix}"
+            clear = not any(address in IPv4Network(subnet) for address in addresses)
+            if clear and capacity(subnet) >= demand.addresses:
+                return subnet
+    msg = (
+        f"{demand.addresses:,} addresses are needed ({demand}). None of the networks that this"
+        f" program chooses from ({', '.join(_STARTS)}, /{_PREFIXES[0]} to /{WIDEST_PREFIX}) has"
+        " them and is clear of the machines.\n"
+        "Next: choose one with `pulumi config set overlayNetwork NETWORK`."
+    )
+    raise NoSubnetError(msg)
