@@ -34,6 +34,15 @@ USER = "admin"
 """Who Debian's images sign in; sudo asks for no password."""
 MTU = 1500
 """Within a VPC more would pass (9001), but nothing larger leaves it."""
+LAUNCH_ONLY = (
+    "ami",
+    "associatePublicIpAddress",
+    "rootBlockDevice.encrypted",
+    "subnetId",
+    "userData",
+)
+"""Inputs of an instance that are for new machines: what runs is never replaced, nor stopped, for
+them. A stopped instance has no public address, which a refresh reads as the second one, changed."""
 
 
 class AwsMachines(pulumi.ComponentResource):
@@ -46,9 +55,13 @@ class AwsMachines(pulumi.ComponentResource):
         site: Site,
         *,
         cluster_id: pulumi.Output[str],
+        place: pulumi.Resource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``site`` is what `aws_preflight.look` found; ``cluster_id`` goes into every tag."""
+        """``site`` is what `aws_preflight.look` found; ``cluster_id`` goes into every tag.
+
+        Everything waits for ``place``, which refuses another region than before.
+        """
         super().__init__("dairflow:machines:Aws", name, None, opts)
         self._settings = settings
         self._site = site
@@ -57,7 +70,8 @@ class AwsMachines(pulumi.ComponentResource):
             "aws",
             region=site.region,
             profile=self._settings.aws_profile or None,
-            opts=pulumi.ResourceOptions(parent=self),
+            # Another region would replace the provider and all that it made.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[place]),
         )
         child = self._opts()
         self._network = (
@@ -68,9 +82,7 @@ class AwsMachines(pulumi.ComponentResource):
         self._group, self._rules = make_security_group(
             self._network, self._policy(), self._naming, child
         )
-        self._registry, self._role = (
-            self._make_registry() if settings.registry == "ecr" else (None, None)
-        )
+        self._registry, self._role = self._make_registry()
         self._operator = SshKey("operator", opts=pulumi.ResourceOptions(parent=self))
         self._image_id = self._find_image()
         machines = {
@@ -94,15 +106,25 @@ class AwsMachines(pulumi.ComponentResource):
             registry_port=self._settings.registry_port,
         )
 
-    def _make_registry(self) -> tuple[EcrRegistry, InstanceRole]:
-        from infra.machines.aws_registry import make_registry  # noqa: PLC0415 - for ECR alone
+    def _make_registry(self) -> tuple[EcrRegistry | None, InstanceRole | None]:
+        """Make Amazon's registry and the role that pulls from it.
 
+        Machines that have the role keep it, without a permission, when the registry is another one:
+        to leave the input out takes it from no machine, and would delete it under them.
+        """
+        if self._settings.registry != "ecr" and not self._site.has_profile:
+            return None, None
+        from infra.machines.aws_registry import make_registry, make_role  # noqa: PLC0415
+
+        opts = self._opts()
+        if self._settings.registry != "ecr":
+            return None, make_role((), self._naming, opts)
         return make_registry(
             self._settings.images.values(),
             region=self._site.region,
             profile=self._settings.aws_profile,
             naming=self._naming,
-            opts=self._opts(),
+            opts=opts,
         )
 
     def _find_image(self) -> pulumi.Output[str]:
@@ -127,7 +149,11 @@ class AwsMachines(pulumi.ComponentResource):
         record: Record = {
             "name": name,
             "role": role,
-            "address": instance.public_ip if public else instance.private_ip,
+            "address": (
+                instance.public_ip.apply(lambda address: _known(name, address))
+                if public
+                else instance.private_ip
+            ),
             "port": SSH_PORT,
             "user": USER,
             "host_key": host_key.public_key,
@@ -140,6 +166,7 @@ class AwsMachines(pulumi.ComponentResource):
         self, name: str, zone: str, host_key: SshKey, *, is_manager: bool
     ) -> ec2.Instance:
         settings, tags = self._settings, self._naming.tags(name)
+        is_protected = is_manager and settings.aws_protect
         return ec2.Instance(
             name,
             ami=self._image_id,
@@ -155,7 +182,7 @@ class AwsMachines(pulumi.ComponentResource):
                     settings.aws_manager_volume if is_manager else settings.aws_worker_volume
                 ),
                 encrypted=True,
-                delete_on_termination=True,
+                delete_on_termination=not is_protected,
                 tags=tags,
             ),
             # One hop: what runs in a container on the machine cannot ask for the user data.
@@ -163,18 +190,18 @@ class AwsMachines(pulumi.ComponentResource):
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
             instance_market_options=None if is_manager else self._market(),
-            disable_api_termination=is_manager and settings.aws_protect,
+            disable_api_termination=is_protected,
             tags=tags,
-            # A newer image, another wording of the user data or another zone is for new machines:
-            # what runs is never replaced, nor stopped, for it.
             opts=self._opts(
                 depends_on=[
                     *self._network.ready,
                     *self._rules,
                     *(self._role.ready if self._role else ()),
                 ],
-                ignore_changes=["ami", "userData", "subnetId"],
-                protect=is_manager and settings.aws_protect,
+                ignore_changes=list(LAUNCH_ONLY),
+                # To leave the market out keeps a spot instance what it is. Never for a manager.
+                replacement_trigger=None if is_manager else settings.aws_spot_workers,
+                protect=is_protected,
             ),
         )
 
@@ -220,6 +247,22 @@ class AwsMachines(pulumi.ComponentResource):
             platform={"x86_64": "linux/amd64", "arm64": "linux/arm64"}[self._site.architecture],
             outputs={"estimatedMonthlyCost": monthly_estimate(settings)},
         )
+
+
+def _known(name: str, address: str | None) -> str:
+    """Return the public address.
+
+    Raises:
+        pulumi.RunError: the state has none, since it was refreshed while the machine was stopped.
+
+    """
+    if not address:
+        msg = (
+            f"{name} has no public address in this stack's state, which was read while the machine"
+            " was stopped. Start the machine, then run `pulumi up --refresh`."
+        )
+        raise pulumi.RunError(msg)
+    return address
 
 
 def _naming(cluster_id: pulumi.Output[str]) -> Naming:

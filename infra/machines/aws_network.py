@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
+import pulumi
 from pulumi_aws import ec2, vpc
 
 from infra.firewall import security_group_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import pulumi
 
     from infra.firewall import Policy
     from infra.machines.aws_preflight import Site
@@ -113,7 +112,10 @@ def make_security_group(
         description=f"Machines of {naming.prefix}",
         vpc_id=network.vpc_id,
         tags=naming.tags("machines"),
-        opts=opts,
+        # EC2 keeps the text for life: another wording would be another group.
+        opts=pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(ignore_changes=["description"])
+        ),
     )
     rules: list[pulumi.Resource] = [
         vpc.SecurityGroupIngressRule(

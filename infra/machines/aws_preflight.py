@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.machines import aws_running
+from infra.machines import aws_inventory, aws_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,10 +55,14 @@ class Site:
     zones: tuple[str, ...]
     """The zones that have every wanted instance type, and a subnet where subnets are given."""
     architecture: Architecture
+    account: str
+    """The number of the AWS account."""
     vpc_id: str = ""
     """Of the given subnets; empty where the VPC is the stack's own."""
     subnets: Mapping[str, str] = field(default_factory=dict[str, str])
     """Zone → subnet, of the given ones."""
+    has_profile: bool = False
+    """Whether machines of the stack have the instance profile that ``registry: ecr`` gives them."""
     notes: tuple[str, ...] = ()
 
 
@@ -93,8 +97,8 @@ def look(wanted: Wanted) -> Site:
         AwsError: with every objection.
 
     """
-    session = _session(wanted)
-    look_around = _Look(wanted, session)
+    session, account = _session(wanted)
+    look_around = _Look(wanted, session, account)
     try:
         site = look_around.site()
     except (BotoCoreError, ClientError) as error:
@@ -105,8 +109,8 @@ def look(wanted: Wanted) -> Site:
     return site
 
 
-def _session(wanted: Wanted) -> Any:  # noqa: ANN401 - boto3's, without types
-    """Sign in; the credentials are those that any AWS tool would use.
+def _session(wanted: Wanted) -> tuple[Any, str]:
+    """Sign in; the credentials are those that any AWS tool would use. Return the account too.
 
     Raises:
         AwsError: there are none, or they are refused.
@@ -116,7 +120,7 @@ def _session(wanted: Wanted) -> Any:  # noqa: ANN401 - boto3's, without types
         session: Any = boto3.Session(
             profile_name=wanted.settings.aws_profile or None, region_name=wanted.region
         )
-        session.client("sts", config=CONFIG).get_caller_identity()
+        identity = session.client("sts", config=CONFIG).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         objection = (
             f"AWS does not take the credentials: {error}. `aws sts get-caller-identity` is to"
@@ -124,14 +128,15 @@ def _session(wanted: Wanted) -> Any:  # noqa: ANN401 - boto3's, without types
             " run `aws configure` or `aws sso login`."
         )
         raise AwsError(_refusal([objection])) from error
-    return session
+    return session, str(identity["Account"])
 
 
 class _Look:
     """Collects objections while it asks."""
 
-    def __init__(self, wanted: Wanted, session: Any) -> None:  # noqa: ANN401
+    def __init__(self, wanted: Wanted, session: Any, account: str) -> None:  # noqa: ANN401
         self._wanted = wanted
+        self._account = account
         self._session = session
         self._ec2: Client = session.client("ec2", config=CONFIG)
         self.objections: list[str] = []
@@ -144,14 +149,16 @@ class _Look:
         offered = self._offered(set(described))
         zones = self._zones(offered, set(described))
         vpc_id, subnets = self._given_subnets(zones, set(described))
-        self._check_running(offered, set(described), vpc_id)
+        has_profile = self._check_running(offered, described, vpc_id)
         self._check_quotas(described)
         return Site(
             region=self._wanted.region,
             zones=tuple(sorted(subnets)) if subnets else zones,
             architecture=architecture,
+            account=self._account,
             vpc_id=vpc_id,
             subnets=subnets,
+            has_profile=has_profile,
             notes=tuple(self._notes),
         )
 
@@ -247,22 +254,34 @@ class _Look:
         return (vpcs[0] if vpcs else ""), subnets
 
     def _check_running(
-        self, offered: Mapping[str, set[str]], known_types: set[str], vpc_id: str
-    ) -> None:
-        """Refuse what the stack's machines that run already cannot take up."""
-        stack = self._wanted.stack
-        clusters = aws_running.find(self._ec2, stack)
+        self, offered: Mapping[str, set[str]], described: Mapping[str, Any], vpc_id: str
+    ) -> bool:
+        """Refuse what the stack's machines that run already cannot take up.
+
+        Returns whether any of them has the instance profile of ``registry: ecr``.
+        """
+        stack, settings = self._wanted.stack, self._wanted.settings
+        clusters = aws_inventory.find(self._ec2, stack)
         if not clusters:
-            return
-        ids = {machine.vpc_id for machines in clusters.values() for machine in machines}
-        vpcs = aws_running.find_vpcs(self._ec2, stack, ids)
+            return False
+        machines = [machine for cluster in clusters.values() for machine in cluster]
+        ids = {machine.vpc_id for machine in machines}
+        vpcs = aws_inventory.find_vpcs(self._ec2, stack, ids)
         wish = aws_running.Wish(
-            settings=self._wanted.settings,
+            settings=settings,
             vpc_id=vpc_id,
+            region=self._wanted.region,
+            architectures={
+                name: one["ProcessorInfo"]["SupportedArchitectures"]
+                for name, one in described.items()
+            },
+            disks=aws_inventory.find_disks(self._ec2, {machine.volume_id for machine in machines}),
             offered=offered,
-            known_types=known_types,
+            known_types=set(described),
         )
         self.objections += aws_running.objections(stack, clusters, vpcs, wish)
+        self._notes += aws_running.notes(clusters, settings)
+        return any(machine.has_profile for machine in machines)
 
     def _check_quotas(self, described: Mapping[str, Any]) -> None:
         for quota in (*self._quotas_of_vcpus(described), *self._quotas_of_vpcs()):
@@ -321,7 +340,7 @@ class _Look:
         return counts[False], counts[True]
 
     def _is_ours(self, thing: Mapping[str, Any]) -> bool:
-        return aws_running.tags(thing).get(aws_running.STACK_TAG) == self._wanted.stack
+        return aws_inventory.tags(thing).get(aws_inventory.STACK_TAG) == self._wanted.stack
 
     def _limit(self, quota: _Quota) -> float | None:
         try:

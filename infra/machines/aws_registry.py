@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_aws import ecr, iam
 
+from infra.machines.aws_inventory import role_prefix
 from infra.machines.fleet import EcrRegistry
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 KEPT_IMAGES = 30
 """Of each repository. Every content of an image is one, and the newest is what runs."""
-NAME_PREFIX_CHARACTERS = 38
-"""What IAM's 64 leave besides the provider's own random end."""
 LIFECYCLE = {
     "rules": [
         {
@@ -45,7 +44,7 @@ PULL_ACTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceRole:
-    """What lets an instance pull."""
+    """What an instance is, to AWS."""
 
     profile: pulumi.Output[str]
     """The instance profile's name."""
@@ -70,7 +69,7 @@ def make_registry(
     The images go with the stack. ``profile`` is that of the operator's credentials, or empty.
     """
     repositories = {image: _repository(image, naming, opts) for image in images}
-    role = _role([one.arn for one in repositories.values()], naming, opts)
+    role = make_role([one.arn for one in repositories.values()], naming, opts)
     registry = EcrRegistry(
         region=region,
         profile=profile,
@@ -93,10 +92,11 @@ def _repository(image: str, naming: Naming, opts: pulumi.ResourceOptions) -> ecr
     return repository
 
 
-def _role(
+def make_role(
     repositories: Sequence[pulumi.Output[str]], naming: Naming, opts: pulumi.ResourceOptions
 ) -> InstanceRole:
-    name_prefix = f"{naming.prefix}-"[:NAME_PREFIX_CHARACTERS]
+    """Make a role that may pull from ``repositories``, by their ARNs; without one, nothing."""
+    name_prefix = role_prefix(naming.prefix)
     tags = naming.tags("nodes")
     role = iam.Role(
         "nodes-role",
@@ -105,15 +105,17 @@ def _role(
         tags=tags,
         opts=opts,
     )
+    profile = iam.InstanceProfile(
+        "nodes-profile", name_prefix=name_prefix, role=role.name, tags=tags, opts=opts
+    )
+    if not repositories:
+        return InstanceRole(profile=profile.name, ready=(profile,))
     may_pull = iam.RolePolicy(
         "nodes-may-pull",
         name="pull-images",
         role=role.name,
         policy=pulumi.Output.all(*repositories).apply(pull_policy),
         opts=opts,
-    )
-    profile = iam.InstanceProfile(
-        "nodes-profile", name_prefix=name_prefix, role=role.name, tags=tags, opts=opts
     )
     return InstanceRole(profile=profile.name, ready=(may_pull, profile))
 

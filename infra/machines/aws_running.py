@@ -1,70 +1,25 @@
-"""What a stack's running machines hold fast: an instance stays in its VPC and in its zone.
+"""What a stack's running machines cannot take up, and what they take up at a price. No I/O.
 
-They are known by their tags. The stack's name is all that is known of the cluster before the first
-resource, so those of another stack of that name, in the same account and region, are found too.
-Knows no Pulumi.
+An instance stays in its VPC and in its zone, and keeps its kind of addresses and its architecture;
+its disk never shrinks.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infra.machines.aws_inventory import CLUSTER_TAG, STACK_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from infra.machines.aws_inventory import Running, Vpc
     from infra.settings import Settings
 
-STACK_TAG = "dairflow:stack"
-CLUSTER_TAG = "dairflow:cluster"
-_THERE = ("pending", "running", "stopping", "stopped")
 _TYPES = {"manager": "awsManagerType", "worker": "awsWorkerType"}
+_VOLUMES = {"manager": "awsManagerVolume", "worker": "awsWorkerVolume"}
 """Role → setting."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """One machine, as EC2 knows it."""
-
-    name: str
-    role: str
-    number: int
-    cluster: str
-    """The tag ``dairflow:cluster``; empty where somebody took it away."""
-    vpc_id: str
-    zone: str
-    public: bool | None
-    """Whether it was made with a public address; None where EC2 does not tell."""
-
-    @classmethod
-    def from_ec2(cls, stack: str, found: Mapping[str, Any]) -> Running | None:
-        """Read one of ``DescribeInstances``; None where its name is none of the stack's."""
-        told = tags(found)
-        name = re.fullmatch(
-            rf"dairflow-{re.escape(stack)}-((manager|worker)-(\d+))", told.get("Name", "")
-        )
-        if not name:
-            return None
-        return cls(
-            name=name[1],
-            role=name[2],
-            number=int(name[3]),
-            cluster=told.get(CLUSTER_TAG, ""),
-            vpc_id=found["VpcId"],
-            zone=found["Placement"]["AvailabilityZone"],
-            public=_made_public(found),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vpc:
-    """The VPC that machines run in."""
-
-    vpc_id: str
-    cidr: str
-    is_own: bool
-    """Made by the stack, not given by ``awsSubnetIds``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,42 +29,15 @@ class Wish:
     settings: Settings
     vpc_id: str
     """Of the given subnets; empty where none is given, or where they are not known."""
+    region: str
+    architectures: Mapping[str, Sequence[str]]
+    """Wanted instance type → the architectures that it supports."""
+    disks: Mapping[str, int]
+    """Volume → GiB, of the disks that the machines have now."""
     offered: Mapping[str, set[str]]
     """Zone → the wanted instance types that it has."""
     known_types: set[str]
     """The wanted instance types that the region has."""
-
-
-def tags(thing: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the tags of anything of EC2's."""
-    return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
-
-
-def find(ec2: Any, stack: str) -> Mapping[str, Sequence[Running]]:  # noqa: ANN401 - boto3's client
-    """Return the machines of the stacks of that name, by their cluster's tag."""
-    filters = [
-        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
-        {"Name": "instance-state-name", "Values": list(_THERE)},
-    ]
-    clusters: dict[str, list[Running]] = {}
-    for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
-        for reservation in page["Reservations"]:
-            for found in reservation["Instances"]:
-                machine = Running.from_ec2(stack, found)
-                if machine:
-                    clusters.setdefault(machine.cluster, []).append(machine)
-    return clusters
-
-
-def find_vpcs(ec2: Any, stack: str, vpc_ids: set[str]) -> Mapping[str, Vpc]:  # noqa: ANN401
-    """Return VPCs by their IDs."""
-    filters = [{"Name": "vpc-id", "Values": sorted(vpc_ids)}]
-    return {
-        vpc["VpcId"]: Vpc(
-            vpc_id=vpc["VpcId"], cidr=vpc["CidrBlock"], is_own=tags(vpc).get(STACK_TAG) == stack
-        )
-        for vpc in ec2.describe_vpcs(Filters=filters)["Vpcs"]
-    }
 
 
 def objections(
@@ -124,24 +52,27 @@ def objections(
     """
     said: list[str] = []
     for cluster, machines in sorted(clusters.items()):
-        staying = sorted(
-            (machine for machine in machines if _stays(machine, wish.settings)),
-            key=lambda machine: (machine.role, machine.number),
-        )
+        staying = _staying(machines, wish.settings)
         found = [
             *_of_the_network(staying, vpcs, wish),
             *_of_addresses(staying, wish.settings),
             *_of_types(staying, vpcs, wish),
+            *_of_architectures(staying, wish),
+            *_of_disks(staying, wish),
         ]
-        if not found:
+        stopped = list(_of_stopped(staying, wish))
+        if not found and not stopped:
             return ()
-        said += [*found, _advice(stack, cluster)]
+        advice = [_advice()] if found else []
+        said += [*stopped, *found, *advice, _where(stack, cluster)]
     return said
 
 
-def _stays(machine: Running, settings: Settings) -> bool:
+def _staying(machines: Sequence[Running], settings: Settings) -> Sequence[Running]:
+    """Return the machines that the settings still ask for, in order."""
     counts = {"manager": settings.managers, "worker": settings.workers}
-    return machine.number <= counts[machine.role]
+    staying = [machine for machine in machines if machine.number <= counts[machine.role]]
+    return sorted(staying, key=lambda machine: (machine.role, machine.number))
 
 
 def _of_the_network(
@@ -167,8 +98,7 @@ def _of_addresses(machines: Sequence[Running], settings: Settings) -> Iterator[s
     if others:
         yield (
             f"awsPublicAddresses: {str(wanted).lower()} given; it was {str(not wanted).lower()} for"
-            f" {', '.join(others)}: a machine has its addresses for life, and every one would be"
-            " replaced, also manager-1 with the database"
+            f" {', '.join(others)}, and a machine has its kind of addresses for life"
         )
 
 
@@ -178,11 +108,7 @@ def _of_types(machines: Sequence[Running], vpcs: Mapping[str, Vpc], wish: Wish) 
     A machine changes its type in its zone. And the stack's own VPC has a subnet in a zone only as
     long as the zone has both types.
     """
-    given = {
-        "manager": wish.settings.aws_manager_type,
-        "worker": wish.settings.aws_worker_type,
-    }
-    for role, instance_type in given.items():
+    for role, instance_type in _given_types(wish.settings).items():
         lacking: dict[str, list[str]] = {}
         for machine in machines:
             concerned = machine.role == role or vpcs[machine.vpc_id].is_own
@@ -196,29 +122,92 @@ def _of_types(machines: Sequence[Running], vpcs: Mapping[str, Vpc], wish: Wish) 
                 )
 
 
-def _advice(stack: str, cluster: str) -> str:
+def _of_architectures(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
+    """Find types of another architecture: the provider replaces a machine for such a one."""
+    for role, instance_type in _given_types(wish.settings).items():
+        supported = wish.architectures.get(instance_type, ())
+        others = [m for m in machines if m.role == role and m.architecture not in supported]
+        if supported and others:
+            yield (
+                f"{_TYPES[role]}: {instance_type!r} given, which is {' or '.join(supported)};"
+                f" {_names(others)} {'are' if len(others) > 1 else 'is'} {others[0].architecture},"
+                " and a machine keeps its architecture: another one would take its place, without"
+                " what is on its disk"
+            )
+
+
+def _of_disks(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
+    """Find disks that would shrink, which EC2 refuses in the middle of an update."""
+    settings = wish.settings
+    given = {"manager": settings.aws_manager_volume, "worker": settings.aws_worker_volume}
+    for role, gib in given.items():
+        larger = [m for m in machines if m.role == role and wish.disks.get(m.volume_id, 0) > gib]
+        if larger:
+            most = max(wish.disks[m.volume_id] for m in larger)
+            yield (
+                f"{_VOLUMES[role]}: {gib} given; the disk of {_names(larger)} has {most} GiB, and"
+                " a disk does not shrink"
+            )
+
+
+def _of_stopped(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
+    stopped = [machine for machine in machines if machine.is_stopped]
+    if stopped:
+        ids = " ".join(machine.instance_id for machine in stopped)
+        yield (
+            f"{_names(stopped)} {'are' if len(stopped) > 1 else 'is'} stopped, and nothing can be"
+            f" deployed there. Start: `aws ec2 start-instances --region {wish.region}"
+            f" --instance-ids {ids}`; then run `pulumi up --refresh`, since a machine has another"
+            " public address after a start"
+        )
+
+
+def notes(clusters: Mapping[str, Sequence[Running]], settings: Settings) -> Sequence[str]:
+    """Return what a change costs that running machines take up: all of a role stop at once."""
+    if len(clusters) != 1:
+        return ()  # Another's of the same name is among them.
+    (machines,) = clusters.values()
+    return tuple(_of_stops(_staying(machines, settings), settings))
+
+
+def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
+    lost = "All at once, and without draining: tasks that run there fail. Do it when nothing runs."
+    workers = [m for m in machines if m.role == "worker"]
+    moved = [m for m in workers if m.is_spot != settings.aws_spot_workers]
+    if moved:
+        given = str(settings.aws_spot_workers).lower()
+        yield f"awsSpotWorkers: {given} given; {_names(moved)} are replaced for it. {lost}"
+    for role, instance_type in _given_types(settings).items():
+        changed = [
+            m
+            for m in machines
+            if m.role == role and m.instance_type != instance_type and m not in moved
+        ]
+        if changed:
+            web = " The pages and the database are away meanwhile." if role == "manager" else ""
+            yield (
+                f"{_TYPES[role]}: {instance_type} given; {_names(changed)} stop and start for it."
+                f" {lost}{web}"
+            )
+
+
+def _given_types(settings: Settings) -> Mapping[str, str]:
+    return {"manager": settings.aws_manager_type, "worker": settings.aws_worker_type}
+
+
+def _names(machines: Sequence[Running]) -> str:
+    return ", ".join(machine.name for machine in machines)
+
+
+def _advice() -> str:
     return (
-        f"(Running machines: those tagged {STACK_TAG}={stack}, {CLUSTER_TAG}={cluster}. Set back"
-        " what was changed. Or back up the database, which goes with manager-1; then"
-        " `pulumi destroy` and `pulumi up`. If they are another's, name this stack differently.)"
+        "(Set back what was changed. Or back up the database, which goes with manager-1; then"
+        " `pulumi destroy` and `pulumi up`.)"
     )
 
 
-def _made_public(found: Mapping[str, Any]) -> bool | None:
-    """Tell by the first interface: an Elastic IP, whose owner is an account, says nothing.
-
-    A stopped machine has no public address in any case.
-    """
-    if found["State"]["Name"] != "running":
-        return None
-    association: Mapping[str, Any] | None = next(
-        (
-            interface.get("Association")
-            for interface in found["NetworkInterfaces"]
-            if interface["Attachment"]["DeviceIndex"] == 0
-        ),
-        None,
+def _where(stack: str, cluster: str) -> str:
+    return (
+        f"(Running machines: those tagged {STACK_TAG}={stack}, {CLUSTER_TAG}={cluster}. If they"
+        " are another's, name this stack differently.)"
     )
-    if not association:
-        return False
-    return True if association.get("IpOwnerId") == "amazon" else None

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from infra.resources.place import Place
+
 if TYPE_CHECKING:
     from infra.machines.aws_preflight import Site
     from infra.machines.fleet import Fleet
@@ -29,7 +31,9 @@ def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[s
     if site is not None:
         from infra.machines.aws import AwsMachines  # noqa: PLC0415 - for this target alone
 
-        return AwsMachines("machines", settings, site, cluster_id=cluster_id).fleet
+        place = Place("place", target=settings.target, region=site.region, account=site.account)
+        return AwsMachines("machines", settings, site, cluster_id=cluster_id, place=place).fleet
+    Place("place", target=settings.target)
     if settings.target == "existing":
         from infra.machines.existing import ExistingMachines  # noqa: PLC0415
 

@@ -31,7 +31,7 @@ def _description(self: Any) -> str | None:
 
 
 def _association() -> property:
-    """An address that is no Elastic IP is Amazon's; a stopped instance has none."""
+    """An address that is not an Elastic IP is Amazon's; a stopped instance has none."""
     original: Any = NetworkInterface.association
 
     def association(self: Any) -> dict[str, Any] | None:

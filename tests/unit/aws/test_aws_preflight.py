@@ -98,7 +98,10 @@ def subnet(zone: str, cidr: str = "10.90.0.0/24", vpc: str = "") -> tuple[str, s
 
 def test_an_account_with_room_says_where() -> None:
     assert ask() == Site(
-        region=REGION, zones=tuple(f"{REGION}{zone}" for zone in "abc"), architecture="x86_64"
+        region=REGION,
+        zones=tuple(f"{REGION}{zone}" for zone in "abc"),
+        architecture="x86_64",
+        account="123456789012",
     )
 
 
@@ -338,17 +341,73 @@ def test_running_machines_keep_their_kind_of_addresses(*, public: bool) -> None:
     was, given = str(public).lower(), str(not public).lower()
     text = objection(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses=given)
     assert f"awsPublicAddresses: {given} given; it was {was} for manager-1, worker-1" in text
-    assert "every one would be replaced, also manager-1 with the database" in text
+    assert "a machine has its kind of addresses for life" in text
 
 
-def test_a_stopped_machine_or_an_elastic_address_says_nothing_of_addresses() -> None:
+def test_an_elastic_address_says_nothing_of_addresses() -> None:
     cluster = Cluster(own_vpc=False)  # without the fixture, moto's are the account's
-    subnets = list(cluster.subnets.values())
-    ask(awsSubnetIds=subnets, awsPublicAddresses="false")
-    stopped = Cluster(own_vpc=False, public=False, cidr="10.82.0.0/16")
-    ec2().terminate_instances(InstanceIds=list(cluster.instances.values()))
-    ec2().stop_instances(InstanceIds=list(stopped.instances.values()))
-    ask(awsSubnetIds=list(stopped.subnets.values()), awsPublicAddresses="true")
+    ask(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses="false")
+
+
+def test_stopped_machines_are_named_with_the_command_that_starts_them() -> None:
+    """Their addresses are not held against the settings: a stopped machine has none."""
+    cluster = Cluster()
+    stopped = [cluster.instances["manager-1"], cluster.instances["worker-2"]]
+    ec2().stop_instances(InstanceIds=stopped)
+    text = objection()
+    assert "manager-1, worker-2 are stopped" in text
+    assert f"`aws ec2 start-instances --region {REGION} --instance-ids {' '.join(stopped)}`" in text
+    assert "`pulumi up --refresh`" in text
+    assert "awsPublicAddresses" not in text
+    ec2().start_instances(InstanceIds=stopped[:1])
+    assert "worker-2 is stopped" in objection()
+    ask(workers="1")  # worker-2 goes
+
+
+def test_a_type_of_another_architecture_would_be_another_machine() -> None:
+    Cluster()
+    with pytest.raises(AwsError) as caught:
+        ask(build_machine="aarch64", awsManagerType="t4g.large", awsWorkerType="t4g.medium")
+    text = str(caught.value)
+    assert "awsManagerType: 't4g.large' given, which is arm64; manager-1 is x86_64" in text
+    assert "awsWorkerType: 't4g.medium' given, which is arm64; worker-1, worker-2 are" in text
+
+
+def test_a_disk_does_not_shrink() -> None:
+    cluster = Cluster()
+    (disk,) = ec2().describe_instances(InstanceIds=[cluster.instances["manager-1"]])[
+        "Reservations"
+    ][0]["Instances"][0]["BlockDeviceMappings"]
+    ec2().modify_volume(VolumeId=disk["Ebs"]["VolumeId"], Size=60)
+    ask(awsManagerVolume=60)
+    text = objection(awsManagerVolume=50)
+    assert "awsManagerVolume: 50 given; the disk of manager-1 has 60 GiB" in text
+
+
+def test_what_stops_every_machine_of_a_role_is_a_note() -> None:
+    Cluster()
+    noted = " ".join(ask(awsManagerType="t3.medium", awsWorkerType="m5.large").notes)
+    assert "awsWorkerType: m5.large given; worker-1, worker-2 stop and start for it." in noted
+    assert "tasks that run there fail" in noted
+    assert "manager-1" not in noted
+    noted = " ".join(ask(awsManagerType="t3.medium", awsSpotWorkers="true").notes)
+    assert "awsSpotWorkers: true given; worker-1, worker-2 are replaced for it." in noted
+    noted = " ".join(ask(awsManagerType="t3.large").notes)
+    assert "awsManagerType: t3.large given; manager-1 stop" in noted
+
+
+def test_a_profile_of_the_stack_on_a_machine_is_seen() -> None:
+    cluster = Cluster()
+    assert not ask().has_profile
+    iam = boto3.client("iam", REGION)
+    for name in ("somebodys", "dairflow-test-0123"):
+        iam.create_instance_profile(InstanceProfileName=name)
+    for machine, name in (("manager-1", "somebodys"), ("worker-1", "dairflow-test-0123")):
+        assert not ask().has_profile
+        ec2().associate_iam_instance_profile(
+            InstanceId=cluster.instances[machine], IamInstanceProfile={"Name": name}
+        )
+    assert ask().has_profile
 
 
 def test_a_type_that_a_zone_in_use_lacks() -> None:

@@ -13,6 +13,7 @@ import pulumi
 import pytest
 import yaml
 from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.firewall import Policy, security_group_rules
@@ -21,6 +22,9 @@ from infra.swarm.commands import INSTALL_NODE
 from tests.unit.resources.recorder import COMPUTED, Recorder
 
 target_packages.use("aws")
+from aws_standin import upstream  # noqa: E402
+
+from infra.machines.aws import _known  # noqa: E402
 from infra.machines.aws_preflight import AwsError, Site, Wanted  # noqa: E402
 from infra.machines.aws_registry import repository_name  # noqa: E402
 
@@ -32,6 +36,11 @@ REQUIRED = {"target": "aws", "awsRegion": REGION, "allowedCidrs": '["198.51.100.
 
 class Cloud(Recorder):
     """Answers as the ``aws`` plugin would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: dict[str, Any] = {}
+        """Name → what the engine is asked for, options included."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         identity, outputs = super().new_resource(args)
@@ -55,7 +64,7 @@ class Cloud(Recorder):
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is found in the account; a test may change it. See test_aws_preflight.py."""
-    found: dict[str, Any] = {"architecture": "x86_64"}
+    found: dict[str, Any] = {"architecture": "x86_64", "account": "123456789012"}
 
     def look(wanted: Wanted) -> Site:
         zones = tuple(f"{wanted.region}{letter}" for letter in "abc")
@@ -67,7 +76,15 @@ def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run() -> Callable[..., Cloud]:
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cloud]:
+    register = MockMonitor.RegisterResource
+
+    def keep(self: MockMonitor, request: Any) -> Any:
+        self.mocks.requests[request.name] = request
+        return register(self, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", keep)
+
     def run_with(**settings: str) -> Cloud:
         recorder = Cloud()
         asyncio.set_event_loop(asyncio.new_event_loop())
@@ -172,10 +189,112 @@ def test_workers_alone_are_spot_instances(run: Callable[..., Cloud]) -> None:
     assert "instanceMarketOptions" not in run().of_type(":Instance")["worker-1"]
 
 
+VARIETY: tuple[dict[str, str], ...] = (
+    {},
+    {"awsSpotWorkers": "true", "registry": "ecr", "managers": "3"},
+    {"awsProtect": "true", "awsWorkerVolume": "50", "webPort": "18080"},
+)
+"""Settings that make everything which the program can make."""
+
+
+def test_the_program_gives_what_the_table_of_inputs_decides_and_nothing_else(
+    run: Callable[..., Cloud],
+) -> None:
+    given: dict[str, set[str]] = {}
+    for settings in VARIETY:
+        for kind, inputs in run(**settings).resources.values():
+            if kind.startswith("aws:"):
+                given.setdefault(kind, set()).update(paths(inputs))
+    for token, inputs in upstream.types().items():
+        decided = {name for name, one in inputs.items() if one.ours != "unused"}
+        assert given[token] & inputs.keys() == decided, token
+        assert {path for path in given[token] if "." not in path} <= decided, token
+
+
+def paths(inputs: dict[str, Any], prefix: str = "") -> set[str]:
+    found = {prefix + name for name in inputs}
+    for name, value in inputs.items():
+        if isinstance(value, dict) and name != "tags":
+            found |= paths(value, f"{prefix}{name}.")
+    return found
+
+
+def test_no_input_replaces_a_manager(run: Callable[..., Cloud]) -> None:
+    """Each that could is for new machines alone, or refused while machines run."""
+    for settings in VARIETY:
+        made = run(**settings)
+        for name in (name for name in made.of_type(":Instance") if name.startswith("manager-")):
+            request, inputs = made.requests[name], made.resources[name][1]
+            assert not request.HasField("replacement_trigger")
+            for path in paths(inputs) & upstream.types()["aws:ec2/instance:Instance"].keys():
+                one = upstream.types()["aws:ec2/instance:Instance"][path]
+                assert (path in request.ignoreChanges) == (one.ours == "ignored"), path
+                if {"replaces", "replaces-sometimes"} & one.upstream:
+                    assert one.ours in ("ignored", "refused"), path
+
+
+def test_what_is_ignored_is_what_the_table_says(run: Callable[..., Cloud]) -> None:
+    requests = run(registry="ecr").requests.values()
+    for token, inputs in upstream.types().items():
+        ignored = {name for name, one in inputs.items() if one.ours == "ignored"}
+        of_type = [request for request in requests if request.type == token]
+        assert of_type
+        assert all(set(request.ignoreChanges) == ignored for request in of_type), token
+
+
+def test_an_input_that_keeps_its_value_is_left_out_only_where_that_is_meant(
+    run: Callable[..., Cloud],
+) -> None:
+    """To leave such a one out takes nothing back."""
+    made = [run(**settings).resources for settings in VARIETY]
+    names = set.intersection(*(set(resources) for resources in made))
+    for name in names:
+        token = made[0][name][0]
+        given = [paths(resources[name][1]) for resources in made]
+        for path in set.union(*given) - set.intersection(*given):
+            one = upstream.types().get(token, {}).get(path)
+            assert one is None or not one.keeps_its_value or one.ours in ("kept", "trigger"), path
+
+
+def test_a_change_of_the_market_replaces_workers_alone(run: Callable[..., Cloud]) -> None:
+    for given in ("true", "false"):
+        requests = run(awsSpotWorkers=given).requests
+        assert requests["worker-1"].replacement_trigger.bool_value is (given == "true")
+        assert not requests["manager-1"].HasField("replacement_trigger")
+
+
+def test_machines_keep_a_profile_that_they_have(
+    run: Callable[..., Cloud], account: dict[str, Any]
+) -> None:
+    """Without a permission, once the registry is the cluster's own again."""
+    account["has_profile"] = True
+    made = run()
+    for inputs in made.of_type(":Instance").values():
+        assert inputs["iamInstanceProfile"] == "nodes-profile-id"
+    assert made.of_type(":RolePolicy") == made.of_type(":Repository") == {}
+    assert made.of_type(":Registry") != {}
+
+
+def test_the_place_is_kept_before_anything_is_made_there(run: Callable[..., Cloud]) -> None:
+    made = run()
+    place = made.resources["place"][1]
+    assert (place["region"], place["account"]) == (REGION, "123456789012")
+    assert any(urn.endswith("::place") for urn in made.requests["aws"].dependencies)
+
+
+def test_a_machine_without_a_public_address_asks_for_a_refresh() -> None:
+    assert _known("worker-1", "203.0.113.1") == "203.0.113.1"
+    with pytest.raises(pulumi.RunError, match=r"worker-1 has no public .* `pulumi up --refresh`"):
+        _known("worker-1", "")
+
+
 def test_a_protected_stack_protects_its_managers(run: Callable[..., Cloud]) -> None:
     made = run(awsProtect="true")
     assert made.of_type(":Instance")["manager-1"]["disableApiTermination"] is True
     assert made.of_type(":Instance")["worker-1"]["disableApiTermination"] is False
+    assert made.requests["manager-1"].protect is True
+    assert made.of_type(":Instance")["manager-1"]["rootBlockDevice"]["deleteOnTermination"] is False
+    assert made.of_type(":Instance")["worker-1"]["rootBlockDevice"]["deleteOnTermination"] is True
     assert run().of_type(":Instance")["manager-1"]["disableApiTermination"] is False
 
 

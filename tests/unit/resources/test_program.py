@@ -50,6 +50,11 @@ def test_images_are_built_for_this_machines_processor(
     assert {image["build"]["platform"] for image in images} == {built_for}
 
 
+def test_the_target_is_kept_in_the_state(run: Callable[..., Recorder]) -> None:
+    """Another one would put other machines in the place of these; see test_place.py."""
+    assert run().resources["place"][1]["target"] == "local"
+
+
 def test_one_more_worker_changes_no_other_machine(run: Callable[..., Recorder]) -> None:
     before = run(workers="2").of_type(":LocalMachine")
     after = run(workers="3").of_type(":LocalMachine")
