@@ -21,6 +21,7 @@ from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.secret_settings import secret_problems
 from infra.secret_values import secret_texts
 from infra.setting_types import Integer
 from infra.settings_report import UNUSED, keys, problems_of, report
@@ -103,6 +104,19 @@ class Settings(ExistingSettings, AwsSettings):
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
+    rotate_secrets: Annotated[dict[str, Any], Field(alias="rotateSecrets")] = {}  # noqa: RUF012 - pydantic copies it
+    fernet_key: Annotated[str, Field(alias="fernetKey", repr=False)] = ""
+
+    @property
+    def rotations(self) -> Mapping[str, int]:
+        """How often each secret was rotated, as the user counts."""
+        return {name: int(number) for name, number in self.rotate_secrets.items()}
+
+    @property
+    def given_secrets(self) -> Mapping[str, str]:
+        """The secrets that the user chose."""
+        return {"fernet_key": self.fernet_key} if self.fernet_key else {}
+
     @property
     def registry_port(self) -> int | None:
         """TCP port of the registry on the first manager; None where there is none."""
@@ -123,7 +137,7 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         SettingsError: with every mistake at once.
 
     """
-    problems = [*_port_conflicts(raw), *_target_conflicts(raw)]
+    problems = [*_port_conflicts(raw), *_target_conflicts(raw), *secret_problems(raw)]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -33,6 +33,8 @@ def first_words(field: FieldInfo) -> str:
         entry = get_args(annotation)[0]
         is_object = isinstance(entry, type) and issubclass(entry, BaseModel)
         return "List of objects. " if is_object else "List of strings. "
+    if get_origin(annotation) is dict:
+        return "Object. "
     assert annotation is str or get_origin(annotation) is Literal
     return "String. "
 
@@ -77,6 +79,24 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded' or 'ecr'"),
         ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded': ecr belongs to target"),
         ({"imageName": "redis"}, "imageName: 'redis' given; valid: another name: the cluster has"),
+        (
+            {"rotateSecrets": {"redis_pasword": 1}},
+            "rotateSecrets.redis_pasword: 1 given; valid: one of postgres_password, ",
+        ),
+        ({"rotateSecrets": {"redis_pasword": 1}}, "did you mean redis_password?"),
+        (
+            {"rotateSecrets": {"redis_password": 0}},
+            "rotateSecrets.redis_password: 0 given; valid: a whole number from 1 on",
+        ),
+        (
+            {"rotateSecrets": "now"},
+            "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
+        ),
+        ({"fernetKey": "short"}, "fernetKey: a value that is not shown given; valid: 32 bytes in"),
+        (
+            {"fernetKey": f"{'A' * 43}=", "rotateSecrets": {"fernet_key": 1}},
+            "rotateSecrets.fernet_key: 1 given; valid: nothing: you set the key yourself",
+        ),
         ({"webPort": "0"}, "webPort: '0' given; valid: 1 or more"),
         ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
         ({"webPort": "5555"}, "flowerPort: 5555 given; valid: another port: this one is webPort's"),
