@@ -278,6 +278,8 @@ def _options(
         workers_per_node=settings.workers_per_node,
         worker_concurrency=settings.worker_concurrency,
         task_grace_seconds=settings.task_grace_seconds,
+        memory_limits=settings.limits,
+        log_retention_days=settings.log_retention_days,
         web_port=settings.web_port,
         flower_port=settings.flower_port,
         base_url=base_url,

@@ -19,6 +19,7 @@ from infra import build_context, registry
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
+from infra.memory_settings import memory_limits, memory_problems
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
@@ -104,6 +105,9 @@ class Settings(ExistingSettings, AwsSettings):
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
+    task_memory: Annotated[str, Field(alias="taskMemory")] = "512m"
+    memory_limits: Annotated[dict[str, Any], Field(alias="memoryLimits")] = {}  # noqa: RUF012 - pydantic copies it
+    log_retention_days: Annotated[Integer, Field(ge=1, le=3_650, alias="logRetentionDays")] = 30
     rotate_secrets: Annotated[dict[str, Any], Field(alias="rotateSecrets")] = {}  # noqa: RUF012 - pydantic copies it
     fernet_key: Annotated[str, Field(alias="fernetKey", repr=False)] = ""
 
@@ -111,6 +115,11 @@ class Settings(ExistingSettings, AwsSettings):
     def rotations(self) -> Mapping[str, int]:
         """How often each secret was rotated, as the user counts."""
         return {name: int(number) for name, number in self.rotate_secrets.items()}
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """The memory limits of services, a worker's among them."""
+        return memory_limits(self.task_memory, self.worker_concurrency, self.memory_limits)
 
     @property
     def given_secrets(self) -> Mapping[str, str]:
@@ -137,7 +146,12 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         SettingsError: with every mistake at once.
 
     """
-    problems = [*_port_conflicts(raw), *_target_conflicts(raw), *secret_problems(raw)]
+    problems = [
+        *_port_conflicts(raw),
+        *_target_conflicts(raw),
+        *secret_problems(raw),
+        *memory_problems(raw),
+    ]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -72,6 +72,23 @@ wait_for_port() {
     done
 }
 
+# Removes logs that nothing has written to for LOG_RETENTION_DAYS, once an hour for as long as this
+# container runs. A folder of a run stays for a day after its last log is gone: a task may be about to
+# write there.
+bound_logs() {
+    local logs=${AIRFLOW_HOME:-/opt/airflow}/logs
+    (
+        while sleep "${LOG_CHECK_SECONDS:-3600}"; do
+            find "$logs" -mindepth 1 -type f -mtime "+$((${LOG_RETENTION_DAYS:-30} - 1))" -delete
+            find "$logs" -mindepth 1 -depth -type d -empty -mtime +0 -delete
+        done
+    ) &
+}
+
+# Makes this process and its children what the kernel ends first when the machine's memory is used
+# up: a task, and not the database beside it. Everyone may raise this, and nobody lower it again.
+yield_memory() { printf 500 >/proc/self/oom_score_adj; }
+
 wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$WAIT_SECONDS"; }
 
 export_settings
@@ -82,10 +99,13 @@ case $part in
         exec /opt/dairflow/migrate.py "$@"
         ;;
     api-server | scheduler | dag-processor | triggerer)
+        bound_logs
         wait_for_migration
         exec airflow "$part" "$@"
         ;;
     worker)
+        bound_logs
+        yield_memory
         wait_for_port "$DATABASE_ADDRESS"
         wait_for_port "$BROKER_ADDRESS"
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new

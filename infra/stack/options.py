@@ -18,6 +18,7 @@ class StackOptions:
 
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``) to a reference by digest.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
+    ``memory_limits`` maps services to sizes such as ``2g``; others have the compose file's default.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
     compose file (:mod:`infra.stack.own_files`).
@@ -29,6 +30,8 @@ class StackOptions:
     workers_per_node: int = 1
     worker_concurrency: int = 4
     task_grace_seconds: int = 3_600
+    memory_limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    log_retention_days: int = 30
     web_port: int = 8080
     flower_port: int = 5555
     base_url: str

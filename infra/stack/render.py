@@ -48,6 +48,9 @@ HEALTH_CHECK_START_INTERVAL = "2s"
 DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
+BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+"""The log of a service that says nothing about its own, since an engine's default has no bound."""
+
 _SECRET_FILE_MODE = 0o444
 _NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
@@ -174,9 +177,16 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_BASE_URL": options.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": str(options.worker_concurrency),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
+        "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
+        **{memory_variable(name): size for name, size in options.memory_limits.items()},
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
+
+
+def memory_variable(service: str) -> str:
+    """Return the variable by which the compose file takes a service's memory limit."""
+    return f"DAIRFLOW_MEMORY_{service.upper().replace('-', '_')}"
 
 
 def _image(options: StackOptions, kind: str) -> str:
@@ -203,8 +213,7 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
             rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
-    if "logging" in written:
-        rendered["logging"] = write_section(written["logging"], compose_keys.LOGGING)
+    rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)
     if runs_worker(service):
         rendered.setdefault("hostname", _worker_host_name(name, options))
         rendered.setdefault("stop_grace_period", f"{options.task_grace_seconds}s")
@@ -242,6 +251,8 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
         update["failure_action"] = "continue"
     if runs_worker(service):
         deploy["labels"] = {**declared.get("labels", {}), WORKER_LABEL: "true"}
+        if WORKER in options.memory_limits:
+            deploy.setdefault("resources", {"limits": {"memory": options.memory_limits[WORKER]}})
         if declared.get("mode") != "global":
             _place_workers(deploy, update, options)
     deploy["update_config"] = {**update, **declared.get("update_config", {})}

@@ -64,6 +64,12 @@ def test_pulumi_yaml_has_the_same_defaults_as_the_model() -> None:
         assert (default, type(default)) == (given, type(given)), name
 
 
+def test_a_workers_memory_follows_from_its_tasks() -> None:
+    assert parse({}).limits == {"worker": "2560m"}
+    given = {"taskMemory": "2g", "workerConcurrency": "8", "memoryLimits": {"redis": "2g"}}
+    assert parse(given).limits == {"worker": "16896m", "redis": "2g"}
+
+
 def test_numbers_come_from_pulumi_as_text() -> None:
     assert parse({"workers": "5", "taskGrace": "60"}).workers == 5
 
@@ -92,6 +98,12 @@ def test_numbers_come_from_pulumi_as_text() -> None:
             {"rotateSecrets": "now"},
             "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
         ),
+        ({"taskMemory": "a lot"}, "taskMemory: 'a lot' given; valid: a size from 128m on"),
+        ({"taskMemory": "1m"}, "taskMemory: '1m' given; valid: a size from 128m on"),
+        ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' given; valid: a size"),
+        ({"memoryLimits": {"schedular": "1g"}}, "did you mean scheduler?"),
+        ({"memoryLimits": {"worker": "1g"}}, "set taskMemory"),
+        ({"logRetentionDays": "0"}, "logRetentionDays: '0' given; valid: 1 or more"),
         ({"fernetKey": "short"}, "fernetKey: a value that is not shown given; valid: 32 bytes in"),
         (
             {"fernetKey": f"{'A' * 43}=", "rotateSecrets": {"fernet_key": 1}},

@@ -268,6 +268,13 @@ def test_other_keys_in_each_form(
     assert not {"x-mine", "attach", "develop"} & set(web)
 
 
+def test_a_log_is_bounded_unless_the_user_says_otherwise(
+    compose: Compose, options: StackOptions
+) -> None:
+    web = rendered_web(compose, options, "")
+    assert web["logging"] == render(compose, options).document["services"]["worker"]["logging"]
+
+
 def test_a_check_of_the_users_is_as_rare_as_they_say(
     compose: Compose, options: StackOptions
 ) -> None:
@@ -314,11 +321,13 @@ def test_a_second_worker_service_is_one(
     gpu.pop("stop_grace_period")
     services = render(
         {**compose, "services": {**compose["services"], "worker_gpu": gpu}},
-        replace(options, worker_nodes=3, workers_per_node=2),
+        replace(options, worker_nodes=3, workers_per_node=2, memory_limits={"worker": "8g"}),
     ).document["services"]
     assert services["worker_gpu"]["hostname"] == "{{.Node.Hostname}}-worker-gpu-{{.Task.Slot}}"
     assert services["worker_gpu"]["stop_grace_period"] == "900s"
-    assert services["worker_gpu"]["deploy"] == services["worker"]["deploy"]
+    gpu, ours = services["worker_gpu"]["deploy"], services["worker"]["deploy"]
+    assert gpu.pop("resources") == {"limits": {"memory": "8g"}}
+    assert gpu == {key: value for key, value in ours.items() if key != "resources"}
 
 
 def test_a_second_worker_service_may_be_elsewhere(compose: Compose, options: StackOptions) -> None:
