@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra import registry
+from infra.airflow_settings import airflow_config, unknown_sections
 from infra.firewall import Policy
 from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
@@ -24,6 +25,7 @@ from infra.stack.errors import StackError
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE
+from infra.stack.render import airflow_files
 from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 
 if TYPE_CHECKING:
@@ -72,6 +74,9 @@ def read_services(settings: Settings) -> ComposeFile:
     if services.laptop_only:
         names = ", ".join(services.laptop_only)
         pulumi.warn(f"{names}: for Docker Compose on the laptop; the swarm runs {FILE} alone")
+    if unknown := unknown_sections(settings.airflow_config):
+        names = ", ".join(unknown)
+        pulumi.warn(f"airflowConfig: only a package of yours can have the sections {names}")
     return services
 
 
@@ -170,9 +175,11 @@ def deploy_airflow(
         STACK_NAME,
         compose=services.content,
         options=_stack_options(settings, fleet, images, secrets, services.own),
-        secrets=pulumi.Output.all(secrets.values, pulumi.Output.secret(services.own.secrets)).apply(
-            lambda pair: {**pair[0], **pair[1]}
-        ),
+        secrets=pulumi.Output.all(
+            secrets.values,
+            pulumi.Output.secret(services.own.secrets),
+            pulumi.Output.secret(airflow_files(airflow_config(settings.airflow_config).secrets)),
+        ).apply(lambda parts: {name: value for part in parts for name, value in part.items()}),
         configs=services.own.configs,
         machines=pulumi.Output.all(*fleet.machines),
         private_key=fleet.private_key,
@@ -271,6 +278,7 @@ def _options(
     secrets: Mapping[str, str],
     own: OwnFiles,
 ) -> StackOptions:
+    config = airflow_config(settings.airflow_config)
     return StackOptions(
         name=STACK_NAME,
         images=images,
@@ -286,6 +294,8 @@ def _options(
         mtu=mtu,
         secrets=secrets,
         own_secrets=own.secrets,
+        airflow_variables=config.variables,
+        airflow_secrets=config.secrets,
         configs=own.configs,
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra import build_context, registry
+from infra.airflow_settings import airflow_problems
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
@@ -23,7 +24,7 @@ from infra.memory_settings import memory_limits, memory_problems
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
-from infra.secret_values import secret_texts
+from infra.secret_values import secret_texts, with_secrets
 from infra.setting_types import Integer
 from infra.settings_report import UNUSED, keys, problems_of, report
 from infra.stack.ports import RESERVED_PORTS
@@ -105,6 +106,7 @@ class Settings(ExistingSettings, AwsSettings):
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
+    airflow_config: Annotated[dict[str, Any], Field(alias="airflowConfig", repr=False)] = {}  # noqa: RUF012 - pydantic copies it
     task_memory: Annotated[str, Field(alias="taskMemory")] = "512m"
     memory_limits: Annotated[dict[str, Any], Field(alias="memoryLimits")] = {}  # noqa: RUF012 - pydantic copies it
     log_retention_days: Annotated[Integer, Field(ge=1, le=3_650, alias="logRetentionDays")] = 30
@@ -151,6 +153,7 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         *_target_conflicts(raw),
         *secret_problems(raw),
         *memory_problems(raw),
+        *airflow_problems(raw),
     ]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
@@ -183,6 +186,12 @@ def load() -> Settings:
     texts = {key: runtime.get_config(name) for key, name in names.items()}
     raw = {key: _decode(text) for key, text in texts.items() if text is not None}
 
+    marked = raw
+    if "airflowConfig" in raw and runtime.is_config_secret(names["airflowConfig"]):
+        file = ROOT / f"Pulumi.{pulumi.get_stack()}.yaml"
+        config = with_secrets(raw["airflowConfig"], names["airflowConfig"], file)
+        marked = {**raw, "airflowConfig": config}
+
     def secrets() -> Collection[str]:
         holders = {name: raw[key] for key, name in names.items() if key in raw}
         return secret_texts(
@@ -192,7 +201,7 @@ def load() -> Settings:
 
     try:
         build_context.refuse_passwords(os.environ)
-        return parse(raw, secrets)
+        return parse(marked, secrets)
     except (SettingsError, build_context.BuildArgumentError) as error:
         raise pulumi.RunError(str(error)) from None
 

@@ -16,6 +16,7 @@ from infra.stack.secrets import (
     SECRET_NAMES,
     generate,
 )
+from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ class SecretsProvider(Provider):
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a stack."""
         cluster_id = secrets.token_hex(4)
-        values = {**_fill({}), **(props.get("given") or {})}
+        values = {**_fill({}), **as_object(props.get("given"))}
         return CreateResult(cluster_id, {**props, "values": values, "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
@@ -68,14 +69,14 @@ class SecretsProvider(Provider):
 
         The others stay.
         """
-        before, asked = olds.get("rotations") or {}, news.get("rotations") or {}
+        before, asked = as_object(olds.get("rotations")), as_object(news.get("rotations"))
         kept = {
             name: value
             for name, value in olds["values"].items()
             if name not in asked or asked[name] == before.get(name)
         }
         naming_key = {NAMING_KEY: olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]}
-        values = {**_fill(kept), **naming_key, **(news.get("given") or {})}
+        values = {**_fill(kept), **naming_key, **as_object(news.get("given"))}
         values |= _retired(olds["values"], values[FERNET_KEY])
         return UpdateResult({**news, "values": values, "cluster_id": olds["cluster_id"]})
 

@@ -21,7 +21,8 @@ class StackOptions:
     ``memory_limits`` maps services to sizes such as ``2g``; others have the compose file's default.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
-    compose file (:mod:`infra.stack.own_files`).
+    compose file (:mod:`infra.stack.own_files`). ``airflow_variables`` and ``airflow_secrets`` are
+    options of Airflow's by the names of their variables.
     """
 
     name: str = "airflow"
@@ -39,6 +40,8 @@ class StackOptions:
     secrets: Mapping[str, str] = field(repr=False)
     own_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     configs: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    airflow_variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    airflow_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def worker_replicas(self) -> int:

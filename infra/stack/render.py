@@ -51,6 +51,7 @@ DAG_PARSE_SECONDS = 60
 BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 """The log of a service that says nothing about its own, since an engine's default has no bound."""
 
+_AIRFLOW_VARIABLE = "AIRFLOW__"
 _SECRET_FILE_MODE = 0o444
 _NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
@@ -105,7 +106,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         for name, service in source["services"].items()
         if is_on_swarm(service)
     }
-    values = {**options.secrets, **options.own_secrets}
+    values = {**options.secrets, **stack_secrets(options)}
     secrets = _swarm_names(options, values)
     configs = _swarm_names(options, options.configs)
     document: Document = {
@@ -116,7 +117,10 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
             name: write_section(as_object(declared), compose_keys.VOLUME)
             for name, declared in as_object(source.get("volumes")).items()
         },
-        "secrets": _files(source.get("secrets"), secrets),
+        "secrets": {
+            **_files(source.get("secrets"), secrets),
+            **_files(dict.fromkeys(airflow_files(options.airflow_secrets), None), secrets),
+        },
         "configs": _files(source.get("configs"), configs),
     }
     return RenderedStack(
@@ -127,6 +131,16 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
     )
+
+
+def stack_secrets(options: StackOptions) -> dict[str, str]:
+    """Return the secrets besides the project's: the user's own, and secret options of Airflow's."""
+    return {**options.own_secrets, **airflow_files(options.airflow_secrets)}
+
+
+def airflow_files(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return secret options of Airflow's by the names of the files that they are delivered in."""
+    return {variable.lower(): value for variable, value in secrets.items()}
 
 
 def prepared(
@@ -211,6 +225,8 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
     for kind in ("secrets", "configs"):
         if kind in written:
             rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
+    if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
+        _configure_airflow(rendered, options)
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
     rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)
@@ -218,6 +234,21 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
         rendered.setdefault("hostname", _worker_host_name(name, options))
         rendered.setdefault("stop_grace_period", f"{options.task_grace_seconds}s")
     return {key: value for key, value in rendered.items() if value not in ([], {})}
+
+
+def _configure_airflow(rendered: Document, options: StackOptions) -> None:
+    """Give a service the user's options of Airflow's; a secret one is what a command prints."""
+    commands = {
+        f"{variable}_CMD": f"cat /run/secrets/{variable.lower()}"
+        for variable in options.airflow_secrets
+    }
+    rendered["environment"] = {
+        **rendered["environment"],
+        **options.airflow_variables,
+        **commands,
+    }
+    files = [_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
+    rendered["secrets"] = [*rendered.get("secrets", []), *files]
 
 
 def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import yaml
 from annotated_types import Ge, Le
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.settings import Settings, SettingsError, parse
@@ -98,6 +98,28 @@ def test_numbers_come_from_pulumi_as_text() -> None:
             {"rotateSecrets": "now"},
             "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
         ),
+        (
+            {"airflowConfig": {"core": {"executor": "LocalExecutor"}}},
+            "airflowConfig.core.executor: 'LocalExecutor' given; valid: nothing: the swarm's",
+        ),
+        (
+            {"airflowConfig": {"core": {"paralelism": 3}}},
+            "airflowConfig.core.paralelism: 3 given; valid: an option of Airflow's; did you mean",
+        ),
+        (
+            {"airflowConfig": {"core": {"fernet_key": "hunter2"}}},
+            "airflowConfig.core.fernet_key: a value that is not shown given; valid: nothing: set",
+        ),
+        ({"airflowConfig": {"core": "x"}}, "airflowConfig.core: 'x' given; valid: an object"),
+        (
+            {"airflowConfig": {"Core": {"x": 1}}},
+            "airflowConfig.Core.x: 1 given; valid: section and option in lower case",
+        ),
+        (
+            {"airflowConfig": {"core": {"default_timezone": SecretStr("hunter2")}}},
+            "default_timezone: a value that is not shown given; valid: a value without --secret",
+        ),
+        ({"airflowConfig": {"core": {"x": {"y": 1}}}}, "airflowConfig.core.x"),
         ({"taskMemory": "a lot"}, "taskMemory: 'a lot' given; valid: a size from 128m on"),
         ({"taskMemory": "1m"}, "taskMemory: '1m' given; valid: a size from 128m on"),
         ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' given; valid: a size"),

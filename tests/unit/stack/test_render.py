@@ -275,3 +275,27 @@ def test_every_limit_can_be_set(compose: Compose) -> None:
         limit = compose["services"][name]["deploy"]["resources"]["limits"]["memory"]
         assert limit.startswith(f"${{{memory_variable(name)}:-"), name
     assert set(memory_settings.SERVICES) | {"worker"} == SERVICES
+
+
+def test_options_of_airflows_reach_all_of_its_services_and_no_other(
+    compose: Compose, options: StackOptions
+) -> None:
+    given = replace(
+        options,
+        airflow_variables={"AIRFLOW__API__WORKERS": "3"},
+        airflow_secrets={"AIRFLOW__SENTRY__SENTRY_DSN": "hunter2"},
+    )
+    rendered = render(compose, given)
+    secret = "airflow__sentry__sentry_dsn"
+    for name, service in rendered.document["services"].items():
+        environment = service.get("environment", {})
+        mounted = {entry["target"] for entry in service.get("secrets", [])}
+        if name in {"postgres", "redis", "flower"}:
+            assert "AIRFLOW__API__WORKERS" not in environment
+            assert secret not in mounted
+        else:
+            assert environment["AIRFLOW__API__WORKERS"] == "3"
+            assert environment["AIRFLOW__SENTRY__SENTRY_DSN_CMD"] == f"cat /run/secrets/{secret}"
+            assert secret in mounted
+    assert rendered.document["secrets"][secret]["name"] == rendered.secrets[secret]
+    assert "hunter2" not in str(rendered)
