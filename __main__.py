@@ -14,7 +14,7 @@ from infra.settings import load
 settings = load()
 services = read_services(settings)
 site = look_around(settings)
-secrets = Secrets("secrets")
+secrets = Secrets("secrets", rotations=settings.rotations, given=settings.given_secrets)
 fleet = provision(settings, site, secrets.cluster_id)
 cluster = bootstrap(settings, fleet, secrets)
 images = publish_images(settings, cluster)

@@ -62,9 +62,7 @@ def signed_in(folder: Path = ROOT) -> Airflow:
     """Return the stack's Airflow."""
     command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
     found: dict[str, str] = json.loads(subprocess.check_output(command, cwd=folder))
-    airflow = Airflow(
-        url=found["airflowUrl"], user=found["adminUser"], password=found["adminPassword"]
-    )
+    airflow = Airflow.of_stack(found)
     airflow.sign_in()
     return airflow
 

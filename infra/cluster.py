@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra import registry
+from infra.airflow_settings import airflow_config, unknown_sections
 from infra.firewall import Policy
 from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
@@ -25,6 +26,7 @@ from infra.stack.network import Demand, NoSubnetError, choose
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE
+from infra.stack.render import airflow_files
 from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ def read_services(settings: Settings) -> ComposeFile:
     if services.laptop_only:
         names = ", ".join(services.laptop_only)
         pulumi.warn(f"{names}: for Docker Compose on the laptop; the swarm runs {FILE} alone")
+    if unknown := unknown_sections(settings.airflow_config):
+        names = ", ".join(unknown)
+        pulumi.warn(f"airflowConfig: only a package of yours can have the sections {names}")
     return services
 
 
@@ -172,9 +177,11 @@ def deploy_airflow(
         STACK_NAME,
         compose=services.content,
         options=_stack_options(settings, fleet, images, secrets, services.own),
-        secrets=pulumi.Output.all(secrets.values, pulumi.Output.secret(services.own.secrets)).apply(
-            lambda pair: {**pair[0], **pair[1]}
-        ),
+        secrets=pulumi.Output.all(
+            secrets.values,
+            pulumi.Output.secret(services.own.secrets),
+            pulumi.Output.secret(airflow_files(airflow_config(settings.airflow_config).secrets)),
+        ).apply(lambda parts: {name: value for part in parts for name, value in part.items()}),
         configs=services.own.configs,
         machines=pulumi.Output.all(*fleet.machines),
         private_key=fleet.private_key,
@@ -279,6 +286,7 @@ def _options(
     secrets: Mapping[str, str],
     own: OwnFiles,
 ) -> StackOptions:
+    config = airflow_config(settings.airflow_config)
     return StackOptions(
         name=STACK_NAME,
         images=images,
@@ -287,6 +295,8 @@ def _options(
         workers_per_node=settings.workers_per_node,
         worker_concurrency=settings.worker_concurrency,
         task_grace_seconds=settings.task_grace_seconds,
+        memory_limits=settings.limits,
+        log_retention_days=settings.log_retention_days,
         web_port=settings.web_port,
         flower_port=settings.flower_port,
         base_url=base_url,
@@ -294,6 +304,8 @@ def _options(
         subnet=subnet,
         secrets=secrets,
         own_secrets=own.secrets,
+        airflow_variables=config.variables,
+        airflow_secrets=config.secrets,
         configs=own.configs,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,27 @@ def secret_texts(settings: Mapping[str, object], file: Path) -> frozenset[str]:
         for key, value in settings.items()
         for text in set(leaves(value)) - set(leaves(_without_secrets(clear.get(key))))
     )
+
+
+def with_secrets(value: object, key: str, file: Path) -> object:
+    """Return a setting's value with each secret in it as a `SecretStr`.
+
+    Args:
+        value: the value, decrypted.
+        key: the setting's full name (``dairflow:airflowConfig``).
+        file: the stack's own settings. Without it, everything is secret.
+
+    """
+    return _marked(value, _settings_of(file).get(key))
+
+
+def _marked(value: object, clear: object) -> object:
+    if isinstance(value, dict):
+        known = cast("dict[str, object]", clear) if isinstance(clear, dict) else {}
+        entries = cast("dict[str, object]", value)
+        return {key: _marked(entry, known.get(key)) for key, entry in entries.items()}
+    is_clear = clear is not None and not isinstance(clear, dict | list)
+    return value if is_clear else SecretStr(str(value))
 
 
 def leaves(value: object) -> Iterator[str]:

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra import build_context, capacity, registry
+from infra.airflow_settings import airflow_problems
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
+from infra.memory_settings import memory_limits, memory_problems
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
-from infra.secret_values import secret_texts
+from infra.secret_settings import secret_problems
+from infra.secret_values import secret_texts, with_secrets
 from infra.setting_types import Integer
 from infra.settings_report import UNUSED, keys, problems_of, report
 from infra.stack.ports import RESERVED_PORTS
@@ -106,6 +109,28 @@ class Settings(ExistingSettings, AwsSettings):
         tuple[Annotated[str, AfterValidator(_cidr)], ...], Field(alias="allowedCidrs")
     ] = ()
 
+    airflow_config: Annotated[dict[str, Any], Field(alias="airflowConfig", repr=False)] = {}  # noqa: RUF012 - pydantic copies it
+    task_memory: Annotated[str, Field(alias="taskMemory")] = "512m"
+    memory_limits: Annotated[dict[str, Any], Field(alias="memoryLimits")] = {}  # noqa: RUF012 - pydantic copies it
+    log_retention_days: Annotated[Integer, Field(ge=1, le=3_650, alias="logRetentionDays")] = 30
+    rotate_secrets: Annotated[dict[str, Any], Field(alias="rotateSecrets")] = {}  # noqa: RUF012 - pydantic copies it
+    fernet_key: Annotated[str, Field(alias="fernetKey", repr=False)] = ""
+
+    @property
+    def rotations(self) -> Mapping[str, int]:
+        """How often each secret was rotated, as the user counts."""
+        return {name: int(number) for name, number in self.rotate_secrets.items()}
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """The memory limits of services, a worker's among them."""
+        return memory_limits(self.task_memory, self.worker_concurrency, self.memory_limits)
+
+    @property
+    def given_secrets(self) -> Mapping[str, str]:
+        """The secrets that the user chose."""
+        return {"fernet_key": self.fernet_key} if self.fernet_key else {}
+
     @property
     def registry_port(self) -> int | None:
         """TCP port of the registry on the first manager; None where there is none."""
@@ -131,6 +156,9 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         *_port_conflicts(raw),
         *_target_conflicts(raw),
         *capacity.conflicts(raw, defaults),
+        *secret_problems(raw),
+        *memory_problems(raw),
+        *airflow_problems(raw),
     ]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)
@@ -163,6 +191,12 @@ def load() -> Settings:
     texts = {key: runtime.get_config(name) for key, name in names.items()}
     raw = {key: _decode(text) for key, text in texts.items() if text is not None}
 
+    marked = raw
+    if "airflowConfig" in raw and runtime.is_config_secret(names["airflowConfig"]):
+        file = ROOT / f"Pulumi.{pulumi.get_stack()}.yaml"
+        config = with_secrets(raw["airflowConfig"], names["airflowConfig"], file)
+        marked = {**raw, "airflowConfig": config}
+
     def secrets() -> Collection[str]:
         holders = {name: raw[key] for key, name in names.items() if key in raw}
         return secret_texts(
@@ -172,7 +206,7 @@ def load() -> Settings:
 
     try:
         build_context.refuse_credentials(os.environ)
-        return parse(raw, secrets)
+        return parse(marked, secrets)
     except (SettingsError, build_context.BuildArgumentError) as error:
         raise pulumi.RunError(str(error)) from None
 

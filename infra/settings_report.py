@@ -72,10 +72,11 @@ def _lists(model: type[BaseModel]) -> set[str]:
 def _example(problem: Problem, lists: Collection[str]) -> str:
     key, _, valid = problem
     if valid.startswith((_UNKNOWN, UNUSED)):
-        return f"  pulumi config rm --path '{key}'" if "[" in key else f"  pulumi config rm {key}"
+        nested = "[" in key or "." in key
+        return f"  pulumi config rm --path '{key}'" if nested else f"  pulumi config rm {key}"
     if key in lists:
         key += "[0].name" if key == "hosts" else "[0]"
-    if "[" in key:
+    if "[" in key or "." in key:
         secret = "--secret " if key.endswith(".password") else ""
         return f"  pulumi config set {secret}--path '{key}' VALUE"
     return f"  pulumi config set {key} VALUE"
@@ -100,6 +101,10 @@ def _shown(key: str, given: object, known: Collection[str], secrets: Collection[
 
 class _Hidden:
     """Stands for a secret."""
+
+
+HIDDEN: object = _Hidden()
+"""The value given, if it is a secret whatever the user marked as one."""
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import requests
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tenacity.retry import retry_base
 
@@ -18,8 +19,15 @@ POLL_SECONDS = 0.5
 FINAL_STATES = frozenset({"success", "failed"})
 
 
+PASSWORD_VARIABLE = "DAIRFLOW_ADMIN_PASSWORD"  # noqa: S105 - its name
+
+
 class AirflowApiError(Exception):
     """Airflow refused, or did not get to where it should in time."""
+
+
+class PasswordRefusedError(AirflowApiError):
+    """Airflow does not accept the administrator's name with this password."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +50,36 @@ class Airflow:
     password: str = field(repr=False)
     _session: requests.Session = field(default_factory=requests.Session, repr=False)
 
+    @classmethod
+    def of_stack(cls, outputs: Mapping[str, str]) -> Airflow:
+        """Return the Airflow of a stack by its outputs, in plain text.
+
+        The generated password is the account's first one. If it was changed in Airflow, the
+        present one is in the environment.
+        """
+        password = os.environ.get(PASSWORD_VARIABLE) or outputs["adminPassword"]
+        return cls(url=outputs["airflowUrl"], user=outputs["adminUser"], password=password)
+
     def sign_in(self) -> None:
         """Get a token for all later requests.
 
         Raises:
-            AirflowApiError: when the password is refused.
+            PasswordRefusedError: when the password is refused.
+            AirflowApiError: when Airflow does not answer.
 
         """
         credentials = {"username": self.user, "password": self.password}
-        answer = self._call("POST", "/auth/token", json=credentials)
+        asked = self._request("POST", "/auth/token", json=credentials)
+        if asked.status_code == requests.codes.unauthorized:
+            msg = (
+                f"Airflow refused to sign {self.user} in at {self.url} with the password that the"
+                " stack generated: it was changed in Airflow, or the account was renamed or"
+                " disabled.\n"
+                f"Next: export {PASSWORD_VARIABLE}=… with the present one. To set a new generated"
+                " password: pulumi config set --path rotateSecrets.admin_password 1 && pulumi up"
+            )
+            raise PasswordRefusedError(msg)
+        answer = _content(asked, "POST", "/auth/token")
         self._session.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
     def health(self) -> dict[str, str | None]:
@@ -128,6 +157,14 @@ class Airflow:
             for task in answer["task_instances"]
         ]
 
+    def set_variable(self, key: str, value: str) -> None:
+        """Store a variable, which Airflow encrypts."""
+        self._call("POST", "/api/v2/variables", json={"key": key, "value": value})
+
+    def variable(self, key: str) -> str:
+        """Return a variable's value."""
+        return str(self._call("GET", f"/api/v2/variables/{key}")["value"])
+
     def log(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
         """Return the text of a task's log, as the web server fetches it from the worker."""
         path = (
@@ -141,17 +178,23 @@ class Airflow:
         return self._session.get(f"{self.url}{path}", timeout=REQUEST_TIMEOUT_SECONDS)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+        return _content(self._request(method, path, **arguments), method, path)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:  # noqa: ANN401 - requests' own
         try:
-            answer = self._session.request(
+            return self._session.request(
                 method, f"{self.url}{path}", timeout=REQUEST_TIMEOUT_SECONDS, **arguments
             )
         except requests.RequestException as error:
             msg = f"Airflow did not answer at {self.url}{path}: {error}"
             raise AirflowApiError(msg) from error
-        if not answer.ok:
-            msg = f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}"
-            raise AirflowApiError(msg)
-        return answer.json()
+
+
+def _content(answer: requests.Response, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
+    if not answer.ok:
+        msg = f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}"
+        raise AirflowApiError(msg)
+    return answer.json()
 
 
 def _poll(ask: Callable[[], Any], again: Callable[[Any], bool], timeout: float) -> Any:  # noqa: ANN401 - what ``ask`` returns

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import subprocess
 import sys
 import time
 from typing import Any
 
-from tools.airflow_api import Airflow, AirflowApiError
+from tools.airflow_api import Airflow, AirflowApiError, PasswordRefusedError
 from tools.process import INTERRUPTED, probe
 
 DAG_ID = "cluster_check"
@@ -35,11 +34,13 @@ def _main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"\nThe stack's outputs cannot be read: {error.stderr.strip()}", file=sys.stderr)
         return 1
-    airflow = Airflow(
-        url=outputs["airflowUrl"], user=outputs["adminUser"], password=outputs["adminPassword"]
-    )
+    airflow = Airflow.of_stack(outputs)
     try:
         seconds, hosts = prove(airflow)
+    except PasswordRefusedError as error:
+        print(f"\nThe cluster is up. Its example DAG was not run: {error}")
+        print(_summary(outputs))
+        return 0
     except AirflowApiError as error:
         print(f"\nThe cluster is up, but its example DAG did not succeed: {error}", file=sys.stderr)
         print(
@@ -55,7 +56,9 @@ def _main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(_summary(outputs, seconds, hosts))
+    ran = ", ".join(f"{count} tasks on {host}" for host, count in sorted(hosts.items()))
+    print(f"\n{DAG_ID}: success in {seconds:.0f} s: {ran}")
+    print(_summary(outputs))
     return 0
 
 
@@ -94,7 +97,8 @@ def prove(airflow: Airflow) -> tuple[float, dict[str, int]]:
 def not_on_worker_nodes(hosts: dict[str, int], outputs: dict[str, Any]) -> list[str]:
     """Return the hosts of tasks that are no worker node, in order.
 
-    With several workers on a node, a worker's host name is its node's and a number. A host that
+    A worker's host name is its node's; a second worker service adds its own name, and several
+    workers on a node add a number. A host that
     existed before the cluster may have another name than in the settings, so that the swarm is
     asked about a name that these do not know.
     """
@@ -114,19 +118,18 @@ def not_on_worker_nodes(hosts: dict[str, int], outputs: dict[str, Any]) -> list[
 
 
 def _role(host: str, roles: dict[str, str]) -> str | None:
-    return roles.get(host) or roles.get(re.sub(r"-\d+$", "", host))
+    """Return the role of the node that a host name begins with, and of the longest such name."""
+    nodes = [node for node in roles if host == node or host.startswith(f"{node}-")]
+    return roles[max(nodes, key=len)] if nodes else None
 
 
-def _summary(outputs: dict[str, Any], seconds: float, hosts: dict[str, int]) -> str:
-    ran = ", ".join(f"{count} tasks on {host}" for host, count in sorted(hosts.items()))
+def _summary(outputs: dict[str, Any]) -> str:
     nodes = "\n".join(
         f"    {node['name']:<12} {node['role']:<8} {node['address']}" for node in outputs["nodes"]
     )
     return f"""
-{DAG_ID}: success in {seconds:.0f} s: {ran}
-
   Airflow   {outputs["airflowUrl"]}
-  sign in   {outputs["adminUser"]} / {outputs["adminPassword"]}
+  sign in   {outputs["adminUser"]} / {outputs["adminPassword"]} (the first password)
   Flower    {outputs["flowerUrl"]}
   sign in   {outputs["adminUser"]} / {outputs["flowerPassword"]}
   nodes

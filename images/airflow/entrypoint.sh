@@ -76,6 +76,23 @@ wait_for_port() {
     done
 }
 
+# Removes logs that nothing has written to for LOG_RETENTION_DAYS, once an hour for as long as this
+# container runs. A folder of a run stays for a day after its last log is gone: a task may be about to
+# write there.
+bound_logs() {
+    local logs=${AIRFLOW_HOME:-/opt/airflow}/logs
+    (
+        while sleep "${LOG_CHECK_SECONDS:-3600}"; do
+            find "$logs" -mindepth 1 -type f -mtime "+$((${LOG_RETENTION_DAYS:-30} - 1))" -delete
+            find "$logs" -mindepth 1 -depth -type d -empty -mtime +0 -delete
+        done
+    ) &
+}
+
+# Makes this process and its children what the kernel ends first when the machine's memory is used
+# up: a task, and not the database beside it. A process may raise this without any privilege.
+yield_memory() { printf 500 >/proc/self/oom_score_adj; }
+
 wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$WAIT_SECONDS"; }
 
 export_settings
@@ -91,6 +108,7 @@ case $part in
         ;;
     dag-processor | triggerer)
         wait_for_migration
+        bound_logs
         exec airflow "$part" "$@"
         ;;
     scheduler)
@@ -102,6 +120,8 @@ case $part in
         wait_for_port "$DATABASE_ADDRESS"
         wait_for_port "$BROKER_ADDRESS"
         wait_for_port "$WAREHOUSE_ADDRESS"
+        bound_logs
+        yield_memory
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
         # which nothing here needs.

@@ -1,14 +1,19 @@
 #!/opt/airflow_env/bin/python -E
-"""Bring Airflow's database to this image's release, and the administrator's password to the secret.
+"""Bring Airflow's database to this image's release, and make its administrator.
 
-One process does both, because most of either's time is the import of Airflow. Where the release is
-migrated already nothing of Airflow is imported, and only the password is compared. A schema that
-this image does not have is refused, and a database that has one is dumped before it is migrated.
+One process does both, because most of either's time is the import of Airflow. If the release is
+migrated already, nothing of Airflow is imported. A schema that this image does not have is refused,
+and a database that has one is dumped before it is migrated.
+
+The secret is the administrator's first password. From then on the user's accounts are Airflow's: a
+password that was changed, and an administrator that was renamed or disabled, stay as they are. Only
+another secret, which the operator asks for, sets the password again.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -43,37 +48,72 @@ def migrate() -> None:
     providers_configuration_loaded(upgradedb)()
 
 
-def sync_administrator(password: str) -> None:
-    """Create FAB's roles and permissions, and the administrator where there is none."""
+def sync_accounts(password: str, *, wanted: bool = False) -> None:
+    """Create FAB's roles and permissions, and the administrator if there is no user at all.
+
+    ``wanted`` creates it beside others.
+    """
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
     with get_application_builder() as builder:
         builder.add_permissions(update_perms=True)
         builder.sm.sync_roles()
-        if builder.sm.find_user(ADMIN):
+        if builder.sm.count_users() and not wanted:
             return
         role = builder.sm.find_role("Admin")
-        added = builder.sm.add_user(ADMIN, "Ad", "Min", f"{ADMIN}@localhost", role, password)
+        # An administrator that was renamed keeps its address, and no two accounts share one.
+        taken = builder.sm.find_user(email=f"{ADMIN}@localhost")
+        address = f"{ADMIN}-{secrets.token_hex(4)}@localhost" if taken else f"{ADMIN}@localhost"
+        added = builder.sm.add_user(ADMIN, "Ad", "Min", address, role, password)
         if not added:
             sys.exit(f"FAB did not create the user {ADMIN}; its log above says why")
 
 
-def sync_password(connection: object, password: str) -> bool:
-    """Give the administrator the secret's password where it is another; say whether it was."""
-    from werkzeug.security import check_password_hash, generate_password_hash
+def applied_password(connection: object) -> str | None:
+    """Return the hash of the secret that the administrator was last given, or None.
+
+    It is not the account's own password, which its owner may have changed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS dairflow_administrator"
+            " (password_hash text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        cursor.execute(
+            "SELECT password_hash FROM dairflow_administrator ORDER BY applied_at DESC LIMIT 1"
+        )
+        row = cursor.fetchone()
+    return row and row[0]
+
+
+def reset_administrator(connection: object, password: str) -> None:
+    """Let the administrator sign in with ``password``; create it again if it is gone."""
+    from werkzeug.security import generate_password_hash
 
     with connection.cursor() as cursor:
-        cursor.execute("SELECT password FROM ab_user WHERE username = %s", (ADMIN,))
-        row = cursor.fetchone()
-        if row is None:
-            sys.exit(f"there is no user {ADMIN} in a database that was migrated: create one")
-        if check_password_hash(row[0], password):
-            return False
         cursor.execute(
-            "UPDATE ab_user SET password = %s WHERE username = %s",
+            "UPDATE ab_user SET password = %s, active = true WHERE username = %s",
             (generate_password_hash(password), ADMIN),
         )
-    return True
+        if cursor.rowcount == 0:
+            sync_accounts(password, wanted=True)
+
+
+def apply_password(connection: object, password: str) -> bool:
+    """Set the administrator's password if the secret differs from the last one; return whether."""
+    from werkzeug.security import check_password_hash, generate_password_hash
+
+    applied = applied_password(connection)
+    if applied and check_password_hash(applied, password):
+        return False
+    if applied:
+        reset_administrator(connection, password)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO dairflow_administrator (password_hash) VALUES (%s)",
+            (generate_password_hash(password),),
+        )
+    return applied is not None
 
 
 def share_history(connection: object) -> None:
@@ -151,13 +191,13 @@ def main() -> None:
     else:
         dump = dump_before_migration(connection)
         migrate()
-        sync_administrator(password)
+        sync_accounts(password)
         schema.record(connection, release(), dump)
         print(f"the database is at {release()}")
     share_history(connection)
     open_default_pool(connection)
-    if sync_password(connection, password):
-        print(f"the password of {ADMIN} is the secret's now")
+    if apply_password(connection, password):
+        print(f"the password of {ADMIN} is the new secret's")
 
 
 if __name__ == "__main__":

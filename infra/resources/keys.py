@@ -9,10 +9,17 @@ import pulumi
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
 from infra.resources.provider import Props, Provider
-from infra.stack.secrets import NAMING_KEY, SECRET_NAMES, generate
+from infra.stack.secrets import (
+    FERNET_KEY,
+    NAMING_KEY,
+    RETIRED_FERNET_KEYS,
+    SECRET_NAMES,
+    generate,
+)
+from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class SshKeyProvider(Provider):
@@ -49,17 +56,29 @@ REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
 class SecretsProvider(Provider):
     """Makes the secrets that are not there yet."""
 
-    compared = ("names",)
+    compared = ("names", "rotations", "given")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a stack."""
         cluster_id = secrets.token_hex(4)
-        return CreateResult(cluster_id, {**props, "values": _fill({}), "cluster_id": cluster_id})
+        values = {**_fill({}), **as_object(props.get("given"))}
+        return CreateResult(cluster_id, {**props, "values": values, "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when a release names a further secret; the others stay."""
-        outs = {**news, "values": _fill(olds["values"]), "cluster_id": olds["cluster_id"]}
-        return UpdateResult(outs)
+        """Pulumi calls this for a rotation, or when a release names a further secret.
+
+        The others stay.
+        """
+        before, asked = as_object(olds.get("rotations")), as_object(news.get("rotations"))
+        kept = {
+            name: value
+            for name, value in olds["values"].items()
+            if name not in asked or asked[name] == before.get(name)
+        }
+        naming_key = {NAMING_KEY: olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]}
+        values = {**_fill(kept), **naming_key, **as_object(news.get("given"))}
+        values |= _retired(olds["values"], values[FERNET_KEY])
+        return UpdateResult({**news, "values": values, "cluster_id": olds["cluster_id"]})
 
 
 class Secrets(Resource, module="keys", name="Secrets"):
@@ -69,18 +88,27 @@ class Secrets(Resource, module="keys", name="Secrets"):
     cluster_id: pulumi.Output[str]
     """Eight hexadecimal digits that tell this cluster's containers from another clone's."""
 
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make every secret that the stack's services and the registry need."""
-        super().__init__(
-            SecretsProvider(),
-            name,
-            {
-                "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
-                "values": None,
-                "cluster_id": None,
-            },
-            _secret_outputs(opts, "values"),
-        )
+    def __init__(
+        self,
+        name: str,
+        *,
+        rotations: Mapping[str, int],
+        given: Mapping[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make every secret that the stack's services and the registry need.
+
+        A secret of ``rotations`` gets another value when its number there changes. ``given`` are
+        values of the user's.
+        """
+        props = {
+            "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
+            "rotations": rotations,
+            "given": pulumi.Output.secret(given),
+            "values": None,
+            "cluster_id": None,
+        }
+        super().__init__(SecretsProvider(), name, props, _secret_outputs(opts, "values"))
 
 
 class RegistryCertificateProvider(Provider):
@@ -130,13 +158,19 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
         )
 
 
-def _fill(values: dict[str, str]) -> dict[str, str]:
+def _fill(values: Mapping[str, str]) -> dict[str, str]:
     from infra import credentials
 
-    # Stacks from before there was a naming key have their secrets named by the Fernet key.
-    naming_key = values.get("fernet_key") or credentials.password()
-    made = {REGISTRY_PASSWORD: credentials.password(), NAMING_KEY: naming_key}
+    made = {name: credentials.password() for name in (REGISTRY_PASSWORD, NAMING_KEY)}
     return {**generate(), **made, **values}
+
+
+def _retired(before: Mapping[str, str], fernet_key: str) -> dict[str, str]:
+    """Keep every Fernet key that something may still be encrypted with."""
+    retired = before.get(RETIRED_FERNET_KEYS, "")
+    if before[FERNET_KEY] != fernet_key:
+        retired = ",".join(filter(None, (before[FERNET_KEY], retired)))
+    return {RETIRED_FERNET_KEYS: retired} if retired else {}
 
 
 def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:

@@ -33,9 +33,9 @@ class StackProvider(Provider):
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
         return CreateResult(props["name"], _deploy(props))
 
-    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for another image, number of workers or secret, or after drift."""
-        return UpdateResult(_deploy(news))
+        return UpdateResult(_deploy(news, previous=olds["secrets"]))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift.
@@ -108,19 +108,23 @@ def _manager(pool: SshPool, props: Props, timeout: float | None = None) -> Runne
     return pool.runner(Machine.from_dict(props["machines"][0]), timeout=timeout)
 
 
-def _deploy(props: Props) -> Props:
+def _deploy(props: Props, previous: Mapping[str, str] | None = None) -> Props:
+    """Deploy, twice if a secret is rotated; ``previous`` are the last deployment's secrets."""
+    from infra.stack import rotation
     from infra.stack.deploy import RegistryLogin, deploy
 
-    rendered = RenderedStack(**_whole(props["rendered"]))
+    final = RenderedStack(**_whole(props["rendered"]))
     login = RegistryLogin(**props["login"]) if props.get("login") else None
     with ssh_pool(props) as pool:
-        state = deploy(
-            _manager(pool, props),
-            rendered,
-            props["secrets"],
-            configs=props["configs"],
-            registry=login,
-            report=say,
+        manager = _manager(pool, props)
+
+        def bring_up(rendered: RenderedStack, secrets: Mapping[str, str]) -> StackState:
+            return deploy(
+                manager, rendered, secrets, configs=props["configs"], registry=login, report=say
+            )
+
+        state = rotation.deploy_rotating(
+            manager, final, props["secrets"], previous or {}, bring_up=bring_up, report=say
         )
     return {**props, "services": _services(state), "converged": True}
 

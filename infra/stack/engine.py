@@ -28,6 +28,7 @@ LOG_LINES = 25
 _SEPARATOR = "-- tasks --"
 _DEPLOY_TIMEOUT_SECONDS = 180.0
 _LOG_TIMEOUT_SECONDS = 20.0
+_ROTATION_TIMEOUT_SECONDS = 600.0
 _COMMAND_TIMEOUT_SECONDS = 60.0
 
 
@@ -135,6 +136,24 @@ def stack_deploy(
         f' docker --config "$folder" {deploy} --with-registry-auth -c - {quote(stack)}',
         stdin=password.encode() + b"\n" + document,
         timeout=_DEPLOY_TIMEOUT_SECONDS,
+    )
+
+
+def container_of(runner: Runner, stack: str, services: Iterable[str]) -> str | None:
+    """Return a container of one of the services that runs on this machine, or None."""
+    for service in services:
+        label = f"com.docker.swarm.service.name={stack}_{service}"
+        answer = runner.run(f"docker ps -q --filter label={quote(label)} --filter health=healthy")
+        if answer.stdout.strip():
+            return answer.stdout.split()[0]
+    return None
+
+
+def rotate_fernet_key(runner: Runner, container: str) -> None:
+    """Run Airflow's own command, which reads all keys and writes with the first."""
+    runner.run(
+        f"docker exec {quote(container)} /opt/dairflow/entrypoint.sh airflow rotate-fernet-key",
+        timeout=_ROTATION_TIMEOUT_SECONDS,
     )
 
 

@@ -24,9 +24,11 @@ class StackOptions:
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``, ``web``) to a reference by digest.
     ``subnet`` is that of the stack's network.
     ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
+    ``memory_limits`` maps services to sizes such as ``2g``; others have the compose file's default.
     ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
     keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
-    compose file (:mod:`infra.stack.own_files`).
+    compose file (:mod:`infra.stack.own_files`). ``airflow_variables`` and ``airflow_secrets`` are
+    options of Airflow's by the names of their variables.
     """
 
     name: str = "airflow"
@@ -36,6 +38,8 @@ class StackOptions:
     workers_per_node: int = 1
     worker_concurrency: int = 4
     task_grace_seconds: int = 3_600
+    memory_limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    log_retention_days: int = 30
     web_port: int = 8080
     flower_port: int = 5555
     base_url: str
@@ -44,6 +48,8 @@ class StackOptions:
     secrets: Mapping[str, str] = field(repr=False)
     own_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     configs: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    airflow_variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    airflow_secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def worker_replicas(self) -> int:

@@ -49,6 +49,10 @@ HEALTH_CHECK_START_INTERVAL = "2s"
 DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
+BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+"""The log of a service that has no ``logging``, since an engine's default has no bound."""
+
+_AIRFLOW_VARIABLE = "AIRFLOW__"
 _SECRET_FILE_MODE = 0o444
 _NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
@@ -107,8 +111,8 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         for name, service in source["services"].items()
         if is_on_swarm(service)
     }
-    values = {**options.secrets, **options.own_secrets}
-    secrets = _swarm_names(options, values)
+    files = airflow_files(options.airflow_secrets)
+    secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
         "version": FILE_FORMAT,
@@ -118,7 +122,10 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
             name: write_section(as_object(declared), compose_keys.VOLUME)
             for name, declared in as_object(source.get("volumes")).items()
         },
-        "secrets": _files(source.get("secrets"), secrets),
+        "secrets": {
+            **_files(source.get("secrets"), secrets),
+            **_files(dict.fromkeys(files), secrets),
+        },
         "configs": _files(source.get("configs"), configs),
     }
     return RenderedStack(
@@ -132,6 +139,11 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         addresses=options.demand.addresses,
         demand=str(options.demand),
     )
+
+
+def airflow_files(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return secret options of Airflow's by the names of the files that they are delivered in."""
+    return {variable.lower(): value for variable, value in secrets.items()}
 
 
 def prepared(
@@ -185,9 +197,16 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_PARALLELISM": str(options.slots),
         "DAIRFLOW_RUNS_PER_DAG": str(options.runs_per_dag),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
+        "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
+        **{memory_variable(name): size for name, size in options.memory_limits.items()},
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
+
+
+def memory_variable(service: str) -> str:
+    """Return the variable by which the compose file takes a service's memory limit."""
+    return f"DAIRFLOW_MEMORY_{service.upper().replace('-', '_')}"
 
 
 def _image(options: StackOptions, kind: str) -> str:
@@ -212,18 +231,35 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
     for kind in ("secrets", "configs"):
         if kind in written:
             rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
+    if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
+        _configure_airflow(rendered, options)
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
-    if "logging" in written:
-        rendered["logging"] = write_section(written["logging"], compose_keys.LOGGING)
+    rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)
     if runs_worker(service):
-        rendered.setdefault("hostname", _worker_host_name(name, options))
+        has_slots = rendered["deploy"].get("mode") != "global" and options.workers_per_node > 1
+        rendered.setdefault("hostname", _worker_host_name(name, has_slots=has_slots))
         rendered.setdefault("stop_grace_period", f"{options.task_grace_seconds}s")
     return {key: value for key, value in rendered.items() if value not in ([], {})}
 
 
+def _configure_airflow(rendered: Document, options: StackOptions) -> None:
+    """Give a service the user's options of Airflow's; a secret one is what a command prints."""
+    commands = {
+        f"{variable}_CMD": f"cat /run/secrets/{variable.lower()}"
+        for variable in options.airflow_secrets
+    }
+    rendered["environment"] = {
+        **rendered["environment"],
+        **options.airflow_variables,
+        **commands,
+    }
+    files = [_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
+    rendered["secrets"] = [*rendered.get("secrets", []), *files]
+
+
 def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
-    """Name a secret or a config, and where in the container it is."""
+    """Name a secret or a config, and its path in the container."""
     given = {"source": entry} if isinstance(entry, str) else dict(entry)
     target = given["source"] if kind == "secrets" else f"/{given['source']}"
     mode = given.get("mode", _SECRET_FILE_MODE)
@@ -253,6 +289,8 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
         update["failure_action"] = "continue"
     if runs_worker(service):
         deploy["labels"] = {**declared.get("labels", {}), WORKER_LABEL: "true"}
+        if WORKER in options.memory_limits:
+            deploy.setdefault("resources", {"limits": {"memory": options.memory_limits[WORKER]}})
         if declared.get("mode") != "global":
             _place_workers(deploy, update, options)
     deploy["update_config"] = {**update, **declared.get("update_config", {})}
@@ -271,7 +309,7 @@ def _place_workers(deploy: Document, update: Document, options: StackOptions) ->
     }
 
 
-def _worker_host_name(name: str, options: StackOptions) -> str:
+def _worker_host_name(name: str, *, has_slots: bool) -> str:
     """Name workers after their nodes: it is what a task's record and Flower show.
 
     Docker 25 and newer resolve a container's host name in its networks, which is how the web
@@ -282,7 +320,7 @@ def _worker_host_name(name: str, options: StackOptions) -> str:
     node = "{{.Node.Hostname}}"
     if name != WORKER:
         node = f"{node}-{_NOT_IN_A_HOST_NAME.sub('-', name)}"
-    return node if options.workers_per_node == 1 else f"{node}-{{{{.Task.Slot}}}}"
+    return f"{node}-{{{{.Task.Slot}}}}" if has_slots else node
 
 
 def _networks(source: Mapping[str, Any], options: StackOptions) -> Document:

@@ -35,6 +35,11 @@ NAMING_KEY = "naming_key"
 """The key of the hashes in the swarm's names. It is not a file anywhere, and never changes, so that
 the rotation of a secret renames that secret alone."""
 
+FERNET_KEY = "fernet_key"
+RETIRED_FERNET_KEYS = "fernet_keys_retired"
+"""Every Fernet key before the present one, newest first, with commas between them. Rotations that
+were interrupted may have left values that only an older one can read. It is not a file anywhere."""
+
 _HASH_DIGITS = 12
 _NAME_CHARACTERS = 64
 _PASSWORD_BYTES = 24

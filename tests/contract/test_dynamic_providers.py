@@ -120,6 +120,42 @@ def test_secrets_are_made_once_and_kept(engine: Engine) -> None:
     assert second["cluster_id"] == first["cluster_id"]
 
 
+def test_a_secret_is_rotated_once_for_each_number(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}
+    _, first = engine.create(provider, inputs)
+    asked = {**inputs, "rotations": {"redis_password": 1, "fernet_key": 1}}
+    assert engine.changes(provider, first, asked) == (True, set())
+    second = engine.update(provider, first, asked)
+    changed = {name for name, value in first["values"].items() if second["values"][name] != value}
+    assert changed == {"redis_password", "fernet_key"}
+    assert second["values"]["fernet_keys_retired"] == first["values"]["fernet_key"]
+    assert engine.changes(provider, second, asked) == (False, set())
+    third = engine.update(provider, second, {**asked, "rotations": {"redis_password": 1}})
+    assert third["values"] == second["values"]
+
+
+def test_a_key_of_the_users_is_taken_and_the_one_before_kept(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}
+    _, first = engine.create(provider, {**inputs, "given": {"fernet_key": "mine"}})
+    assert first["values"]["fernet_key"] == "mine"
+    second = engine.update(provider, first, {**inputs, "given": {"fernet_key": "next"}})
+    third = engine.update(provider, second, {**inputs, "given": {"fernet_key": "last"}})
+    assert third["values"]["fernet_key"] == "last"
+    assert third["values"]["fernet_keys_retired"] == "next,mine"
+
+
+def test_stacks_from_before_the_naming_key_keep_their_secrets_names(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}
+    _, first = engine.create(provider, inputs)
+    old = {**first, "values": {k: v for k, v in first["values"].items() if k != "naming_key"}}
+    asked = {**inputs, "rotations": {"fernet_key": 1}}
+    new = engine.update(provider, old, asked)["values"]
+    assert new["naming_key"] == first["values"]["fernet_key"]
+
+
 def test_a_key_pair_never_changes(engine: Engine) -> None:
     _, key = engine.create(SshKeyProvider(), {})
     assert key["public_key"].startswith("ssh-ed25519 ")

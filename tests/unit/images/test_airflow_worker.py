@@ -88,7 +88,7 @@ def test_no_descriptor_is_left_behind() -> None:
 
 def process_descriptors() -> list[str]:
     """Return this process's descriptors of other processes, which Linux calls pidfd."""
-    links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
     return [link for link in links if "pidfd" in link]
 
 

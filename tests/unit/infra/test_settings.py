@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import yaml
 from annotated_types import Ge, Le
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.settings import Settings, SettingsError, parse
@@ -33,6 +33,8 @@ def first_words(field: FieldInfo) -> str:
         entry = get_args(annotation)[0]
         is_object = isinstance(entry, type) and issubclass(entry, BaseModel)
         return "List of objects. " if is_object else "List of strings. "
+    if get_origin(annotation) is dict:
+        return "Object. "
     assert annotation is str or get_origin(annotation) is Literal
     return "String. "
 
@@ -62,6 +64,12 @@ def test_pulumi_yaml_has_the_same_defaults_as_the_model() -> None:
         assert (default, type(default)) == (given, type(given)), name
 
 
+def test_a_workers_memory_follows_from_its_tasks() -> None:
+    assert parse({}).limits == {"worker": "2560m"}
+    given = {"taskMemory": "2g", "workerConcurrency": "8", "memoryLimits": {"redis": "2g"}}
+    assert parse(given).limits == {"worker": "16896m", "redis": "2g"}
+
+
 def test_numbers_come_from_pulumi_as_text() -> None:
     assert parse({"workers": "5", "taskGrace": "60"}).workers == 5
 
@@ -77,6 +85,52 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded' or 'ecr'"),
         ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded': ecr belongs to target"),
         ({"imageName": "redis"}, "imageName: 'redis' given; valid: another name: the cluster has"),
+        (
+            {"rotateSecrets": {"redis_pasword": 1}},
+            "rotateSecrets.redis_pasword: 1 given; valid: one of postgres_password, ",
+        ),
+        ({"rotateSecrets": {"redis_pasword": 1}}, "did you mean redis_password?"),
+        (
+            {"rotateSecrets": {"redis_password": 0}},
+            "rotateSecrets.redis_password: 0 given; valid: a whole number from 1 on",
+        ),
+        (
+            {"rotateSecrets": "now"},
+            "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
+        ),
+        (
+            {"airflowConfig": {"core": {"executor": "LocalExecutor"}}},
+            "airflowConfig.core.executor: 'LocalExecutor' given; valid: nothing: the swarm's",
+        ),
+        (
+            {"airflowConfig": {"core": {"paralelism": 3}}},
+            "airflowConfig.core.paralelism: 3 given; valid: an option of Airflow's; did you mean",
+        ),
+        (
+            {"airflowConfig": {"core": {"fernet_key": "hunter2"}}},
+            "airflowConfig.core.fernet_key: a value that is not shown given; valid: nothing: set",
+        ),
+        ({"airflowConfig": {"core": "x"}}, "airflowConfig.core: 'x' given; valid: an object"),
+        (
+            {"airflowConfig": {"Core": {"x": 1}}},
+            "airflowConfig.Core.x: 1 given; valid: section and option in lower case",
+        ),
+        (
+            {"airflowConfig": {"core": {"default_timezone": SecretStr("hunter2")}}},
+            "default_timezone: a value that is not shown given; valid: a value without --secret",
+        ),
+        ({"airflowConfig": {"core": {"x": {"y": 1}}}}, "airflowConfig.core.x"),
+        ({"taskMemory": "a lot"}, "taskMemory: 'a lot' given; valid: a size from 128m on"),
+        ({"taskMemory": "1m"}, "taskMemory: '1m' given; valid: a size from 128m on"),
+        ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' given; valid: a size"),
+        ({"memoryLimits": {"schedular": "1g"}}, "did you mean scheduler?"),
+        ({"memoryLimits": {"worker": "1g"}}, "set taskMemory"),
+        ({"logRetentionDays": "0"}, "logRetentionDays: '0' given; valid: 1 or more"),
+        ({"fernetKey": "short"}, "fernetKey: a value that is not shown given; valid: 32 bytes in"),
+        (
+            {"fernetKey": f"{'A' * 43}=", "rotateSecrets": {"fernet_key": 1}},
+            "rotateSecrets.fernet_key: 1 given; valid: nothing: you set the key yourself",
+        ),
         ({"webPort": "0"}, "webPort: '0' given; valid: 1 or more"),
         ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
         ({"webPort": "5555"}, "flowerPort: 5555 given; valid: another port: this one is webPort's"),

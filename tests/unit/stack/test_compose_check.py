@@ -271,6 +271,13 @@ def test_other_keys_in_each_form(
     assert not {"x-mine", "attach", "develop"} & set(web)
 
 
+def test_a_log_is_bounded_unless_the_user_says_otherwise(
+    compose: Compose, options: StackOptions
+) -> None:
+    web = rendered_web(compose, options, "")
+    assert web["logging"] == render(compose, options).document["services"]["worker"]["logging"]
+
+
 def test_a_check_of_the_users_is_as_rare_as_they_say(
     compose: Compose, options: StackOptions
 ) -> None:
@@ -321,11 +328,13 @@ def test_a_second_worker_service_is_one(
     gpu.pop("stop_grace_period")
     services = render(
         {**compose, "services": {**compose["services"], "worker_gpu": gpu}},
-        replace(options, worker_nodes=3, workers_per_node=2),
+        replace(options, worker_nodes=3, workers_per_node=2, memory_limits={"worker": "8g"}),
     ).document["services"]
     assert services["worker_gpu"]["hostname"] == "{{.Node.Hostname}}-worker-gpu-{{.Task.Slot}}"
     assert services["worker_gpu"]["stop_grace_period"] == "900s"
-    assert services["worker_gpu"]["deploy"] == services["worker"]["deploy"]
+    gpu, ours = services["worker_gpu"]["deploy"], services["worker"]["deploy"]
+    assert gpu.pop("resources") == {"limits": {"memory": "8g"}}
+    assert gpu == {key: value for key, value in ours.items() if key != "resources"}
 
 
 def test_a_second_worker_service_may_be_elsewhere(compose: Compose, options: StackOptions) -> None:
@@ -336,6 +345,18 @@ def test_a_second_worker_service_may_be_elsewhere(compose: Compose, options: Sta
     rendered = render(compose, options).document["services"]["gpu"]["deploy"]
     assert rendered["replicas"] == 1
     assert rendered["placement"] == {**placement, "max_replicas_per_node": 1}
+
+
+def test_a_second_worker_service_may_be_on_every_node(
+    compose: Compose, options: StackOptions
+) -> None:
+    deploy = {"mode": "global"}
+    compose["services"]["every"] = {**compose["services"]["worker"], "deploy": deploy}
+    given = replace(options, workers_per_node=2)
+    every = render(compose, given).document["services"]["every"]
+    assert every["hostname"] == "{{.Node.Hostname}}-every"
+    assert "replicas" not in every["deploy"]
+    assert "placement" not in every["deploy"]
 
 
 def test_the_workers_number_is_the_settings(compose: Compose, options: StackOptions) -> None:

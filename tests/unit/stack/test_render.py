@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra import memory_settings
 from infra.stack.errors import StackError
-from infra.stack.render import render
+from infra.stack.quantities import size_bytes
+from infra.stack.render import memory_variable, render
 
 if TYPE_CHECKING:
     from infra.stack.options import StackOptions
@@ -329,3 +331,80 @@ def test_a_secret_that_cannot_be_delivered_is_named_not_shown(
     with pytest.raises(StackError, match="redis_password") as caught:
         render(compose, broken)
     assert "two" not in str(caught.value)
+
+
+def test_every_log_is_bounded(services: Document) -> None:
+    for service in services.values():
+        assert service["logging"] == {
+            "driver": "json-file",
+            "options": {"max-size": "10m", "max-file": "3"},
+        }
+    for name in ("worker", "triggerer", "api-server"):
+        assert "logs:/opt/airflow/logs" in services[name]["volumes"]
+    parser = services["dag-processor"]["environment"]
+    assert parser["AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET"] == "stdout"
+
+
+def test_logs_are_kept_as_long_as_the_user_says(compose: Compose, options: StackOptions) -> None:
+    services = render(compose, replace(options, log_retention_days=7)).document["services"]
+    assert services["worker"]["environment"]["LOG_RETENTION_DAYS"] == "7"
+
+
+def test_every_service_has_a_memory_limit_and_a_reservation_below_it(services: Document) -> None:
+    for name, service in services.items():
+        resources = service["deploy"]["resources"]
+        limit = size_bytes(resources["limits"]["memory"])
+        assert limit, name
+        if name == "migrate":  # it runs beside the others for a moment
+            continue
+        reserved = size_bytes(resources["reservations"]["memory"])
+        assert reserved
+        assert reserved <= limit / 2, name
+
+
+def test_what_is_reserved_fits_the_smallest_machine(services: Document) -> None:
+    """6 GB for a manager and two workers, all on one machine."""
+    reserved = {
+        name: size_bytes(service["deploy"]["resources"].get("reservations", {}).get("memory", 0))
+        for name, service in services.items()
+    }
+    total = sum(size or 0 for size in reserved.values()) + (reserved["worker"] or 0)
+    assert total < 2 * 1_024**3
+
+
+def test_the_users_limits_are_the_swarms(compose: Compose, options: StackOptions) -> None:
+    limits = {"worker": "8704m", "api-server": "3g"}
+    services = render(compose, replace(options, memory_limits=limits)).document["services"]
+    given = {name: s["deploy"]["resources"]["limits"]["memory"] for name, s in services.items()}
+    assert given == {**given, **limits}
+
+
+def test_every_limit_can_be_set(compose: Compose) -> None:
+    for name in SERVICES:
+        limit = compose["services"][name]["deploy"]["resources"]["limits"]["memory"]
+        assert limit.startswith(f"${{{memory_variable(name)}:-"), name
+    assert set(memory_settings.SERVICES) | {"worker"} == SERVICES
+
+
+def test_options_of_airflows_reach_all_of_its_services_and_no_other(
+    compose: Compose, options: StackOptions
+) -> None:
+    given = replace(
+        options,
+        airflow_variables={"AIRFLOW__API__WORKERS": "3"},
+        airflow_secrets={"AIRFLOW__SENTRY__SENTRY_DSN": "hunter2"},
+    )
+    rendered = render(compose, given)
+    secret = "airflow__sentry__sentry_dsn"
+    for name, service in rendered.document["services"].items():
+        environment = service.get("environment", {})
+        mounted = {entry["target"] for entry in service.get("secrets", [])}
+        if name in {"postgres", "redis", "flower"}:
+            assert "AIRFLOW__API__WORKERS" not in environment
+            assert secret not in mounted
+        else:
+            assert environment["AIRFLOW__API__WORKERS"] == "3"
+            assert environment["AIRFLOW__SENTRY__SENTRY_DSN_CMD"] == f"cat /run/secrets/{secret}"
+            assert secret in mounted
+    assert rendered.document["secrets"][secret]["name"] == rendered.secrets[secret]
+    assert "hunter2" not in str(rendered)

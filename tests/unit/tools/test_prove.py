@@ -30,6 +30,7 @@ class Cluster:
     """What the server's run was, to be set by a test."""
 
     url: str
+    password: str = PASSWORD
     state: str = "success"
     hosts: list[str] = field(default_factory=lambda: ["worker-1", "worker-2", "worker-1"])
 
@@ -45,7 +46,7 @@ class Cluster:
             }
             for number, host in enumerate(self.hosts)
         ]
-        if (method, path) == ("POST", "/auth/token") and body["password"] == PASSWORD:
+        if (method, path) == ("POST", "/auth/token") and body["password"] == self.password:
             return {"access_token": "token"}
         return {
             ("GET", "/api/v2/dags/cluster_check"): {},
@@ -62,7 +63,8 @@ def cluster() -> Iterator[Cluster]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
             answer = cluster.answer(self.command, self.path, body)
-            self.send_response(404 if answer is None else 200)
+            refused = self.path == "/auth/token" and body["password"] != cluster.password
+            self.send_response(401 if refused else 404 if answer is None else 200)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -105,7 +107,7 @@ def test_it_says_where_all_is_who_did_the_work_and_three_things_to_try(
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert f"Airflow {cluster.url}" in lines
-    assert f"sign in admin / {PASSWORD}" in lines
+    assert f"sign in admin / {PASSWORD} (the first password)" in lines
     assert "Flower http://127.0.0.1:5555" in lines
     assert "sign in admin / flower's password" in lines
     assert any(line.endswith("2 tasks on worker-1, 1 tasks on worker-2") for line in lines)
@@ -155,6 +157,29 @@ def test_a_run_that_failed_names_its_tasks_and_where_to_look(
     said = capsys.readouterr().err
     assert "manual_1 ended as failed: count_0 on worker-1, count_1 on worker-2" in said
     assert "docker service ls" in said
+
+
+@pytest.mark.usefixtures("outputs")
+def test_a_password_that_was_changed_in_airflow_is_said_to_be(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.password = "mine"
+    assert prove.main() == 0
+    said = capsys.readouterr().out
+    assert "it was changed in Airflow, or the account was renamed or disabled" in said
+    assert "rotateSecrets.admin_password" in said
+    assert f"Airflow   {cluster.url}" in said
+    assert "success" not in said
+
+    monkeypatch.setenv("DAIRFLOW_ADMIN_PASSWORD", "mine")
+    assert prove.main() == 0
+    assert "success" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("outputs")
+def test_a_second_worker_service_is_on_worker_nodes(cluster: Cluster) -> None:
+    cluster.hosts = ["worker-1-worker-gpu", "worker-2-worker-gpu-3"]
+    assert prove.main() == 0
 
 
 def test_a_stack_that_cannot_be_read_is_pulumis_own_words(

@@ -1,0 +1,69 @@
+"""The settings of memory: what each service may use at most, and a worker by its tasks."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from infra.stack.quantities import size_bytes
+from infra.stack.services import WORKER
+from infra.stack.yaml_values import as_object, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from infra.settings_report import Problem
+
+MIB = 1_024 * 1_024
+WORKERS_OWN_MIB = 512
+"""What a worker uses besides its tasks: Celery's processes, and Airflow imported in each."""
+
+LEAST_MIB = 128
+SERVICES = (
+    "api-server",
+    "dag-processor",
+    "flower",
+    "migrate",
+    "pgbouncer",
+    "postgres",
+    "redis",
+    "scheduler",
+    "triggerer",
+    "web",
+)
+"""What ``memoryLimits`` may name: the services whose limit does not follow from the tasks."""
+
+VALID = f"a size from {LEAST_MIB}m on, such as 512m or 2g"
+
+
+def memory_limits(task_memory: str, tasks: int, given: Mapping[str, object]) -> dict[str, str]:
+    """Return the limits by service; ``tasks`` is what a worker runs at once."""
+    worker = WORKERS_OWN_MIB + tasks * (size_bytes(task_memory) or 0) // MIB
+    return {**{name: str(size) for name, size in given.items()}, WORKER: f"{worker}m"}
+
+
+def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
+    """Find what is wrong with ``memoryLimits`` and ``taskMemory``."""
+    task = raw.get("taskMemory")
+    if task is not None and not _is_enough(task):
+        yield ("taskMemory", task, VALID)
+    if not is_object(raw.get("memoryLimits")):
+        return
+    for name, size in as_object(raw["memoryLimits"]).items():
+        key = f"memoryLimits.{name}"
+        if name == WORKER:
+            yield (
+                key,
+                size,
+                "nothing: it follows from workerConcurrency; set taskMemory",
+            )
+        elif name not in SERVICES:
+            close = difflib.get_close_matches(name, SERVICES, n=1)
+            guess = f"; did you mean {close[0]}?" if close else ""
+            yield (key, size, f"one of {', '.join(SERVICES)}{guess}")
+        elif not _is_enough(size):
+            yield (key, size, VALID)
+
+
+def _is_enough(size: object) -> bool:
+    return (size_bytes(size) or 0) >= LEAST_MIB * MIB

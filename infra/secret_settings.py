@@ -1,0 +1,59 @@
+"""Checks of the settings about secrets: what is rotated, and the key that a user gives."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+from typing import TYPE_CHECKING
+
+from infra.settings_report import HIDDEN
+from infra.stack.secrets import SECRET_NAMES
+from infra.stack.yaml_values import as_object, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from infra.settings_report import Problem
+
+ROTATED = (*SECRET_NAMES, "registry_password")
+"""What ``rotateSecrets`` may name."""
+
+FERNET_KEY_BYTES = 32
+
+
+def secret_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
+    """Find what is wrong with ``rotateSecrets`` and ``fernetKey``."""
+    asked = raw.get("rotateSecrets")
+    if is_object(asked):
+        for name, number in as_object(asked).items():
+            yield from _rotation_problems(name, number)
+        if "fernet_key" in as_object(asked) and raw.get("fernetKey"):
+            yield (
+                "rotateSecrets.fernet_key",
+                as_object(asked)["fernet_key"],
+                "nothing: you set the key yourself; set fernetKey to the next one",
+            )
+    key = raw.get("fernetKey")
+    if key and not all(map(_is_fernet_key, str(key).split(","))):
+        yield (
+            "fernetKey",
+            HIDDEN,
+            "32 bytes in URL-safe base64; an older key may follow after a comma",
+        )
+
+
+def _rotation_problems(name: str, number: object) -> Iterator[Problem]:
+    if name not in ROTATED:
+        close = difflib.get_close_matches(name, ROTATED, n=1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        yield (f"rotateSecrets.{name}", number, f"one of {', '.join(ROTATED)}{guess}")
+    elif isinstance(number, bool) or not str(number).isdigit() or int(str(number)) < 1:
+        yield (f"rotateSecrets.{name}", number, "a whole number from 1 on, another for each time")
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, altchars=b"-_", validate=True)) == FERNET_KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,123 @@
+"""Rotate secrets without an outage: servers and readers accept both values until one is unused.
+
+A rotation deploys twice. In between, Redis accepts both passwords and Airflow reads what either
+Fernet key has encrypted; workers that finish their tasks have the old values until they end. Then
+what is stored is encrypted again, and the second deployment takes the old values away. All other
+secrets have one value at a time: docs/secrets.md describes each rotation.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from infra.stack import engine
+from infra.stack.errors import StackError
+from infra.stack.secrets import FERNET_KEY, NAMING_KEY, RETIRED_FERNET_KEYS, hashed_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from infra.remote.runner import Runner
+    from infra.stack.deploy import StackState
+    from infra.stack.render import RenderedStack
+
+REDIS_PASSWORD = "redis_password"  # noqa: S105 - its name
+PREVIOUS_REDIS_PASSWORD = "redis_password_previous"  # noqa: S105 - its name
+REDIS = "redis"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """The stack of the first deployment, with the values that its secrets have then."""
+
+    rendered: RenderedStack
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+def overlap(
+    rendered: RenderedStack, secrets: Mapping[str, str], previous: Mapping[str, str]
+) -> Overlap | None:
+    """Return what to deploy first, or None if no secret that overlaps has changed.
+
+    ``secrets`` are the new values, ``previous`` those of the last deployment. Pure.
+    """
+    document = copy.deepcopy(rendered.document)
+    values, names = dict(secrets), dict(rendered.secrets)
+
+    def deliver(logical: str, value: str) -> None:
+        values[logical] = value
+        names[logical] = hashed_name(rendered.name, logical, value, secrets[NAMING_KEY])
+        document["secrets"][logical] = {"external": True, "name": names[logical]}
+
+    if REDIS in document["services"] and _changed(REDIS_PASSWORD, secrets, previous):
+        deliver(PREVIOUS_REDIS_PASSWORD, previous[REDIS_PASSWORD])
+        document["services"][REDIS]["secrets"].append(
+            {"source": PREVIOUS_REDIS_PASSWORD, "target": PREVIOUS_REDIS_PASSWORD, "mode": 0o444}
+        )
+    if _changed(FERNET_KEY, secrets, previous):
+        keys = [secrets[FERNET_KEY], previous[FERNET_KEY], secrets.get(RETIRED_FERNET_KEYS, "")]
+        every = dict.fromkeys(filter(None, ",".join(keys).split(",")))
+        deliver(FERNET_KEY, ",".join(every))
+    if values == dict(secrets):
+        return None
+    return Overlap(rendered=replace(rendered, document=document, secrets=names), secrets=values)
+
+
+def deploy_rotating(
+    runner: Runner,
+    rendered: RenderedStack,
+    secrets: Mapping[str, str],
+    previous: Mapping[str, str],
+    *,
+    bring_up: Callable[[RenderedStack, Mapping[str, str]], StackState],
+    report: Callable[[str], None],
+) -> StackState:
+    """Deploy by ``bring_up``: once, or twice if a secret that overlaps has changed.
+
+    An interrupted rotation is repeated as a whole, since ``previous`` are then still the same.
+
+    Raises:
+        StackError: as `infra.stack.deploy.deploy` and `encrypt_again`.
+        RemoteError: likewise.
+
+    """
+    if both := overlap(rendered, secrets, previous):
+        report("secrets are rotated: the old and the new values are accepted")
+        bring_up(both.rendered, both.secrets)
+        if _changed(FERNET_KEY, secrets, previous):
+            encrypt_again(runner, both.rendered, report=report)
+        report("secrets are rotated: the new values alone are accepted")
+    return bring_up(rendered, secrets)
+
+
+def encrypt_again(
+    runner: Runner, rendered: RenderedStack, *, report: Callable[[str], None]
+) -> None:
+    """Encrypt connections and variables with the newest of the keys, in a container that has them.
+
+    Raises:
+        StackError: when the manager runs no such container.
+        RemoteError: when the command fails.
+
+    """
+    services = [
+        name
+        for name, service in rendered.document["services"].items()
+        if FERNET_KEY in {secret["source"] for secret in service.get("secrets", [])}
+    ]
+    container = engine.container_of(runner, rendered.name, services)
+    if container is None:
+        msg = (
+            f"{runner.machine}: runs none of {', '.join(sorted(services))}, so nothing can be"
+            " encrypted with the new Fernet key. Both keys are in use, and nothing is lost.\n"
+            "Next: run `pulumi up` again when one of them runs there."
+        )
+        raise StackError(msg)
+    report("connections and variables are encrypted with the new Fernet key")
+    engine.rotate_fernet_key(runner, container)
+
+
+def _changed(name: str, secrets: Mapping[str, str], previous: Mapping[str, str]) -> bool:
+    return bool(previous.get(name)) and previous[name] != secrets.get(name)

@@ -1,0 +1,117 @@
+"""The two deployments of a rotation: both values first, then the new one alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.remote.fake import FakeRunner
+from infra.stack.errors import StackError
+from infra.stack.render import render
+from infra.stack.rotation import encrypt_again, overlap
+
+if TYPE_CHECKING:
+    from infra.remote.machine import Machine
+    from infra.stack.options import StackOptions
+    from infra.stack.render import RenderedStack
+
+Values = dict[str, str]
+
+
+@pytest.fixture
+def previous(secrets: Values) -> Values:
+    return {**secrets, "naming_key": "key"}
+
+
+def rotated(
+    compose: dict[str, Any], options: StackOptions, previous: Values, **changes: str
+) -> tuple[RenderedStack, Values]:
+    values = {**previous, **changes}
+    return render(compose, replace(options, secrets=values)), values
+
+
+def test_a_deployment_that_rotates_nothing_is_one(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    rendered, values = rotated(compose, options, previous)
+    assert overlap(rendered, values, previous) is None
+    assert overlap(rendered, values, {}) is None
+
+
+@pytest.mark.parametrize("name", ["admin_password", "flower_password", "warehouse_password"])
+def test_what_has_one_value_at_a_time_is_deployed_once(
+    compose: dict[str, Any], options: StackOptions, previous: Values, name: str
+) -> None:
+    rendered, values = rotated(compose, options, previous, **{name: "new"})
+    assert overlap(rendered, values, previous) is None
+    before = render(compose, replace(options, secrets=previous))
+    changed = {key for key in before.secrets if before.secrets[key] != rendered.secrets[key]}
+    assert changed == {name}
+
+
+def test_redis_accepts_both_passwords_first(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    rendered, values = rotated(compose, options, previous, redis_password="new")
+    both = overlap(rendered, values, previous)
+    assert both
+    delivered = {
+        secret["target"]: both.rendered.document["secrets"][secret["source"]]["name"]
+        for secret in both.rendered.document["services"]["redis"]["secrets"]
+    }
+    assert delivered == {
+        "redis_password": both.rendered.secrets["redis_password"],
+        "redis_password_previous": both.rendered.secrets["redis_password_previous"],
+    }
+    assert both.secrets["redis_password"] == "new"
+    assert both.secrets["redis_password_previous"] == previous["redis_password"]
+    for name in set(rendered.document["services"]) - {"redis"}:
+        both_service = both.rendered.document["services"][name]
+        assert both_service == rendered.document["services"][name]
+
+
+def test_airflow_reads_what_either_key_encrypted_first(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    rendered, values = rotated(compose, options, previous, fernet_key="new")
+    values["fernet_keys_retired"] = f"between,{previous['fernet_key']}"
+    both = overlap(rendered, values, previous)
+    assert both
+    assert both.secrets["fernet_key"] == f"new,{previous['fernet_key']},between"
+    declared = both.rendered.document["secrets"]["fernet_key"]["name"]
+    assert declared == both.rendered.secrets["fernet_key"] != rendered.secrets["fernet_key"]
+    assert both.rendered.document["services"] == rendered.document["services"]
+
+
+def test_no_value_is_in_the_first_document(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    rendered, values = rotated(compose, options, previous, redis_password="n1", fernet_key="n2")
+    both = overlap(rendered, values, previous)
+    assert both
+    for name in ("redis_password", "fernet_key"):
+        assert previous[name] not in str(both.rendered)
+        assert previous[name] not in repr(both)
+
+
+def test_what_is_stored_is_encrypted_in_a_container_with_the_keys(
+    manager: Machine, compose: dict[str, Any], options: StackOptions
+) -> None:
+    runner = FakeRunner(manager)
+    runner.on("airflow_api-server", "").on("service.name=airflow_", "c0ffee\n").on(
+        "docker exec", ""
+    )
+    encrypt_again(runner, render(compose, options), report=[].append)
+    assert runner.commands[-1] == (
+        "docker exec c0ffee /opt/dairflow/entrypoint.sh airflow rotate-fernet-key"
+    )
+
+
+def test_a_manager_without_such_a_container_is_an_error(
+    manager: Machine, compose: dict[str, Any], options: StackOptions
+) -> None:
+    runner = FakeRunner(manager).on("docker ps", "")
+    with pytest.raises(StackError, match=r"runs none of api-server.*Both keys are in use"):
+        encrypt_again(runner, render(compose, options), report=[].append)
