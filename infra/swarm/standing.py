@@ -249,9 +249,12 @@ def _other_swarm(machine: Machine, found: str, ours: str) -> SwarmError:
 
 def _stranger(machine: Machine, facts: MachineFacts) -> SwarmError:
     where = ", ".join(facts.remote_managers) or "unknown managers"
-    whose = f"swarm {facts.cluster_id}" if facts.cluster_id else f"the swarm of {where}"
+    if facts.is_manager:
+        whose = f"a manager of swarm {facts.cluster_id}"
+    else:
+        whose = f"in the swarm of {where}"
     return SwarmError(
-        f"{machine}: asked which swarm it is in: it is in {whose}, which is not this cluster's"
+        f"{machine}: asked which swarm it is in: it is {whose}, which is not this cluster's"
         " (its state there is"
         f" {facts.swarm_state})\nNext: if nothing there is needed, run `docker swarm leave"
         " --force` on it, then run the same again; else take it out of the settings"

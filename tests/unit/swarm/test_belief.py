@@ -81,7 +81,9 @@ def test_at_creation_nobody_joins_a_worker_s_swarm(world: World) -> None:
     for name in TRIO:
         world.machine(name)
     pool = answers("worker-1")
-    with pytest.raises(SwarmError, match=r"^worker-1 .*it is in swarm theirs, which is not this"):
+    with pytest.raises(
+        SwarmError, match=r"^worker-1 .*it is a manager of swarm theirs, which is not this"
+    ):
         reconcile(world.cluster(*TRIO), pool, print)
     assert commands(pool) == []
 
@@ -90,7 +92,7 @@ def test_nor_one_that_is_said_to_be_the_recorded_swarm(world: World) -> None:
     for name in TRIO:
         world.machine(name)
     pool = answers("worker-1", swarm="ours")
-    with pytest.raises(SwarmError, match=r"^worker-1 .*it is in swarm ours"):
+    with pytest.raises(SwarmError, match=r"^worker-1 .*it is a manager of swarm ours"):
         reconcile(world.cluster(*TRIO), pool, print, cluster_id="ours")
     assert commands(pool) == []
 
