@@ -37,6 +37,9 @@ LOST_MESSAGE_SECONDS = float(os.environ.get("LOST_MESSAGE_SECONDS", "600"))
 """How long a worker may take from receiving a message to starting its task. A worker retries the
 start while the web server is absent."""
 
+SEARCH = "_get_tis_stuck_in_queued"
+"""The scheduler's method that returns the task instances to queue again."""
+
 
 class Absences:
     """Since when each message has been absent from the broker's queues."""
@@ -98,15 +101,16 @@ def install() -> None:
     """
     from airflow.providers.celery.executors.celery_executor_utils import app
 
-    longer_than_the_token_lives = SchedulerJobRunner._get_tis_stuck_in_queued  # noqa: SLF001
     absences = Absences()
 
     def stuck(runner: SchedulerJobRunner, session: Session) -> list[TaskInstance]:
-        expired = longer_than_the_token_lives(runner, session)
-        found = [*expired, *lost(runner, session, app, absences)]
-        return list({task.id: task for task in found}.values())
+        runner._task_queued_timeout = LOST_MESSAGE_SECONDS  # noqa: SLF001 - what the log shows
+        return lost(runner, session, app, absences)
 
-    SchedulerJobRunner._get_tis_stuck_in_queued = stuck  # noqa: SLF001
+    if not hasattr(SchedulerJobRunner, SEARCH):
+        msg = f"Airflow's scheduler has no {SEARCH} any more: see what replaces it"
+        raise AttributeError(msg)
+    setattr(SchedulerJobRunner, SEARCH, stuck)
 
 
 if __name__ == "__main__":
