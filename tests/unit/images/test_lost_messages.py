@@ -9,14 +9,12 @@ import socket
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lost_messages
+import pytest
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from celery import Celery
-
-if TYPE_CHECKING:
-    import pytest
 
 LOCK = Path(__file__).parents[3] / "images" / "airflow" / "pypi_only.lock"
 LIMIT = 600.0
@@ -30,13 +28,20 @@ def test_the_tests_run_with_the_image_s_airflow() -> None:
 def test_the_check_for_stuck_tasks_is_where_it_is_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = SchedulerJobRunner._get_tis_stuck_in_queued
-    monkeypatch.setattr(SchedulerJobRunner, "_get_tis_stuck_in_queued", original)
+    original = getattr(SchedulerJobRunner, lost_messages.SEARCH)
+    monkeypatch.setattr(SchedulerJobRunner, lost_messages.SEARCH, original)
     caller = inspect.getsource(SchedulerJobRunner._handle_tasks_stuck_in_queued)
     assert re.search(r"self\._get_tis_stuck_in_queued\(session\)", caller)
     assert list(inspect.signature(original).parameters) == ["self", "session"]
+    assert "_task_queued_timeout" in inspect.getsource(SchedulerJobRunner._maybe_requeue_stuck_ti)
     lost_messages.install()
-    assert SchedulerJobRunner._get_tis_stuck_in_queued is not original
+    assert getattr(SchedulerJobRunner, lost_messages.SEARCH) is not original
+
+
+def test_an_airflow_without_that_check_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SchedulerJobRunner, lost_messages.SEARCH)
+    with pytest.raises(AttributeError, match=lost_messages.SEARCH):
+        lost_messages.install()
 
 
 def test_a_message_that_waits_is_never_lost() -> None:
