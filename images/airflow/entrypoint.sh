@@ -84,13 +84,9 @@ case $part in
     migrate)
         exec /opt/dairflow/migrate.py "$@"
         ;;
-    api-server)
+    api-server | dag-processor | triggerer)
         wait_for_migration
-        exec /opt/dairflow/api_server.py api-server "$@"
-        ;;
-    dag-processor | triggerer)
-        wait_for_migration
-        exec airflow "$part" "$@"
+        exec /opt/dairflow/part.py "$part" "$@"
         ;;
     scheduler)
         wait_for_migration

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.__main__ import main
 from airflow.executors import workloads
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
@@ -100,4 +100,7 @@ CeleryExecutor.update_all_workload_states = read_results_if_possible
 CeleryExecutor.try_adopt_task_instances = adopt_and_send
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.append(str(Path(__file__).parent))
+    from part import run
+
+    run()

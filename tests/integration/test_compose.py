@@ -31,6 +31,8 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 UP_SECONDS = 300
 LIVE_SECONDS = 60
+ABSENCE_SECONDS = 45
+"""Longer than Airflow's own settings let a task wait; 240 s were tried by hand."""
 
 
 class Laptop:
@@ -286,14 +288,27 @@ def test_the_logs_can_be_followed(laptop: Laptop) -> None:
         following.communicate(timeout=30)
 
 
+def test_tasks_outlive_absences_of_the_api_server_and_of_the_database(laptop: Laptop) -> None:
+    """Some tasks start, some end, some run; none fails, none is run twice."""
+    airflow = laptop.airflow()
+    runs = [airflow.trigger("cluster_check", {"seconds": seconds}) for seconds in (1, 20, 40)]
+    wait_for_running(airflow, runs[2])
+    laptop.compose("restart", "api-server")
+    laptop.compose("restart", "scheduler")
+    laptop.compose("stop", "postgres", "api-server")
+    time.sleep(ABSENCE_SECONDS)
+    laptop.compose("start", "postgres", "api-server")
+    assert requests.get(f"{airflow.url}/api/v2/version", timeout=UP_SECONDS).status_code == 200
+    for run in runs:
+        assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+        tries = {task.task_id: task.try_number for task in airflow.tasks("cluster_check", run)}
+        assert set(tries.values()) == {1}, tries
+
+
 def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
     airflow = laptop.airflow()
     run = airflow.trigger("cluster_check", {"seconds": 20})
-    deadline = time.monotonic() + LIVE_SECONDS
-    while not (running := running_counts(airflow, run)):
-        assert time.monotonic() < deadline, airflow.tasks("cluster_check", run)
-        time.sleep(0.5)
-    container = running[0].hostname
+    container = wait_for_running(airflow, run)[0].hostname
     subprocess.run(["docker", "stop", container], check=True, capture_output=True, timeout=120)
     assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
     counted = [t for t in airflow.tasks("cluster_check", run) if t.task_id == "count"]
@@ -303,6 +318,14 @@ def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
         "cluster_check", run, next(task for task in counted if task.hostname == container)
     )
     assert "counted" in log, "the log of a stopped worker can still be read"
+
+
+def wait_for_running(airflow: Airflow, run: str) -> list[Any]:
+    deadline = time.monotonic() + LIVE_SECONDS
+    while not (running := running_counts(airflow, run)):
+        assert time.monotonic() < deadline, airflow.tasks("cluster_check", run)
+        time.sleep(0.5)
+    return running
 
 
 def running_counts(airflow: Airflow, run: str) -> list[Any]:

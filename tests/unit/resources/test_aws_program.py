@@ -274,7 +274,7 @@ def test_no_token_of_amazons_is_in_any_resource(run: Callable[..., Cloud]) -> No
     (on_nodes,) = made.of_type(":NodeImages").values()
     airflow = f"{ECR}/dairflow-test/airflow@sha256:{'0' * 64}"
     assert on_nodes["references"]["worker"] == [airflow]
-    assert len(on_nodes["references"]["manager"]) == 3
+    assert len(on_nodes["references"]["manager"]) == 4
     assert len(on_nodes["machines"]) == 3
     assert run().of_type(":NodeImages") == {}
 
