@@ -37,6 +37,7 @@ LAPTOP_KEYS = frozenset(
 
 HEALTH_CHECK_INTERVAL = "30s"
 HEALTH_CHECK_START_INTERVAL = "2s"
+UPDATE_MONITOR = "1s"
 DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
@@ -175,6 +176,8 @@ def _deploy(name: str, declared: Mapping[str, Any], options: StackOptions) -> Do
         "order": "stop-first",
         "parallelism": 1,
         "failure_action": "pause",
+        # A task counts as updated when its health check has passed; the swarm then waits this long.
+        "monitor": UPDATE_MONITOR,
         **declared.get("update_config", {}),
     }
     if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
