@@ -31,6 +31,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 UP_SECONDS = 300
 LIVE_SECONDS = 60
+QUEUE = "default"
 ABSENCE_SECONDS = 45
 """Longer than Airflow's own settings let a task wait; 240 s were tried by hand."""
 
@@ -100,6 +101,11 @@ class Laptop:
         """Ask PostgreSQL as its administrator."""
         command = ("psql", "--username", "postgres", "--tuples-only", "--no-align", "--command")
         return self.compose("exec", "-T", "postgres", *command, query, database).strip()
+
+    def redis(self, *command: str) -> str:
+        """Ask the broker."""
+        script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli "$@"'
+        return self.compose("exec", "-T", "redis", "bash", "-c", script, "-", *command).strip()
 
     def history(self, query: str) -> str:
         """Ask Airflow's database with the connection that tasks have."""
@@ -303,6 +309,26 @@ def test_tasks_outlive_absences_of_the_api_server_and_of_the_database(laptop: La
         assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
         tries = {task.task_id: task.try_number for task in airflow.tasks("cluster_check", run)}
         assert set(tries.values()) == {1}, tries
+
+
+def test_a_task_that_was_queued_and_not_sent_is_sent_by_the_next_scheduler(laptop: Laptop) -> None:
+    """As after a scheduler that was killed in between; a task that was sent is not sent again."""
+    airflow = laptop.airflow()
+    laptop.compose("stop", "worker")
+    lost, kept = (airflow.trigger("cluster_check") for _ in range(2))
+    deadline = time.monotonic() + LIVE_SECONDS
+    while laptop.redis("llen", QUEUE) != "2":
+        assert time.monotonic() < deadline, "the tasks were not sent"
+        time.sleep(0.5)
+    laptop.redis("rpop", QUEUE)
+    laptop.compose("restart", "scheduler")
+    while laptop.redis("llen", QUEUE) != "2":
+        assert time.monotonic() < deadline + LIVE_SECONDS, "the lost task was not sent again"
+        time.sleep(0.5)
+    laptop.compose("start", "worker")
+    for run in (lost, kept):
+        assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+        assert {task.try_number for task in airflow.tasks("cluster_check", run)} == {1}
 
 
 def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from benchmarks import edit
+
+if TYPE_CHECKING:
+    import pytest
 
 IMAGE = " ~  docker:index/image:Image airflow-image updating"
 STACK = " ~  pulumi-python:dynamic/stack:Stack airflow"
