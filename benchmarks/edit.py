@@ -4,6 +4,7 @@ On the laptop (`docker compose`, `dags/` mounted) nothing is to be done after sa
 it is `pulumi up`: one layer is built, pushed and pulled, and the services are updated. What travels
 is counted where it arrives: the growth of the registry's volume, and the bytes that a worker node
 received meanwhile (everything between the services included), beside the size of the whole image.
+Each edit's phases are read off Pulumi's own progress; the page is asked five times a second.
 
     python -m benchmarks edit
 """
@@ -11,11 +12,13 @@ received meanwhile (everything between the services included), beside the size o
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
@@ -23,6 +26,7 @@ import requests
 from benchmarks._stack import ROOT, STACK, node, pulumi, scratch_stack, signed_in
 from infra.registry import VOLUME
 from infra.stack.secrets import write_files
+from tests.visitor import Visitor
 from tools.airflow_api import Airflow
 
 DAG_ID = "edited"
@@ -38,6 +42,45 @@ LIVE_SECONDS = 120.0
 POLL_SECONDS = 0.1
 LAPTOP_WEB_PORT, LAPTOP_FLOWER_PORT = 28083, 25558
 MIB = 2**20
+GOAL_SECONDS = 20.0
+ENDS = {
+    "build": re.compile(r"Pushing \S+/airflow:"),
+    "push": re.compile(r":Stack airflow updating"),
+    "start": re.compile(r":Stack airflow updated"),
+}
+"""What Pulumi prints at the end of a phase."""
+PULLING = re.compile(r"pulling image|being replaced")
+
+
+@dataclass
+class Phases:
+    """Seconds since the edit was saved at which each phase ended."""
+
+    started: float = field(default_factory=time.monotonic)
+    ended: dict[str, float] = field(default_factory=dict)
+    _pulls: bool = False
+
+    def see(self, line: str) -> None:
+        """Note the end of each phase that this line of Pulumi's progress tells of."""
+        now = time.monotonic() - self.started
+        if self._pulls:
+            self.ended["pull"] = now
+        self._pulls = bool(PULLING.search(line))
+        for phase, pattern in ENDS.items():
+            if phase not in self.ended and pattern.search(line):
+                self.ended[phase] = now
+
+    def close(self) -> float:
+        """End the last phase, `live`, now; return the seconds since the edit."""
+        self.ended["live"] = time.monotonic() - self.started
+        return self.ended["live"]
+
+    def print(self) -> None:
+        """Print how long each phase took, in the order of their ends."""
+        before = 0.0
+        for phase, end in sorted(self.ended.items(), key=lambda item: item[1]):
+            print(f"    {phase:<6} {end - before:6.1f} s   at {end:6.1f} s")
+            before = end
 
 
 class Edited:
@@ -133,14 +176,18 @@ def on_the_cluster(folder: Path) -> None:
         received: list[int] = []
         for _ in range(CLUSTER_EDITS):
             stored, seen = _registry_bytes(), _received_bytes("worker-1")
-            started = time.monotonic()
-            edited.save()
-            pulumi(*up, folder=folder)
-            edited.wait(airflow)
-            seconds.append(time.monotonic() - started)
+            phases = Phases()
+            with Visitor(f"{airflow.url}/api/v2/version") as visitor:
+                edited.save()
+                pulumi(*up, folder=folder, see=phases.see)
+                edited.wait(airflow)
+                seconds.append(phases.close())
+            phases.print()
+            print(f"    requests: {visitor.answers} answered, {len(visitor.failures)} failed")
             shipped.append(_registry_bytes() - stored)
             received.append(_received_bytes("worker-1") - seen)
     _print("cluster, saved to seen in the API, `pulumi up` included", seconds)
+    print(f"  goal {GOAL_SECONDS:g} s; ratio {statistics.median(seconds) / GOAL_SECONDS:.2f}")
     to_registry = statistics.median(shipped)
     print(
         f"  to the registry {to_registry / 1024:.0f} KiB,"

@@ -102,14 +102,10 @@ case $part in
     migrate)
         exec /opt/dairflow/migrate.py "$@"
         ;;
-    api-server)
-        wait_for_migration
-        exec /opt/dairflow/api_server.py api-server "$@"
-        ;;
-    dag-processor | triggerer)
+    api-server | dag-processor | triggerer)
         wait_for_migration
         bound_logs
-        exec airflow "$part" "$@"
+        exec /opt/dairflow/part.py "$part" "$@"
         ;;
     scheduler)
         wait_for_migration

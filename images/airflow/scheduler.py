@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from airflow.__main__ import main
-
 # Last, so that no file here hides a module of that name.
 sys.path.append(str(Path(__file__).parent))
 import handover
 import lost_messages
+import part
 
 
 def install() -> None:
@@ -30,4 +29,4 @@ def install() -> None:
 
 if __name__ == "__main__":
     install()
-    sys.exit(main())
+    part.run()

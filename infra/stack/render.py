@@ -46,6 +46,7 @@ FILE_FORMAT = "3.12"
 
 HEALTH_CHECK_INTERVAL = "30s"
 HEALTH_CHECK_START_INTERVAL = "2s"
+UPDATE_MONITOR = "1s"
 DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
@@ -283,7 +284,13 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
     declared = deploy_of(service)
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
     # A host-mode port cannot be had twice on a node, nor a worker's place: stop before start.
-    update: Document = {"order": "stop-first", "parallelism": 1, "failure_action": "pause"}
+    update: Document = {
+        "order": "stop-first",
+        "parallelism": 1,
+        "failure_action": "pause",
+        # A task counts as updated when its health check has passed; the swarm then waits this long.
+        "monitor": UPDATE_MONITOR,
+    }
     if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
         # The end that it is there for is an "early termination" to the swarm's update monitor.
         update["failure_action"] = "continue"

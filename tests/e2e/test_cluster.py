@@ -20,6 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.visitor import Visitor
 from tools.airflow_api import AirflowApiError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -334,6 +335,23 @@ def test_an_edited_dag_ships_only_its_layer_also_after_a_kill(project: Project) 
     assert after[-1] != before[-1]
     project.airflow().wait_for_dag("edited", 120)
     project.expect_no_changes()
+
+
+def test_an_edited_dag_loses_no_task_and_no_request(project: Project) -> None:
+    """Tasks start and end, and the page is asked five times a second, while all is replaced."""
+    airflow = project.airflow()
+    runs = [airflow.trigger(DAG, {"seconds": seconds}) for seconds in (1, 30)]
+    wait_until(lambda: _running_on(airflow, runs[1], "worker-1"), 120, "a task on worker-1")
+    with (project.folder / "dags" / "edited.py").open("a") as file:
+        file.write("# once more\n")
+    with Visitor(f"{project.outputs()['airflowUrl']}/api/v2/version") as visitor:
+        project.up()
+        runs.append(airflow.trigger(DAG))
+    assert visitor.failures == []
+    assert visitor.answers > 5
+    for run in runs:
+        assert airflow.wait_for_run(DAG, run, 300) == "success"
+        assert {task.try_number for task in airflow.tasks(DAG, run)} == {1}
 
 
 def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:

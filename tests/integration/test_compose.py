@@ -31,6 +31,9 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 UP_SECONDS = 300
 LIVE_SECONDS = 60
+QUEUE = "default"
+ABSENCE_SECONDS = 45
+"""Longer than Airflow's own settings let a task wait; 240 s were tried by hand."""
 
 
 class Laptop:
@@ -98,6 +101,11 @@ class Laptop:
         """Ask PostgreSQL as its administrator."""
         command = ("psql", "--username", "postgres", "--tuples-only", "--no-align", "--command")
         return self.compose("exec", "-T", "postgres", *command, query, database).strip()
+
+    def redis(self, *command: str) -> str:
+        """Ask the broker."""
+        script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli "$@"'
+        return self.compose("exec", "-T", "redis", "bash", "-c", script, "-", *command).strip()
 
     def history(self, query: str) -> str:
         """Ask Airflow's database with the connection that tasks have."""
@@ -301,14 +309,47 @@ def test_the_logs_can_be_followed(laptop: Laptop) -> None:
         following.communicate(timeout=30)
 
 
+def test_tasks_outlive_absences_of_the_api_server_and_of_the_database(laptop: Laptop) -> None:
+    """Some tasks start, some end, some run; none fails, none is run twice."""
+    airflow = laptop.airflow()
+    runs = [airflow.trigger("cluster_check", {"seconds": seconds}) for seconds in (1, 20, 40)]
+    wait_for_running(airflow, runs[2])
+    laptop.compose("restart", "api-server")
+    laptop.compose("restart", "scheduler")
+    laptop.compose("stop", "postgres", "api-server")
+    time.sleep(ABSENCE_SECONDS)
+    laptop.compose("start", "postgres", "api-server")
+    assert requests.get(f"{airflow.url}/api/v2/version", timeout=UP_SECONDS).status_code == 200
+    for run in runs:
+        assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+        tries = {task.task_id: task.try_number for task in airflow.tasks("cluster_check", run)}
+        assert set(tries.values()) == {1}, tries
+
+
+def test_a_task_that_was_queued_and_not_sent_is_sent_by_the_next_scheduler(laptop: Laptop) -> None:
+    """As after a scheduler that was killed in between; a task that was sent is not sent again."""
+    airflow = laptop.airflow()
+    laptop.compose("stop", "worker")
+    lost, kept = (airflow.trigger("cluster_check") for _ in range(2))
+    deadline = time.monotonic() + LIVE_SECONDS
+    while laptop.redis("llen", QUEUE) != "2":
+        assert time.monotonic() < deadline, "the tasks were not sent"
+        time.sleep(0.5)
+    laptop.redis("rpop", QUEUE)
+    laptop.compose("restart", "scheduler")
+    while laptop.redis("llen", QUEUE) != "2":
+        assert time.monotonic() < deadline + LIVE_SECONDS, "the lost task was not sent again"
+        time.sleep(0.5)
+    laptop.compose("start", "worker")
+    for run in (lost, kept):
+        assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+        assert {task.try_number for task in airflow.tasks("cluster_check", run)} == {1}
+
+
 def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
     airflow = laptop.airflow()
     run = airflow.trigger("cluster_check", {"seconds": 20})
-    deadline = time.monotonic() + LIVE_SECONDS
-    while not (running := running_counts(airflow, run)):
-        assert time.monotonic() < deadline, airflow.tasks("cluster_check", run)
-        time.sleep(0.5)
-    container = running[0].hostname
+    container = wait_for_running(airflow, run)[0].hostname
     subprocess.run(["docker", "stop", container], check=True, capture_output=True, timeout=120)
     assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
     counted = [t for t in airflow.tasks("cluster_check", run) if t.task_id == "count"]
@@ -318,6 +359,14 @@ def test_a_worker_that_is_stopped_finishes_its_task(laptop: Laptop) -> None:
         "cluster_check", run, next(task for task in counted if task.hostname == container)
     )
     assert "counted" in log, "the log of a stopped worker can still be read"
+
+
+def wait_for_running(airflow: Airflow, run: str) -> list[Any]:
+    deadline = time.monotonic() + LIVE_SECONDS
+    while not (running := running_counts(airflow, run)):
+        assert time.monotonic() < deadline, airflow.tasks("cluster_check", run)
+        time.sleep(0.5)
+    return running
 
 
 def running_counts(airflow: Airflow, run: str) -> list[Any]:

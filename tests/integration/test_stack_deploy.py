@@ -1,7 +1,7 @@
 """The whole of Airflow as a stack on three real nodes, from the embedded registry.
 
-The tests share one cluster and its stack, in this order: from nothing, again, a broken deployment,
-a rotation, a removal with a deployment on its heels, and away.
+The tests share one cluster and its stack, in this order: from nothing, again, an edit under load, a
+broken deployment, a rotation, a removal with a deployment on its heels, and away.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from infra.stack.rotation import deploy_rotating
 from infra.stack.secrets import NAMING_KEY, generate
 from infra.swarm.cluster import Cluster
 from infra.swarm.reconcile import reconcile
+from tests.visitor import Visitor
 from tools.airflow_api import Airflow, PasswordRefusedError
 
 if TYPE_CHECKING:
@@ -128,6 +129,16 @@ class Site:
             stdin=PASSWORD.encode(),
         )
 
+    def push_edited(self) -> str:
+        """Push Airflow's image with another file in its folder of DAGs; return its reference."""
+        self.lab.run(
+            self.manager,
+            "printf 'FROM dairflow/airflow:trixie\\nRUN touch /opt/airflow/dags/edited.py\\n'"
+            " | docker build -q -t dairflow/airflow:trixie - 2>&1",
+            timeout=300,
+        )
+        return self._push("airflow")
+
     def _push(self, name: str) -> str:
         local = f"127.0.0.1:{registry.PORT}/{name}"
         self.lab.run(
@@ -178,6 +189,23 @@ def test_a_second_deployment_leaves_every_container_alone(site: Site, state: Sta
     before = site.containers()
     assert site.deploy() == state
     assert site.containers() == before
+
+
+def test_an_edit_loses_no_task_and_no_request(site: Site, state: StackState) -> None:
+    """Tasks start and end, and the page is asked five times a second, while all is replaced."""
+    del state
+    airflow = site.airflow(site.options.secrets["admin_password"])
+    runs = [airflow.trigger("cluster_check", {"seconds": seconds}) for seconds in (1, 30)]
+    edited = replace(site.options, images={**site.options.images, "airflow": site.push_edited()})
+    with Visitor(f"{site.options.base_url}/api/v2/version") as visitor:
+        site.deploy(edited)
+        runs.append(airflow.trigger("cluster_check"))
+    site.options = edited
+    assert visitor.failures == []
+    assert visitor.answers > 5
+    for run in runs:
+        assert airflow.wait_for_run("cluster_check", run, timeout=180) == "success"
+        assert {task.try_number for task in airflow.tasks("cluster_check", run)} == {1}
 
 
 def test_no_secret_can_be_read_from_the_services(site: Site, state: StackState) -> None:

@@ -194,6 +194,7 @@ def test_the_users_update_config_is_kept(compose: Compose, options: StackOptions
         "order": "start-first",
         "parallelism": 1,
         "failure_action": "pause",
+        "monitor": "1s",
     }
 
 

@@ -1,0 +1,58 @@
+"""The end of Airflow's own command as the image runs it, without Airflow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PART = Path(__file__).parents[3] / "images" / "airflow" / "part.py"
+
+
+def end(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
+    """Run ``part.py`` with a command of Airflow's that has this body."""
+    package = tmp_path / "airflow"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(f"import atexit, sys\n\n\ndef main():\n    {body}\n")
+    return subprocess.run(
+        [sys.executable, str(PART)],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(0)", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('it says why')", 1, "it says why"),
+        ("raise ValueError('it says why')", 1, "ValueError: it says why"),
+        ("atexit.register(print, 'closed', file=sys.stderr); sys.exit(2)", 2, "closed"),
+    ],
+)
+def test_a_part_ends_with_its_own_status(tmp_path: Path, body: str, status: int, said: str) -> None:
+    ended = end(tmp_path, body)
+    assert ended.returncode == status
+    assert said in ended.stderr
+
+
+def test_a_part_ends_without_a_last_collection(tmp_path: Path) -> None:
+    """A cycle that could not be collected in less than an hour."""
+    body = (
+        "import time\n"
+        "    class Slow:\n"
+        "        def __del__(self):\n"
+        "            time.sleep(3_600)\n"
+        "    one = Slow()\n"
+        "    one.self = one"
+    )
+    assert end(tmp_path, body).returncode == 0
