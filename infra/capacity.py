@@ -119,7 +119,8 @@ def _overlaps(raw: Mapping[str, Any], subnet: IPv4Network) -> Iterator[Problem]:
             others += [
                 (f"the host {host.get('name', '')} is there", address)
                 for host in _hosts(raw)
-                if (address := _network(host.get("address")))
+                for key in ("address", "privateAddress")
+                if (address := _network(host.get(key)))
             ]
         case _:
             pass

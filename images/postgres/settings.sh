@@ -15,14 +15,18 @@ memory_limit() {
     printf '%s' "$lowest"
 }
 
-# Prints the bytes that PostgreSQL may use. A container's memory limit is PostgreSQL's alone. Without
-# one it takes a quarter of the machine, which it shares with Airflow's services.
+# Prints the bytes that PostgreSQL may use: its container's memory limit, but half of the machine at
+# most; without a limit a quarter. It shares the machine with Airflow's services.
 memory_budget() {
     local total limit
     total=$(($(awk '$1 == "MemTotal:" {print $2}' "${MEMINFO:-/proc/meminfo}") * 1024))
     limit=$(memory_limit "$total" "${CGROUP:-/sys/fs/cgroup}/memory.max" \
         "${CGROUP:-/sys/fs/cgroup}/memory/memory.limit_in_bytes")
-    echo "${limit:-$((total / 4))}"
+    if [ -z "$limit" ]; then
+        echo $((total / 4))
+    else
+        echo $((limit < total / 2 ? limit : total / 2))
+    fi
 }
 
 # Prints $1 bytes in whole megabytes, at least $2 and at most $3 of them.

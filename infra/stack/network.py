@@ -17,8 +17,10 @@ NARROWEST_PREFIX = 24
 RESERVED_ADDRESSES = 3
 """Those of the network, of its gateway, and of broadcasts."""
 
-SERVICES_OF_ONE_TASK = 9
-"""Services other than `worker` and `api-server`, with one to spare for a service of the user's."""
+SERVICES_OF_ONE_TASK = 12
+"""Services that run once, with some to spare for a user's own."""
+SERVICES_ON_EACH_MANAGER = 2
+"""The web server, and what is in front of it."""
 
 _PREFIXES = (20, 18, 16)
 _STARTS = ("10.192.0.0", "172.16.0.0", "100.112.0.0")
@@ -39,21 +41,26 @@ class Demand:
     workers: int
 
     @property
+    def others(self) -> int:
+        """Tasks other than Celery workers."""
+        return self.managers * SERVICES_ON_EACH_MANAGER + SERVICES_OF_ONE_TASK
+
+    @property
     def replaced(self) -> int:
         """Tasks beside their successors: an update replaces half of the workers at a time."""
-        return max(1, self.workers // 2) + self.managers + SERVICES_OF_ONE_TASK
+        return max(1, self.workers // 2) + self.others
 
     @property
     def addresses(self) -> int:
         """Addresses that are taken at most at the same time."""
         nodes = self.managers + self.worker_nodes
-        return self.workers + self.managers + SERVICES_OF_ONE_TASK + self.replaced + nodes
+        return self.workers + self.others + self.replaced + nodes
 
     def __str__(self) -> str:
         """Show how `addresses` is made up."""
         return (
-            f"{self.workers:,} for Celery workers, {self.managers + SERVICES_OF_ONE_TASK} for the"
-            f" other services, {self.replaced:,} for tasks that an update replaces,"
+            f"{self.workers:,} for Celery workers, {self.others} for the other services,"
+            f" {self.replaced:,} for tasks that an update replaces,"
             f" {self.managers + self.worker_nodes:,} for the nodes"
         )
 

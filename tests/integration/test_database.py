@@ -352,6 +352,10 @@ def test_dumps_are_bounded_and_only_those_that_are_complete_stay(postgres: Conta
         _in_container(postgres, "touch", "/var/lib/postgresql/dumps/killed.partial")
         names.append(_ask(airflow, f"SELECT dairflow.dump_database('r{number}')"))
     assert _dumps(postgres) == names[-5:]
+    for _ in range(4):  # a migration that fails and is tried again
+        time.sleep(1)  # a name has a time in seconds
+        names.append(_ask(airflow, "SELECT dairflow.dump_database('again')"))
+    assert _dumps(postgres) == [*names[4:7], *names[-2:]]
     with pytest.raises(psycopg2.Error, match="letters, digits and _"):
         _ask(airflow, "SELECT dairflow.dump_database('a; touch /tmp/x')")
     _in_container(postgres, "chmod", "500", "/var/lib/postgresql/dumps")
@@ -411,9 +415,6 @@ def test_a_migration_is_dumped_before_and_an_older_image_refuses_what_it_does_no
     assert admin("SELECT version_num FROM alembic_version") == older
     assert admin("SELECT val FROM variable WHERE key = 'kept'") == "v"
     assert admin("SELECT to_regclass('of_a_newer_release') IS NULL") == "t"
-    status, said = airflow("migrate")
-    assert status == 0, said
-    assert admin("SELECT version_num FROM alembic_version") == head
     history = _connect(postgres, "warehouse", "airflow")
     assert _ask(history, "SELECT count(state) FROM task_instance") == 0
 

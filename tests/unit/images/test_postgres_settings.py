@@ -45,6 +45,7 @@ def budget(folder: Path, *, total: int, v1: str = "", v2: str = "") -> int:
         ({"v1": str(1_000 * MEBIBYTE)}, 1_000),
         ({"v2": str(1_500 * MEBIBYTE)}, 1_500),
         ({"v2": str(9_000 * MEBIBYTE)}, 2_000),
+        ({"v2": str(7_000 * MEBIBYTE)}, 4_000),
     ],
 )
 def test_a_limit_is_postgresqls_own_and_a_machine_is_shared(
