@@ -1,8 +1,8 @@
 #!/bin/bash
 # Starts one part of Airflow: entrypoint.sh PART [ARGUMENT…]; any other command is run as it is.
 #
-# Secrets are files in /run/secrets. What a service is given decides what it can do: only the files
-# that are there become settings, and only in this process's own environment.
+# Secrets stay in their files, in /run/secrets: no process has one in its environment. Airflow reads
+# them by the commands in airflow.cfg, so that `docker exec CONTAINER airflow …` has them as well.
 set -euo pipefail
 
 SECRETS=${SECRETS:-/run/secrets}
@@ -10,47 +10,15 @@ BROKER_ADDRESS=${BROKER_ADDRESS:-redis:6379}
 DATABASE_ADDRESS=${DATABASE_ADDRESS:-postgres:5432}
 WAIT_SECONDS=${WAIT_SECONDS:-600}
 
-has_secret() { [ -s "$SECRETS/$1" ]; }
-secret() { printf '%s' "$(<"$SECRETS/$1")"; }
-
-# Prints a secret as the password of a URL (RFC 3986: all but the unreserved characters encoded).
-url_secret() {
-    local LC_ALL=C text i character
-    text=$(secret "$1")
-    for ((i = 0; i < ${#text}; i++)); do
-        character=${text:i:1}
-        case $character in
-            [A-Za-z0-9._~-]) printf '%s' "$character" ;;
-            *) printf '%%%02X' "'$character" ;;
-        esac
-    done
-}
-
-export_settings() {
-    if has_secret postgres_password; then
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="postgresql+psycopg2://airflow:$(url_secret postgres_password)@$DATABASE_ADDRESS/airflow"
-        export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
-    fi
-    if has_secret celery_results_password; then
-        AIRFLOW__CELERY__RESULT_BACKEND="db+postgresql+psycopg2://celery_results:$(url_secret celery_results_password)@$DATABASE_ADDRESS/celery_results"
-        export AIRFLOW__CELERY__RESULT_BACKEND
-    fi
-    if has_secret redis_password; then
-        AIRFLOW__CELERY__BROKER_URL="redis://:$(url_secret redis_password)@$BROKER_ADDRESS/0"
-        export AIRFLOW__CELERY__BROKER_URL
-    fi
-    if has_secret warehouse_password; then
-        # Connections of Airflow's, for tasks: the warehouse, and the history of the cluster's tasks.
-        local warehouse
-        warehouse="postgresql://warehouse:$(url_secret warehouse_password)@$DATABASE_ADDRESS"
-        export AIRFLOW_CONN_WAREHOUSE="$warehouse/warehouse"
-        export AIRFLOW_CONN_AIRFLOW_HISTORY="$warehouse/airflow"
-    fi
-    local pair
-    for pair in AIRFLOW__CORE__FERNET_KEY=fernet_key AIRFLOW__API_AUTH__JWT_SECRET=jwt_secret \
-        AIRFLOW__API__SECRET_KEY=api_secret_key; do
-        if has_secret "${pair#*=}"; then
-            export "${pair%%=*}=$(secret "${pair#*=}")"
+# Ends with an error unless this service has each of the secrets: require_secrets PART NAME….
+require_secrets() {
+    local part=$1 name
+    shift
+    for name in "$@"; do
+        if ! [ -s "$SECRETS/$name" ]; then
+            printf 'the secret %s is missing or empty in %s: %s needs it. Add it to the service in docker-compose.yaml\n' \
+                "$name" "$SECRETS" "$part" >&2
+            exit 1
         fi
     done
 }
@@ -74,19 +42,26 @@ wait_for_port() {
 
 wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$WAIT_SECONDS"; }
 
-export_settings
 part=${1:-}
 [ $# -eq 0 ] || shift
 case $part in
     migrate)
+        require_secrets migrate postgres_password fernet_key admin_password
         exec /opt/dairflow/migrate.py "$@"
         ;;
     api-server | scheduler | dag-processor | triggerer)
+        case $part in
+            api-server) require_secrets api-server postgres_password fernet_key jwt_secret api_secret_key ;;
+            scheduler) require_secrets scheduler postgres_password fernet_key jwt_secret redis_password ;;
+            dag-processor) require_secrets dag-processor postgres_password fernet_key ;;
+            # Without the key that signs tokens: a trigger is the code of a DAG's author.
+            triggerer) require_secrets triggerer postgres_password fernet_key api_secret_key ;;
+        esac
         wait_for_migration
         exec airflow "$part" "$@"
         ;;
     worker)
-        wait_for_port "$DATABASE_ADDRESS"
+        require_secrets worker redis_password api_secret_key
         wait_for_port "$BROKER_ADDRESS"
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
@@ -94,13 +69,10 @@ case $part in
         exec /opt/dairflow/worker.py celery worker --without-mingle --without-gossip "$@"
         ;;
     flower)
+        require_secrets flower redis_password flower_password
         wait_for_port "$BROKER_ADDRESS"
         # Celery's own command: Airflow's would import all of Airflow first.
-        FLOWER_BASIC_AUTH="${FLOWER_USER:-admin}:$(secret flower_password)"
-        CELERY_BROKER_URL=$AIRFLOW__CELERY__BROKER_URL
-        export FLOWER_BASIC_AUTH CELERY_BROKER_URL
-        unset AIRFLOW__CELERY__BROKER_URL
-        exec celery flower "$@"
+        exec celery --app dairflow.monitor flower "$@"
         ;;
     '')
         printf 'usage: migrate | api-server | scheduler | dag-processor | triggerer | worker | flower\n' >&2

@@ -12,7 +12,7 @@ from infra.resources.provider import Props, Provider
 from infra.stack.secrets import SECRET_NAMES, generate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class SshKeyProvider(Provider):
@@ -47,18 +47,20 @@ REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
 
 
 class SecretsProvider(Provider):
-    """Makes the secrets that are not there yet."""
+    """Makes the secrets that are not there yet, and drops those that the release does not need."""
 
     compared = ("names",)
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a stack."""
         cluster_id = secrets.token_hex(4)
-        return CreateResult(cluster_id, {**props, "values": _fill({}), "cluster_id": cluster_id})
+        values = _values(props["names"], {})
+        return CreateResult(cluster_id, {**props, "values": values, "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when a release names a further secret; the others stay."""
-        outs = {**news, "values": _fill(olds["values"]), "cluster_id": olds["cluster_id"]}
+        """Pulumi calls this when a release needs other secrets: those that both need stay."""
+        values = _values(news["names"], olds["values"])
+        outs = {**news, "values": values, "cluster_id": olds["cluster_id"]}
         return UpdateResult(outs)
 
 
@@ -126,10 +128,12 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
         )
 
 
-def _fill(values: dict[str, str]) -> dict[str, str]:
+def _values(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Return a value for each of the names: the one that is known, or a new one."""
     from infra import credentials
 
-    return {**generate(), REGISTRY_PASSWORD: credentials.password(), **values}
+    all_values = {**generate(), REGISTRY_PASSWORD: credentials.password(), **known}
+    return {name: all_values[name] for name in names}
 
 
 def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:
