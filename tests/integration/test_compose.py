@@ -532,7 +532,15 @@ def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
     """What an older release's database did not allow its tasks is allowed at the next start."""
     laptop.sql("airflow", "REVOKE ALL ON task_instance FROM warehouse")
     laptop.sql("airflow", "REVOKE ALL ON DATABASE airflow FROM warehouse")
+    scratch = {
+        mount["Name"]
+        for container in laptop.containers()
+        for mount in container.attrs["Mounts"]
+        if mount["Type"] == "volume" and mount["Destination"] == "/home/airflow"
+    }
+    assert scratch
     laptop.make("dev-down")
+    assert scratch.isdisjoint(volume.name for volume in docker.from_env().volumes.list())
     laptop.make("dev", "WORKERS=1")
     runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
     assert runs["total_entries"] >= 1
