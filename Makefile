@@ -49,6 +49,8 @@ dev-logs: ## follow the laptop's logs
 	@$(COMPOSE) logs --follow --tail 100
 
 dev-down: ## stop the laptop's services, keep their data
+	@$(COMPOSE) stop
+	@$(COMPOSE) rm --force --volumes
 	@$(COMPOSE) down --remove-orphans
 
 dev-reset: ## stop the laptop's services and remove their data

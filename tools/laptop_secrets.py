@@ -28,7 +28,6 @@ def _fernet_key() -> str:
 
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
-    "celery_results_password": _password,
     "warehouse_password": _password,
     "redis_password": _password,
     "fernet_key": _fernet_key,

@@ -16,6 +16,7 @@ from importlib.metadata import version
 
 import psycopg2
 import schema
+from dairflow import secret_files
 
 CONNECT_TIMEOUT_SECONDS = 3
 HEARTBEAT_LIMIT_SECONDS = 60
@@ -24,9 +25,24 @@ REPORT_EVERY_SECONDS = 10.0
 
 
 def connect() -> psycopg2.extensions.connection:
-    """Connect with the URL that the entry point made from the secret."""
-    url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "", 1)
-    return psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+    """Connect as Airflow does.
+
+    Raises:
+        SystemExit: if this service does not have the password.
+
+    """
+    password = secret_files.read("postgres_password")
+    if password is None:
+        sys.exit(f"the secret postgres_password is missing in {secret_files.folder()}")
+    host, _, port = os.environ.get("DATABASE_ADDRESS", "postgres:5432").rpartition(":")
+    return psycopg2.connect(
+        host=host,
+        port=port,
+        user="airflow",
+        dbname="airflow",
+        password=password,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+    )
 
 
 def release() -> str:

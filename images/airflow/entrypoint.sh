@@ -1,8 +1,8 @@
 #!/bin/bash
 # Starts one part of Airflow: entrypoint.sh PART [ARGUMENT…]; any other command is run as it is.
 #
-# Secrets are files in /run/secrets. What a service is given decides what it can do: only the files
-# that are there become settings, and only in this process's own environment.
+# Secrets stay in their files, in /run/secrets: no process has one in its environment. Airflow reads
+# them by the commands in airflow.cfg, so that `docker exec CONTAINER airflow …` has them as well.
 set -euo pipefail
 
 SECRETS=${SECRETS:-/run/secrets}
@@ -12,49 +12,15 @@ WAREHOUSE_ADDRESS=${WAREHOUSE_ADDRESS:-pgbouncer:6432}
 # As long as a health check lets a service start: a slow machine is waited for.
 WAIT_SECONDS=${WAIT_SECONDS:-3600}
 
-has_secret() { [ -s "$SECRETS/$1" ]; }
-secret() { printf '%s' "$(<"$SECRETS/$1")"; }
-
-# Prints a secret as the password of a URL (RFC 3986: all but the unreserved characters encoded).
-url_secret() {
-    local LC_ALL=C text i character
-    text=$(secret "$1")
-    for ((i = 0; i < ${#text}; i++)); do
-        character=${text:i:1}
-        case $character in
-            [A-Za-z0-9._~-]) printf '%s' "$character" ;;
-            *) printf '%%%02X' "'$character" ;;
-        esac
-    done
-}
-
-export_settings() {
-    if has_secret postgres_password; then
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="postgresql+psycopg2://airflow:$(url_secret postgres_password)@$DATABASE_ADDRESS/airflow"
-        export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
-        # libpq's own default is to wait for a machine that has vanished as long as the kernel does.
-        export PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-5}
-    fi
-    if has_secret celery_results_password; then
-        AIRFLOW__CELERY__RESULT_BACKEND="db+postgresql+psycopg2://celery_results:$(url_secret celery_results_password)@$DATABASE_ADDRESS/celery_results"
-        export AIRFLOW__CELERY__RESULT_BACKEND
-    fi
-    if has_secret redis_password; then
-        AIRFLOW__CELERY__BROKER_URL="redis://:$(url_secret redis_password)@$BROKER_ADDRESS/0"
-        export AIRFLOW__CELERY__BROKER_URL
-    fi
-    if has_secret warehouse_password; then
-        # Connections of Airflow's, for tasks: the warehouse, and the history of the cluster's tasks.
-        local warehouse
-        warehouse="postgresql://warehouse:$(url_secret warehouse_password)@$WAREHOUSE_ADDRESS"
-        export AIRFLOW_CONN_WAREHOUSE="$warehouse/warehouse"
-        export AIRFLOW_CONN_AIRFLOW_HISTORY="$warehouse/airflow"
-    fi
-    local pair
-    for pair in AIRFLOW__CORE__FERNET_KEY=fernet_key AIRFLOW__API_AUTH__JWT_SECRET=jwt_secret \
-        AIRFLOW__API__SECRET_KEY=api_secret_key; do
-        if has_secret "${pair#*=}"; then
-            export "${pair%%=*}=$(secret "${pair#*=}")"
+# Ends with an error unless this service has each of the secrets: require_secrets PART NAME….
+require_secrets() {
+    local part=$1 name
+    shift
+    for name in "$@"; do
+        if ! [ -s "$SECRETS/$name" ]; then
+            printf 'the secret %s is missing or empty in %s: %s needs it. Add it to the service in docker-compose.yaml\n' \
+                "$name" "$SECRETS" "$part" >&2
+            exit 1
         fi
     done
 }
@@ -95,25 +61,37 @@ yield_memory() { printf 500 >/proc/self/oom_score_adj; }
 
 wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$WAIT_SECONDS"; }
 
-export_settings
+# By default libpq waits for a machine that has vanished as long as the kernel does.
+bound_connects() { export PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-5}; }
+
 part=${1:-}
 [ $# -eq 0 ] || shift
 case $part in
     migrate)
+        require_secrets migrate postgres_password fernet_key admin_password
         exec /opt/dairflow/migrate.py "$@"
         ;;
     api-server | dag-processor | triggerer)
+        case $part in
+            api-server) require_secrets api-server postgres_password fernet_key jwt_secret api_secret_key ;;
+            dag-processor) require_secrets dag-processor postgres_password fernet_key ;;
+            # Without the key that signs tokens: a trigger is the code of a DAG's author.
+            triggerer) require_secrets triggerer postgres_password fernet_key api_secret_key ;;
+        esac
         wait_for_migration
+        bound_connects
         bound_logs
         exec /opt/dairflow/part.py "$part" "$@"
         ;;
     scheduler)
+        require_secrets scheduler postgres_password fernet_key jwt_secret redis_password
         wait_for_migration
         wait_for_port "$BROKER_ADDRESS"
+        bound_connects
         exec /opt/dairflow/scheduler.py scheduler "$@"
         ;;
     worker)
-        wait_for_port "$DATABASE_ADDRESS"
+        require_secrets worker redis_password api_secret_key
         wait_for_port "$BROKER_ADDRESS"
         wait_for_port "$WAREHOUSE_ADDRESS"
         bound_logs
@@ -124,15 +102,12 @@ case $part in
         exec /opt/dairflow/worker.py celery worker --without-mingle --without-gossip "$@"
         ;;
     flower)
+        require_secrets flower redis_password flower_password
         wait_for_port "$BROKER_ADDRESS"
-        # Celery's own command: Airflow's would import all of Airflow first.
-        FLOWER_BASIC_AUTH="${FLOWER_USER:-admin}:$(secret flower_password)"
-        CELERY_BROKER_URL=$AIRFLOW__CELERY__BROKER_URL
-        export FLOWER_BASIC_AUTH CELERY_BROKER_URL
-        unset AIRFLOW__CELERY__BROKER_URL
         # The seconds for which the page lists a worker that has left.
         export FLOWER_PURGE_OFFLINE_WORKERS=${FLOWER_PURGE_OFFLINE_WORKERS:-10}
-        exec celery flower "$@"
+        # Celery's own command: Airflow's would import all of Airflow first.
+        exec celery --app dairflow.monitor flower "$@"
         ;;
     '')
         printf 'usage: migrate | api-server | scheduler | dag-processor | triggerer | worker | flower\n' >&2

@@ -41,8 +41,8 @@ case ${1:-} in
     # The first request to the API of tasks builds it, which takes seconds: no task is to wait for that.
     api-server) answers 8080 /execution/health ;;
     scheduler) answers 8974 /health ;;
-    dag-processor) /opt/dairflow/entrypoint.sh /opt/dairflow/database.py check-job DagProcessorJob ;;
-    triggerer) /opt/dairflow/entrypoint.sh /opt/dairflow/database.py check-job TriggererJob ;;
+    dag-processor) /opt/dairflow/database.py check-job DagProcessorJob ;;
+    triggerer) /opt/dairflow/database.py check-job TriggererJob ;;
     worker) is_connected_to 6379 && listens 8793 ;;
     flower) answers 5555 /healthcheck ;;
     *)

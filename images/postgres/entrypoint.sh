@@ -12,7 +12,6 @@ VOLUME=/var/lib/postgresql/data
 DATA=$VOLUME/$POSTGRES_MAJOR
 # A role's name and the secret with its password.
 ROLES='airflow postgres_password
-celery_results celery_results_password
 warehouse warehouse_password'
 
 # Prints a secret as an SQL literal.
@@ -77,7 +76,6 @@ write_access_rules() {
 # TYPE DATABASE          USER           ADDRESS METHOD
 local  all               postgres               peer
 host   airflow           airflow        all     scram-sha-256
-host   celery_results    celery_results all     scram-sha-256
 host   warehouse,airflow warehouse      all     scram-sha-256
 HBA
 }
@@ -100,11 +98,19 @@ statements() {
     done <<<"$ROLES"
 }
 
+# Prints the SQL that removes what a release before this one made and nothing reads any more: the
+# results of Celery's tasks, which were pickles.
+removals() {
+    if grep -qF '"celery_results"' <<<"$1"; then
+        printf '%s\n\n' 'DROP DATABASE celery_results;' 'DROP ROLE IF EXISTS celery_results;'
+    fi
+}
+
 sync_roles() {
     local existing sql
     existing=$(printf 'SELECT datname FROM pg_database;\n\n' | single_user)
     sql=$(statements "$existing")
-    printf '%s\n\n' "$sql" | single_user >/dev/null
+    printf '%s\n\n' "$sql" "$(removals "$existing")" | single_user >/dev/null
     single_user airflow </opt/dairflow/dump_function.sql >/dev/null
 }
 

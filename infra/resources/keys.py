@@ -54,20 +54,20 @@ REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
 
 
 class SecretsProvider(Provider):
-    """Makes the secrets that are not there yet."""
+    """Makes the secrets that are not there yet, and drops those that the release does not need."""
 
     compared = ("names", "rotations", "given")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a stack."""
         cluster_id = secrets.token_hex(4)
-        values = {**_fill({}), **as_object(props.get("given"))}
+        values = _values(props["names"], {}, as_object(props.get("given")))
         return CreateResult(cluster_id, {**props, "values": values, "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for a rotation, or when a release names a further secret.
+        """Pulumi calls this for a rotation, or when a release needs other secrets.
 
-        The others stay.
+        Those that both need stay.
         """
         before, asked = as_object(olds.get("rotations")), as_object(news.get("rotations"))
         kept = {
@@ -75,8 +75,8 @@ class SecretsProvider(Provider):
             for name, value in olds["values"].items()
             if name not in asked or asked[name] == before.get(name)
         }
-        naming_key = {NAMING_KEY: olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]}
-        values = {**_fill(kept), **naming_key, **as_object(news.get("given"))}
+        kept[NAMING_KEY] = olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]
+        values = _values(news["names"], kept, as_object(news.get("given")))
         values |= _retired(olds["values"], values[FERNET_KEY])
         return UpdateResult({**news, "values": values, "cluster_id": olds["cluster_id"]})
 
@@ -158,11 +158,15 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
         )
 
 
-def _fill(values: Mapping[str, str]) -> dict[str, str]:
+def _values(
+    names: Sequence[str], known: Mapping[str, str], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a value for each of the names: the one that is given or known, or a new one."""
     from infra import credentials
 
     made = {name: credentials.password() for name in (REGISTRY_PASSWORD, NAMING_KEY)}
-    return {**generate(), **made, **values}
+    all_values = {**generate(), **made, **known, **given}
+    return {name: all_values[name] for name in names}
 
 
 def _retired(before: Mapping[str, str], fernet_key: str) -> dict[str, str]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SECRET_NAMES = (
     "postgres_password",
-    "celery_results_password",
     "warehouse_password",
     "redis_password",
     "fernet_key",

@@ -107,16 +107,32 @@ def engine() -> Iterator[Engine]:
 
 def test_secrets_are_made_once_and_kept(engine: Engine) -> None:
     provider = SecretsProvider()
-    _, first = engine.create(provider, {"names": SECRET_NAMES[:-1]})
-    assert set(first["values"]) == {*SECRET_NAMES, "registry_password", "naming_key"}
-    lost = {**first, "values": {k: v for k, v in first["values"].items() if k != "jwt_secret"}}
-    changed, replaces = engine.changes(provider, lost, {"names": SECRET_NAMES})
+    names = [*SECRET_NAMES, "registry_password", "naming_key"]
+    older = [name for name in names if name != "jwt_secret"]
+    _, first = engine.create(provider, {"names": older})
+    assert set(first["values"]) == set(older)
+    changed, replaces = engine.changes(provider, first, {"names": names})
     assert changed
     assert not replaces
-    second = engine.update(provider, lost, {"names": SECRET_NAMES})
-    assert second["values"]["jwt_secret"] != first["values"]["jwt_secret"]
-    for name in lost["values"]:
-        assert second["values"][name] == first["values"][name]
+    second = engine.update(provider, first, {"names": names})
+    assert set(second["values"]) == set(names)
+    assert {name: second["values"][name] for name in older} == first["values"]
+    assert second["cluster_id"] == first["cluster_id"]
+
+
+def test_a_secret_that_nothing_needs_any_more_leaves_the_state(engine: Engine) -> None:
+    provider = SecretsProvider()
+    _, first = engine.create(provider, {"names": SECRET_NAMES})
+    older = {
+        **first,
+        "names": [*SECRET_NAMES, "celery_results_password"],
+        "values": {**first["values"], "celery_results_password": "of an older release"},
+    }
+    changed, replaces = engine.changes(provider, older, {"names": SECRET_NAMES})
+    assert changed
+    assert not replaces
+    second = engine.update(provider, older, {"names": SECRET_NAMES})
+    assert second["values"] == first["values"]
     assert second["cluster_id"] == first["cluster_id"]
 
 
@@ -148,7 +164,7 @@ def test_a_key_of_the_users_is_taken_and_the_one_before_kept(engine: Engine) -> 
 
 def test_stacks_from_before_the_naming_key_keep_their_secrets_names(engine: Engine) -> None:
     provider = SecretsProvider()
-    inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}
+    inputs = {"names": [*SECRET_NAMES, "naming_key"], "rotations": {}, "given": {}}
     _, first = engine.create(provider, inputs)
     old = {**first, "values": {k: v for k, v in first["values"].items() if k != "naming_key"}}
     asked = {**inputs, "rotations": {"fernet_key": 1}}

@@ -23,14 +23,14 @@ import pulumi
 from infra.resources.keys import Secrets
 from infra.stack.secrets import require
 
-made = Secrets("secrets")
+made = Secrets("secrets", rotations={{}}, given={{}})
 pulumi.export("complete", made.values.apply(require))
 pulumi.export("values", made.values)
 """
 
 
-def test_an_older_stack_is_given_a_further_secret(tmp_path: Path) -> None:
-    """Also its preview works, in which nobody knows the new value yet."""
+def test_an_older_stack_is_given_the_secrets_of_this_release(tmp_path: Path) -> None:
+    """One comes and one goes. Its preview works as well, in which no new value is known yet."""
     (tmp_path / "state").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: upgrade\nruntime: python\n")
     (tmp_path / "__main__.py").write_text(PROGRAM)
@@ -63,14 +63,14 @@ def test_an_older_stack_is_given_a_further_secret(tmp_path: Path) -> None:
     (resource,) = (r for r in state["deployment"]["resources"] if "Secrets" in r["type"])
     for properties in (resource["inputs"], resource["outputs"]):
         properties["names"].remove("warehouse_password")
+        properties["names"].append("celery_results_password")
     secret = resource["outputs"]["values"]
-    secret["plaintext"] = json.dumps(
-        {k: v for k, v in json.loads(secret["plaintext"]).items() if k != "warehouse_password"}
-    )
+    before = json.loads(secret["plaintext"])
+    del before["warehouse_password"]
+    secret["plaintext"] = json.dumps({**before, "celery_results_password": "older"})
     (tmp_path / "older.json").write_text(json.dumps(state))
     pulumi("stack", "import", "--file", "older.json")
-    before = json.loads(secret["plaintext"])
     pulumi("up", "--yes")
     after = values()
-    assert set(after) == {*SECRET_NAMES, "registry_password"}
+    assert set(after) == {*SECRET_NAMES, "registry_password", "naming_key"}
     assert {name: after[name] for name in before} == before

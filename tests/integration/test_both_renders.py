@@ -148,17 +148,26 @@ def test_each_service_keeps_the_same_volumes(
 ) -> None:
     """The folders of the user that the laptop mounts as well are in the swarm's image."""
     for name, service in swarm.items():
-        mounts = laptop[name].get("volumes") or []
-        named = {f"{m['source']}:{m['target']}" for m in mounts if m["type"] == "volume"}
-        ours = service.get("volumes", [])
-        assert {mount for mount in ours if isinstance(mount, str)} == named, name
-        memory = [mount["target"] for mount in mounts if mount["type"] == "tmpfs"]
-        assert [mount["target"] for mount in ours if isinstance(mount, dict)] == memory, name
+        mounts = [mounted(one) for one in laptop[name].get("volumes") or []]
+        kept = [mount for mount in mounts if mount["type"] != "bind"]
+        assert [mounted(mount) for mount in service.get("volumes", [])] == kept, name
         for mount in mounts:
             if mount["type"] == "bind":
                 assert mount["read_only"]
                 assert Path(mount["source"]).is_relative_to(ROOT)
                 assert mount["target"].startswith("/opt/airflow")
+
+
+def mounted(mount: Any) -> dict[str, Any]:
+    """A mount in its long form, whichever form the compose file or Compose writes it in."""
+    if isinstance(mount, str):
+        source, target = mount.split(":")
+        mount = {"type": "volume", "source": source, "target": target}
+    size = (mount.get("tmpfs") or {}).get("size")
+    return {
+        **{k: mount[k] for k in ("type", "source", "target", "read_only") if k in mount},
+        **({"size": int(size)} if size else {}),
+    }
 
 
 def test_each_service_has_as_long_to_stop(

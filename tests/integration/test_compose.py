@@ -6,25 +6,29 @@ import base64
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import docker
 import pytest
 import requests
 import yaml
 
-from infra.stack.secrets import write_files
+from infra.stack.secrets import SECRET_NAMES, write_files
 from tools.airflow_api import Airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import docker
+    from docker.models.containers import Container
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +51,10 @@ class Laptop:
         shutil.copytree(ROOT / "dags", self.dags, ignore=leave_out)
         shutil.copytree(ROOT / "dag_builder/src/dag_builder", self.builder, ignore=leave_out)
         self.secrets = folder / "secrets"
+        # A password that has to be encoded in a URL shows each place that forgets one of its forms.
+        self.secrets.mkdir()
+        for secret in ("redis_password", "warehouse_password"):
+            (self.secrets / secret).write_text(f"{secrets.token_urlsafe()}/@ +%")
         write_files(self.secrets)
         self.first_run = ""
         self.web_port, self.flower_port = free_port(), free_port()
@@ -110,13 +118,37 @@ class Laptop:
     def history(self, query: str) -> str:
         """Ask Airflow's database with the connection that tasks have."""
         script = (
-            "import os, sys, psycopg2\n"
-            "cursor = psycopg2.connect(os.environ['AIRFLOW_CONN_AIRFLOW_HISTORY']).cursor()\n"
-            "cursor.execute(sys.argv[1])\n"
+            "import sys, psycopg2\n"
+            "cursor = psycopg2.connect(sys.argv[1]).cursor()\n"
+            "cursor.execute(sys.argv[2])\n"
             "print(cursor.fetchone()[0])"
         )
-        entry = ("/opt/dairflow/entrypoint.sh", "python", "-c", script, query)
-        return self.compose("exec", "-T", "worker", *entry).strip()
+        return self.worker_python(script, self.history_uri, query)
+
+    @cached_property
+    def history_uri(self) -> str:
+        return self.worker_python(
+            "from airflow.sdk import BaseHook\n"
+            "print(BaseHook.get_connection('airflow_history').get_uri())"
+        )
+
+    def worker_python(self, script: str, *arguments: str) -> str:
+        """Run a script in a worker; return the last line that it prints."""
+        python = ("python", "-W", "ignore", "-c", script, *arguments)
+        return self.compose("exec", "-T", "worker", *python).strip().splitlines()[-1]
+
+    def containers(self) -> list[Container]:
+        """Every container of this project, also one that has ended."""
+        mine = {"label": f"com.docker.compose.project={self.name}"}
+        return docker.from_env().containers.list(all=True, filters=mine)
+
+    def exec(self, service: str, *command: str) -> tuple[int, str]:
+        """Run a command in a service's container; return its exit code and what it printed."""
+        (container, *_) = (
+            c for c in self.containers() if c.labels["com.docker.compose.service"] == service
+        )
+        answer = container.exec_run(list(command))
+        return answer.exit_code, answer.output.decode()
 
     def airflow(self) -> Airflow:
         airflow = Airflow(
@@ -245,6 +277,192 @@ def test_flower_forgets_a_worker_that_has_left(laptop: Laptop) -> None:
         while (count := listed()) != workers:
             assert time.monotonic() < deadline, f"{count} workers are listed, not {workers}"
             time.sleep(0.5)
+
+
+SHOWS_SECRETS = """
+import base64, os, subprocess, time, urllib.parse
+from pathlib import Path
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
+from airflow.sdk import BaseHook, Variable, dag, task
+
+
+@dag(schedule=None, is_paused_upon_creation=False)
+def shows_secrets() -> None:
+    @task
+    def show() -> str:
+        print("the environment:", dict(os.environ))
+        for file in Path("/run/secrets").iterdir():
+            value = file.read_text()
+            print("raw", value, "url", urllib.parse.quote(value, safe=""))
+            print("base64", base64.b64encode(value.encode()).decode())
+            subprocess.run(["echo", "child", value], check=True)
+        uri = BaseHook.get_connection("warehouse").get_uri()
+        print("connection", uri)
+        print("variable", Variable.get("of_the_api"), BaseHook.get_connection("of_the_api").host)
+        print("was shown")
+        time.sleep(20)
+        return BaseHook.get_connection("airflow_history").schema
+
+    at = "{{ (dag_run.run_after + macros.timedelta(seconds=30)).isoformat() }}"
+    DateTimeSensorAsync(task_id="waits", target_time=at)
+    show() >> BashOperator(task_id="shell", bash_command="env; cat /run/secrets/*; echo was shown")
+
+
+shows_secrets()
+"""
+
+
+def forms(laptop: Laptop) -> dict[str, str]:
+    """Every form in which a secret could be found → the secret's name."""
+    found: dict[str, str] = {}
+    for name in SECRET_NAMES:
+        value = laptop.secret(name)
+        encoded = base64.b64encode(value.encode()).decode()
+        found |= dict.fromkeys((value, quote(value, safe=""), encoded.rstrip("=")), name)
+    return found
+
+
+def secrets_in(laptop: Laptop, text: str) -> set[str]:
+    return {name for form, name in forms(laptop).items() if form in text}
+
+
+def test_no_secret_is_in_an_environment_a_log_or_what_docker_shows(laptop: Laptop) -> None:
+    """A task prints all that it can reach; a deferred task runs without the key of the API."""
+    (laptop.dags / "shows_secrets.py").write_text(SHOWS_SECRETS)
+    airflow = laptop.airflow()
+    for path, body in (
+        ("variables", {"key": "of_the_api", "value": "a-variable"}),
+        ("connections", {"connection_id": "of_the_api", "conn_type": "http", "host": "a-host"}),
+    ):
+        airflow._call("POST", f"/api/v2/{path}", json=body)
+    airflow.wait_for_dag("shows_secrets", timeout=LIVE_SECONDS)
+    run = airflow.trigger("shows_secrets")
+    wait_for_log(airflow, run, "waits", "deferred", ":8794/log/", "trigger starting")
+    wait_for_log(airflow, run, "show", "running", "was shown")
+    assert_no_process_has_a_secret(laptop)
+    assert_flower_shows_no_argument(laptop)
+    assert airflow.wait_for_run("shows_secrets", run, timeout=LIVE_SECONDS) == "success"
+    logs = {
+        t.task_id: airflow.log("shows_secrets", run, t) for t in airflow.tasks("shows_secrets", run)
+    }
+    assert "a-variable a-host" in logs["show"]
+    assert "connection postgres://warehouse:***@" in logs["show"]
+    assert all("was shown" in logs[task] for task in ("show", "shell"))
+    for log in logs.values():
+        assert secrets_in(laptop, log) == set()
+    said = laptop.compose("logs", "--no-color")
+    assert secrets_in(laptop, said) == set()
+
+
+def wait_for_log(airflow: Airflow, run: str, task_id: str, state: str, *words: str) -> None:
+    """Wait until the web server shows the words in the log of a task that has not ended."""
+    deadline = time.monotonic() + LIVE_SECONDS
+    while True:
+        tasks = airflow.tasks("shows_secrets", run)
+        found = [task for task in tasks if task.task_id == task_id and task.state == state]
+        log = airflow.log("shows_secrets", run, found[0]) if found else ""
+        if found and all(word in log for word in words):
+            return
+        assert time.monotonic() < deadline, (tasks, log)
+        time.sleep(0.5)
+
+
+def assert_no_process_has_a_secret(laptop: Laptop) -> None:
+    for container in laptop.containers():
+        assert secrets_in(laptop, json.dumps(container.attrs)) == set(), container.name
+        if container.status != "running":
+            continue
+        script = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
+        read = docker.from_env().containers.run(
+            "dairflow/base:trixie",
+            ["sh", "-c", script],
+            pid_mode=f"container:{container.id}",
+            cap_add=["SYS_PTRACE"],  # a task's process hides from its own user
+            stderr=True,
+            remove=True,
+        )
+        said = read.decode(errors="replace")
+        assert "/opt/dairflow/entrypoint.sh" in said
+        assert "Permission denied" not in said
+        assert secrets_in(laptop, said) == set(), container.name
+
+
+def assert_flower_shows_no_argument(laptop: Laptop) -> None:
+    """An argument of a Celery task holds the token for Airflow's API, which starts with eyJ."""
+    url = f"http://127.0.0.1:{laptop.flower_port}"
+    signed_in = ("admin", laptop.secret("flower_password"))
+    tasks = requests.get(f"{url}/api/tasks", auth=signed_in, timeout=30).json()
+    assert any(task["state"] == "STARTED" for task in tasks.values())
+    workers = requests.get(f"{url}/api/workers?refresh=1", auth=signed_in, timeout=30).json()
+    paths = ["/", "/metrics", "/tasks", "/api/tasks", "/api/queues/length"]
+    paths += [f"/task/{task}" for task in tasks] + [f"/api/task/info/{task}" for task in tasks]
+    paths += [f"/worker/{worker}" for worker in workers]
+    paths += [f"/api/workers?refresh=1&workername={worker}" for worker in workers]
+    for path in paths:
+        assert requests.get(url + path, timeout=30).status_code == 401, path
+        answer = requests.get(url + path, auth=signed_in, timeout=30)
+        assert answer.status_code == 200, path
+        assert "eyJ" not in answer.text, path
+        assert "execute_workload" in answer.text or not path.startswith(("/task/", "/api/task"))
+
+
+EXEC = {
+    "api-server": ("db check", "Connection successful"),
+    "scheduler": ("tasks list cluster_check", "count"),
+    "dag-processor": ("dags list", "cluster_check"),
+    "triggerer": ("connections get warehouse", "postgres"),
+}
+
+
+@pytest.mark.parametrize("service", EXEC)
+def test_airflow_s_commands_work_by_exec_as_they_are(laptop: Laptop, service: str) -> None:
+    command, wanted = EXEC[service]
+    code, said = laptop.exec(service, "airflow", *command.split())
+    assert code == 0, said
+    assert wanted in said
+
+
+def test_an_option_with_a_secret_is_shown_to_who_asks(laptop: Laptop) -> None:
+    code, said = laptop.exec("scheduler", "airflow", "config", "get-value", "celery", "broker_url")
+    assert code == 0, said
+    assert quote(laptop.secret("redis_password"), safe="") in said
+
+
+def test_a_worker_says_that_it_has_no_access_to_the_database(laptop: Laptop) -> None:
+    code, said = laptop.exec("worker", "airflow", "db", "check")
+    assert code != 0
+    assert "this-service-has-no-access-to-the-database-of-airflow" in said
+    code, said = laptop.exec("worker", "airflow", "connections", "get", "warehouse")
+    assert code == 0, said
+
+
+def test_no_service_has_a_privilege_or_can_change_its_programs(laptop: Laptop) -> None:
+    for container in laptop.containers():
+        if container.status != "running":
+            continue
+        script = (
+            "grep -E 'Cap(Bnd|Eff|Prm)' /proc/1/status; for folder in / /opt /opt/airflow /usr/bin"
+            " /var/lib /etc; do touch $folder/x 2>&1 && echo wrote $folder; done; true"
+        )
+        said = container.exec_run(["sh", "-c", script]).output.decode()
+        assert set(re.findall(r"Cap\w+:\s+(\w+)", said)) == {"0" * 16}, container.name
+        assert "wrote" not in said, container.name
+
+
+def test_a_task_has_places_to_write_to_that_are_on_disk(laptop: Laptop) -> None:
+    script = (
+        "import os, pathlib, matplotlib, tempfile\n"
+        "for folder in (pathlib.Path.home(), tempfile.gettempdir(), '/opt/airflow/logs'):\n"
+        "    tempfile.NamedTemporaryFile(dir=folder).write(b'x')\n"
+        "print(pathlib.Path.home(), matplotlib.get_cachedir())\n"
+        "print(pathlib.Path('/proc/mounts').read_text())\n"
+    )
+    code, said = laptop.exec("worker", "python", "-c", script)
+    assert code == 0, said
+    assert "/home/airflow /home/airflow/.cache/matplotlib" in said
+    assert not re.search(r"^tmpfs (/tmp|/home/airflow) ", said, re.MULTILINE)
 
 
 def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
@@ -383,7 +601,15 @@ def test_what_was_run_is_kept_over_down(laptop: Laptop) -> None:
     laptop.sql("airflow", f"DROP TABLE dairflow_default_pool; UPDATE {slots}")
     laptop.sql("airflow", "REVOKE ALL ON task_instance FROM warehouse")
     laptop.sql("airflow", "REVOKE ALL ON DATABASE airflow FROM warehouse")
+    scratch = {
+        mount["Name"]
+        for container in laptop.containers()
+        for mount in container.attrs["Mounts"]
+        if mount["Type"] == "volume" and mount["Destination"] == "/home/airflow"
+    }
+    assert scratch
     laptop.make("dev-down")
+    assert scratch.isdisjoint(volume.name for volume in docker.from_env().volumes.list())
     laptop.make("dev", "WORKERS=1")
     runs = laptop.airflow()._get("/api/v2/dags/cluster_check/dagRuns").json()
     assert runs["total_entries"] >= 1

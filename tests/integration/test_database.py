@@ -34,7 +34,6 @@ POSTGRES = os.environ.get("DAIRFLOW_POSTGRES_IMAGE", "dairflow/postgres:trixie")
 AIRFLOW = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", "dairflow/airflow:trixie")
 SECRETS = {
     "postgres_password": "o'n\"e\\",
-    "celery_results_password": "two",
     "warehouse_password": "th'r\"ee\\",
     "admin_password": "four",
     "fernet_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",

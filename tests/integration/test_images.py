@@ -30,14 +30,19 @@ ROOT = Path(__file__).parents[2]
 LABEL = "dairflow.test"
 START_SECONDS = 60
 NAMES = ("airflow", "postgres", "redis", "registry", "web")
+TMP = "/tmp"  # noqa: S108 - in a container
+STOP = f"{TMP}/stop"
 HOSTILE = "a'b\"c d\\e/f@g:h%i$j"
 
 
 @pytest.fixture(scope="module")
 def images(docker_client: docker.DockerClient) -> dict[str, str]:
-    """The images' names; built here unless set-up has made them."""
-    for name in NAMES:
-        reference = f"dairflow/{name}:trixie"
+    """The images' names, as the compose file has them; built here unless set-up has made them."""
+    names = {
+        name: os.environ.get(f"DAIRFLOW_{name.upper()}_IMAGE", f"dairflow/{name}:trixie")
+        for name in NAMES
+    }
+    for name, reference in names.items():
         try:
             docker_client.images.get(reference)
         except ImageNotFound:
@@ -52,7 +57,7 @@ def images(docker_client: docker.DockerClient) -> dict[str, str]:
                 capture_output=True,
                 timeout=1_200,
             )
-    return {name: f"dairflow/{name}:trixie" for name in NAMES}
+    return names
 
 
 @pytest.fixture
@@ -132,7 +137,6 @@ def query(container: Container, role: str, password: str, database: str) -> tupl
 
 PASSWORDS = {
     "postgres_password": "one",
-    "celery_results_password": "two",
     "warehouse_password": "three",
 }
 READY = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
@@ -149,7 +153,6 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
     )
     wait_until(first, READY)
     assert query(first, "airflow", HOSTILE, "airflow") == (0, "airflow")
-    assert query(first, "celery_results", "two", "celery_results") == (0, "celery_results")
     output_of(
         first,
         *("psql", "-h", "127.0.0.1", "-U", "airflow", "-c", "CREATE TABLE kept (n int)"),
@@ -173,14 +176,12 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
     )
 
 
-def test_a_worker_s_roles_have_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
+def test_the_tasks_role_has_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
     """The migration lets the warehouse's role read a few columns; see test_compose.py."""
     container = start("postgres", secrets=PASSWORDS)
     wait_until(container, READY)
     assert query(container, "warehouse", "three", "warehouse") == (0, "warehouse")
-    for role, password in (("celery_results", "two"), ("warehouse", "three")):
-        assert query(container, role, password, "airflow")[0] != 0
-    assert query(container, "warehouse", "three", "celery_results")[0] != 0
+    assert query(container, "warehouse", "three", "airflow")[0] != 0
     assert query(container, "postgres", "one", "postgres")[0] != 0
 
 
@@ -206,6 +207,29 @@ def test_a_volume_of_an_older_release_gets_the_warehouse(
     wait_until(newest, READY)
     assert query(newest, "warehouse", "three", "warehouse") == (0, "warehouse")
     assert query(newest, "airflow", "one", "airflow") == (0, "airflow")
+
+
+def test_the_results_of_an_older_release_are_removed(
+    start: Callable[..., Container], volume: str
+) -> None:
+    """They were pickles in a database of their own; everything else stays, also without them."""
+    data = {volume: {"bind": "/var/lib/postgresql/data"}}
+    older = start("postgres", secrets=PASSWORDS, volumes=data)
+    wait_until(older, READY)
+    for statement in (
+        "CREATE ROLE celery_results LOGIN PASSWORD 'two'",
+        "CREATE DATABASE celery_results OWNER celery_results",
+    ):
+        output_of(older, "psql", "-c", statement)
+    output_of(older, "psql", "-d", "celery_results", "-c", "CREATE TABLE celery_taskmeta (r bytea)")
+    older.stop(timeout=30)
+    names = "SELECT datname FROM pg_database UNION ALL SELECT rolname FROM pg_roles"
+    for _ in range(2):
+        newer = start("postgres", secrets=PASSWORDS, volumes=data)
+        wait_until(newer, READY)
+        assert "celery_results" not in output_of(newer, "psql", "-tAc", names).splitlines()
+        assert query(newer, "airflow", "one", "airflow") == (0, "airflow")
+        newer.stop(timeout=30)
 
 
 def test_postgres_does_not_start_with_half_of_its_passwords(
@@ -330,6 +354,122 @@ def test_the_registry_answers_the_api(start: Callable[..., Container]) -> None:
     assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
 
 
+SCHEDULER_READS = """
+import json, pathlib, pickle, sys, types
+import redis
+from airflow.models.taskinstancekey import TaskInstanceKey
+from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+from celery.result import AsyncResult
+
+executor = CeleryExecutor()
+executor.start()
+backend = executor.celery_app.backend
+raw = redis.Redis.from_url(backend.url)
+mark = pathlib.Path("/tmp/executed")
+
+class Executed:
+    def __reduce__(self):
+        return pathlib.Path.touch, (mark,)
+
+def failure(module, kind, message):
+    result = {"exc_module": module, "exc_type": kind, "exc_message": message}
+    return json.dumps({"task_id": "x", "status": "FAILURE", "result": result, "children": [[1]]})
+
+crafted = {
+    "pickle": pickle.dumps(Executed()),
+    "os.system": failure("os", "system", ["touch /tmp/executed"]),
+    "Popen": failure("subprocess", "Popen", [["touch", "/tmp/executed"]]),
+    "SystemExit": failure("builtins", "SystemExit", []),
+    "no exception": failure("json", "loads", 5),
+    "not an exception's fields": json.dumps({"task_id": "x", "status": "FAILURE", "result": 5}),
+    "unknown state": json.dumps({"task_id": "x", "status": "NOPE"}),
+    "state is a list": json.dumps({"task_id": "x", "status": []}),
+    "no state": json.dumps({"task_id": "x"}),
+    "no task": json.dumps({"status": "SUCCESS"}),
+    "object in a list": "[{}]",
+    "null": "null",
+    "number": "1" * 4000,
+    "text": json.dumps("SUCCESS"),
+    "not UTF-8": b"\\xff\\xfe",
+    "deep": "[" * 4000,
+    "huge": json.dumps({"task_id": "x", "status": "SUCCESS", "result": "x" * 50_000_000}),
+}
+for name, value in crafted.items():
+    raw.set(backend.get_key_for_task(name), value)
+raw.rpush(backend.get_key_for_task("a list"), "x")
+raw.hset(backend.get_key_for_task("a hash"), "x", "y")
+backend.store_result("succeeded", {"secret": "of the task"}, "SUCCESS")
+backend.store_result("failed", ValueError("secret of the task"), "FAILURE", traceback="Traceback")
+backend.mark_as_started("started", pid=1)
+
+def key(name):
+    return TaskInstanceKey("dag", name, "run", 1)
+
+names = [*crafted, "a list", "a hash", "succeeded", "failed", "started", "missing"]
+for name in names:
+    executor.workloads[key(name)] = AsyncResult(name, app=executor.celery_app)
+    executor.running.add(key(name))
+executor.sync()
+seen = {name: str(executor.event_buffer.get(key(name), ["running"])[0]) for name in names}
+executor.event_buffer.clear()
+tis = [types.SimpleNamespace(external_executor_id=name, key=key(name), id=name) for name in names]
+assert executor.try_adopt_task_instances(tis) == []
+adopted = {name: str(executor.event_buffer.get(key(name), ["running"])[0]) for name in names}
+assert adopted == seen, adopted
+print(json.dumps({
+    "seen": seen,
+    "executed": mark.exists(),
+    "stored": {n: raw.get(backend.get_key_for_task(n)).decode() for n in ("succeeded", "failed")},
+    "seconds": raw.ttl(backend.get_key_for_task("succeeded")),
+    "subscribed": raw.pubsub_channels(),
+}), flush=True)
+sys.stdin.readline()
+executor.sync()
+print("went on")
+"""
+
+
+def test_a_malformed_result_neither_runs_code_nor_stops_the_scheduler(
+    start: Callable[..., Container],
+) -> None:
+    """The scheduler's own code reads what a task can write, and goes on when Redis is away."""
+    broker = start("redis", secrets={"redis_password": HOSTILE})
+    wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
+    keys = {name: f"{name}-of-this-test" for name in ("jwt_secret", "fernet_key")}
+    scheduler = start(
+        "airflow",
+        *("sleep", "infinity"),
+        secrets={"redis_password": HOSTILE, **keys},
+        network_mode=f"container:{broker.id}",
+        environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
+    )
+    with subprocess.Popen(
+        ["docker", "exec", "-i", str(scheduler.id), "python", "-c", SCHEDULER_READS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reading:
+        assert reading.stdin
+        assert reading.stdout
+        line = next((text for text in reading.stdout if text.startswith('{"seen"')), "")
+        assert line, "the scheduler's code stopped"
+        said = json.loads(line)
+        broker.kill("KILL")
+        reading.stdin.write("\n")
+        reading.stdin.flush()
+        assert "went on" in reading.stdout.read()
+    assert not said["executed"]
+    running = {name for name, state in said["seen"].items() if state == "running"}
+    assert running == {"started", "missing"}
+    assert {n for n, state in said["seen"].items() if state == "success"} == {"succeeded"}
+    assert set(said["seen"].values()) == {"running", "success", "failed"}
+    for stored in said["stored"].values():
+        assert "secret of the task" not in stored
+        assert len(stored) < 300
+    assert 0 < said["seconds"] <= 86_400
+    assert said["subscribed"] == []
+
+
 @pytest.fixture
 def idle(start: Callable[..., Container]) -> Container:
     """A container of the Airflow image that does nothing."""
@@ -338,8 +478,18 @@ def idle(start: Callable[..., Container]) -> Container:
 
 def test_airflow_runs_as_a_user_that_cannot_change_its_code(idle: Container) -> None:
     assert output_of(idle, "id", "-u") == "50000"
-    script = "touch /opt/airflow_env/x /opt/airflow/dags/x /opt/dairflow/x 2>&1; ls -d /opt/*/x"
-    assert idle.exec_run(["bash", "-c", script]).exit_code != 0
+    script = "find / -xdev -writable \\( -type d -o -type f \\) -not -path '/proc/*' 2>/dev/null"
+    writable = set(output_of(idle, "bash", "-c", f"{script} || true").splitlines())
+    assert writable == {"/home/airflow", "/opt/airflow/logs", "/run/lock", TMP, f"/var{TMP}"}
+
+
+def test_no_program_of_a_service_has_the_rights_of_its_owner(
+    start: Callable[..., Container],
+) -> None:
+    for name in ("airflow", "postgres", "redis"):
+        container = start(name, entrypoint=["sleep", "infinity"], user="root")
+        script = "find / -xdev -type f -perm /6000"
+        assert output_of(container, "bash", "-c", script) == "", name
 
 
 def test_process_1_reaps_orphans(idle: Container) -> None:
@@ -351,21 +501,21 @@ def test_process_1_reaps_orphans(idle: Container) -> None:
 
 def test_a_worker_that_is_stopped_while_it_forks_ends(idle: Container) -> None:
     """It forks as it starts; Airflow's own handler raises, and Python drops what a fork raises."""
-    output_of(idle, "mkdir", "/opt/airflow/stop")
+    output_of(idle, "mkdir", STOP)
+    output_of(idle, "bash", "-c", f"cd {STOP} && echo x | tee redis_password > api_secret_key")
     stop_at_a_fork = (
         "import os, signal\n"
         "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
     )
-    write = ["bash", "-c", 'printf %s "$HOOK" > stop/sitecustomize.py']
+    write = ["bash", "-c", f'printf %s "$HOOK" > {STOP}/sitecustomize.py']
     output_of(idle, *write, environment={"HOOK": stop_at_a_fork})
     port = "8000"
     idle.exec_run(["python", "-m", "http.server", port], detach=True)  # for what the start awaits
     answer = idle.exec_run(
         ["timeout", str(START_SECONDS), "/opt/dairflow/entrypoint.sh", "worker"],
         environment={
-            "PYTHONPATH": "/opt/airflow/stop",
-            "SECRETS": "/opt/airflow",
-            "DATABASE_ADDRESS": f"127.0.0.1:{port}",
+            "PYTHONPATH": STOP,
+            "SECRETS": STOP,
             "BROKER_ADDRESS": f"127.0.0.1:{port}",
             "WAREHOUSE_ADDRESS": f"127.0.0.1:{port}",
             "AIRFLOW__CELERY__BROKER_URL": "memory://",
@@ -449,7 +599,7 @@ def test_the_builder_s_own_tests_pass_with_the_image_s_python(
         working_dir="/project",
         environment={
             "PYTHONPATH": "/libraries",
-            "HYPOTHESIS_STORAGE_DIRECTORY": "/opt/airflow/hypothesis",
+            "HYPOTHESIS_STORAGE_DIRECTORY": f"{TMP}/hypothesis",
         },
         volumes={
             str(libraries): {"bind": "/libraries", "mode": "ro"},

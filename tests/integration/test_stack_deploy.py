@@ -215,6 +215,17 @@ def test_no_secret_can_be_read_from_the_services(site: Site, state: StackState) 
         assert value not in shown
 
 
+def test_no_service_has_a_privilege_or_can_change_its_programs(
+    site: Site, state: StackState
+) -> None:
+    """As the nodes' engines have it: a swarm ignores what it does not support."""
+    del state
+    shown = "'{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}'"
+    for machine in site.machines:
+        command = f"docker inspect --format {shown} $(docker ps -q --filter name=airflow_)"
+        assert set(site.lab.run(machine, command).splitlines()) == {"true [ALL] []"}, machine.name
+
+
 def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
     site: Site, state: StackState
 ) -> None:
@@ -282,4 +293,10 @@ def test_nothing_is_left(site: Site, state: StackState) -> None:
             " docker network ls -q --filter name=airflow_",
         )
         assert left == ""
+        mine = "docker volume ls -q --filter label=com.docker.volume.anonymous"
+        used = (
+            "docker ps -aq | xargs -r docker inspect --format '{{range .Mounts}}{{.Name}} {{end}}'"
+        )
+        kept = site.lab.run(machine, used).split()
+        assert set(site.lab.run(machine, mine).split()) <= set(kept), "scratch of ended workers"
     remove(runners[0], "airflow", nodes=runners, volumes=True, report=site.lab.report)

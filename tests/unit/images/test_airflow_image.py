@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 from pathlib import Path
@@ -23,97 +24,169 @@ if TYPE_CHECKING:
 
 IMAGE = Path(__file__).parents[3] / "images" / "airflow"
 HOSTILE = "a'b\"c d\\e/f@g:h%i#j?k$l"
+DNS_LABEL_LIMIT = 63
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Run the entry point with some secrets, and return the environment of what it starts."""
+def setting(tmp_path: Path) -> Callable[..., str]:
+    """Ask for the value of an option in a service that has some secrets."""
 
-    def run(**secrets: str) -> dict[str, str]:
-        for name, value in secrets.items():
-            (tmp_path / name).write_text(value)
+    def ask(name: str, **secrets: str) -> str:
+        for secret, value in secrets.items():
+            (tmp_path / secret).write_text(value)
         done = subprocess.run(
-            ["bash", str(IMAGE / "entrypoint.sh"), "env", "-0"],
+            [str(IMAGE / "setting"), name],
             env={"PATH": "/usr/bin:/bin", "SECRETS": str(tmp_path)},
             capture_output=True,
             text=True,
             check=True,
             timeout=10,
         )
-        pairs = (line.split("=", 1) for line in done.stdout.split("\0") if line)
-        return {key: value for key, value in pairs if key.startswith("AIRFLOW_")}
+        return done.stdout
 
-    return run
-
-
-def test_without_secrets_nothing_is_set(environment: Callable[..., dict[str, str]]) -> None:
-    assert environment() == {}
+    return ask
 
 
-def test_a_worker_is_given_no_way_to_the_metadata(
-    environment: Callable[..., dict[str, str]],
-) -> None:
-    found = environment(celery_results_password="r", redis_password="b", api_secret_key="k")
-    assert set(found) == {
-        "AIRFLOW__CELERY__RESULT_BACKEND",
-        "AIRFLOW__CELERY__BROKER_URL",
-        "AIRFLOW__API__SECRET_KEY",
+def commands() -> dict[str, str]:
+    """The options in the image's airflow.cfg whose value a command prints, and its argument."""
+    config = configparser.ConfigParser()
+    config.read(IMAGE / "airflow.cfg")
+    return {
+        f"{section}.{key.removesuffix('_cmd')}": value.removeprefix("/opt/dairflow/setting ")
+        for section in config.sections()
+        for key, value in config[section].items()
+        if key.endswith("_cmd")
     }
+
+
+def test_every_secret_option_is_read_by_a_command(setting: Callable[..., str]) -> None:
+    assert commands() == {
+        "core.fernet_key": "fernet_key",
+        "database.sql_alchemy_conn": "sql_alchemy_conn",
+        "api.secret_key": "secret_key",
+        "api_auth.jwt_secret": "jwt_secret",
+        "celery.broker_url": "broker_url",
+    }
+    for name in commands().values():
+        setting(name)
+
+
+@pytest.mark.parametrize("name", ["fernet_key", "jwt_secret", "secret_key"])
+def test_a_key_that_a_service_does_not_have_is_empty(
+    setting: Callable[..., str], name: str
+) -> None:
+    assert setting(name, postgres_password="p", redis_password="r") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("sql_alchemy_conn", "this-service-has-no-access-to-the-database-of-airflow"),
+        ("broker_url", "this-service-has-no-access-to-the-broker"),
+    ],
+)
+def test_a_url_without_its_password_tells_why_it_fails(
+    setting: Callable[..., str], name: str, host: str
+) -> None:
+    url = urlsplit(setting(name))
+    assert (url.hostname, url.password) == (host, None)
+    assert all(len(label) <= DNS_LABEL_LIMIT for label in host.split("."))
 
 
 @pytest.mark.parametrize("password", ["plain", HOSTILE, "ümläut-密"])
 @pytest.mark.parametrize(
-    ("secret", "setting", "who"),
+    ("secret", "name", "who"),
     [
-        ("postgres_password", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow@postgres"),
-        ("celery_results_password", "AIRFLOW__CELERY__RESULT_BACKEND", "celery_results@postgres"),
-        ("redis_password", "AIRFLOW__CELERY__BROKER_URL", "@redis"),
-        ("warehouse_password", "AIRFLOW_CONN_WAREHOUSE", "warehouse@pgbouncer"),
-        ("warehouse_password", "AIRFLOW_CONN_AIRFLOW_HISTORY", "warehouse@pgbouncer"),
+        ("postgres_password", "sql_alchemy_conn", "airflow@postgres"),
+        ("redis_password", "broker_url", "@redis"),
     ],
 )
 def test_any_password_survives_its_url(
-    environment: Callable[..., dict[str, str]], secret: str, setting: str, who: str, password: str
+    setting: Callable[..., str], secret: str, name: str, who: str, password: str
 ) -> None:
-    url = urlsplit(environment(**{secret: password})[setting].removeprefix("db+"))
+    url = urlsplit(setting(name, **{secret: password}))
     assert f"{url.username}@{url.hostname}" == who
     assert unquote(url.password or "") == password
 
 
-def test_tasks_are_given_connections_to_the_warehouse_and_the_history(
-    environment: Callable[..., dict[str, str]],
-) -> None:
-    from airflow.sdk import Connection
-
-    found = environment(warehouse_password=HOSTILE)
-    assert set(found) == {"AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_CONN_AIRFLOW_HISTORY"}
-    for name, database in (("WAREHOUSE", "warehouse"), ("AIRFLOW_HISTORY", "airflow")):
-        connection = Connection.from_uri(found[f"AIRFLOW_CONN_{name}"], conn_id=name)
-        assert (connection.conn_type, connection.login) == ("postgres", "warehouse")
-        assert (connection.password, connection.schema) == (HOSTILE, database)
+def test_a_trailing_line_break_is_not_part_of_a_secret(setting: Callable[..., str]) -> None:
+    assert setting("fernet_key", fernet_key="key=\n") == "key="
+    assert setting("broker_url", redis_password="word\n") == "redis://:word@redis:6379/0"
 
 
-def test_a_trailing_line_break_is_no_part_of_a_secret(
-    environment: Callable[..., dict[str, str]],
-) -> None:
-    assert environment(fernet_key="key=\n") == {"AIRFLOW__CORE__FERNET_KEY": "key="}
+def test_the_entry_point_exports_nothing(tmp_path: Path) -> None:
+    for name in SECRET_NAMES:
+        (tmp_path / name).write_text(f"value-of-{name}")
+    done = subprocess.run(
+        ["bash", str(IMAGE / "entrypoint.sh"), "env"],
+        env={"PATH": "/usr/bin:/bin", "SECRETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert "value-of-" not in done.stdout
+    assert "AIRFLOW" not in done.stdout
 
 
-def test_the_entry_point_knows_every_secret_but_those_of_others() -> None:
-    """The administrator's is read by ``migrate.py``; each other one by the entry point."""
-    text = (IMAGE / "entrypoint.sh").read_text()
-    unknown = {name for name in SECRET_NAMES if not re.search(rf"\b{name}\b", text)}
-    assert unknown == {"admin_password"}
-    assert "admin_password" in (IMAGE / "migrate.py").read_text()
+def needed() -> dict[str, set[str]]:
+    """What the entry point requires of each part."""
+    lines = re.findall(
+        r"^ +.*?require_secrets ([a-z-]+) (.+?)(?: ;;)?$",
+        (IMAGE / "entrypoint.sh").read_text(),
+        re.MULTILINE,
+    )
+    return {part: set(names.split()) for part, names in lines}
+
+
+HARDENING = {
+    "migrate": {"postgres_password", "fernet_key", "admin_password"},
+    "api-server": {"postgres_password", "fernet_key", "jwt_secret", "api_secret_key"},
+    "scheduler": {"postgres_password", "fernet_key", "jwt_secret", "redis_password"},
+    "dag-processor": {"postgres_password", "fernet_key"},
+    "triggerer": {"postgres_password", "fernet_key", "api_secret_key", "warehouse_password"},
+    "worker": {"redis_password", "api_secret_key", "warehouse_password"},
+    "flower": {"redis_password", "flower_password"},
+}
+"""Airflow's security model, "deployment hardening": what each part gets, and nothing else."""
+
+
+def test_each_service_gets_the_secrets_that_it_needs_and_no_other() -> None:
+    services = yaml.safe_load((IMAGE.parents[1] / "docker-compose.yaml").read_text())["services"]
+    parts = {name: service for name, service in services.items() if name in HARDENING}
+    assert {name: set(service["secrets"]) for name, service in parts.items()} == HARDENING
+    # Connections are optional; all else is required at the start.
+    assert needed() == {
+        name: secrets - {"warehouse_password"} for name, secrets in HARDENING.items()
+    }
+
+
+@pytest.mark.parametrize("part", sorted(HARDENING))
+def test_a_service_without_one_of_its_secrets_does_not_start(tmp_path: Path, part: str) -> None:
+    for name in sorted(needed()[part])[1:]:
+        (tmp_path / name).write_text("x")
+    done = subprocess.run(
+        ["bash", str(IMAGE / "entrypoint.sh"), part],
+        env={"PATH": "/usr/bin:/bin", "SECRETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert done.returncode == 1
+    missing = min(needed()[part])
+    assert f"the secret {missing} is missing or empty in {tmp_path}: {part} needs it" in done.stderr
 
 
 def test_a_wait_that_is_over_names_the_address(tmp_path: Path) -> None:
+    for name in needed()["worker"]:
+        (tmp_path / name).write_text("x")
     done = subprocess.run(
         ["bash", str(IMAGE / "entrypoint.sh"), "worker"],
         env={
             "PATH": "/usr/bin:/bin",
             "SECRETS": str(tmp_path),
-            "DATABASE_ADDRESS": "127.0.0.1:1",
+            "BROKER_ADDRESS": "127.0.0.1:1",
             "WAIT_SECONDS": "0",
         },
         capture_output=True,

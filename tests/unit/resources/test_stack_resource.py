@@ -14,6 +14,7 @@ from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.resources import stack as module
 from infra.resources.stack import StackProvider
+from infra.settings import OTHER_IMAGES
 from infra.stack import deploy as deployment
 from infra.stack.deploy import StackState
 from infra.stack.options import StackOptions
@@ -39,7 +40,7 @@ SECRETS = {**{name: f"value-of-{name}" for name in SECRET_NAMES}, "naming_key": 
 def props(secrets: Values) -> dict[str, Any]:
     compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
     options = StackOptions(
-        images={kind: f"{kind}@sha256:{'ab' * 32}" for kind in ("airflow", "postgres", "redis")},
+        images={kind: f"{kind}@sha256:{'ab' * 32}" for kind in ("airflow", *OTHER_IMAGES)},
         worker_nodes=1,
         base_url="http://localhost",
         secrets=secrets,

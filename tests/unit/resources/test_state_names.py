@@ -66,7 +66,7 @@ class AnyTarget(Recorder):
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(wanted: Wanted) -> Site:
         zones = tuple(f"{wanted.region}{letter}" for letter in "ab")
-        return Site(region=wanted.region, zones=zones, architecture="x86_64")
+        return Site(region=wanted.region, zones=zones, architecture="x86_64", account="1234")
 
     monkeypatch.setattr("infra.machines.aws_preflight.look", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)

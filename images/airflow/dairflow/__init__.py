@@ -1,0 +1,1 @@
+"""What this project adds to Airflow's own processes: secrets from files, and Celery's results."""

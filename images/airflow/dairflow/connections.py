@@ -1,0 +1,41 @@
+"""Airflow's connections to this cluster's own databases, made from the secrets' files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.secrets.base_secrets import BaseSecretsBackend
+
+from dairflow import secret_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DATABASES: Mapping[str, str] = {"warehouse": "warehouse", "airflow_history": "airflow"}
+"""Connection → the database that it leads to, with the role ``warehouse``."""
+
+
+class SecretFileConnections(BaseSecretsBackend):
+    """A secrets backend. A service without the password does not have the connections."""
+
+    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
+        """Return the connection as a URI, or None so that Airflow asks its next backend."""
+        del team_name
+        database = DATABASES.get(conn_id)
+        password = secret_files.read("warehouse_password") if database else None
+        if password is None:
+            return None
+        address = os.environ.get("WAREHOUSE_ADDRESS", "pgbouncer:6432")
+        return f"postgresql://warehouse:{quote(password, safe='')}@{address}/{database}"
+
+    def get_variable(self, key: str, team_name: str | None = None) -> str | None:
+        """Return None: no variable comes from a secret."""
+        del key, team_name
+        return None
+
+    def get_config(self, key: str) -> str | None:
+        """Return None: no option comes from this backend."""
+        del key
+        return None

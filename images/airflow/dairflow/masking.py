@@ -1,0 +1,51 @@
+"""Masks in every log what the secrets' files contain.
+
+Airflow masks the values of its own options and of connections that were read. It forgets them all
+before each task (``supervise_task`` resets the masker), and has never heard of the other files.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+from airflow._shared.secrets_masker import secrets_masker as core
+from airflow.sdk._shared.secrets_masker import secrets_masker as sdk
+
+from dairflow import secret_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def adaptations(secret: str) -> list[str]:
+    """Return the other forms in which a secret gets into a log; ``[logging] secret_mask_adapter``.
+
+    In a URL, in a form's data, and in base64.
+    """
+    encoded = base64.b64encode(secret.encode()).decode()
+    return [quote(secret, safe=""), quote_plus(secret), encoded.rstrip("=")]
+
+
+def install() -> None:
+    """Mask the secrets in this process and in all that it forks, also after a reset."""
+    for module in (core, sdk):
+        masker: Any = module.SecretsMasker
+        masker.reset_masker = _then_mask(masker.reset_masker)
+        _mask(module._secrets_masker())  # noqa: SLF001 - Airflow has no other name for it
+
+
+def _then_mask(reset: Callable[[Any], None]) -> Callable[[Any], None]:
+    def reset_masker(masker: Any) -> None:  # noqa: ANN401 - one of two classes of Airflow's
+        reset(masker)
+        _mask(masker)
+
+    return reset_masker
+
+
+def _mask(masker: Any) -> None:  # noqa: ANN401 - one of two classes of Airflow's
+    for secret in secret_files.values():
+        for part in {secret, *secret.split(",")}:  # Fernet keys, while they are being rotated
+            masker.add_mask(part)
