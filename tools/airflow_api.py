@@ -157,6 +157,14 @@ class Airflow:
             for task in answer["task_instances"]
         ]
 
+    def set_variable(self, key: str, value: str) -> None:
+        """Store a variable, which Airflow encrypts."""
+        self._call("POST", "/api/v2/variables", json={"key": key, "value": value})
+
+    def variable(self, key: str) -> str:
+        """Return a variable's value."""
+        return str(self._call("GET", f"/api/v2/variables/{key}")["value"])
+
     def log(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
         """Return the text of a task's log, as the web server fetches it from the worker."""
         path = (

@@ -123,11 +123,9 @@ def _deploy(props: Props, previous: Mapping[str, str] | None = None) -> Props:
                 manager, rendered, secrets, configs=props["configs"], registry=login, report=say
             )
 
-        if both := rotation.overlap(final, props["secrets"], previous or {}):
-            bring_up(both.rendered, both.secrets)
-            if rotation.encrypts_again(props["secrets"], previous or {}):
-                rotation.encrypt_again(manager, both.rendered, report=say)
-        state = bring_up(final, props["secrets"])
+        state = rotation.deploy_rotating(
+            manager, final, props["secrets"], previous or {}, bring_up=bring_up, report=say
+        )
     return {**props, "services": _services(state), "converged": True}
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from infra.remote.runner import Runner
+    from infra.stack.deploy import StackState
     from infra.stack.render import RenderedStack
 
 REDIS_PASSWORD = "redis_password"  # noqa: S105 - its name
@@ -50,7 +51,7 @@ def overlap(
         names[logical] = hashed_name(rendered.name, logical, value, secrets[NAMING_KEY])
         document["secrets"][logical] = {"external": True, "name": names[logical]}
 
-    if _changed(REDIS_PASSWORD, secrets, previous):
+    if REDIS in document["services"] and _changed(REDIS_PASSWORD, secrets, previous):
         deliver(PREVIOUS_REDIS_PASSWORD, previous[REDIS_PASSWORD])
         document["services"][REDIS]["secrets"].append(
             {"source": PREVIOUS_REDIS_PASSWORD, "target": PREVIOUS_REDIS_PASSWORD, "mode": 0o444}
@@ -64,9 +65,31 @@ def overlap(
     return Overlap(rendered=replace(rendered, document=document, secrets=names), secrets=values)
 
 
-def encrypts_again(secrets: Mapping[str, str], previous: Mapping[str, str]) -> bool:
-    """Whether what Airflow has stored was encrypted with another key."""
-    return _changed(FERNET_KEY, secrets, previous)
+def deploy_rotating(
+    runner: Runner,
+    rendered: RenderedStack,
+    secrets: Mapping[str, str],
+    previous: Mapping[str, str],
+    *,
+    bring_up: Callable[[RenderedStack, Mapping[str, str]], StackState],
+    report: Callable[[str], None],
+) -> StackState:
+    """Deploy by ``bring_up``: once, or twice if a secret that overlaps has changed.
+
+    An interrupted rotation is repeated as a whole, since ``previous`` are then still the same.
+
+    Raises:
+        StackError: as `infra.stack.deploy.deploy` and `encrypt_again`.
+        RemoteError: likewise.
+
+    """
+    if both := overlap(rendered, secrets, previous):
+        report("secrets are rotated: the old and the new values are accepted")
+        bring_up(both.rendered, both.secrets)
+        if _changed(FERNET_KEY, secrets, previous):
+            encrypt_again(runner, both.rendered, report=report)
+        report("secrets are rotated: the new values alone are accepted")
+    return bring_up(rendered, secrets)
 
 
 def encrypt_again(

@@ -20,17 +20,19 @@ from infra.stack.errors import StackError
 from infra.stack.options import StackOptions
 from infra.stack.remove import remove
 from infra.stack.render import render
-from infra.stack.secrets import generate
+from infra.stack.rotation import deploy_rotating
+from infra.stack.secrets import NAMING_KEY, generate
 from infra.swarm.cluster import Cluster
 from infra.swarm.reconcile import reconcile
-from tools.airflow_api import Airflow, AirflowApiError
+from tools.airflow_api import Airflow, PasswordRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import docker
 
     from infra.remote.runner import Runner
+    from infra.stack.render import RenderedStack
 
 pytestmark = pytest.mark.integration
 
@@ -67,16 +69,19 @@ class Site:
             task_grace_seconds=120,
             base_url=f"http://{self.manager.address}:8080",
             mtu=state.mtu,
-            secrets=generate(),
+            secrets={**generate(), NAMING_KEY: "the-key-of-the-names"},
         )
 
     def deploy(self, options: StackOptions | None = None) -> StackState:
         wanted = options or self.options
         self.lab.reports.clear()
+        return self.bring_up(render(self.compose, wanted), wanted.secrets)
+
+    def bring_up(self, rendered: RenderedStack, secrets: Mapping[str, str]) -> StackState:
         return deploy(
             self.runner(),
-            render(self.compose, wanted),
-            wanted.secrets,
+            rendered,
+            secrets,
             registry=RegistryLogin(
                 address=self.registry_address, user=registry.USER, password=PASSWORD
             ),
@@ -198,15 +203,33 @@ def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
     assert all(service.running == service.desired for service in recovered.services)
 
 
-def test_a_new_password_is_in_force_and_the_old_one_is_gone(site: Site, state: StackState) -> None:
+def test_a_rotation_is_in_force_and_the_old_values_are_gone(site: Site, state: StackState) -> None:
     del state
-    before = secret_names(site)
-    changed = {"admin_password": "a new 'one' \\ $", "redis_password": 'another "one" @/'}
-    site.options = replace(site.options, secrets={**site.options.secrets, **changed})
-    site.deploy()
-    assert site.airflow("a new 'one' \\ $").health()["scheduler"] == "healthy"
-    with pytest.raises(AirflowApiError):
-        site.airflow("the former one")
+    before, previous = secret_names(site), site.options.secrets
+    airflow = site.airflow(previous["admin_password"])
+    airflow.set_variable("kept", "over the rotation")
+    changed = {
+        "admin_password": "a new 'one' \\ $",
+        "redis_password": 'another "one" @/',
+        "postgres_password": "the 'third' one",
+        "fernet_key": generate()["fernet_key"],
+    }
+    site.options = replace(site.options, secrets={**previous, **changed})
+    deploy_rotating(
+        site.runner(),
+        render(site.compose, site.options),
+        site.options.secrets,
+        previous,
+        bring_up=site.bring_up,
+        report=site.lab.report,
+    )
+    airflow = site.airflow(changed["admin_password"])
+    assert airflow.health()["scheduler"] == "healthy"
+    assert airflow.variable("kept") == "over the rotation"
+    with pytest.raises(PasswordRefusedError):
+        site.airflow(previous["admin_password"])
+    run = airflow.trigger("cluster_check")
+    assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
     after = secret_names(site)
     assert len(before - after) == len(after - before) == len(changed)
 

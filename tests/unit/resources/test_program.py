@@ -117,6 +117,40 @@ def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder])
         run(managers="2")
 
 
+def test_a_compose_file_that_cannot_run_stops_before_any_resource(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (ROOT / "docker-compose.yaml").read_text()
+    broken = text.replace("  redis:\n", "  redis:\n    network_mode: host\n", 1)
+    (tmp_path / "docker-compose.yaml").write_text(broken)
+    monkeypatch.setattr("infra.cluster.ROOT", tmp_path)
+    recorders: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "new_resource", lambda self, _: recorders.append(self))
+    with pytest.raises(pulumi.RunError, match=r"services\.redis\.network_mode: it cannot be used"):
+        run()
+    assert recorders == []
+
+
+def test_settings_reach_the_services_and_the_secrets(run: Callable[..., Recorder]) -> None:
+    asked = run(
+        airflowConfig='{"core": {"default_timezone": "Europe/Berlin"}}',
+        memoryLimits='{"redis": "3g"}',
+        taskMemory="1g",
+        logRetentionDays="9",
+        rotateSecrets='{"redis_password": 2}',
+        fernetKey=f"{'A' * 43}=",
+    )
+    (stack,) = asked.of_type(":Stack").values()
+    services = stack["rendered"]["document"]["services"]
+    assert services["worker"]["environment"]["AIRFLOW__CORE__DEFAULT_TIMEZONE"] == "Europe/Berlin"
+    assert services["worker"]["environment"]["LOG_RETENTION_DAYS"] == "9"
+    limits = {name: s["deploy"]["resources"]["limits"]["memory"] for name, s in services.items()}
+    assert (limits["redis"], limits["worker"]) == ("3g", "4608m")
+    (secrets,) = asked.of_type(":Secrets").values()
+    assert secrets["rotations"] == {"redis_password": 2}
+    assert secrets["given"]["value"] == {"fernet_key": f"{'A' * 43}="}
+
+
 HOSTS = [
     {
         "name": "first",
