@@ -99,15 +99,15 @@ case $part in
         exec /opt/dairflow/migrate.py "$@"
         ;;
     api-server | scheduler | dag-processor | triggerer)
-        bound_logs
         wait_for_migration
+        bound_logs
         exec airflow "$part" "$@"
         ;;
     worker)
-        bound_logs
-        yield_memory
         wait_for_port "$DATABASE_ADDRESS"
         wait_for_port "$BROKER_ADDRESS"
+        bound_logs
+        yield_memory
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
         # which nothing here needs.

@@ -28,15 +28,21 @@ SCORES = "cat /proc/[0-9]*/oom_score_adj"
 
 
 @pytest.fixture
-def worker() -> Iterator[str]:
-    """A worker that waits for its database."""
+def worker(tmp_path: Path) -> Iterator[str]:
+    """A worker by its real entry point, which finds its neighbours; Celery itself is left out."""
+    celery = tmp_path / "worker.py"
+    celery.write_text("#!/bin/sh\nexec sleep 600\n")
+    celery.chmod(0o755)
     name = f"dairflow-test-{uuid.uuid4().hex[:8]}"
     image = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", "dairflow/airflow:trixie")
     docker(
         *("run", "--detach", "--name", name, "--env", "LOG_CHECK_SECONDS=1"),
-        *("--env", "LOG_RETENTION_DAYS=7", "--env", "DATABASE_ADDRESS=127.0.0.1:1"),
-        *("--volume", f"{ENTRYPOINT}:/opt/dairflow/entrypoint.sh:ro", image, "worker"),
+        *("--env", "LOG_RETENTION_DAYS=7", "--env", "DATABASE_ADDRESS=127.0.0.1:7777"),
+        *("--env", "BROKER_ADDRESS=127.0.0.1:7777"),
+        *("--volume", f"{ENTRYPOINT}:/opt/dairflow/entrypoint.sh:ro"),
+        *("--volume", f"{celery}:/opt/dairflow/worker.py:ro", image, "worker"),
     )
+    docker("exec", "--detach", name, "python", "-m", "http.server", "7777")
     yield name
     docker("rm", "--force", "--volumes", name)
 
