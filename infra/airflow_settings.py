@@ -101,19 +101,19 @@ def airflow_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
 
 
 def unknown_sections(given: Mapping[str, object]) -> list[str]:
-    """Return the sections that only a package of the user's can have: nobody here knows them."""
+    """Return the sections that only a package of the user's can have."""
     return sorted(set(given) - {option.partition(".")[0] for option in _known()})
 
 
 def _valid(section: str, option: str, value: object) -> str:
-    """Say what is valid in place of an option; empty if it is."""
+    """Return what is valid in place of an option; empty if the option is valid."""
     name = f"{section}.{option}"
     if not (_NAME.fullmatch(section) and _NAME.fullmatch(option)):
         return "section and option in lower case, as in Airflow's configuration reference"
     if name in OWNED:
         return OWNED[name]
     if isinstance(value, dict | list):
-        return "one text; write JSON that Airflow wants as a text"
+        return "one text; write JSON as a text"
     is_known_section = any(known.startswith(f"{section}.") for known in _known())
     if is_known_section and name not in _known() and section not in _OPEN_SECTIONS:
         close = difflib.get_close_matches(name, _known(), n=1)
@@ -121,7 +121,7 @@ def _valid(section: str, option: str, value: object) -> str:
     if isinstance(value, SecretStr) and not _known().get(name, False):
         return (
             "a value without --secret: Airflow reads this option from the environment alone, which"
-            " everybody can read who inspects the service"
+            " is readable in the service's definition"
         )
     return ""
 

@@ -54,8 +54,8 @@ class Airflow:
     def of_stack(cls, outputs: Mapping[str, str]) -> Airflow:
         """Return the Airflow of a stack by its outputs, in plain text.
 
-        The generated password is the account's first one; whoever changed it in Airflow gives the
-        present one in the environment.
+        The generated password is the account's first one. If it was changed in Airflow, the
+        present one is in the environment.
         """
         password = os.environ.get(PASSWORD_VARIABLE) or outputs["adminPassword"]
         return cls(url=outputs["airflowUrl"], user=outputs["adminUser"], password=password)

@@ -86,7 +86,7 @@ bound_logs() {
 }
 
 # Makes this process and its children what the kernel ends first when the machine's memory is used
-# up: a task, and not the database beside it. Everyone may raise this, and nobody lower it again.
+# up: a task, and not the database beside it. A process may raise this without any privilege.
 yield_memory() { printf 500 >/proc/self/oom_score_adj; }
 
 wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$WAIT_SECONDS"; }

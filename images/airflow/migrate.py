@@ -63,7 +63,7 @@ def sync_accounts(password: str, *, wanted: bool = False) -> None:
 
 
 def applied_password(connection: object) -> str | None:
-    """Return the hash of the secret that the administrator was last given; None if none is known.
+    """Return the hash of the secret that the administrator was last given, or None.
 
     It is not the account's own password, which its owner may have changed.
     """
@@ -93,7 +93,7 @@ def reset_administrator(connection: object, password: str) -> None:
 
 
 def apply_password(connection: object, password: str) -> bool:
-    """Set the administrator's password if the secret is another than the last; say whether."""
+    """Set the administrator's password if the secret differs from the last one; return whether."""
     from werkzeug.security import check_password_hash, generate_password_hash
 
     applied = applied_password(connection)

@@ -154,7 +154,7 @@ def _environment(path: str, service: Compose) -> Iterator[Problem]:
         yield Problem(
             path=f"{path}.extra_hosts",
             given="'host-gateway'",
-            valid="valid: an address, because the engine's host-gateway is not known to a swarm",
+            valid="valid: an address, because the engine's host-gateway does not exist on a swarm",
         )
 
 

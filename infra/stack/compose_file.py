@@ -1,4 +1,4 @@
-"""Read the compose file where Pulumi runs, and check all of it before anything is touched."""
+"""Read the compose file on the operator's machine, and check it before anything is touched."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ComposeFile:
     content: Mapping[str, Any]
     own: OwnFiles
     laptop_only: tuple[str, ...]
-    """Files beside it that Docker Compose reads on a laptop, and nobody for the swarm."""
+    """Files beside it that Docker Compose reads on a laptop; the swarm does not follow them."""
 
 
 def read_compose_file(

@@ -1,4 +1,4 @@
-"""What becomes of each key that Compose knows: the swarm takes it, or it is refused with a reason.
+"""What becomes of each key of Compose's: the swarm takes it, or it is refused with a reason.
 
 The keys are those of the Compose specification (compose-go 2.9) and of ``docker stack deploy``
 (format 3.12). What ``docker stack deploy`` takes and then ignores is refused here, or translated.
@@ -39,7 +39,7 @@ class Section:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every key that Compose knows here."""
+        """Every key that Compose has here."""
         return frozenset(self.taken) | self.laptop | frozenset(self.refused)
 
 
@@ -159,7 +159,7 @@ SERVICE = Section(
         "blkio_config": Refusal(reason=_NOT_IN_STACKS, advice="remove it"),
         "credential_spec": Refusal(reason="it is for Windows containers", advice="remove it"),
         "env_file": Refusal(
-            reason="the swarm would show the file's values to everybody who can inspect a service",
+            reason="the file's values would be readable in the service's definition",
             advice="name what is not secret under environment, and the rest under secrets",
         ),
         "extends": _INLINE,

@@ -52,7 +52,7 @@ def escape(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 
 class _NotFilledError(Exception):
-    """A string cannot be filled; the text says why."""
+    """A string cannot be filled; the text is the reason."""
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def rendered_mounts(service: Mapping[str, Any]) -> list[str | Mount]:
 def mount_problems(
     path: str, service: Mapping[str, Any], volumes: Collection[str]
 ) -> Iterator[Problem]:
-    """Find mounts that a node does not have, or that the swarm does not know."""
+    """Find mounts that a node does not have, or that a stack cannot describe."""
     for index, mount in enumerate(as_list(service.get("volumes"))):
         place = f"{path}.volumes[{index}]"
         if is_object(mount):
@@ -115,7 +115,7 @@ def _tmpfs_problems(path: str, entry: str) -> Iterator[Problem]:
 
 
 def _long(mount: Mapping[str, Any]) -> Mount:
-    """Leave out what the swarm does not know, and write flags and sizes as it reads them."""
+    """Leave out what a stack does not have, and write flags and sizes as it reads them."""
     taken = write_section(mount, compose_keys.MOUNT)
     for kind, section in _KINDS.items():
         if kind in taken:

@@ -1,4 +1,4 @@
-"""The secrets and configs that a user adds to the compose file: read where Pulumi runs.
+"""The secrets and configs that a user adds to the compose file, read on the operator's machine.
 
 The only part of rendering that reads files. The values are kept in the stack's encrypted state, and
 reach the swarm under names with a hash of the value.
@@ -59,7 +59,7 @@ def read_own_files(
 
 
 def is_external(declared: Mapping[str, Any]) -> bool:
-    """Whether a secret, config, network or volume is made by somebody else."""
+    """Whether a secret, config, network or volume is made outside of the stack."""
     return declared.get("external") in (True, "true")
 
 

@@ -37,7 +37,7 @@ def host_port(port: object) -> dict[str, Any] | None:
 
 
 def port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    """Find ports that cannot be published, and those that two services want."""
+    """Find ports that cannot be published, and those that two services publish."""
     taken = {(number, "tcp"): owner for number, owner in RESERVED_PORTS.items()}
     for name, service in services.items():
         for index, given in enumerate(as_list(service.get("ports"))):

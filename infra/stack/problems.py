@@ -18,7 +18,7 @@ class Problem:
     """A mistake at ``path`` (``services.web.links``).
 
     ``given`` is the value as the report shows it, and empty where it may be a secret. ``valid``
-    says what the swarm takes, or why it takes nothing there; ``advice`` is the next step.
+    is what the swarm takes, or why it takes nothing there; ``advice`` is the next step.
     """
 
     path: str

@@ -49,7 +49,7 @@ DAG_PARSE_SECONDS = 60
 """The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
 
 BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
-"""The log of a service that says nothing about its own, since an engine's default has no bound."""
+"""The log of a service that has no ``logging``, since an engine's default has no bound."""
 
 _AIRFLOW_VARIABLE = "AIRFLOW__"
 _SECRET_FILE_MODE = 0o444
@@ -252,7 +252,7 @@ def _configure_airflow(rendered: Document, options: StackOptions) -> None:
 
 
 def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
-    """Name a secret or a config, and where in the container it is."""
+    """Name a secret or a config, and its path in the container."""
     given = {"source": entry} if isinstance(entry, str) else dict(entry)
     target = given["source"] if kind == "secrets" else f"/{given['source']}"
     mode = given.get("mode", _SECRET_FILE_MODE)

@@ -1,9 +1,9 @@
-"""Rotate secrets without an outage: servers and readers accept the old value until nobody uses it.
+"""Rotate secrets without an outage: servers and readers accept both values until one is unused.
 
 A rotation deploys twice. In between, Redis accepts both passwords and Airflow reads what either
 Fernet key has encrypted; workers that finish their tasks have the old values until they end. Then
 what is stored is encrypted again, and the second deployment takes the old values away. All other
-secrets have one value at a time: see docs/secrets.md for what each of them means.
+secrets have one value at a time: docs/secrets.md describes each rotation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any option of Airflow's as a setting: what is known, and what the services get."""
+"""Any option of Airflow's as a setting: which there are, and what the services get."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_options_are_variables_and_secret_ones_are_not_among_them() -> None:
     assert "hunter2" not in repr(config)
 
 
-def test_a_section_that_nobody_knows_is_named() -> None:
+def test_a_section_of_another_package_is_named() -> None:
     assert unknown_sections({"core": {}, "a_provider_of_mine": {}}) == ["a_provider_of_mine"]
 
 

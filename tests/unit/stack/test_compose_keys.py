@@ -1,4 +1,4 @@
-"""Every key that Compose knows has a decision; none is passed over in silence."""
+"""Every key of Compose's has a decision; none is passed over in silence."""
 
 from __future__ import annotations
 
