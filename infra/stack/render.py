@@ -106,8 +106,8 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         for name, service in source["services"].items()
         if is_on_swarm(service)
     }
-    values = {**options.secrets, **stack_secrets(options)}
-    secrets = _swarm_names(options, values)
+    files = airflow_files(options.airflow_secrets)
+    secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
         "version": FILE_FORMAT,
@@ -119,7 +119,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         },
         "secrets": {
             **_files(source.get("secrets"), secrets),
-            **_files(dict.fromkeys(airflow_files(options.airflow_secrets), None), secrets),
+            **_files(dict.fromkeys(files), secrets),
         },
         "configs": _files(source.get("configs"), configs),
     }
@@ -131,11 +131,6 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
     )
-
-
-def stack_secrets(options: StackOptions) -> dict[str, str]:
-    """Return the secrets besides the project's: the user's own, and secret options of Airflow's."""
-    return {**options.own_secrets, **airflow_files(options.airflow_secrets)}
 
 
 def airflow_files(secrets: Mapping[str, str]) -> dict[str, str]:
@@ -231,7 +226,8 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
         rendered["healthcheck"] = _health_check(written["healthcheck"])
     rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)
     if runs_worker(service):
-        rendered.setdefault("hostname", _worker_host_name(name, options))
+        has_slots = rendered["deploy"].get("mode") != "global" and options.workers_per_node > 1
+        rendered.setdefault("hostname", _worker_host_name(name, has_slots=has_slots))
         rendered.setdefault("stop_grace_period", f"{options.task_grace_seconds}s")
     return {key: value for key, value in rendered.items() if value not in ([], {})}
 
@@ -302,7 +298,7 @@ def _place_workers(deploy: Document, update: Document, options: StackOptions) ->
     }
 
 
-def _worker_host_name(name: str, options: StackOptions) -> str:
+def _worker_host_name(name: str, *, has_slots: bool) -> str:
     """Name workers after their nodes: it is what a task's record and Flower show.
 
     Docker 25 and newer resolve a container's host name in its networks, which is how the web
@@ -311,7 +307,7 @@ def _worker_host_name(name: str, options: StackOptions) -> str:
     node = "{{.Node.Hostname}}"
     if name != WORKER:
         node = f"{node}-{_NOT_IN_A_HOST_NAME.sub('-', name)}"
-    return node if options.workers_per_node == 1 else f"{node}-{{{{.Task.Slot}}}}"
+    return f"{node}-{{{{.Task.Slot}}}}" if has_slots else node
 
 
 def _networks(source: Mapping[str, Any], options: StackOptions) -> Document:

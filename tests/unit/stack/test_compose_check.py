@@ -340,6 +340,18 @@ def test_a_second_worker_service_may_be_elsewhere(compose: Compose, options: Sta
     assert rendered["placement"] == {**placement, "max_replicas_per_node": 1}
 
 
+def test_a_second_worker_service_may_be_on_every_node(
+    compose: Compose, options: StackOptions
+) -> None:
+    deploy = {"mode": "global"}
+    compose["services"]["every"] = {**compose["services"]["worker"], "deploy": deploy}
+    given = replace(options, workers_per_node=2)
+    every = render(compose, given).document["services"]["every"]
+    assert every["hostname"] == "{{.Node.Hostname}}-every"
+    assert "replicas" not in every["deploy"]
+    assert "placement" not in every["deploy"]
+
+
 def test_the_workers_number_is_the_settings(compose: Compose, options: StackOptions) -> None:
     compose["services"]["worker"]["deploy"]["replicas"] = 9
     with pytest.raises(StackError, match=r"worker\.deploy\.replicas.*config set workers"):
