@@ -80,7 +80,8 @@ def _service(
     yield from _environment(path, sound)
     yield from _references(path, sound, compose)
     yield from mount_problems(path, sound, _names(compose, "volumes"))
-    yield from _grace(path, sound, task_grace_seconds)
+    if runs_worker(service):
+        yield from _grace(path, sound, task_grace_seconds)
 
 
 def _image(path: str, service: Compose) -> Iterator[Problem]:

@@ -56,7 +56,10 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
         ("{image: null, build: .}", "image: no image given; valid: NAME@sha256:"),
         ("user: 1000", "user: 1000 given; valid: a text"),
         ("stop_grace_period: soon", "stop_grace_period: 'soon' given; valid: a duration"),
-        ("stop_grace_period: 20m", "stop_grace_period: '20m' given; valid: up to 900s"),
+        (
+            "{command: worker, secrets: [redis_password], stop_grace_period: 20m}",
+            "stop_grace_period: '20m' given; valid: up to 900s",
+        ),
         ("mem_limit: much", "mem_limit: 'much' given; valid: a size"),
         ("environment: [HOME]", "environment.HOME: a value is missing"),
         ("environment: {HOME: }", "environment.HOME: a value is missing"),
@@ -350,6 +353,13 @@ def test_a_second_worker_service_may_be_on_every_node(
     assert every["hostname"] == "{{.Node.Hostname}}-every"
     assert "replicas" not in every["deploy"]
     assert "placement" not in every["deploy"]
+
+
+def test_the_shortest_grace_of_tasks_is_no_bound_for_other_services(
+    compose: Compose, options: StackOptions
+) -> None:
+    services = render(compose, replace(options, task_grace_seconds=10)).document["services"]
+    assert services["postgres"]["stop_grace_period"] == "60s"
 
 
 def test_the_workers_number_is_the_settings(compose: Compose, options: StackOptions) -> None:
