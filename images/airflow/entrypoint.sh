@@ -48,6 +48,7 @@ wait_for_port() {
 bound_logs() {
     local logs=${AIRFLOW_HOME:-/opt/airflow}/logs
     (
+        set +e # another container of this node may remove the same file first
         while sleep "${LOG_CHECK_SECONDS:-3600}"; do
             find "$logs" -mindepth 1 -type f -mtime "+$((${LOG_RETENTION_DAYS:-30} - 1))" -delete
             find "$logs" -mindepth 1 -depth -type d -empty -mtime +0 -delete
