@@ -39,6 +39,7 @@ run_sql --output /dev/null --command "SELECT pg_terminate_backend(pid, 10000) FR
 present=$(run_sql --command "SELECT dairflow.dump_database('before_restore')" airflow)
 {
     cat <<'SQL'
+SET client_min_messages = warning;
 DROP SCHEMA public CASCADE;
 CREATE SCHEMA public AUTHORIZATION pg_database_owner;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
