@@ -268,15 +268,32 @@ def recover_swarm(step: RecoverSwarm) -> str:
     leaves with its data copied aside, and they are put back then, without the engine's note of
     which swarm it is in. The copy goes once they are back, and before the swarm acts on them: one
     that is found later is of a run that was interrupted, which goes on from there.
+
+    A manager that has expired renews its certificate a moment after it began to act; until then it
+    would be taken for one that cannot.
     """
     init = f"docker swarm init --force-new-cluster{_init_words(step)} > /dev/null"
+    wait = "await_certificate" if step.is_expired else "true"
     return f"""# recover the swarm from its disk
 set -e
 root=$(docker info --format '{{{{.DockerRootDir}}}}')
 swarm=$root/swarm
 kept=$root/{KEPT_FOLDER}
+certificate=$swarm/certificates/swarm-node.crt
+await_certificate() {{
+    tries=0
+    while [ "$(sha256sum < "$certificate")" = "$expired" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 600 ]; then
+            echo 'the swarm acts, but has not renewed its certificate within 60 s' >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}}
 if [ ! -d "$kept" ]; then
-    if {init} 2>&1; then exit 0; fi
+    expired=$(sha256sum < "$certificate")
+    if {init} 2>&1; then {wait}; exit 0; fi
     rm -rf "$kept.new"
     cp -a "$swarm" "$kept.new"
     rm -f "$kept.new/docker-state.json"
@@ -288,7 +305,9 @@ rm -rf "$swarm"
 cp -a "$kept" "$swarm"
 sync -f "$swarm"
 rm -rf "$kept"
+expired=$(sha256sum < "$certificate")
 {init}
+{wait}
 """
 
 

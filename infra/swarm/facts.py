@@ -41,7 +41,10 @@ _TEMPLATE = r"""# ask for the machine's facts
 section() { printf '\n== %s\n' "$1"; }
 root=/var/lib/docker
 finish() {
-    section certificate; cat "$root/swarm/certificates/swarm-node.crt" 2> /dev/null
+    section certificate
+    for folder in swarm KEPT_FOLDER; do
+        cat "$root/$folder/certificates/swarm-node.crt" 2> /dev/null && break
+    done
     section disk
     [ ! -d "$root/swarm/raft" ] || echo raft
     [ ! -d "$root/KEPT_FOLDER" ] || echo kept

@@ -28,6 +28,8 @@ RETURN_SECONDS = 45.0
 """How long a restarted engine may take to be back in its swarm before that is judged."""
 VERIFY_SECONDS = 90.0
 """How long every node may take to be ready after its last step."""
+_REVIVALS = 2
+"""Engines are started once, and a swarm is recovered once: what that does not mend is an error."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -54,7 +56,10 @@ def reconcile(
     """
     going = _gather_leaving(leaving, pool, report)
     facts = _gather_started(cluster, pool, report, going) | going
-    while revival := recovery(cluster, facts, leaving=leaving, cluster_id=cluster_id):
+    for _ in range(_REVIVALS):
+        revival = recovery(cluster, facts, leaving=leaving, cluster_id=cluster_id)
+        if not revival:
+            break
         Execution(pool, report, tokens={}).run(revival)
         going = _gather_leaving(leaving, pool, report)
         facts = _gather_started(cluster, pool, report, going) | going

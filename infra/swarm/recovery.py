@@ -48,7 +48,11 @@ def recovery(
         return ()
     if wrong := list(wrong_clocks(cluster, facts)):
         raise SwarmError("\n".join(wrong))
-    step = RecoverSwarm(machine=first, address_pool=address_pool(cluster.members))
+    step = RecoverSwarm(
+        machine=first,
+        address_pool=address_pool(cluster.members),
+        is_expired=facts[first.name].is_expired,
+    )
     return (Stage(title="recover", lanes=((step,),)),)
 
 

@@ -141,7 +141,12 @@ class InitSwarm(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverSwarm(InitSwarm):
-    """Take the swarm up from its manager's disk, alone: the certificates have expired."""
+    """Take the swarm up from its manager's disk, alone: the certificates have expired.
+
+    ``is_expired`` tells whether that manager's has too.
+    """
+
+    is_expired: bool
 
     TODO = "recover the swarm from its disk, since the certificates have expired"
     DONE = "swarm recovered from its disk; the other nodes join it again"

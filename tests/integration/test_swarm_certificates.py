@@ -102,7 +102,8 @@ def test_after_its_certificates_expired_the_swarm_is_the_same_again(
         observe(site.cluster, own_lab.pool, cluster_id=site.state.cluster_id)
     state = site.reconcile(cluster_id=site.state.cluster_id)
 
-    assert any("manager-1: swarm recovered from its disk" in line for line in own_lab.reports)
+    recovered = [line for line in own_lab.reports if "swarm recovered from its disk" in line]
+    assert [line.split(":")[0] for line in recovered] == ["manager-1"]
     assert state.cluster_id == site.state.cluster_id
     assert state.primary == "manager-1"
     assert sorted((n.name, n.role, n.state, n.availability) for n in state.nodes) == [

@@ -75,7 +75,8 @@ def expired(world: World, cluster: Cluster, *names: str) -> dict[str, MachineFac
 def test_the_first_manager_takes_the_swarm_up_from_its_disk(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
     (stage,) = recovery(cluster, expired(trio, cluster, *TRIO), cluster_id="ours")
-    step = RecoverSwarm(machine=trio.machines["manager-1"], address_pool="192.168.0.0/16")
+    manager = trio.machines["manager-1"]
+    step = RecoverSwarm(machine=manager, address_pool="192.168.0.0/16", is_expired=True)
     assert stage.lanes == ((step,),)
 
 
@@ -296,6 +297,30 @@ def test_after_a_recovery_the_machines_are_asked_again(
     ]
 
 
+def test_a_recovery_that_does_not_help_is_not_repeated_for_ever(
+    trio: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each one stops what runs on the manager."""
+    cluster = trio.cluster(*TRIO)
+    facts = expired(trio, cluster, *TRIO)
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(facts))
+    monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
+    pool = FakePool(lambda machine: FakeRunner(machine).on("# recover the swarm"))
+    with pytest.raises(SwarmError, match=r"^manager-1 .*cannot act as one now"):
+        reconcile(cluster, pool, print, cluster_id="ours")
+    assert len(pool.runners["manager-1"].commands) <= 2
+
+
+def test_a_recovery_ends_when_the_certificate_is_renewed(trio: World) -> None:
+    script = commands.recover_swarm(
+        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
+    )
+    assert script.rstrip().splitlines()[-1] == "await_certificate"
+    assert "await_certificate; exit 0" in script
+    valid = RecoverSwarm(machine=trio.machines["manager-9"], is_expired=False)
+    assert "await_certificate;" not in commands.recover_swarm(valid)
+
+
 def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, *TRIO)
@@ -305,7 +330,9 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
 
 
 def test_a_copy_outlives_the_leaving_and_goes_before_the_swarm_acts(trio: World) -> None:
-    script = commands.recover_swarm(RecoverSwarm(machine=trio.machine("manager-9")))
+    script = commands.recover_swarm(
+        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
+    )
     begin = script.index('mv "$kept.new"')
     steps = ("swarm leave", 'cp -a "$kept" "$swarm"', 'rm -rf "$kept"\n', "--force-new-cluster")
     order = [begin, *(script.index(step, begin) for step in steps)]
