@@ -27,6 +27,7 @@ import docker
 import yaml
 
 from benchmarks._stack import ROOT
+from infra.stack.render import DAG_PARSE_SECONDS
 from infra.stack.secrets import write_files
 from tools.airflow_api import Airflow
 
@@ -149,6 +150,8 @@ def running(folder: Path, *, official: bool, web_port: int) -> Iterator[Stack]:
         "DAIRFLOW_WORKER_CONCURRENCY": str(SLOTS_PER_WORKER),
         "DAIRFLOW_PARALLELISM": str(WORKERS * SLOTS_PER_WORKER),
         "DAIRFLOW_RUNS_PER_DAG": "16",
+        "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
+        "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
 
     def compose(*arguments: str) -> None:
