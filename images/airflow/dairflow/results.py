@@ -86,7 +86,7 @@ class RedisResults(RedisBackend):
         return self._read([key])[0]
 
     def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read records; while Redis is unreachable there are none, and the scheduler polls again."""
+        """Read records: none while Redis is unreachable, so that the scheduler polls again."""
         try:
             return self._read(keys)
         except (*self.connection_errors, RedisError) as problem:
