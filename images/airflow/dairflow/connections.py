@@ -21,7 +21,7 @@ class SecretFileConnections(BaseSecretsBackend):
     """A secrets backend. A service without the password does not have the connections."""
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
-        """Return the connection as a URI, or None so that Airflow asks its next backend."""
+        """Return the connection as a URI, or None so that Airflow tries its next backend."""
         del team_name
         database = DATABASES.get(conn_id)
         password = secret_files.read("warehouse_password") if database else None

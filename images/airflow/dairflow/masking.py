@@ -1,7 +1,7 @@
 """Masks in every log what the secrets' files contain.
 
-Airflow masks the values of its own options and of connections that were read. It forgets them all
-before each task (``supervise_task`` resets the masker), and has never heard of the other files.
+Airflow masks the values of its own options and of connections that were read, not other files. It
+drops all masks before each task (``supervise_task`` resets the masker).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A worker's tasks can write what the scheduler reads here. So what is read is data: no class is
 looked up, no exception is rebuilt, and a value that is too long, of another type or not one of
-Celery's states counts as a failure of its own task. Airflow asks for nothing but the state.
+Celery's states counts as a failure of its own task. Airflow reads nothing but the state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATABASE = 1
 """The broker's queues are in 0."""
 
 EXPIRES_SECONDS = 86_400
-"""The scheduler asks every few seconds; a day outlasts any outage that Airflow itself survives."""
+"""The scheduler polls every few seconds; a day outlasts any outage that Airflow itself survives."""
 
 MAX_BYTES = 4_096
 """A record of this module has some 200 bytes."""
@@ -61,7 +61,7 @@ class RedisResults(RedisBackend):
         self.max_sleep_between_retries_ms = RETRY_PAUSE_MILLISECONDS
 
     def on_task_call(self, producer: object, task_id: str) -> None:
-        """Subscribe to nothing: Airflow polls, and nobody would read the notifications."""
+        """Subscribe to nothing: Airflow polls, so that notifications would pile up unread."""
 
     def encode_result(self, result: object, state: str) -> None:
         """Store no value, no exception and no traceback: they are in the task's own log."""
@@ -86,7 +86,7 @@ class RedisResults(RedisBackend):
         return self._read([key])[0]
 
     def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read records; while Redis is away there are none yet, and the scheduler asks again."""
+        """Read records: none while Redis is unreachable, so that the scheduler polls again."""
         try:
             return self._read(keys)
         except (*self.connection_errors, RedisError) as problem:
@@ -94,7 +94,7 @@ class RedisResults(RedisBackend):
             return [None for _ in keys]
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - Celery's
-        """Return one task's record without waiting for a Redis that is away."""
+        """Return one task's record; do not wait for a Redis that is unreachable."""
         del cache
         try:
             return self._get_task_meta_for(task_id)

@@ -148,7 +148,7 @@ HARDENING = {
     "worker": {"redis_password", "api_secret_key", "warehouse_password"},
     "flower": {"redis_password", "flower_password"},
 }
-"""Airflow's security model, "deployment hardening": what each part gets, and nothing else."""
+"""What each part gets, and nothing else: only two of them create or check tokens."""
 
 
 def test_each_service_gets_the_secrets_that_it_needs_and_no_other() -> None:
