@@ -1,8 +1,12 @@
 """The local target's machines on the real Docker engine: made, adopted, refused, removed."""
 
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import docker
@@ -18,6 +22,7 @@ from infra.resources.local import LocalNetworkProvider
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 NAME = "dairflow-test-engine"
 OPERATOR = generate_key_pair()
 HOST = generate_key_pair()
@@ -219,6 +224,28 @@ def test_a_disk_that_is_long_to_delete_is_not_waited_for_and_goes_all_the_same(
     assert local_engine.remove_machine(spec.container) is False
     assert spec.container not in {volume.name for volume in client.volumes.list()}
     assert local_engine.is_running(spec.container) is None
+
+
+def test_disks_that_are_deleted_at_once_all_go_although_nobody_waits(
+    network: local_engine.Network, spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    """One is deleted after the other: a deletion that waits must not end with who asked for it."""
+    names = [f"{NAME}-worker-{number}" for number in (1, 2, 3)]
+    for number, name in enumerate(names, 1):
+        each = replace(
+            spec, container=name, private_address=address(network.subnet, "worker", number)
+        )
+        local_engine.ensure_machine(each, {})
+        many = "cd /var/lib/docker && mkdir many && cd many && seq 40000 | xargs touch"
+        assert client.containers.get(name).exec_run(["sh", "-c", many]).exit_code == 0
+    code = "import sys; from infra.machines import local_engine; "
+    code += "local_engine.VOLUME_SECONDS = 0.01; local_engine.remove_machine(sys.argv[1])"
+    removals = [subprocess.Popen([sys.executable, "-c", code, name], cwd=ROOT) for name in names]
+    assert [removal.wait(60) for removal in removals] == [0, 0, 0]
+    deadline = time.monotonic() + 120
+    while left := {volume.name for volume in client.volumes.list()} & set(names):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
 
 
 def test_a_machine_is_made_again_on_a_new_disk_while_the_old_one_is_deleted(
