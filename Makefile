@@ -10,7 +10,7 @@ ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test up down dev dev-logs dev-down dev-reset \
-	test test-unit lint format lock bench clean
+	test chaos test-unit lint format lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,10 +57,13 @@ dev-reset: ## stop the laptop's services and remove their data
 	@$(COMPOSE) down --remove-orphans --volumes
 
 test: setup-test ## run every test, a real cluster included
-	@$(ENV) pytest
+	@$(ENV) pytest -m "not chaos"
+
+chaos: setup-test ## run the long faults: absences, lost messages, expired certificates
+	@$(ENV) pytest -m chaos
 
 test-unit: setup-up ## run the tests that need seconds and no containers
-	@$(ENV) pytest -m "not contract and not integration and not e2e"
+	@$(ENV) pytest -m "not contract and not integration and not e2e and not chaos"
 
 lint: setup-up ## check style and types
 	@$(ENV) ruff check . && ruff format --check . && pyright

@@ -174,6 +174,7 @@ def test_a_backlog_waits_and_succeeds(queue: Queue) -> None:
     assert queue.requeued(run) == 0
 
 
+@pytest.mark.chaos
 def test_a_backlog_waits_for_a_worker_that_is_away(queue: Queue) -> None:
     airflow = queue.airflow()
     queue.compose("stop", "worker")
@@ -185,6 +186,7 @@ def test_a_backlog_waits_for_a_worker_that_is_away(queue: Queue) -> None:
     assert queue.requeued(run) == 0
 
 
+@pytest.mark.chaos
 def test_a_message_that_the_broker_lost_is_sent_again(queue: Queue) -> None:
     airflow = queue.airflow()
     queue.compose("stop", "worker")
@@ -200,6 +202,7 @@ def test_a_message_that_the_broker_lost_is_sent_again(queue: Queue) -> None:
     assert queue.requeued(run) == 1
 
 
+@pytest.mark.chaos
 def test_a_task_that_a_killed_worker_received_is_sent_again(queue: Queue) -> None:
     """The worker has the message, and cannot start the task before it is killed."""
     airflow = queue.airflow()
@@ -220,6 +223,7 @@ def test_a_task_that_a_killed_worker_received_is_sent_again(queue: Queue) -> Non
     assert queue.requeued(run) == 1
 
 
+@pytest.mark.chaos
 def test_a_task_outlives_its_token_and_a_second_delivery(queue: Queue) -> None:
     """A second worker receives the message of a task that runs, and leaves the task alone."""
     queue.up("worker", workers=2)
@@ -230,6 +234,7 @@ def test_a_task_outlives_its_token_and_a_second_delivery(queue: Queue) -> None:
     assert "ignoring redelivered message" in queue.compose("logs", "worker")
 
 
+@pytest.mark.chaos
 def test_airflow_s_own_check_fails_the_same_backlog(queue: Queue) -> None:
     """The last test of this file: what the tests above do not see any more."""
     queue.up(

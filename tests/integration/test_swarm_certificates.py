@@ -87,8 +87,12 @@ def until(seen: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [("manager-1", "worker-1"), ("manager-1", "manager-2", "manager-3")],
-    ids=["one-manager", "three-managers"],
+    [
+        pytest.param(("manager-1", "worker-1"), id="one-manager"),
+        pytest.param(
+            ("manager-1", "manager-2", "manager-3"), id="three-managers", marks=pytest.mark.chaos
+        ),
+    ],
 )
 def test_after_its_certificates_expired_the_swarm_is_the_same_again(
     own_lab: Lab, probe_image: bytes, names: tuple[str, ...]
@@ -120,6 +124,7 @@ def test_after_its_certificates_expired_the_swarm_is_the_same_again(
     assert own_lab.reports == []
 
 
+@pytest.mark.chaos
 def test_a_recovery_that_was_interrupted_goes_on(own_lab: Lab, probe_image: bytes) -> None:
     """Even at its worst moment: the engine has left, and only the copy has the swarm."""
     site = Site(own_lab, probe_image, "manager-1")
