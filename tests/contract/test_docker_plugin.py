@@ -126,7 +126,7 @@ def test_check_reports_all_mistakes_by_name(plugin: PluginProcess) -> None:
     ("build", "refused"),
     [
         ({"cacheFrom": {"images": ["x"]}}, "build.cacheFrom"),
-        ({"builderVersion": "BuilderBuildKit"}, "build.builderVersion"),
+        ({"builderVersion": "BuilderV1"}, "build.builderVersion"),
     ],
 )
 def test_check_refuses_what_is_not_served_by_name(

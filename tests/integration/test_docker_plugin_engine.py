@@ -30,9 +30,11 @@ sys.path.insert(0, str(PLUGIN))
 from docker_stand_in.client import PluginProcess, Secret, urn_of  # noqa: E402
 from docker_stand_in.values import Properties, Value, encode  # noqa: E402
 
+from infra import project_images  # noqa: E402
+
 pytestmark = pytest.mark.integration
 
-REGISTRY_IMAGE = "dairflow/registry:trixie"
+REGISTRY_IMAGE = project_images.reference("registry")
 USER, PASSWORD = "pusher", "the-registrys-password"
 BUILD_SECRET = "the-build-secret"
 
@@ -169,7 +171,7 @@ def test_build_push_change_and_delete(
     digest = manifest.headers["Docker-Content-Digest"]
     assert state["repoDigest"] == f"{registry}/plugintest/app@{digest}"
     assert state["registryServer"] == registry
-    assert "Step 1/4: FROM scratch" in plugin.engine.text
+    assert "[1/2] COPY a.txt /" in plugin.engine.text
     assert all(ephemeral for _, _, ephemeral in plugin.engine.lines)
     assert PASSWORD not in plugin.engine.text
 
@@ -186,7 +188,7 @@ def test_build_push_change_and_delete(
 
     plugin.engine.lines.clear()
     _, again = plugin.create(second)
-    assert "Step 3/4: COPY b.txt / (cached)" in plugin.engine.text
+    assert "[2/2] COPY b.txt / (cached)" in plugin.engine.text
     plugin.delete(again)
     assert plugin.lines(severities=[engine_pb2.WARNING]) == []
 
@@ -252,10 +254,10 @@ def test_a_failed_step_shows_its_last_lines_and_no_secret(
     )
     containers = {container.id for container in engine.containers.list(all=True)}
     error = failed(plugin, local(args={"TOKEN": Secret(BUILD_SECRET)}))
-    assert "failed at step 4/4: RUN" in error.details()
+    assert "failed at step [2/2] RUN" in error.details()
     assert "| first" in error.details()
     assert "the token is [secret]" in error.details()
-    assert "returned a non-zero code: 3" in error.details()
+    assert "exit code: 3" in error.details()
     assert BUILD_SECRET not in error.details() + plugin.engine.text
     left = {container.id for container in engine.containers.list(all=True)} - containers
     assert not {identity for identity in left if _is_of_scratch(engine, identity)}
@@ -328,7 +330,7 @@ def test_cancel_ends_a_build_and_its_container(
     (program / "app" / "Dockerfile").write_text(
         'FROM scratch\nCOPY root /\nRUN ["/sleep", "2718"]\n'
     )
-    error = _cancelled(plugin, local(), once="Step 3/3")
+    error = _cancelled(plugin, local(), once="[2/2] RUN")
     assert error.code() is grpc.StatusCode.CANCELLED
     assert _running(engine, "/sleep 2718") == []
 
