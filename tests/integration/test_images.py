@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 import requests
-from docker.errors import ImageNotFound
+
+from infra import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,24 +34,11 @@ HOSTILE = "a'b\"c d\\e/f@g:h%i$j"
 
 @pytest.fixture(scope="module")
 def images(docker_client: docker.DockerClient) -> dict[str, str]:
-    """The images' names; built here unless set-up has made them."""
-    for name in NAMES:
-        reference = f"dairflow/{name}:trixie"
-        try:
-            docker_client.images.get(reference)
-        except ImageNotFound:
-            folder = ROOT / "images" / name
-            subprocess.run(
-                [
-                    *("docker", "build", "-q", "-t", reference, "-f", str(folder / "Dockerfile")),
-                    str(ROOT if name == "airflow" else folder),
-                ],
-                env={**os.environ, "DOCKER_BUILDKIT": "0"},
-                check=True,
-                capture_output=True,
-                timeout=1_200,
-            )
-    return {name: f"dairflow/{name}:trixie" for name in NAMES}
+    """The images' names; set-up has made them."""
+    names = {name: project_images.reference(name) for name in NAMES}
+    for reference in names.values():
+        docker_client.images.get(reference)
+    return names
 
 
 @pytest.fixture
