@@ -4,12 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 WORKERS ?= 2
+# A name of this clone's own, so that two clones can lock at the same time.
+LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
-.PHONY: help setup setup-up setup-dev setup-lock setup-test up down dev dev-logs dev-down dev-reset \
+.PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
 	test chaos test-unit lint format lock bench clean
 
 help: ## list the targets
@@ -29,6 +31,9 @@ setup-test:
 
 setup-dev:
 	@$(PYTHON) -m tools.setup --for dev
+
+refresh: ## make the base image and all that start from it again, with Debian's updates
+	@$(PYTHON) -m tools.setup --refresh
 
 up: setup-up ## bring up Airflow on a swarm on this machine, and prove it with a run
 	@$(ENV) python -m tools.local_stack up
@@ -74,12 +79,13 @@ format: setup-up ## rewrite the code in the project's style
 lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
 	@mkdir -p .dairflow/logs
 	@$(ENV) uv lock
-	@$(ENV) DOCKER_BUILDKIT=0 docker build --target tools --tag dairflow/airflow-tools:trixie \
-		--build-arg PIP_INDEX_URL --file images/airflow/Dockerfile . >.dairflow/logs/lock.log 2>&1 \
+	@$(ENV) python -m tools.build_image --target tools --tag "$(LOCK_TOOLS)" \
+		--build-arg PIP_INDEX_URL --build-arg BASE_IMAGE="$$(python -m tools.image_names base)" \
+		--file images/airflow/Dockerfile . >.dairflow/logs/lock.log 2>&1 \
 		|| { tail -n 15 .dairflow/logs/lock.log >&2; exit 1; }
 	@$(ENV) docker run --rm --user "$$(id -u):$$(id -g)" --env HOME=/tmp \
 		--env CONDA_CHANNELS --env PIP_INDEX_URL \
-		--volume "$(CURDIR)/images/airflow:/work" --workdir /work dairflow/airflow-tools:trixie \
+		--volume "$(CURDIR)/images/airflow:/work" --workdir /work "$(LOCK_TOOLS)" \
 		python -m airflow_env lock $(if $(UPGRADE),--upgrade)
 
 bench: setup ## measure against named peers, in the same run

@@ -24,6 +24,7 @@ import docker
 from docker.errors import NotFound
 from docker.types import IPAMConfig, IPAMPool
 
+from infra import project_images
 from infra.firewall import Policy
 from infra.machines import node_container
 from infra.remote.keys import generate_key_pair
@@ -112,7 +113,7 @@ def run_node(name: str) -> None:
         words += ["--security-opt", option]
     for bind in host["Binds"]:
         words += ["--volume", bind]
-    command(*words, "--entrypoint", "/bin/sh", node_container.IMAGE, "-c", start)
+    command(*words, "--entrypoint", "/bin/sh", project_images.reference("node"), "-c", start)
     deadline = time.monotonic() + ENGINE_SECONDS
     while not answers(name):
         if time.monotonic() > deadline:

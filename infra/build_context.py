@@ -17,6 +17,7 @@ TAG_LENGTH = 16
 """Hexadecimal digits: 64 bits, far more than a repository's images need to differ."""
 
 
+BASE_ARGUMENT = "BASE_IMAGE"
 ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
 """Where the Airflow image's packages come from: build arguments that the environment may set."""
 
@@ -30,12 +31,16 @@ class BuildArgumentError(Exception):
     """An argument of a build cannot be kept in a stack's state."""
 
 
-def arguments(dockerfile: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes."""
+def arguments(
+    dockerfile: Path, environment: Mapping[str, str], base: str | None = None
+) -> dict[str, str]:
+    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes, and the base image.
+
+    The base's name is another one after each renewal, so the image's content is as well.
+    """
     declared = set(_DECLARED.findall(dockerfile.read_text()))
-    return {
-        name: environment[name] for name in ARGUMENTS if name in declared and environment.get(name)
-    }
+    known = {name: environment.get(name) for name in ARGUMENTS} | {BASE_ARGUMENT: base}
+    return {name: value for name, value in known.items() if name in declared and value}
 
 
 def refuse_credentials(environment: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """The embedded registry: a container on the first manager's own engine, with TLS and a password.
 
-It is no swarm service, because the stack's services are pulled from it. The nodes trust its
+It is not a swarm service, because the stack's services are pulled from it. The nodes trust its
 authority (``infra/swarm`` plants it); the operator pushes to a loopback address, which needs no
 trust setting in the operator's Docker (the daemon takes 127.0.0.0/8 for insecure-allowed).
 """
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import http.client
 import io
+import shlex
 import ssl
 import tarfile
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 USER = "dairflow"
 CONTAINER = "dairflow-registry"
 VOLUME = "dairflow-registry"
-IMAGE = "dairflow/registry:trixie"
+REPOSITORY = "dairflow/registry"
+"""The image's name, without its tag."""
 PORT = 5000
 FOLDER = "registry"
 """In the container's root: certificate, key and password file. They are kept with the container,
@@ -40,6 +42,28 @@ _MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.oci.image.index.v1+json"
 )
+_NEXT = f"{CONTAINER}-next"
+_FORMER = f"{CONTAINER}-former"
+_SWAP = f"""# let the registry that is complete take the place of the one that runs
+if docker container inspect {_FORMER} >/dev/null 2>&1; then
+    # An earlier attempt was cut off: only one of the two that it had in hand is the registry.
+    docker container inspect {CONTAINER} >/dev/null 2>&1 || docker rename {_FORMER} {CONTAINER}
+    docker rm -f {_FORMER} >/dev/null 2>&1
+fi
+if docker container inspect {CONTAINER} >/dev/null 2>&1; then
+    docker stop {CONTAINER} >/dev/null && docker rename {CONTAINER} {_FORMER} || exit 1
+fi
+if docker rename {_NEXT} {CONTAINER} && docker start {CONTAINER} >/dev/null; then
+    docker rm -f {_FORMER} >/dev/null 2>&1
+    rm -rf {_FORMER_FOLDER}
+    exit 0
+fi
+docker rm -f {CONTAINER} >/dev/null 2>&1
+if docker container inspect {_FORMER} >/dev/null 2>&1; then
+    docker rename {_FORMER} {CONTAINER} && docker start {CONTAINER} >/dev/null
+fi
+exit 1
+"""
 _LOAD_TIMEOUT_SECONDS = 300.0
 _START_TIMEOUT_SECONDS = 60.0
 _QUERY_TIMEOUT_SECONDS = 20.0
@@ -53,22 +77,25 @@ class RegistryError(Exception):
 class RegistrySpec:
     """What runs: PEM texts, and the password of ``USER``."""
 
-    image_id: str
+    image: str
+    """Its name, which ends with a digest of the content: the same in the operator's engine and on
+    the machine, whichever stores they keep images in."""
     certificate: str
     private_key: str = field(repr=False)
     password: str = field(repr=False)
 
     def fingerprint(self) -> str:
         """Return a hash that changes with anything that the container is made from."""
-        parts = (FOLDER, self.image_id, self.certificate, self.private_key, self.password)
+        parts = (FOLDER, self.image, self.certificate, self.private_key, self.password)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes]) -> None:
-    """Make ``spec`` run on the runner's machine; do nothing where it does already.
+    """Make ``spec`` run on the runner's machine; do nothing if it does already.
 
-    ``save_image`` gives the image as ``docker save`` writes it; it is called only when the
-    machine's engine does not have it.
+    ``save_image`` returns the image as ``docker save`` writes it; it is called only when the
+    machine's engine does not have it. The registry that runs is replaced when the next one is
+    complete, and it runs again if that one does not start.
 
     Raises:
         RemoteError: when a command fails on the machine.
@@ -76,10 +103,13 @@ def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes
     """
     if fingerprint(runner) == spec.fingerprint():
         return
-    has_image = runner.run(f"docker image inspect {spec.image_id} >/dev/null 2>&1", check=False)
-    if has_image.exit_status != 0:
+    image = shlex.quote(spec.image)
+    present = f"docker image inspect {image} >/dev/null"
+    if runner.run(f"{present} 2>&1", check=False).exit_status != 0:
         runner.run("docker load -q", stdin=save_image(), timeout=_LOAD_TIMEOUT_SECONDS)
-    runner.run(_start_command(spec), stdin=_files(spec), timeout=_START_TIMEOUT_SECONDS)
+        runner.run(present)
+    runner.run(_create_command(spec), stdin=_files(spec), timeout=_START_TIMEOUT_SECONDS)
+    runner.run(_SWAP, timeout=_START_TIMEOUT_SECONDS)
 
 
 def fingerprint(runner: Runner) -> str:
@@ -95,12 +125,12 @@ def fingerprint(runner: Runner) -> str:
 def remove(runner: Runner) -> None:
     """Remove the container, its volume and its files; each may be gone already."""
     runner.run(
-        f"docker rm -f -v {CONTAINER} >/dev/null 2>&1; "
+        f"docker rm -f -v {CONTAINER} {_NEXT} {_FORMER} >/dev/null 2>&1; "
         f"docker volume rm -f {VOLUME} >/dev/null 2>&1; rm -rf {_FORMER_FOLDER}"
     )
 
 
-def _start_command(spec: RegistrySpec) -> str:
+def _create_command(spec: RegistrySpec) -> str:
     environment = {
         "REGISTRY_HTTP_ADDR": f"0.0.0.0:{PORT}",
         "REGISTRY_HTTP_TLS_CERTIFICATE": f"/{FOLDER}/tls.crt",
@@ -113,12 +143,11 @@ def _start_command(spec: RegistrySpec) -> str:
     }
     settings = " ".join(f"-e {key}={value}" for key, value in environment.items())
     return (
-        f"docker rm -f {CONTAINER} >/dev/null 2>&1; rm -rf {_FORMER_FOLDER}; "
-        f"docker create --name {CONTAINER} --restart always "
+        f"docker rm -f {_NEXT} >/dev/null 2>&1; "
+        f"docker create --name {_NEXT} --restart always "
         f"--label dairflow.fingerprint={spec.fingerprint()} "
         f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry "
-        f"{settings} {spec.image_id} >/dev/null && docker cp - {CONTAINER}:/ && "
-        f"docker start {CONTAINER} >/dev/null"
+        f"{settings} {shlex.quote(spec.image)} >/dev/null && docker cp - {_NEXT}:/"
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools import image_names
 from tools.certificates import private_certificates
 from tools.errors import SetupError
 from tools.paths import DIGEST_LENGTH, digest_of_folder
@@ -25,45 +27,88 @@ if TYPE_CHECKING:
     from tools.packages import Apt
     from tools.paths import Paths
 
-IMAGE = "dairflow/base:trixie"
+REPOSITORY = f"{image_names.PREFIX}{image_names.BASE}"
+NEWEST = f"{REPOSITORY}:trixie"
+"""Another name of the newest one, which a Dockerfile takes if it is built by hand."""
 OFFICIAL_ROOTFS = "debian:trixie-slim"
 OWN_ROOTFS = "dairflow/rootfs:trixie"
 RELEASE = "trixie"
-LABEL = "dairflow.recipe"
+MAX_AGE = timedelta(days=30)
+RETRY_AFTER = timedelta(days=1)
+"""How long a renewal that failed is not tried again."""
 
 ANSWER_TIMEOUT_SECONDS = 8
 PULL_TIMEOUT_SECONDS = 300
 BUILD_TIMEOUT_SECONDS = 900
 DOCKER_TIMEOUT_SECONDS = 30
 
+_TIME = "%Y%m%d%H%M%S"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseImage:
-    """`dairflow/base:trixie` in this machine's engine."""
+    """`dairflow/base:RECIPE-TIME` in this machine's engine, made again when it is a month old.
+
+    Its name ends with the recipe's digest and the time, so the images that start from it have
+    another content, and another name, after a renewal.
+    """
 
     paths: Paths
     apt: Apt
     bundle: tuple[Path, str] | None
     """The CA bundle of this machine, and the setting that names it."""
     say: Callable[[str], None]
+    renew: bool = False
+    """Make it again whatever its age."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     name: str = "base image"
 
     def check(self) -> str | None:
-        """Return the image's name when the engine has it from the present recipe."""
-        command = ["docker", "image", "inspect", IMAGE, "--format", "{{json .Config.Labels}}"]
-        answer = probe(command, timeout=DOCKER_TIMEOUT_SECONDS)
-        if answer.returncode != 0:
+        """Return the image's name if the engine has a recent one that the program finds."""
+        newest = self._newest()
+        if newest is None or self._is_due(newest):
             return None
-        labels: dict[str, str] = json.loads(answer.stdout) or {}
-        return IMAGE if labels.get(LABEL) == self.recipe() else None
+        known = image_names.recorded(self.paths).get(image_names.BASE)
+        return newest if known == newest else None
 
     def recipe(self) -> str:
-        """Return the digest of what the image is made from; it is the image's label."""
+        """Return the digest of what the image is made from, but for Debian's packages."""
         certificates = "".join(self._certificates())
         parts = (digest_of_folder(self._folder), RELEASE, certificates)
-        return sha256("\n".join(parts).encode()).hexdigest()[:DIGEST_LENGTH]
+        return sha256("\n".join(parts).encode()).hexdigest()[: image_names.CONTENT_DIGITS]
 
     def install(self) -> None:
+        """Make it if there is none, or if it is old; a renewal by age may fail.
+
+        Raises SetupError.
+        """
+        newest = self._newest()
+        if newest is None:
+            self._make()
+        elif self._is_due(newest):
+            self._renew(newest)
+        newest = self._newest()
+        if newest is not None:
+            probe(["docker", "tag", newest, NEWEST], timeout=DOCKER_TIMEOUT_SECONDS)
+            image_names.record(self.paths, image_names.BASE, newest)
+
+    def _renew(self, old: str) -> None:
+        made = _time_of(old)
+        self.say(f"• {self.name}: renews that of {made:%Y-%m-%d}, for Debian's updates")
+        try:
+            self._make()
+        except SetupError as error:
+            if self.renew:
+                raise
+            self._attempted.parent.mkdir(parents=True, exist_ok=True)
+            self._attempted.touch()
+            os.utime(self._attempted, (self.now.timestamp(), self.now.timestamp()))
+            self.say(
+                f"  {self.name}: cannot be renewed, so that of {made:%Y-%m-%d} stays in use; "
+                f"`make refresh` tries again. The reason:\n{error}"
+            )
+
+    def _make(self) -> None:
         """Pull Debian, or make it with mmdebstrap; then add certificates."""
         refusal = self._pull()
         if refusal is None:
@@ -75,6 +120,28 @@ class BaseImage:
         if rootfs == OWN_ROOTFS:
             # Only the tag goes: the layer is the base image's first.
             probe(["docker", "image", "rm", "--no-prune", OWN_ROOTFS], timeout=60)
+
+    def _newest(self) -> str | None:
+        command = ["docker", "image", "ls", "--format", "{{.Tag}}", REPOSITORY]
+        answer = probe(command, timeout=DOCKER_TIMEOUT_SECONDS)
+        mine = [tag for tag in answer.stdout.split() if tag.startswith(f"{self.recipe()}-")]
+        return f"{REPOSITORY}:{max(mine)}" if mine else None
+
+    def _is_due(self, newest: str) -> bool:
+        made = _time_of(newest)
+        if self.renew:
+            return made < self.now
+        if self.now - made < MAX_AGE:
+            return False
+        try:
+            tried = datetime.fromtimestamp(self._attempted.stat().st_mtime, UTC)
+        except OSError:
+            return True
+        return self.now - tried >= RETRY_AFTER
+
+    @property
+    def _attempted(self) -> Path:
+        return self.paths.cache / "base-image-renewal"
 
     @property
     def _folder(self) -> Path:
@@ -155,14 +222,21 @@ class BaseImage:
                 (context / "certificates" / f"dairflow-{name}.crt").write_text(certificate)
             run_logged(
                 [
-                    *("docker", "build", "--force-rm", "--tag", IMAGE),
-                    *("--build-arg", f"ROOTFS={rootfs}", "--label", f"{LABEL}={self.recipe()}"),
-                    str(context),
+                    *image_names.build_command(self.paths),
+                    *("--tag", f"{REPOSITORY}:{self.recipe()}-{self.now:{_TIME}}"),
+                    *("--build-arg", f"ROOTFS={rootfs}", "--build-arg", f"MADE={self.now:{_TIME}}"),
+                    *("--file", str(context / "Dockerfile"), str(context)),
                 ],
                 log=self.paths.logs / "base-image-build.log",
                 timeout=BUILD_TIMEOUT_SECONDS,
                 say=self.say,
+                cwd=self.paths.repository,
             )
+
+
+def _time_of(reference: str) -> datetime:
+    """Return when a base image was made, which is the end of its name."""
+    return datetime.strptime(reference.rpartition("-")[2], _TIME).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

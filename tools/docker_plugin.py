@@ -63,7 +63,10 @@ class DockerPlugin:
         self.official.require("get.pulumi.com")
         self.say(f"• {self.name}: pulumi downloads version {version} to {self.paths.pulumi_home}")
         answer = probe(
-            self._command(version), timeout=OFFICIAL_TIMEOUT_SECONDS, env=self._environment()
+            # Without --reinstall, Pulumi keeps a stand-in of the same version and reports success.
+            [*self._command(version), "--reinstall"],
+            timeout=OFFICIAL_TIMEOUT_SECONDS,
+            env=self._environment(),
         )
         if answer.returncode != 0:
             said = answer.stderr.strip().splitlines() or ["no reason given"]

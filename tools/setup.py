@@ -16,6 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tools import image_names
 from tools.base_image import BaseImage
 from tools.browser import PACKAGES as BROWSER
 from tools.browser import Browser
@@ -48,8 +49,8 @@ IMAGES = {"dev": ("postgres", "redis", "web", "airflow"), "lock": ()}
 """The project's images for a purpose; all of them for any other."""
 
 
-def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
-    """Return the steps for a purpose, in order."""
+def steps(purpose: str, *, paths: Paths, host: Host, refresh: bool = False) -> list[Step]:
+    """Return the steps for a purpose, in order; `refresh` makes the images again."""
     bundle = find_bundle()
     ca_file = bundle[0] if bundle else None
     if ca_file is not None:
@@ -80,7 +81,7 @@ def steps(purpose: str, *, paths: Paths, host: Host) -> list[Step]:
         ReadableSources(paths=paths, say=say),
         compose,
     ]
-    image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say)
+    image = BaseImage(paths=paths, apt=apt, bundle=bundle, say=say, renew=refresh)
     wanted = IMAGES.get(purpose, NAMES)
     images = [ProjectImage(paths=paths, image=name, say=say) for name in wanted]
     return [
@@ -102,13 +103,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Set up; return the exit status."""
     parser = argparse.ArgumentParser(prog="python3 -m tools.setup", description=__doc__)
     parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="all")
+    parser.add_argument(
+        "--refresh", action="store_true", help="make the images again with Debian's updates"
+    )
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
         paths, host = Paths.find(), detect()
         Platform(paths=paths, host=host).check()  # before the first file is written
         with _alone(paths):
-            installed = run_steps(steps(options.purpose, paths=paths, host=host), say)
+            todo = steps(options.purpose, paths=paths, host=host, refresh=options.refresh)
+            installed = run_steps(todo, say)
+            for name in image_names.remove_unused(paths):
+                say(f"• removed {name}, which no clone uses any more")
     except SetupError as error:
         print(f"✗ {error}", file=sys.stderr, flush=True)
         return 1

@@ -21,11 +21,12 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import ReadTimeout
 
+from infra import project_images
 from infra.machines import node_container
 from infra.machines.addresses import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Collection, Generator, Iterable, Mapping
 
 CLUSTER_LABEL = "dairflow.cluster"
 """Label of every container, network and volume of ours: the cluster's random identity."""
@@ -251,21 +252,15 @@ def remove_machine(container: str) -> bool:
 
 
 def archive(image: str) -> bytes:
-    """Return an image as ``docker save`` writes it. The image's ID is known to exist."""
-    with engine() as client:
-        return b"".join(client.images.get(image).save())
-
-
-def image_id(image: str) -> str:
-    """Return an image's ID.
+    """Return an image as ``docker save`` writes it, under the name that is given.
 
     Raises:
-        LocalError: when the image is not there.
+        LocalError: the image is not there.
 
     """
     with engine() as client:
         try:
-            return str(client.images.get(image).id)
+            return b"".join(client.api.get_image(image))
         except NotFound:
             raise LocalError(_missing_image(image)) from None
 
@@ -277,6 +272,8 @@ def push(image: str, *, user: str, password: str) -> str:
         LocalError: the image is not there, or the registry refuses it or does not answer.
 
     """
+    from tools.plugins.docker.docker_stand_in.push import reported_digest  # noqa: PLC0415
+
     with engine() as client:
         _check_built(client, image)
         said: Iterable[dict[str, Any]] = client.images.push(
@@ -290,22 +287,27 @@ def push(image: str, *, user: str, password: str) -> str:
                     " run the same again; what has arrived already is not sent again"
                 )
                 raise LocalError(msg)
-            digest = line.get("aux", {}).get("Digest", digest)
+            digest = reported_digest(line) or digest
         return digest
-
-
-def retag(image: str, kept_as: str, *, untag: bool) -> None:
-    """Keep an image's layers for the next build under ``kept_as``; take its own tag away."""
-    with engine() as client, contextlib.suppress(NotFound):
-        client.images.get(image).tag(kept_as)
-        if untag:
-            client.images.remove(image, noprune=True)
 
 
 def untag(image: str) -> None:
     """Take an image's tag away; it may be gone already."""
     with engine() as client, contextlib.suppress(NotFound):
-        client.images.remove(image, noprune=True)
+        client.images.remove(image)
+
+
+def remove_names(repository: str, *, keep: Collection[str] = ()) -> None:
+    """Remove each name ``repository:…`` but those in ``keep``.
+
+    One that a container is made from stays: somebody else's use is not ours to end.
+    """
+    with engine() as client:
+        names = {tag for image in client.images.list(repository) for tag in image.tags}
+        for name in sorted(names - set(keep)):
+            if name.rpartition(":")[0] == repository:
+                with contextlib.suppress(APIError):
+                    client.images.remove(name)
 
 
 def _find_network(client: Engine, name: str, cluster: str) -> Object | None:
@@ -365,9 +367,9 @@ def _free_subnet(client: Engine) -> IPv4Network:
 
 def _check_image(client: Engine) -> None:
     try:
-        client.images.get(node_container.IMAGE)
+        client.images.get(project_images.reference("node"))
     except NotFound:
-        raise LocalError(_missing_image(node_container.IMAGE)) from None
+        raise LocalError(_missing_image(project_images.reference("node"))) from None
 
 
 def _check_built(client: Engine, image: str) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
+from infra import project_images
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import docker
     from docker.models.containers import Container
 
-IMAGE = "dairflow/node:trixie"
 ENGINE_FOLDER = "/var/lib/docker"
 STOP_TIMEOUT_SECONDS = 20
 """How long `docker stop` lets the node's own containers end before it kills the node."""
@@ -39,7 +40,7 @@ def create_options(
     ports: Mapping[int, tuple[str, int]],
     labels: Mapping[str, str],
     cgroup_version: str,
-    image: str = IMAGE,
+    image: str | None = None,
 ) -> dict[str, Any]:
     """Return the body of Docker's "create a container" request for a node.
 
@@ -52,7 +53,7 @@ def create_options(
     if not private_cgroup:
         binds.append("/sys/fs/cgroup:/sys/fs/cgroup:rw")
     return {
-        "Image": image,
+        "Image": image or project_images.reference("node"),
         "Hostname": hostname,
         "Labels": dict(labels),
         "StopTimeout": STOP_TIMEOUT_SECONDS,
@@ -114,7 +115,7 @@ def start(
     labels: Mapping[str, str],
     host_key: str,
     authorized_key: str,
-    image: str = IMAGE,
+    image: str | None = None,
 ) -> Container:
     """Make a node and start it, with its host key and the operator's public key planted.
 

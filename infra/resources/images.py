@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra import build_context, registry
+from infra import build_context, project_images, registry
 from infra.project import ROOT
+from infra.resources.image_builds import ImageBuild
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:
@@ -135,16 +136,15 @@ class BuiltImageProvider(Provider):
         from infra.machines import local_engine
 
         outs = {**news, "digest": self.digest(news)}
-        local_engine.retag(self.local_name(news), news["kept_as"], untag=False)
         if self.local_name(olds) != self.local_name(news):
             local_engine.untag(self.local_name(olds))
         return UpdateResult(outs)
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this on destroy: the layers stay for the next build, the name goes."""
+        """Pulumi calls this on destroy: the name goes, the builder keeps its cache."""
         from infra.machines import local_engine
 
-        local_engine.retag(self.local_name(props), props["kept_as"], untag=True)
+        local_engine.untag(self.local_name(props))
 
 
 class DeployedImageProvider(BuiltImageProvider):
@@ -198,7 +198,6 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
             "push_port": access.push_port,
             "authority": access.authority,
             "password": access.password,
-            "kept_as": kept_as(repository),
             "digest": None,
         }
         super().__init__(DeployedImageProvider(), name, props, opts)
@@ -261,7 +260,6 @@ class EcrImage(Resource, module="images", name="EcrImage"):
             "pushed_as": access.pushed_as(repository),
             "region": access.region,
             "profile": access.profile,
-            "kept_as": kept_as(repository),
             "present": True,
             "digest": None,
         }
@@ -275,11 +273,6 @@ def _ecr_sign_in(props: Props) -> SignIn:
     from infra.machines import aws_ecr
 
     return aws_ecr.sign_in(props["region"], props["profile"])
-
-
-def kept_as(repository: str) -> str:
-    """Return the tag that keeps an image's layers for the next build when its own name goes."""
-    return f"dairflow/{repository}:trixie"
 
 
 class PublishedImage(pulumi.ComponentResource):
@@ -300,18 +293,30 @@ class PublishedImage(pulumi.ComponentResource):
         import pulumi_docker as docker
 
         super().__init__("dairflow:images:PublishedImage", name, None, opts)
-        arguments = build_context.arguments(dockerfile, os.environ)
+        arguments = build_context.arguments(dockerfile, os.environ, project_images.base())
         tag = build_context.tag(context, dockerfile, arguments)
+        context_path = str(context.relative_to(ROOT) if context != ROOT else ".")
+        built = ImageBuild(
+            f"{name}-build",
+            repository=name,
+            tag=tag,
+            pushed_as=access.pushed_as(name),
+            context=context_path,
+            dockerfile=str(dockerfile.relative_to(ROOT)),
+            arguments=arguments,
+            platform=platform,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         image = docker.Image(
             f"{name}-image",
             image_name=pulumi.Output.concat(access.pushed_as(name), ":", tag),
             build=docker.DockerBuildArgs(
-                context=str(context.relative_to(ROOT) if context != ROOT else "."),
+                context=context_path,
                 dockerfile=str(dockerfile.relative_to(ROOT)),
                 args=arguments or None,
                 platform=platform,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[built, *depends_on]),
             **access.plugin_push(),
         )
         digest = access.deployed(

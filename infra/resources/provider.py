@@ -62,6 +62,7 @@ def explained(method: Method) -> Method:
 
 
 def _user_errors() -> set[type[BaseException]]:
+    from infra.image_build import ImageBuildError
     from infra.machines.errors import HostError
     from infra.machines.local_engine import LocalError
     from infra.registry import RegistryError
@@ -74,6 +75,7 @@ def _user_errors() -> set[type[BaseException]]:
         SwarmError,
         StackError,
         HostError,
+        ImageBuildError,
         LocalError,
         RegistryError,
         TunnelError,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra import registry
+from infra import project_images, registry
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
@@ -92,13 +92,13 @@ def _ensure(props: Props) -> Props:
     from infra.machines import local_engine
 
     spec = registry.RegistrySpec(
-        image_id=local_engine.image_id(registry.IMAGE),
+        image=project_images.reference("registry"),
         certificate=props["certificate"],
         private_key=props["certificate_key"],
         password=props["password"],
     )
     with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
-        registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image_id))
+        registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
     say(f"{props['machine']['name']}: the registry runs")
     return {**props, "running": True, "fingerprint": spec.fingerprint()}

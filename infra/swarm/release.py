@@ -104,6 +104,7 @@ if command -v docker > /dev/null && docker info > /dev/null 2>&1; then
         images=$(docker image ls -q --filter "reference=${{folder##*/}}/*" | sort -u)
         [ -z "$images" ] || docker image rm -f $images > /dev/null
     done
-    docker image rm -f {registry.IMAGE} > /dev/null 2>&1 || true
+    images=$(docker image ls -q --filter 'reference={registry.REPOSITORY}:*' | sort -u)
+    [ -z "$images" ] || docker image rm -f $images > /dev/null
 fi
 """

@@ -126,7 +126,7 @@ def test_check_reports_all_mistakes_by_name(plugin: PluginProcess) -> None:
     ("build", "refused"),
     [
         ({"cacheFrom": {"images": ["x"]}}, "build.cacheFrom"),
-        ({"builderVersion": "BuilderBuildKit"}, "build.builderVersion"),
+        ({"builderVersion": "BuilderV1"}, "build.builderVersion"),
     ],
 )
 def test_check_refuses_what_is_not_served_by_name(
@@ -139,7 +139,7 @@ def test_check_refuses_what_is_not_served_by_name(
 
 
 def test_check_accepts_the_builder_that_it_has(plugin: PluginProcess) -> None:
-    build = {"context": "app", "builderVersion": "BuilderV1"}
+    build = {"context": "app", "builderVersion": "BuilderBuildKit"}
     assert plugin.check(inputs(build=build))[1] == {}
 
 

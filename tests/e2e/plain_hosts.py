@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 import docker.errors
 
+from infra import project_images
 from infra.machines import node_container
 from infra.remote.keys import KeyPair, generate_key_pair
 
@@ -149,7 +150,7 @@ class PlainHosts:
         that were there before.
         """
         printed = self.client.containers.run(
-            node_container.IMAGE,
+            project_images.reference("node"),
             entrypoint=["nft", "-s", "list", "ruleset"],
             network_mode=f"container:{host.container.id}",
             cap_add=["NET_ADMIN"],

@@ -11,6 +11,7 @@ from typing import Any
 import docker
 import pytest
 
+from infra import project_images
 from tools.airflow_api import Airflow
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,8 @@ def copy_of_the_project(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / ".dairflow").mkdir()
+    shutil.copy2(project_images.RECORD, folder / ".dairflow")  # the copy's content is the same
 
 
 def make_project(

@@ -23,6 +23,7 @@ import pytest
 from docker.errors import APIError, ImageNotFound
 from docker.types import IPAMConfig, IPAMPool
 
+from infra import project_images
 from infra.firewall import Policy
 from infra.machines import node_container
 from infra.remote.keys import generate_key_pair
@@ -95,7 +96,7 @@ class Lab:
     def stranger(self, name: str = "stranger") -> Container:
         """Start a container on the nodes' network that is no member of the cluster."""
         return self.client.containers.run(
-            "dairflow/base:trixie",
+            project_images.reference("base"),
             ["sleep", "infinity"],
             name=self.container_name(name),
             network=self.name,
@@ -219,12 +220,13 @@ def test_mark(docker_client: docker.DockerClient) -> str:
 
 @pytest.fixture(scope="session")
 def node_image(docker_client: docker.DockerClient) -> str:
-    """The node image, built here unless set-up has made it."""
+    """The node image, which set-up has made."""
+    image = project_images.reference("node")
     try:
-        docker_client.images.get(node_container.IMAGE)
+        docker_client.images.get(image)
     except ImageNotFound:
-        docker_client.images.build(path=str(ROOT / "images" / "node"), tag=node_container.IMAGE)
-    return node_container.IMAGE
+        pytest.fail(f"{image} is not in the engine: run `make setup`")
+    return image
 
 
 @pytest.fixture(scope="session")
@@ -267,7 +269,7 @@ def trio(lab: Lab) -> Trio:
 def probe_image(docker_client: docker.DockerClient, test_mark: str) -> bytes:
     """A file system for `PROBE_IMAGE`: the base image's shell, sleep and perl."""
     container = docker_client.containers.run(
-        "dairflow/base:trixie",
+        project_images.reference("base"),
         ["sh", "-c", f"cd / && tar -cf /tmp/probe.tar {_PROBE_FILES} && sleep infinity"],
         labels={LABEL: test_mark},
         init=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import project_images
 from infra.stack.secrets import write_files
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Database:
         docker(
             *("run", "--detach", "--name", self.name, "--network", self.name),
             *("--network-alias", "postgres", *self.mounts),
-            os.environ.get("DAIRFLOW_POSTGRES_IMAGE", "dairflow/postgres:trixie"),
+            os.environ.get("DAIRFLOW_POSTGRES_IMAGE", project_images.reference("postgres")),
         )
 
     def airflow(self, *command: str, **environment: str) -> str:
@@ -56,7 +57,7 @@ class Database:
         variables = [part for name in environment for part in ("--env", name)]
         return docker(
             *("run", "--rm", "--network", self.name, *self.mounts, *code, *variables),
-            os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", "dairflow/airflow:trixie"),
+            os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", project_images.reference("airflow")),
             *command,
             **environment,
         )

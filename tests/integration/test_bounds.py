@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import project_images
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +36,7 @@ def worker(tmp_path: Path) -> Iterator[str]:
     celery.write_text("#!/bin/sh\nexec sleep 600\n")
     celery.chmod(0o755)
     name = f"dairflow-test-{uuid.uuid4().hex[:8]}"
-    image = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", "dairflow/airflow:trixie")
+    image = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", project_images.reference("airflow"))
     docker(
         *("run", "--detach", "--name", name, "--env", "LOG_CHECK_SECONDS=1"),
         *("--env", "LOG_RETENTION_DAYS=7", "--env", "DATABASE_ADDRESS=127.0.0.1:7777"),

@@ -22,6 +22,7 @@ import pytest
 import requests
 import yaml
 
+from infra import project_images
 from infra.stack.secrets import SECRET_NAMES, write_files
 from tools.airflow_api import Airflow
 
@@ -376,7 +377,7 @@ def assert_no_process_has_a_secret(laptop: Laptop) -> None:
             continue
         script = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
         read = docker.from_env().containers.run(
-            "dairflow/base:trixie",
+            project_images.reference("base"),
             ["sh", "-c", script],
             pid_mode=f"container:{container.id}",
             cap_add=["SYS_PTRACE"],  # a task's process hides from its own user

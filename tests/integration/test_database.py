@@ -17,6 +17,7 @@ import pytest
 import yaml
 from docker.types import Mount
 
+from infra import project_images
 from infra.stack.interpolate import interpolate
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 LABEL = "dairflow.test"
-POSTGRES = os.environ.get("DAIRFLOW_POSTGRES_IMAGE", "dairflow/postgres:trixie")
-AIRFLOW = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", "dairflow/airflow:trixie")
+POSTGRES = os.environ.get("DAIRFLOW_POSTGRES_IMAGE", project_images.reference("postgres"))
+AIRFLOW = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", project_images.reference("airflow"))
 SECRETS = {
     "postgres_password": "o'n\"e\\",
     "warehouse_password": "th'r\"ee\\",

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 import requests
-from docker.errors import ImageNotFound
+
+from infra import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,26 +38,13 @@ HOSTILE = "a'b\"c d\\e/f@g:h%i$j"
 
 @pytest.fixture(scope="module")
 def images(docker_client: docker.DockerClient) -> dict[str, str]:
-    """The images' names, as the compose file has them; built here unless set-up has made them."""
+    """The images' names, as the compose file has them; set-up has made them."""
     names = {
-        name: os.environ.get(f"DAIRFLOW_{name.upper()}_IMAGE", f"dairflow/{name}:trixie")
+        name: os.environ.get(f"DAIRFLOW_{name.upper()}_IMAGE", project_images.reference(name))
         for name in NAMES
     }
-    for name, reference in names.items():
-        try:
-            docker_client.images.get(reference)
-        except ImageNotFound:
-            folder = ROOT / "images" / name
-            subprocess.run(
-                [
-                    *("docker", "build", "-q", "-t", reference, "-f", str(folder / "Dockerfile")),
-                    str(ROOT if name == "airflow" else folder),
-                ],
-                env={**os.environ, "DOCKER_BUILDKIT": "0"},
-                check=True,
-                capture_output=True,
-                timeout=1_200,
-            )
+    for reference in names.values():
+        docker_client.images.get(reference)
     return names
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from infra import project_images
 from infra.machines import local_engine
 from infra.machines.addresses import address
 from infra.machines.local_engine import LocalError, MachineSpec
@@ -292,8 +293,8 @@ def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyP
 
 
 def test_a_missing_node_image_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_engine.node_container, "IMAGE", "dairflow/absent:trixie")
-    with pytest.raises(LocalError, match=r"no image dairflow/absent:trixie: run `make setup`"):
+    monkeypatch.setattr(project_images, "reference", "dairflow/{}:absent".format)
+    with pytest.raises(LocalError, match=r"no image dairflow/node:absent: run `make setup`"):
         local_engine.ensure_network(f"{NAME}-3", "cluster-a", {})
     assert local_engine.read_network(f"{NAME}-3") is None
 

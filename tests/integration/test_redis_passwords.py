@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import project_images
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +36,7 @@ class Redis:
             (self.secrets / name).write_text(password)
             mounts.append(f"{self.secrets / name}:/run/secrets/{name}:ro")
         volumes = [part for mount in mounts for part in ("--volume", mount)]
-        image = os.environ.get("DAIRFLOW_REDIS_IMAGE", "dairflow/redis:trixie")
+        image = os.environ.get("DAIRFLOW_REDIS_IMAGE", project_images.reference("redis"))
         command = ["docker", "run", "--detach", "--name", self.name, *volumes, image]
         subprocess.run(command, check=True, capture_output=True)
         deadline = time.monotonic() + 30

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_cloud.hypervisor import Cloud, security_group_rules
 
-from infra import credentials, firewall, registry
+from infra import credentials, firewall, project_images, registry
 from infra.firewall import Policy
 from infra.machines import local_engine
 from infra.machines.cloud_config import cloud_config
@@ -216,13 +216,13 @@ def test_without_7946_udp_no_gossip_begins(joined: Pair) -> None:
 def test_without_5000_tcp_nobody_pulls(joined: Pair) -> None:
     joined.allow_all_rows()
     spec = registry.RegistrySpec(
-        image_id=local_engine.image_id(registry.IMAGE),
+        image=project_images.reference("registry"),
         certificate=joined.certificate.certificate,
         private_key=joined.certificate.private_key,
         password="password",
     )
     runner = joined.pool.runner(joined.manager)
-    registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image_id))
+    registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
     image = f"{joined.manager.private_address}:{registry.PORT}/probe:1"
     sign_in = f"docker login -u {registry.USER} --password-stdin {image.partition('/')[0]}"
     joined.run(joined.manager, sign_in, stdin=b"password")

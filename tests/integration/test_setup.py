@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra import project_images
 from tools.certificates import find_bundle, parse, private_certificates
 from tools.laptop_project import LaptopProject
 from tools.paths import Paths
@@ -100,7 +101,7 @@ def test_the_base_image_trusts_this_networks_proxy_and_installs_packages() -> No
         "cat /etc/ssl/certs/ca-certificates.crt; apt-get update >&2; apt-get install -y hello >&2"
     )
     done = subprocess.run(
-        ["docker", "run", "--rm", "dairflow/base:trixie", "sh", "-euc", command],
+        ["docker", "run", "--rm", project_images.reference("base"), "sh", "-euc", command],
         capture_output=True,
         text=True,
         check=False,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from infra import credentials, registry
+from infra import credentials, project_images, registry
+from infra.machines import local_engine
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
 from infra.stack.errors import StackError
 from infra.stack.options import StackOptions
@@ -105,17 +106,14 @@ class Site:
         return airflow
 
     def _start_registry(self, certificate: credentials.Certificate) -> None:
-        image = self.lab.client.images.get(registry.IMAGE)
         spec = registry.RegistrySpec(
-            image_id=str(image.id),
+            image=project_images.reference("registry"),
             certificate=certificate.certificate,
             private_key=certificate.private_key,
             password=PASSWORD,
         )
-        registry.ensure(
-            self.runner(), spec, save_image=lambda: b"".join(image.save(named=registry.IMAGE))
-        )
-        names = [f"dairflow/{name}:trixie" for name in IMAGES]
+        registry.ensure(self.runner(), spec, save_image=lambda: local_engine.archive(spec.image))
+        names = [project_images.reference(name) for name in IMAGES]
         container = self.lab.container_name("manager-1")
         subprocess.run(
             f"docker save {' '.join(names)} | docker exec -i {container} docker load -q",
@@ -131,7 +129,7 @@ class Site:
 
     def push_edited(self) -> str:
         """Push Airflow's image as another one; return its reference."""
-        image = "dairflow/airflow:trixie"
+        image = project_images.reference("airflow")
         self.lab.run(
             self.manager,
             f"container=$(docker create {image})"
@@ -144,7 +142,8 @@ class Site:
         local = f"127.0.0.1:{registry.PORT}/{name}"
         self.lab.run(
             self.manager,
-            f"docker tag dairflow/{name}:trixie {local}:test && docker push -q {local}:test",
+            f"docker tag {project_images.reference(name)} {local}:test"
+            f" && docker push -q {local}:test",
             timeout=300,
         )
         found = self.lab.run(

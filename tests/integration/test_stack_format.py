@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra import project_images
 from infra.stack.options import StackOptions
 from infra.stack.render import render
 from infra.stack.secrets import SECRET_NAMES
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 DIGEST = f"sha256:{'ab' * 32}"
-IN_A_NODE = ("docker", "run", "--rm", "-i", "--entrypoint", "docker", "dairflow/node:trixie")
+IN_A_NODE = (
+    *("docker", "run", "--rm", "-i", "--entrypoint", "docker"),
+    project_images.reference("node"),
+)
 OF_THE_USER = f"""
 image: registry.example.com/web@{DIGEST}
 cap_add: [NET_ADMIN]

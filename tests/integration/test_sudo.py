@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infra import project_images
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +77,7 @@ def docker(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def machine() -> Iterator[None]:
     """A Debian machine with the real sudo, alice who may be root, and bob who may not."""
-    image = "dairflow/base:trixie"
+    image = project_images.reference("base")
     docker("run", "--detach", "--init", "--name", NAME, "--label", NAME, image, "sleep", "900")
     try:
         docker("exec", NAME, "sh", "-euc", PREPARE)

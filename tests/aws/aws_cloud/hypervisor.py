@@ -29,13 +29,14 @@ from aws_cloud.groups import Fence, ruleset
 from aws_cloud.images import IMAGE as REGISTRY_IMAGE
 from aws_cloud.images import ImageService
 from aws_cloud.server import PUBLIC_NETWORK, Server
+from infra import project_images
 from infra.machines import node_container
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 BODY_IMAGE = "dairflow-test/ec2:trixie"
-FENCE_IMAGE = "dairflow/node:trixie"
+FENCE_IMAGE = project_images.reference("node")
 """It has nft."""
 LABEL = "dairflow.ec2"
 SEED = "/var/lib/cloud/seed/nocloud"

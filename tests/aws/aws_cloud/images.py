@@ -28,13 +28,14 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from aws_cloud.server import ROLE_KEY, Server
+from infra import project_images
 from infra.credentials import registry_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from wsgiref.types import WSGIApplication
 
-IMAGE = "dairflow/registry:trixie"
+IMAGE = project_images.reference("registry")
 AUTHORITY_FILE = "/etc/ssl/certs/cloud.pem"
 """Among those that a machine trusts, as the authority of Amazon's certificates is."""
 HOSTS_FILE = Path("/etc/hosts")

@@ -1,11 +1,15 @@
 """Secrets and unknowns on the wire, differences, and what is kept out of lines."""
 
+import base64
+from typing import Any
+
 import pytest
-from docker_stand_in.build import Transcript
 from docker_stand_in.difference import Change, changes
 from docker_stand_in.image import SAVED_INPUTS, Image
 from docker_stand_in.inputs import registry_of
 from docker_stand_in.journal import Journal
+from docker_stand_in.progress import Transcript
+from docker_stand_in.push import reported_digest
 from docker_stand_in.values import (
     UNKNOWN,
     Secret,
@@ -91,13 +95,53 @@ def test_secrets_are_taken_out_of_lines_longest_first() -> None:
     assert report.mask("> second line") == "> [secret]"
 
 
+def _field(number: int, content: bytes) -> bytes:
+    """Write a protobuf field of text or bytes."""
+    return bytes((number << 3 | 2, len(content))) + content
+
+
+def _trace(content: bytes) -> dict[str, str]:
+    return {"id": "moby.buildkit.trace", "aux": base64.b64encode(content).decode()}
+
+
+def _vertex(name: str, *, error: str = "") -> bytes:
+    fields = _field(1, name[:5].encode()) + _field(3, name.encode()) + _field(5, b"\x08\x01")
+    return _field(1, fields + (_field(7, error.encode()) if error else b""))
+
+
+def _log(name: str, text: str) -> bytes:
+    return _field(3, _field(1, name[:5].encode()) + _field(4, text.encode()))
+
+
 def test_output_is_reported_as_whole_lines_with_their_step() -> None:
     lines: list[str] = []
     transcript = Transcript(lines.append)
-    for stream in ("Step 1/2 : RUN x\n", " ---> Running in 12\n", "se", "cret\r\nlast", "\n"):
-        transcript.add({"stream": stream})
-    assert lines == ["Step 1/2: RUN x", "[1/2] secret", "[1/2] last"]
-    assert list(transcript.tail) == ["secret", "last"]
+    one, two = "[1/2] RUN x", "[2/2] RUN y"
+    parts = [
+        *(_vertex("[internal] load remote build context"), _vertex(one), _vertex(two)),
+        *(_log(one, "se"), _log(two, "other\n"), _log(one, "cret\r\nlast\n")),
+    ]
+    for part in parts:
+        transcript.add(_trace(part))
+    assert lines == [one, two, "[2/2] other", "[1/2] secret", "[1/2] last"]
+    assert transcript.failed_step == ""
+    transcript.add(_trace(_vertex(two, error="context canceled") + _vertex(one, error="code: 3")))
+    assert transcript.failed_step == one
+    assert transcript.tail == ["secret", "last"]
+
+
+@pytest.mark.parametrize(
+    ("message", "digest"),
+    [
+        ({"status": f"dev: digest: sha256:{'a' * 64} size: 1839"}, f"sha256:{'a' * 64}"),
+        ({"status": "Pushed", "id": "379faa7f8313"}, ""),
+        ({"aux": {"Tag": "dev"}}, ""),
+    ],
+)
+def test_a_pushs_digest_is_in_its_last_line_with_either_image_store(
+    message: dict[str, Any], digest: str
+) -> None:
+    assert reported_digest(message) == digest
 
 
 def test_outputs_are_secret_exactly_where_their_inputs_are() -> None:

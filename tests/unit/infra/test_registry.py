@@ -21,7 +21,7 @@ MANAGER = Machine(
     private_address="10.213.0.11",
 )
 SPEC = RegistrySpec(
-    image_id="sha256:abc",
+    image="dairflow/registry:abc",
     certificate="a certificate",
     private_key="a private key",
     password="a password",
@@ -31,9 +31,10 @@ FAILED = Completed(stdout="", stderr="no such thing", exit_status=1)
 
 def manager(fingerprint: str, *, has_image: bool) -> FakeRunner:
     runner = FakeRunner(MANAGER)
-    runner.on("docker create --name dairflow-registry")
+    runner.on("docker create --name dairflow-registry-next")
+    runner.on("docker rename dairflow-registry-next dairflow-registry")
     runner.on("docker load")
-    runner.on("docker image inspect", "" if has_image else FAILED)
+    runner.on("docker image inspect", *([""] if has_image else [FAILED, ""]))
     runner.on("docker inspect --format", f"{fingerprint}\n")
     return runner
 
@@ -58,7 +59,25 @@ def test_the_image_travels_only_where_it_is_missing() -> None:
     assert [call.stdin for call in runner.calls if "docker load" in call.command] == [b"archive"]
 
 
-@pytest.mark.parametrize("field", ["image_id", "certificate", "private_key", "password"])
+def test_the_one_that_runs_is_replaced_when_the_next_is_complete() -> None:
+    """A `docker load` or `create` that fails leaves what runs as it is."""
+    runner = manager("another", has_image=False)
+    registry.ensure(runner, SPEC, save_image=saved)
+    removals = ("docker stop dairflow-registry ", "docker rm -f dairflow-registry ")
+    *before, swap = runner.commands
+    assert not [command for command in before if any(one in command for one in removals)]
+    assert all(one in swap for one in removals)
+
+
+def test_the_image_is_looked_up_by_its_name() -> None:
+    """Its ID is another one in containerd's image store."""
+    runner = manager("", has_image=True)
+    registry.ensure(runner, SPEC, save_image=saved)
+    assert any(f"docker image inspect {SPEC.image}" in command for command in runner.commands)
+    assert not any("sha256:" in command for command in runner.commands)
+
+
+@pytest.mark.parametrize("field", ["image", "certificate", "private_key", "password"])
 def test_any_other_content_makes_it_anew(field: str) -> None:
     values = {name: getattr(SPEC, name) for name in RegistrySpec.__dataclass_fields__}
     other = RegistrySpec(**(values | {field: "another"}))
@@ -74,7 +93,7 @@ def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
     assert SPEC.password not in shown
     assert SPEC.private_key not in shown
     files = {}
-    sent = runner.calls[-1].stdin
+    sent = runner.calls[-2].stdin
     assert sent
     with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
         for entry in archive:
@@ -94,7 +113,7 @@ def test_nothing_of_it_is_outside_of_the_engines_disk() -> None:
     runner = manager("", has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
     assert not runner.files
-    mounts = re.findall(r"-v (\S+):", runner.commands[-1])
+    mounts = re.findall(r"-v (\S+):", runner.commands[-2])
     assert mounts == [registry.VOLUME]
 
 

@@ -100,13 +100,27 @@ def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> Non
 def test_other_channels_make_another_airflow_image_and_only_that(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:1")
     before = run().of_type(":Image")
     monkeypatch.setenv("CONDA_CHANNELS", "https://conda.example.com/ours")
     after = run().of_type(":Image")
     assert {name for name in before if before[name] != after[name]} == {"airflow-image"}
     assert before["airflow-image"]["imageName"] != after["airflow-image"]["imageName"]
-    channels = {"CONDA_CHANNELS": "https://conda.example.com/ours"}
-    assert after["airflow-image"]["build"]["args"] == channels
+    assert after["airflow-image"]["build"]["args"] == {
+        "CONDA_CHANNELS": "https://conda.example.com/ours",
+        "BASE_IMAGE": "dairflow/base:1",
+    }
+
+
+def test_a_renewed_base_makes_every_image_again(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:1")
+    before = run().of_type(":Image")
+    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:2")
+    after = run().of_type(":Image")
+    assert before.keys() == after.keys()
+    assert all(before[name]["imageName"] != after[name]["imageName"] for name in before)
 
 
 def test_a_password_for_a_build_stops_before_any_resource(

@@ -13,6 +13,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from infra.machines.local import LocalMachines
 from infra.resources import (
     existing,
+    image_builds,
     images,
     keys,
     local,
@@ -28,6 +29,7 @@ from infra.resources import (
 TOKENS = {
     existing.AcceptedHostKey: "dynamic/machines:AcceptedHostKey",
     existing.ExistingHosts: "dynamic/machines:ExistingHosts",
+    image_builds.ImageBuild: "dynamic/images:ImageBuild",
     images.DeployedImage: "dynamic/images:DeployedImage",
     images.EcrImage: "dynamic/images:EcrImage",
     node_images.NodeImages: "dynamic/images:NodeImages",
@@ -47,6 +49,7 @@ TOKENS = {
 PROVIDERS = {
     existing.AcceptedHostKeyProvider: "infra.resources.existing",
     existing.ExistingHostsProvider: "infra.resources.existing",
+    image_builds.ImageBuildProvider: "infra.resources.image_builds",
     images.DeployedImageProvider: "infra.resources.images",
     images.EcrImageProvider: "infra.resources.images",
     node_images.NodeImagesProvider: "infra.resources.node_images",

@@ -86,7 +86,7 @@ def test_the_official_one_is_taken_where_it_can_be_had(
     monkeypatch.setenv("OPEN", "yes")
     plugin(reachable=True).install()
     assert plugin(reachable=True).check() == VERSION
-    assert calls(paths) == [f"plugin install resource docker {VERSION}"]
+    assert calls(paths) == [f"plugin install resource docker {VERSION} --reinstall"]
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -1,10 +1,13 @@
-"""Building an image with the engine's classic builder."""
+"""Building an image with the engine's own BuildKit, which needs no other program.
+
+Set-up, the program and the plugin all build with this module, and the official plugin builds with
+the same BuildKit: what one of them has built is in the others' cache.
+"""
 
 from __future__ import annotations
 
-import re
+import json
 import tempfile
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,16 +18,19 @@ from urllib3.exceptions import HTTPError
 from .cancellation import Cancellation, Cancelled
 from .errors import EngineError, explain
 from .inputs import native_platform
+from .progress import Transcript
+from .session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import docker
+    import requests
 
     from .context import BuildContext
 
-_STEP = re.compile(r"Step (?P<number>\d+/\d+) : (?P<instruction>.*)")
-_LAST_LINES = 20
+_BUILDKIT = "2"
+_CACHE_ONLY = '[{"Type":"cacheonly","Attrs":{}}]'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +40,34 @@ class BuildRequest:
     image_name: str
     context: BuildContext
     args: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     add_hosts: tuple[str, ...] = ()
     target: str | None = None
     platform: str | None = None
     network: str | None = None
+    cache_only: bool = False
+    """Leave the result in the builder's cache, without an image or a tag."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Put it into the form that Docker's API takes.
+
+        The platform is left out if it is the machine's own: BuildKit would otherwise look for a
+        base image in its registry that exists here only.
+        """
+        foreign = self.platform if self.platform != native_platform() else None
+        given = {
+            "version": _BUILDKIT,
+            "dockerfile": self.context.archived_dockerfile,
+            "t": None if self.cache_only else self.image_name,
+            "outputs": _CACHE_ONLY if self.cache_only else None,
+            "buildargs": json.dumps(dict(self.args)) if self.args else None,
+            "labels": json.dumps(dict(self.labels)) if self.labels else None,
+            "extrahosts": list(self.add_hosts),
+            "target": self.target,
+            "platform": foreign,
+            "networkmode": self.network,
+        }
+        return {name: value for name, value in given.items() if value}
 
 
 def build(
@@ -46,28 +76,31 @@ def build(
     report: Callable[[str], None],
     cancellation: Cancellation,
 ) -> str:
-    """Build the image and tag it with its name; the answer is its id, ``sha256:…``.
+    """Build the image and tag it with its name; return its ID, ``sha256:…``.
+
+    The ID is empty for a build that is ``cache_only``.
 
     Raises:
-        EngineError: with the Dockerfile's step and the last lines of output.
+        EngineError: with the Dockerfile's step and the last lines of its output.
         Cancelled: the engine asked for work in flight to end.
 
     """
     transcript = Transcript(report)
-    image_id: str | None = None
+    image_id = ""
     try:
         for message in _messages(client, request, report, cancellation):
             cancellation.check()
             if "error" in message:
                 raise _failed(request, transcript, _error_text(message))
             transcript.add(message)
-            image_id = message.get("aux", {}).get("ID", image_id)
+            if message.get("id") == "moby.image.id":
+                image_id = str(message["aux"]["ID"])
     except (DockerException, RequestException, HTTPError, OSError) as exc:
         if cancellation.asked:
             raise Cancelled from exc
         raise _failed(request, transcript, explain(exc)) from exc
     cancellation.check()
-    if image_id is None:
+    if not image_id and not request.cache_only:
         raise _failed(request, transcript, "the engine ended its answer without an image")
     return image_id
 
@@ -78,33 +111,25 @@ def _messages(
     report: Callable[[str], None],
     cancellation: Cancellation,
 ) -> Iterator[dict[str, Any]]:
-    # The platform is left out when it is the machine's own: the classic builder would otherwise
-    # ask registries for a base image that exists here only.
-    foreign = request.platform if request.platform != native_platform() else None
     with tempfile.TemporaryFile() as archive:
         report("Packing the build context")
         request.context.archive(archive)
         report(f"Sending the build context ({archive.tell() / 1e6:.1f} MB)")
-        archive.seek(0)
-        yield from client.build(  # pyright: ignore[reportUnknownMemberType]
-            fileobj=cast("Any", cancellation.chunks(archive)),
-            custom_context=True,
-            dockerfile=request.context.archived_dockerfile,
-            tag=request.image_name,
-            buildargs=dict(request.args),
-            target=request.target,
-            platform=foreign,
-            network_mode=request.network,
-            extra_hosts=dict(_host_and_address(entry) for entry in request.add_hosts),
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
 
+        def content() -> Iterator[bytes]:
+            archive.seek(0)
+            return cancellation.chunks(archive)
 
-def _host_and_address(entry: str) -> tuple[str, str]:
-    host, _, address = entry.partition(":")
-    return host, address
+        with session(client, content) as joined:
+            answer: requests.Response = client.post(
+                f"{client.base_url}/v{client.api_version}/build",
+                params={**request.parameters(), **joined},
+                stream=True,
+            )
+            cast("Any", client)._raise_for_status(answer)  # noqa: SLF001
+            for line in answer.iter_lines():
+                if line:
+                    yield json.loads(line)
 
 
 def _error_text(message: Mapping[str, Any]) -> str:
@@ -113,49 +138,10 @@ def _error_text(message: Mapping[str, Any]) -> str:
 
 def _failed(request: BuildRequest, transcript: Transcript, said: str) -> EngineError:
     lines = "".join(f"\n  | {line}" for line in transcript.tail)
-    where = f" at step {transcript.step}" if transcript.step else " before its first step"
+    where = f" at step {transcript.failed_step}" if transcript.failed_step else ""
     return EngineError(
         f"building {request.image_name} from {request.context.dockerfile} failed{where}: {said}"
         + (f"\nThe last lines of its output:{lines}" if lines else "")
         + "\nCorrect the Dockerfile or its context and run the update again; "
         "the steps before this one are cached."
     )
-
-
-class Transcript:
-    """The build's output as whole lines, each reported with the step that wrote it.
-
-    Lines are put together first: a secret that came in two pieces could not be recognised.
-    """
-
-    def __init__(self, report: Callable[[str], None]) -> None:
-        """Begin before the first step."""
-        self._report = report
-        self._number = ""
-        self._rest = ""
-        self.step = ""
-        self.tail: deque[str] = deque(maxlen=_LAST_LINES)
-
-    def add(self, message: Mapping[str, Any]) -> None:
-        """Take one message of the engine."""
-        if "stream" in message:
-            *lines, self._rest = re.split(r"[\r\n]", self._rest + str(message["stream"]))
-            for line in lines:
-                self._line(line.rstrip())
-        elif "status" in message and "progressDetail" not in message:
-            self._line(f"{message.get('id', '')} {message['status']}".strip())
-
-    def _line(self, line: str) -> None:
-        if not line:
-            return
-        step = _STEP.match(line)
-        if step:
-            self._number = step["number"]
-            self.step = f"{step['number']}: {step['instruction']}"
-            self.tail.clear()
-            self._report(f"Step {self.step}")
-        elif line == " ---> Using cache":
-            self._report(f"Step {self.step} (cached)")
-        elif not line.startswith((" --->", "Removing intermediate container")):
-            self.tail.append(line)
-            self._report(f"[{self._number}] {line}" if self._number else line)

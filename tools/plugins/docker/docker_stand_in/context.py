@@ -88,16 +88,15 @@ class BuildContext:
     def archive(self, target: IO[bytes]) -> None:
         """Write the context as a tar archive, everything owned by root.
 
-        The classic builder's cache compares owners too: without this, two users of one engine
-        would rebuild each other's layers.
+        The builder's cache compares owners too: without this, two users of one engine would rebuild
+        each other's layers. BuildKit recognizes an archive by its first two blocks, so the first
+        member has a short name, and no block of the PAX format comes before it.
         """
-        with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name in self.paths():
-                member = tar.gettarinfo(str(self.root / name), arcname=name)
-                _add(tar, member, self.root / name)
-            if not self._dockerfile_is_inside:
-                member = tar.gettarinfo(str(self.dockerfile), arcname=_OUTSIDE_NAME)
-                _add(tar, member, self.dockerfile)
+        sources = {name: self.root / name for name in self.paths()}
+        first = self.archived_dockerfile
+        with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            for name, path in {first: self.dockerfile, **sources}.items():
+                _add(tar, tar.gettarinfo(str(path), arcname=name), path)
 
 
 def _add(tar: tarfile.TarFile, member: tarfile.TarInfo | None, path: Path) -> None:

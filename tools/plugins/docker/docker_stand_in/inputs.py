@@ -19,7 +19,7 @@ _match_tag = lean_import.module("docker.utils.build", forget=True).match_tag
 CONTEXT_DIGEST = "contextDigest"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_UNSERVED_BUILDER = "BuilderBuildKit"
+_UNSERVED_BUILDER = "BuilderV1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,8 @@ def _refusals(news: Properties) -> Iterator[Failure]:
         yield Failure(property="build.cacheFrom", reason=reason)
     if plain(build.get("builderVersion")) == _UNSERVED_BUILDER:
         reason = not_served(
-            f"build.builderVersion {_UNSERVED_BUILDER}", instead="Leave it out, or say BuilderV1."
+            f"build.builderVersion {_UNSERVED_BUILDER}",
+            instead="Leave it out, or give BuilderBuildKit.",
         )
         yield Failure(property="build.builderVersion", reason=reason)
 

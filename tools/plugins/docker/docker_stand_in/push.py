@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     import docker
 
 _REPORT_SECONDS = 0.5
-_STORED = frozenset({"Pushed", "Layer already exists"})
+_STORED = ("Pushed", "Layer already exists", "Already exists", "Mounted from ")
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _HINTS = {
     "unauthorized": "The registry did not accept the sign-in: see registry.username and password.",
     "no basic auth credentials": "The registry wants a sign-in: set registry.username and "
@@ -87,7 +89,7 @@ def push(
             cancellation.check()
             if "error" in message:
                 raise _failed(image_name, sign_in, str(message["error"]))
-            digest = message.get("aux", {}).get("Digest", digest)
+            digest = reported_digest(message) or digest
             progress.add(message)
         cancellation.check()
         if digest is None:
@@ -101,6 +103,16 @@ def push(
             raise Cancelled from exc
         raise _failed(image_name, sign_in, explain(exc)) from exc
     return f"{repository}@{digest}"
+
+
+def reported_digest(message: Mapping[str, Any]) -> str:
+    """Return the digest that a message of a push reports, ``sha256:…``; most report none.
+
+    It is in the line that ends the push: an engine with containerd's image store sends nothing
+    else of it.
+    """
+    found = _DIGEST.search(str(message.get("status", "")))
+    return found[1] if found else ""
 
 
 def _failed(image_name: str, sign_in: SignIn | None, said: str) -> EngineError:
@@ -125,14 +137,14 @@ class _Progress:
 
     def add(self, message: Mapping[str, Any]) -> None:
         layer, status = message.get("id"), message.get("status")
-        if layer is None or status is None or str(status).startswith("digest:"):
+        if layer is None or status is None:
             return
-        self._states[layer] = status
+        self._states[layer] = str(status)
         self._sent[layer] = message.get("progressDetail", {}).get("current", 0) or self._sent.get(
             layer, 0
         )
         now = time.monotonic()
-        stored = sum(state in _STORED for state in self._states.values())
+        stored = sum(state.startswith(_STORED) for state in self._states.values())
         if now >= self._next_report or stored == len(self._states):
             self._next_report = now + _REPORT_SECONDS
             self._report(

@@ -1,4 +1,4 @@
-"""Taking away the tags that the plugin made, without losing the build cache."""
+"""Removing the tags that the plugin made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def remove_tag(client: docker.APIClient, name: str, repo_digest: str) -> bool:
     """Remove a tag, if it still is that of the image with this digest or id.
 
-    The image's parents are kept (``noprune``): they are the classic builder's cache, so the next
-    build repeats at most the last step, and ``docker image prune`` frees them.
+    The builder's cache is BuildKit's own, so the next build repeats no step.
 
     Returns:
         Whether the tag is gone. It is not when it names another image by now.
@@ -32,5 +31,5 @@ def remove_tag(client: docker.APIClient, name: str, repo_digest: str) -> bool:
     digests = [reference.rpartition("@")[2] for reference in known]
     if digest not in (image["Id"], *digests):
         return False
-    client.remove_image(name, noprune=True)  # pyright: ignore[reportUnknownMemberType]
+    client.remove_image(name)  # pyright: ignore[reportUnknownMemberType]
     return True
