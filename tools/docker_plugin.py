@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tools.paths import Paths
 
 OFFICIAL = "official"
+PROGRAM = "pulumi-resource-docker"
+SCRIPT = b"#!"
 OFFICIAL_TIMEOUT_SECONDS = 300
 INSTALL_TIMEOUT_SECONDS = 120
 
@@ -37,14 +39,14 @@ class DockerPlugin:
     def check(self) -> str | None:
         """Return what is installed, or None: nothing, another version, or an older stand-in."""
         version = self._version()
-        if version is None or not (self._installed(version) / "pulumi-resource-docker").exists():
+        if version is None or not (self._installed(version) / PROGRAM).exists():
             return None
         try:
             source = self._stamp.read_text()
         except OSError:
             return None
         if source == f"{version} {OFFICIAL}":
-            return version
+            return None if self._is_script(version) else version
         same = self._stand_in.is_dir() and source == self._stand_in_source(version)
         return f"{version} (stand-in)" if same else None
 
@@ -74,7 +76,7 @@ class DockerPlugin:
         self._stamp.write_text(f"{version} {OFFICIAL}")
 
     def _install_stand_in(self, version: str, refusal: str) -> None:
-        if not (self._stand_in / "pulumi-resource-docker").exists():
+        if not (self._stand_in / PROGRAM).exists():
             message = (
                 f"{self.name} cannot be downloaded ({refusal}), and its stand-in is not in "
                 f"{self._stand_in}: this clone is incomplete. Try `git status`."
@@ -115,6 +117,11 @@ class DockerPlugin:
 
     def _installed(self, version: str) -> Path:
         return self.paths.pulumi_home / "plugins" / f"resource-docker-v{version}"
+
+    def _is_script(self, version: str) -> bool:
+        """Tell whether the installed plugin is a stand-in: the official one is a binary."""
+        with (self._installed(version) / PROGRAM).open("rb") as program:
+            return program.read(len(SCRIPT)) == SCRIPT
 
     @property
     def _stand_in(self) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.docker_plugin import DockerPlugin
+from tools.docker_plugin import PROGRAM, DockerPlugin
 from tools.errors import SetupError
 from tools.official import UnreachableError
 from tools.paths import Paths
@@ -87,6 +87,17 @@ def test_the_official_one_is_taken_where_it_can_be_had(
     plugin(reachable=True).install()
     assert plugin(reachable=True).check() == VERSION
     assert calls(paths) == [f"plugin install resource docker {VERSION} --reinstall"]
+
+
+def test_a_stand_in_recorded_as_official_is_replaced(
+    plugin: Callable[..., DockerPlugin], paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulumi keeps a plugin of the same version, and reports that it has installed it."""
+    monkeypatch.setenv("OPEN", "yes")
+    plugin(reachable=True).install()
+    program = paths.pulumi_home / "plugins" / f"resource-docker-v{VERSION}" / PROGRAM
+    program.write_text("#!/bin/sh\n")
+    assert plugin(reachable=True).check() is None
 
 
 @pytest.mark.usefixtures("stand_in")
