@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ENV_FILE = ".env"
 _VARIABLE = re.compile(r"\s*(export\s+)?\w+\s*=")
-_COMPOSES_OWN = "COMPOSE_"
-"""How the names of Compose's own options begin, which say nothing about a service."""
+_WITHOUT_EFFECT = re.compile(r"COMPOSE_|DAIRFLOW_[A-Z]+_IMAGE=dairflow/[a-z]+:[0-9a-f]{16}\s*$")
+"""Compose's own options, and set-up's names of the images: they say nothing about a service."""
 
 LAPTOP_FILES = (
     ENV_FILE,
@@ -74,7 +74,7 @@ def _counts(path: Path) -> bool:
     if path.name != ENV_FILE:
         return path.exists()
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    return any(_VARIABLE.match(line) and not line.startswith(_COMPOSES_OWN) for line in lines)
+    return any(_VARIABLE.match(line) and not _WITHOUT_EFFECT.match(line) for line in lines)
 
 
 def _load(path: Path) -> dict[str, Any]:

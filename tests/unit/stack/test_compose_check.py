@@ -13,6 +13,8 @@ from infra.stack.errors import StackError
 from infra.stack.mounts import SHARED_MEMORY
 from infra.stack.render import render
 from tests.unit.stack.conftest import DIGEST
+from tools import image_names
+from tools.paths import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -381,8 +383,14 @@ def test_files_that_compose_alone_reads_are_named(folder: Folder) -> None:
     (folder.path / "docker-compose.override.yaml").touch()
     (folder.path / ".env").write_text("# set-up's own\nCOMPOSE_PROJECT_NAME=dairflow-1\n")
     assert folder.read().laptop_only == ("docker-compose.override.yaml",)
-    (folder.path / ".env").write_text("COMPOSE_PROJECT_NAME=dairflow-1\nDAIRFLOW_WEB_PORT=9\n")
-    assert folder.read().laptop_only == (".env", "docker-compose.override.yaml")
+    paths = Paths(repository=folder.path, cache=folder.path / "cache")
+    for image in image_names.COMPOSE_SETTINGS:
+        image_names.record(paths, image, f"dairflow/{image}:0123456789abcdef")
+    assert "COMPOSE_PROJECT_NAME=dairflow-1\n" in (folder.path / ".env").read_text()
+    assert folder.read().laptop_only == ("docker-compose.override.yaml",)
+    for of_a_user in ("DAIRFLOW_WEB_PORT=9", "DAIRFLOW_WEB_IMAGE=mine/web:1"):
+        (folder.path / ".env").write_text(f"COMPOSE_PROJECT_NAME=dairflow-1\n{of_a_user}\n")
+        assert folder.read().laptop_only == (".env", "docker-compose.override.yaml")
 
 
 class Folder:
