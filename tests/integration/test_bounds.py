@@ -35,13 +35,18 @@ def worker(tmp_path: Path) -> Iterator[str]:
     celery = tmp_path / "worker.py"
     celery.write_text("#!/bin/sh\nexec sleep 600\n")
     celery.chmod(0o755)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for secret in ("redis_password", "api_secret_key"):
+        (secrets / secret).write_text("secret")
     name = f"dairflow-test-{uuid.uuid4().hex[:8]}"
     image = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", project_images.reference("airflow"))
     docker(
         *("run", "--detach", "--name", name, "--env", "LOG_CHECK_SECONDS=1"),
-        *("--env", "LOG_RETENTION_DAYS=7", "--env", "DATABASE_ADDRESS=127.0.0.1:7777"),
+        *("--env", "LOG_RETENTION_DAYS=7", "--env", "WAREHOUSE_ADDRESS=127.0.0.1:7777"),
         *("--env", "BROKER_ADDRESS=127.0.0.1:7777"),
         *("--volume", f"{ENTRYPOINT}:/opt/dairflow/entrypoint.sh:ro"),
+        *("--volume", f"{secrets}:/run/secrets:ro"),
         *("--volume", f"{celery}:/opt/dairflow/worker.py:ro", image, "worker"),
     )
     docker("exec", "--detach", name, "python", "-m", "http.server", "7777")

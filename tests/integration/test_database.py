@@ -115,7 +115,7 @@ def pool(start: Callable[..., Container], postgres: Container) -> Container:
 
 
 def _memory_mounts(service: str) -> list[Mount]:
-    compose = interpolate(yaml.safe_load((ROOT / "docker-compose.yaml").read_text()), {})
+    compose, _ = interpolate(yaml.safe_load((ROOT / "docker-compose.yaml").read_text()), {})
     return [
         Mount(
             mount["target"],

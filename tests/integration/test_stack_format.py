@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 DIGEST = f"sha256:{'ab' * 32}"
+IMAGES = ("airflow", "postgres", "redis", "web")
 IN_A_NODE = (
     *("docker", "run", "--rm", "-i", "--entrypoint", "docker"),
     project_images.reference("node"),
@@ -60,13 +61,11 @@ deploy: {{labels: [a=b], placement: {{preferences: [{{spread: node.id}}]}}}}
 
 def test_a_nodes_client_reads_every_key_that_is_rendered() -> None:
     compose: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
-    compose["services"]["web"] = yaml.safe_load(OF_THE_USER)
+    compose["services"]["page"] = yaml.safe_load(OF_THE_USER)
     compose["configs"] = {"page": {"content": "hello"}}
     compose["secrets"]["token"] = {"environment": "TOKEN"}
     options = StackOptions(
-        images={
-            kind: f"10.0.0.1:5000/{kind}@{DIGEST}" for kind in ("airflow", "postgres", "redis")
-        },
+        images={kind: f"10.0.0.1:5000/{kind}@{DIGEST}" for kind in IMAGES},
         worker_nodes=2,
         base_url="http://10.0.0.1:8080",
         secrets={name: f"value-of-{name}" for name in SECRET_NAMES},
@@ -83,16 +82,16 @@ def test_a_nodes_client_reads_every_key_that_is_rendered() -> None:
     )
     assert read.returncode == 0, read.stderr.decode()
     assert not read.stderr
-    web = yaml.safe_load(read.stdout)["services"]["web"]
-    assert web["deploy"]["resources"]["limits"] == {
+    page = yaml.safe_load(read.stdout)["services"]["page"]
+    assert page["deploy"]["resources"]["limits"] == {
         "cpus": "0.5",
         "memory": "67108864",
         "pids": 50,
     }
-    assert {mount["target"]: mount["type"] for mount in web["volumes"]} == {
+    assert {mount["target"]: mount["type"] for mount in page["volumes"]} == {
         "/logs": "volume",
         "/srv": "bind",
         "/run": "tmpfs",
         "/dev/shm": "tmpfs",  # noqa: S108 - the mount point
     }
-    assert json.dumps(web).count("3000") == 1
+    assert json.dumps(page).count("3000") == 1
