@@ -166,7 +166,7 @@ def test_a_container_that_an_interrupted_run_left_is_made_anew(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
     left = client.containers.create(
-        local_engine.node_container.IMAGE,
+        project_images.reference("node"),
         name=spec.container,
         labels={local_engine.CLUSTER_LABEL: spec.cluster},
     )
@@ -314,7 +314,7 @@ def test_a_push_that_nobody_takes_says_so_and_never_the_password(
     client: docker.DockerClient,
 ) -> None:
     name = "127.0.0.1:9/dairflow-test/push:engine"
-    client.images.get(local_engine.node_container.IMAGE).tag(name)
+    client.images.get(project_images.reference("node")).tag(name)
     try:
         with pytest.raises(
             LocalError, match=r"could not be pushed: .*connection refused"
