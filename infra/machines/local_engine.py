@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import socket
 import subprocess
+import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from infra.machines import node_container
 from infra.machines.addresses import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
 CLUSTER_LABEL = "dairflow.cluster"
 """Label of every container, network and volume of ours: the cluster's random identity."""
@@ -35,6 +36,8 @@ CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
 """Swarm's own overlay networks are taken from the beginning of 10.0.0.0/8, far from here."""
 MIN_FREE_BYTES = 8 * 10**9
 """Three nodes hold the Airflow image unpacked (about 0.7 GB each), and the registry once more."""
+DELETION_SECONDS = 300.0
+"""How long the end of a stack waits for the deletion of its volumes."""
 VOLUME_SECONDS = 3.0
 """How long the removal of a machine's volume is waited for."""
 
@@ -130,6 +133,30 @@ def read_network(name: str) -> Network | None:
             return _described(client.networks.get(name).attrs)
         except NotFound:
             return None
+
+
+def wait_for_volumes(cluster: str, say: Callable[[str], None]) -> None:
+    """Wait until Docker has deleted every volume of the cluster.
+
+    Raises:
+        LocalError: when a volume is still there after `DELETION_SECONDS`.
+
+    """
+    deadline = time.monotonic() + DELETION_SECONDS
+    labels = {"label": f"{CLUSTER_LABEL}={cluster}"}
+    said = False
+    with engine() as client:
+        while left := sorted(volume.name for volume in client.volumes.list(filters=labels)):
+            if time.monotonic() > deadline:
+                msg = (
+                    f"Docker has not deleted these volumes in {DELETION_SECONDS:.0f} s:"
+                    f" {', '.join(left)}.\nNext: `docker volume rm {' '.join(left)}`"
+                )
+                raise LocalError(msg)
+            if not said:
+                say(f"waiting for Docker to delete the volumes {', '.join(left)}")
+                said = True
+            time.sleep(0.5)
 
 
 def remove_network(name: str) -> None:

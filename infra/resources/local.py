@@ -51,10 +51,11 @@ class LocalNetworkProvider(Provider):
         )
         return UpdateResult({**news, **_network_outs(found)})
 
-    def delete(self, id_: str, _props: Props) -> None:
-        """Pulumi calls this after the machines' deletion."""
+    def delete(self, id_: str, props: Props) -> None:
+        """Pulumi calls this after the machines' deletion, which leaves volumes being deleted."""
         from infra.machines import local_engine
 
+        local_engine.wait_for_volumes(props["cluster"], say)
         local_engine.remove_network(id_)
 
 

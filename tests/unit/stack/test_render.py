@@ -217,11 +217,24 @@ def test_only_the_slots_limit_how_many_tasks_run(
     wanted = replace(
         options, worker_nodes=nodes, workers_per_node=per_node, worker_concurrency=concurrency
     )
-    environment = render(compose, wanted).document["services"]["scheduler"]["environment"]
-    assert environment["AIRFLOW__CORE__PARALLELISM"] == slots
-    assert environment["AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG"] == slots
-    assert environment["AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG"] == runs
-    assert environment["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == "-1"
+    services = render(compose, wanted).document["services"]
+    assert services["scheduler"]["environment"]["AIRFLOW__CORE__PARALLELISM"] == slots
+    of_a_dag = services["dag-processor"]["environment"]
+    assert int(of_a_dag["AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG"]) >= 10_000
+    assert of_a_dag["AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG"] == runs
+    pool = services["migrate"]["environment"]["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"]
+    assert pool == "-1"
+
+
+def test_one_more_worker_replaces_the_scheduler_alone(
+    compose: Compose, options: StackOptions
+) -> None:
+    """Other services, the workers above all, run on: they may have hours of work left."""
+    more = replace(options, worker_nodes=options.worker_nodes + 1)
+    before, after = (render(compose, one).document["services"] for one in (options, more))
+    for services in (before, after):
+        del services["worker"]["deploy"]
+    assert {name for name in before if before[name] != after[name]} == {"scheduler"}
 
 
 def test_tokens_outlive_what_they_are_for(services: Document) -> None:
