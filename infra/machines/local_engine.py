@@ -146,6 +146,7 @@ def wait_for_volumes(cluster: str, say: Callable[[str], None]) -> None:
     labels = {"label": f"{CLUSTER_LABEL}={cluster}"}
     said = False
     with engine() as client:
+        client.api.timeout = DELETION_SECONDS  # a list is not answered while a volume is deleted
         while left := sorted(volume.name for volume in client.volumes.list(filters=labels)):
             if time.monotonic() > deadline:
                 msg = (
