@@ -39,7 +39,7 @@ from infra.settings import load
 
 settings = load()
 site = look_around(settings)
-fleet = provision(settings, site, Secrets("secrets").cluster_id)
+fleet = provision(settings, site, Secrets("secrets", rotations={{}}, given={{}}).cluster_id)
 pulumi.export("machines", pulumi.Output.all(*fleet.machines))
 """
 
@@ -122,10 +122,12 @@ class Stack:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Bring up a stack; the tests change it one after the other."""
     stack = Stack(tmp_path_factory.mktemp("aws"))
-    stack.up()
-    assert stack.ids().keys() == MACHINES
-    yield stack
-    stack.server.close()
+    try:
+        stack.up()
+        assert stack.ids().keys() == MACHINES
+        yield stack
+    finally:
+        stack.server.close()
 
 
 def test_what_was_made_stays_as_it_is(made: Stack) -> None:
