@@ -69,6 +69,7 @@ while :; do sleep 3600 & wait; done
 
 _DOCKERFILE = f"""FROM dairflow/base:trixie
 RUN rm -f /etc/apt/apt.conf.d/99dairflow /etc/dpkg/dpkg.cfg.d/99dairflow /usr/sbin/policy-rc.d \
+    /etc/dairflow-base \
  && cd /usr/local/share/ca-certificates \
  && for file in dairflow-*.crt; do [ ! -e $file ] || mv $file site-${{file#dairflow-}}; done \
  && update-ca-certificates --fresh > /dev/null \

@@ -31,6 +31,7 @@ from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.reconcile import reconcile
+from tests.network_addresses import addresses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +56,7 @@ class Lab:
         self.labels = {LABEL: mark}
         self.name = f"dairflow-test-{mark}-{name}"
         self.network = self._make_network()
-        config = self.network.attrs["IPAM"]["Config"][0]
-        self.subnet = IPv4Network(config["Subnet"])
-        self.gateway = str(config.get("Gateway", self.subnet[1])).split("/")[0]
+        self.subnet, self.gateway = addresses_of(self.network)
         self.operator = generate_key_pair()
         self.pool = SshPool(self.operator.private, connect_timeout=30)
         self.reports: list[str] = []

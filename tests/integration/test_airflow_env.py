@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import six
 
 from infra.credentials import registry_certificate
+from tests.network_addresses import addresses_of
 from tests.package_sources import Channel, served
 
 if TYPE_CHECKING:
@@ -133,8 +134,7 @@ def python_files(docker_client: docker.DockerClient, image: str) -> dict[str, by
 @pytest.fixture(scope="module")
 def gateway(docker_client: docker.DockerClient) -> str:
     """This machine's address, as containers see it."""
-    network: Any = docker_client.networks.get("bridge")
-    return network.attrs["IPAM"]["Config"][0]["Gateway"]
+    return addresses_of(docker_client.networks.get("bridge"))[1]
 
 
 @pytest.fixture(scope="module")
@@ -253,16 +253,16 @@ def test_a_build_that_cannot_work_names_the_lines_of_both_files(
             CONDA,
             "six<1.17\n",
             (
-                r"pip_requirements.txt:1: six<1.17\n"
-                r"\s+conda_requirements.txt:2: tool \(needs it\) → conda chose six 1.17.0\n"
+                r"\| +pip_requirements.txt:1: six<1.17\n"
+                r"  \| +conda_requirements.txt:2: tool \(needs it\) → conda chose six 1.17.0\n"
             ),
         ),
         (
             f"{CONDA}old_tool\n",
             PIP,
             (
-                r"exclude each other .*\n\s+conda_requirements.txt:2: tool\n"
-                r"\s+conda_requirements.txt:3: old_tool\n"
+                r"exclude each other .*\n  \| +conda_requirements.txt:2: tool\n"
+                r"  \| +conda_requirements.txt:3: old_tool\n"
             ),
         ),
     ):

@@ -40,6 +40,7 @@ from infra.swarm.cluster import Cluster
 from infra.swarm.dismantle import dismantle
 from infra.swarm.reconcile import reconcile
 from infra.swarm.release import Release
+from tests.network_addresses import addresses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +161,7 @@ def test_hosts_that_leave_are_as_they_were_found(
 
 
 def _gateway(hosts: PlainHosts) -> str:
-    network = hosts.client.networks.get(hosts.name)
-    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+    return addresses_of(hosts.client.networks.get(hosts.name))[1]
 
 
 def test_a_stack_is_removed_although_a_worker_is_gone(
