@@ -36,13 +36,12 @@ MTU = 1500
 """Within a VPC more would pass (9001), but nothing larger leaves it."""
 LAUNCH_ONLY = (
     "ami",
-    "associatePublicIpAddress",
     "rootBlockDevice.encrypted",
     "subnetId",
     "userData",
 )
 """Inputs of an instance that are for new machines: what runs is never replaced, nor stopped, for
-them. A stopped instance has no public address, which a refresh reads as the second one, changed."""
+them. Pulumi keeps the last recorded input, so none of them may change on AWS's side."""
 
 
 class AwsMachines(pulumi.ComponentResource):
@@ -65,6 +64,7 @@ class AwsMachines(pulumi.ComponentResource):
         super().__init__("dairflow:machines:Aws", name, None, opts)
         self._settings = settings
         self._site = site
+        self._cluster_id = cluster_id
         self._naming = _naming(cluster_id)
         self._provider = aws.Provider(
             "aws",
@@ -173,7 +173,7 @@ class AwsMachines(pulumi.ComponentResource):
             instance_type=settings.aws_manager_type if is_manager else settings.aws_worker_type,
             subnet_id=self._network.subnets[zone],
             vpc_security_group_ids=[self._group.id],
-            associate_public_ip_address=settings.aws_public_addresses,
+            associate_public_ip_address=self._public_at_launch(name),
             iam_instance_profile=self._role.profile if self._role else None,
             user_data=self._user_data(name, host_key),
             root_block_device=ec2.InstanceRootBlockDeviceArgs(
@@ -203,6 +203,16 @@ class AwsMachines(pulumi.ComponentResource):
                 replacement_trigger=None if is_manager else settings.aws_spot_workers,
                 protect=is_protected,
             ),
+        )
+
+    def _public_at_launch(self, name: str) -> pulumi.Output[bool | None]:
+        """Leave the input out for an instance that stays: the provider then keeps what there is.
+
+        A stopped instance has no public address, which a refresh records as another input.
+        """
+        public, staying = self._settings.aws_public_addresses, self._site.staying
+        return self._cluster_id.apply(
+            lambda cluster_id: None if (cluster_id, name) in staying else public
         )
 
     def _user_data(self, name: str, host_key: SshKey) -> pulumi.Output[str]:

@@ -18,8 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.machines import aws_inventory, aws_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from infra.machines.aws_inventory import Running
     from infra.settings import Settings
 
 Client = Any
@@ -63,6 +64,8 @@ class Site:
     """Zone → subnet, of the given ones."""
     has_profile: bool = False
     """Whether machines of the stack have the instance profile that ``registry: ecr`` gives them."""
+    staying: frozenset[tuple[str, str]] = frozenset()
+    """Cluster and name of the instances that exist and are not replaced."""
     notes: tuple[str, ...] = ()
 
 
@@ -149,7 +152,7 @@ class _Look:
         offered = self._offered(set(described))
         zones = self._zones(offered, set(described))
         vpc_id, subnets = self._given_subnets(zones, set(described))
-        has_profile = self._check_running(offered, described, vpc_id)
+        running = self._check_running(offered, described, vpc_id)
         self._check_quotas(described)
         return Site(
             region=self._wanted.region,
@@ -158,7 +161,8 @@ class _Look:
             account=self._account,
             vpc_id=vpc_id,
             subnets=subnets,
-            has_profile=has_profile,
+            has_profile=any(machine.has_profile for machine in running),
+            staying=aws_running.staying(running, self._wanted.settings),
             notes=tuple(self._notes),
         )
 
@@ -255,15 +259,12 @@ class _Look:
 
     def _check_running(
         self, offered: Mapping[str, set[str]], described: Mapping[str, Any], vpc_id: str
-    ) -> bool:
-        """Refuse what the stack's machines that run already cannot take up.
-
-        Returns whether any of them has the instance profile of ``registry: ecr``.
-        """
+    ) -> Sequence[Running]:
+        """Refuse what the stack's existing machines cannot take up, and return these machines."""
         stack, settings = self._wanted.stack, self._wanted.settings
         clusters = aws_inventory.find(self._ec2, stack)
         if not clusters:
-            return False
+            return ()
         machines = [machine for cluster in clusters.values() for machine in cluster]
         ids = {machine.vpc_id for machine in machines}
         vpcs = aws_inventory.find_vpcs(self._ec2, stack, ids)
@@ -281,7 +282,7 @@ class _Look:
         )
         self.objections += aws_running.objections(stack, clusters, vpcs, wish)
         self._notes += aws_running.notes(clusters, settings)
-        return any(machine.has_profile for machine in machines)
+        return machines
 
     def _check_quotas(self, described: Mapping[str, Any]) -> None:
         for quota in (*self._quotas_of_vcpus(described), *self._quotas_of_vpcs()):

@@ -172,8 +172,7 @@ def notes(clusters: Mapping[str, Sequence[Running]], settings: Settings) -> Sequ
 
 def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
     lost = "All at once, and without draining: tasks that run there fail. Do it when nothing runs."
-    workers = [m for m in machines if m.role == "worker"]
-    moved = [m for m in workers if m.is_spot != settings.aws_spot_workers]
+    moved = [m for m in machines if _is_replaced(m, settings)]
     if moved:
         given = str(settings.aws_spot_workers).lower()
         yield f"awsSpotWorkers: {given} given; {_names(moved)} are replaced for it. {lost}"
@@ -189,6 +188,15 @@ def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
                 f"{_TYPES[role]}: {instance_type} given; {_names(changed)} stop and start for it."
                 f" {lost}{web}"
             )
+
+
+def staying(machines: Sequence[Running], settings: Settings) -> frozenset[tuple[str, str]]:
+    """Return cluster and name of the machines that are not replaced."""
+    return frozenset((m.cluster, m.name) for m in machines if not _is_replaced(m, settings))
+
+
+def _is_replaced(machine: Running, settings: Settings) -> bool:
+    return machine.role == "worker" and machine.is_spot != settings.aws_spot_workers
 
 
 def _given_types(settings: Settings) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from pulumi import _types as pulumi_types  # noqa: E402
 UPSTREAM = {"required", "computed", "default", "replaces", "replaces-sometimes"}
 OURS = {
     *("unused", "constant", "in-place", "replaced"),
-    *("ignored", "refused", "trigger", "kept"),
+    *("ignored", "launch", "refused", "trigger", "kept"),
 }
 
 

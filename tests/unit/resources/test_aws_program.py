@@ -230,7 +230,7 @@ def test_no_input_replaces_a_manager(run: Callable[..., Cloud]) -> None:
                 one = upstream.types()["aws:ec2/instance:Instance"][path]
                 assert (path in request.ignoreChanges) == (one.ours == "ignored"), path
                 if {"replaces", "replaces-sometimes"} & one.upstream:
-                    assert one.ours in ("ignored", "refused"), path
+                    assert one.ours in ("ignored", "launch", "refused"), path
 
 
 def test_what_is_ignored_is_what_the_table_says(run: Callable[..., Cloud]) -> None:
@@ -273,6 +273,24 @@ def test_machines_keep_a_profile_that_they_have(
         assert inputs["iamInstanceProfile"] == "nodes-profile-id"
     assert made.of_type(":RolePolicy") == made.of_type(":Repository") == {}
     assert made.of_type(":Registry") != {}
+
+
+def test_what_is_for_the_launch_is_left_out_for_an_instance_that_stays(
+    run: Callable[..., Cloud], account: dict[str, Any]
+) -> None:
+    """A replaced worker is launched like the one before; another cluster's machines are others."""
+    launch = {
+        name
+        for name, one in upstream.types()["aws:ec2/instance:Instance"].items()
+        if one.ours == "launch"
+    }
+    made = run().of_type(":Instance")
+    assert all(launch <= paths(inputs) for inputs in made.values())
+    cluster_id = made["manager-1"]["tags"]["dairflow:cluster"]
+    account["staying"] = frozenset({(cluster_id, "manager-1"), ("another", "worker-1")})
+    made = run().of_type(":Instance")
+    assert not launch & paths(made["manager-1"])
+    assert launch <= paths(made["worker-1"])
 
 
 def test_the_place_is_kept_before_anything_is_made_there(run: Callable[..., Cloud]) -> None:
