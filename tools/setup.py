@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tools import image_names
+from tools import image_names, other_clone
 from tools.base_image import BaseImage
 from tools.browser import PACKAGES as BROWSER
 from tools.browser import Browser
@@ -109,7 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        paths, host = Paths.find(), detect()
+        paths = Paths.find()
+        other_clone.leave(os.environ, paths.repository)
+        host = detect()
         Platform(paths=paths, host=host).check()  # before the first file is written
         with _alone(paths):
             todo = steps(options.purpose, paths=paths, host=host, refresh=options.refresh)
