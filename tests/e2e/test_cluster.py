@@ -4,6 +4,7 @@ The tests share one cluster and run from top to bottom: nothing → a cluster �
 → nothing.
 """
 
+import contextlib
 import json
 import re
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import docker
 import pytest
+import requests
 from browser import chromium, painted, picture
 from project import FLOWER_PORT, STACK, WEB_PORT, Project, inventory
 from selenium.webdriver.common.by import By
@@ -352,6 +354,27 @@ def test_an_edited_dag_loses_no_task_and_no_request(project: Project) -> None:
     for run in runs:
         assert airflow.wait_for_run(DAG, run, 300) == "success"
         assert {task.try_number for task in airflow.tasks(DAG, run)} == {1}
+
+
+def test_a_restart_of_the_first_manager_loses_no_task(
+    project: Project, engine: docker.DockerClient
+) -> None:
+    """Database, broker, scheduler and web server are away together while tasks end."""
+    airflow = project.airflow()
+    run = airflow.trigger(DAG, {"seconds": 20})
+    for worker in ("worker-1", "worker-2"):
+        wait_until(lambda on=worker: _running_on(airflow, run, on), 120, f"a task on {worker}")
+    engine.containers.get(f"dairflow-{STACK}-manager-1").restart()
+
+    def state() -> str:
+        with contextlib.suppress(AirflowApiError, requests.RequestException):
+            return airflow.run_state(DAG, run)
+        return "no answer"
+
+    final = ("success", "failed")
+    ended = wait_until(lambda: (now := state()) in final and now, 300, "the end of the run")
+    tasks = airflow.tasks(DAG, run)
+    assert (ended, {task.try_number for task in tasks}) == ("success", {1}), tasks
 
 
 def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
