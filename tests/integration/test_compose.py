@@ -634,6 +634,19 @@ def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:
     assert {port["TargetPort"] for port in published} == {8080, 5555}
 
 
+def test_refused_sign_ins_are_limited_for_an_address(laptop: Laptop) -> None:
+    """Whatever address a request claims to come from. No later test of this file signs in."""
+    url = f"http://127.0.0.1:{laptop.web_port}/auth/token"
+
+    def sign_in(password: str, claimed: int) -> int:
+        body = {"username": "admin", "password": password}
+        headers = {"X-Forwarded-For": f"203.0.113.{claimed}"}
+        return requests.post(url, json=body, headers=headers, timeout=30).status_code
+
+    assert [sign_in("a guess", n) for n in range(5)] == [401] * 5
+    assert sign_in(laptop.secret("admin_password"), 99) == 429
+
+
 def test_a_reset_leaves_nothing(laptop: Laptop, docker_client: docker.DockerClient) -> None:
     """The last test of this file: the laptop is gone after it."""
     laptop.make("dev-reset")
