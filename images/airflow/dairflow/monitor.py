@@ -8,6 +8,7 @@ so that no page and no part of the API has them. Passwords come from files, not 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -52,6 +53,15 @@ class PrivateInspector(Inspector):
 
     def _on_update(self, workername: str, method: str, response: Any) -> None:  # noqa: ANN401
         super()._on_update(workername, method, without_private(response))
+
+    async def _inspect_all(self, workername: str | None) -> None:
+        """Ask all workers (None), and forget those that have left, as the pages do."""
+        await super()._inspect_all(workername)
+        if workername is None and options.purge_offline_workers is not None:
+            oldest = time.time() - options.purge_offline_workers
+            for name, info in list(self.workers.items()):
+                if info["timestamp"] < oldest:
+                    del self.workers[name]
 
 
 class SignedInMetrics(Metrics):

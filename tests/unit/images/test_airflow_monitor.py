@@ -28,6 +28,15 @@ inspector._on_update("w", "reserved", [{{"id": "u", "args": ["{TOKEN}"], "kwargs
 later = {{"eta": 1, "request": {{"id": "u", "args": "{TOKEN}"}}}}
 inspector._on_update("w", "scheduled", [later])
 print(json.dumps([kept, inspector.workers["w"]]))
+async def answer(self, method, workername):
+    self._on_update("stays", method, {{}})
+flower.inspector.Inspector._inspect_method = answer
+inspector.workers["left"] = {{"timestamp": 0}}
+options.purge_offline_workers = 10
+asyncio.run(inspector._inspect_all("stays"))
+assert set(inspector.workers) == {{"w", "left", "stays"}}
+asyncio.run(inspector._inspect_all(None))
+assert set(inspector.workers) == {{"w", "stays"}}
 assert flower.app.Events is monitor.PrivateEvents
 assert flower.app.Inspector is monitor.PrivateInspector
 classes = {{h[1].__name__ for h in handlers if isinstance(h, tuple)}}
