@@ -4,6 +4,7 @@ from infra.cluster import (
     bootstrap,
     deploy_airflow,
     export_outputs,
+    keep_images,
     publish_images,
     read_services,
 )
@@ -19,4 +20,5 @@ fleet = provision(settings, site, secrets.cluster_id)
 cluster = bootstrap(settings, fleet, secrets)
 images = publish_images(settings, cluster)
 stack = deploy_airflow(settings, cluster, images, secrets, services)
+keep_images(settings, cluster, images, stack)
 export_outputs(fleet, images, secrets, stack)

@@ -14,6 +14,7 @@ from infra.firewall import Policy
 from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
 from infra.resources.images import EcrAccess, EmbeddedAccess, PublishedImage, RegistryAccess
+from infra.resources.kept_images import KeptImages
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
 from infra.resources.node_images import NodeImages
 from infra.resources.operator_files import OperatorFiles
@@ -207,6 +208,28 @@ def _node_images(
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(cluster.swarm),
+    )
+
+
+def keep_images(
+    settings: Settings,
+    cluster: Cluster,
+    images: Mapping[str, pulumi.Output[str]],
+    stack: Stack,
+) -> None:
+    """Keep the newest releases' images on the nodes and in the registry, and no others."""
+    fleet = cluster.fleet
+    KeptImages(
+        "kept-images",
+        references=pulumi.Output.all(*images.values()),
+        owned=cluster.access.owned(),
+        registry=cluster.access.endpoint(),
+        keep=settings.keep_releases,
+        machines=pulumi.Output.all(*fleet.machines),
+        private_key=fleet.private_key,
+        connections_per_second=settings.connections_per_second,
+        logins=fleet.logins,
+        opts=fleet.lives_on(cluster.swarm, stack),
     )
 
 

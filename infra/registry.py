@@ -42,6 +42,11 @@ _MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.oci.image.index.v1+json"
 )
+BOUNDED_LOG = {"max-size": "10m", "max-file": "3"}
+"""Options of the engine's json-file log, as the stack's services have them."""
+_LOG_OPTIONS = " ".join(
+    ("--log-driver json-file", *(f"--log-opt {key}={value}" for key, value in BOUNDED_LOG.items()))
+)
 _NEXT = f"{CONTAINER}-next"
 _FORMER = f"{CONTAINER}-former"
 _SWAP = f"""# let the registry that is complete take the place of the one that runs
@@ -86,7 +91,14 @@ class RegistrySpec:
 
     def fingerprint(self) -> str:
         """Return a hash that changes with anything that the container is made from."""
-        parts = (FOLDER, self.image, self.certificate, self.private_key, self.password)
+        parts = (
+            FOLDER,
+            _LOG_OPTIONS,
+            self.image,
+            self.certificate,
+            self.private_key,
+            self.password,
+        )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -144,7 +156,7 @@ def _create_command(spec: RegistrySpec) -> str:
     settings = " ".join(f"-e {key}={value}" for key, value in environment.items())
     return (
         f"docker rm -f {_NEXT} >/dev/null 2>&1; "
-        f"docker create --name {_NEXT} --restart always "
+        f"docker create --name {_NEXT} --restart always {_LOG_OPTIONS} "
         f"--label dairflow.fingerprint={spec.fingerprint()} "
         f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry "
         f"{settings} {shlex.quote(spec.image)} >/dev/null && docker cp - {_NEXT}:/"
@@ -188,6 +200,47 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the registry answered."""
+
+    body: bytes | None
+    """None if there is no such thing."""
+    digest: str
+    """Of the manifest that was asked for, ``sha256:…``."""
+
+
+def request(endpoint: Endpoint, method: str, path: str) -> Answer:
+    """Send a request to the registry's API; a thing that is not there is an answer as well.
+
+    Raises:
+        RegistryError: it cannot be reached, or refuses.
+
+    """
+    context = ssl.create_default_context(cadata=endpoint.authority)
+    connection = http.client.HTTPSConnection(
+        endpoint.host, endpoint.port, context=context, timeout=_QUERY_TIMEOUT_SECONDS
+    )
+    credentials = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+    headers = {"Accept": _MANIFEST_TYPES, "Authorization": f"Basic {credentials}"}
+    where = f"https://{endpoint.address}{path}"
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        msg = f"the registry did not answer at {where}: {error}. {endpoint.advice}"
+        raise RegistryError(msg) from error
+    finally:
+        connection.close()
+    if answer.status == http.client.NOT_FOUND:
+        return Answer(body=None, digest="")
+    if answer.status not in (http.client.OK, http.client.ACCEPTED):
+        msg = f"the registry answered {answer.status} {answer.reason} at {where}"
+        raise RegistryError(msg)
+    return Answer(body=body, digest=answer.getheader("Docker-Content-Digest") or "")
+
+
 def digest(endpoint: Endpoint, repository: str, tag: str) -> str:
     """Ask the registry for the digest of a tag, ``sha256:…``; empty where there is no such tag.
 
@@ -198,25 +251,9 @@ def digest(endpoint: Endpoint, repository: str, tag: str) -> str:
         RegistryError: when it cannot be reached or answers anything but 200 or 404.
 
     """
-    context = ssl.create_default_context(cadata=endpoint.authority)
-    connection = http.client.HTTPSConnection(
-        endpoint.host, endpoint.port, context=context, timeout=_QUERY_TIMEOUT_SECONDS
-    )
-    credentials = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
-    headers = {"Accept": _MANIFEST_TYPES, "Authorization": f"Basic {credentials}"}
-    where = f"https://{endpoint.address}/v2/{repository}/manifests/{tag}"
-    try:
-        connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers=headers)
-        answer = connection.getresponse()
-    except OSError as error:
-        msg = f"the registry did not answer at {where}: {error}. {endpoint.advice}"
-        raise RegistryError(msg) from error
-    finally:
-        connection.close()
-    if answer.status == http.client.NOT_FOUND:
-        return ""
-    found = answer.getheader("Docker-Content-Digest")
-    if answer.status != http.client.OK or not found:
-        msg = f"the registry answered {answer.status} {answer.reason} at {where}"
+    path = f"/v2/{repository}/manifests/{tag}"
+    answer = request(endpoint, "HEAD", path)
+    if answer.body is not None and not answer.digest:
+        msg = f"the registry named no digest at https://{endpoint.address}{path}"
         raise RegistryError(msg)
-    return found
+    return answer.digest

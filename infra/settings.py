@@ -113,6 +113,7 @@ class Settings(ExistingSettings, AwsSettings):
     task_memory: Annotated[str, Field(alias="taskMemory")] = "512m"
     memory_limits: Annotated[dict[str, Any], Field(alias="memoryLimits")] = {}  # noqa: RUF012 - pydantic copies it
     log_retention_days: Annotated[Integer, Field(ge=1, le=3_650, alias="logRetentionDays")] = 30
+    keep_releases: Annotated[Integer, Field(ge=1, le=100, alias="keepReleases")] = 3
     rotate_secrets: Annotated[dict[str, Any], Field(alias="rotateSecrets")] = {}  # noqa: RUF012 - pydantic copies it
     fernet_key: Annotated[str, Field(alias="fernetKey", repr=False)] = ""
 

@@ -44,6 +44,14 @@ class RegistryAccess(Protocol):
         """Make sure that a built image is in the registry; return its digest."""
         ...
 
+    def owned(self) -> pulumi.Output[list[str]]:
+        """Return what the names of the cluster's own images begin with on the nodes."""
+        ...
+
+    def endpoint(self) -> pulumi.Output[dict[str, Any]] | None:
+        """Return the `registry.Endpoint` of a registry that is cleaned from here, or None."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedAccess:
@@ -84,6 +92,21 @@ class EmbeddedAccess:
         """See `RegistryAccess`."""
         return DeployedImage(name, access=self, repository=repository, tag=tag, opts=opts).digest
 
+    def owned(self) -> pulumi.Output[list[str]]:
+        """See `RegistryAccess`: the registry is the cluster's own."""
+        return self.pull_address.apply(lambda address: [f"{address}/"])
+
+    def endpoint(self) -> pulumi.Output[dict[str, Any]]:
+        """See `RegistryAccess`."""
+        return pulumi.Output.secret(
+            pulumi.Output.all(
+                host=self.push_host,
+                port=self.push_port,
+                authority=self.authority,
+                password=self.password,
+            )
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class EcrAccess:
@@ -113,6 +136,15 @@ class EcrAccess:
     ) -> pulumi.Output[str]:
         """See `RegistryAccess`."""
         return EcrImage(name, access=self, repository=repository, tag=tag, opts=opts).digest
+
+    def owned(self) -> pulumi.Output[list[str]]:
+        """See `RegistryAccess`: the account has other repositories, of other owners."""
+        return pulumi.Output.all(*self.repositories.values()).apply(
+            lambda repositories: [f"{repository}@" for repository in repositories]
+        )
+
+    def endpoint(self) -> None:
+        """See `RegistryAccess`: each repository has a lifecycle policy."""
 
 
 class BuiltImageProvider(Provider):

@@ -246,3 +246,12 @@ def test_what_goes_from_a_host_is_what_the_setting_says(
         for kind in (":Swarm", ":ExistingHosts"):
             (inputs,) = asked.of_type(kind).values()
             assert inputs["release"] == {"stack": "airflow", "remove_engine": expected}
+
+
+def test_images_are_removed_after_the_deployment(run: Callable[..., Recorder]) -> None:
+    (kept,) = run(keepReleases="7").of_type(":KeptImages").values()
+    assert kept["keep"] == 7
+    assert kept["owned"] == ["10.213.0.11:5000/"]
+    assert {reference.partition("@")[0] for reference in kept["references"]} == {
+        f"10.213.0.11:5000/{name}" for name in ("airflow", "postgres", "redis", "web")
+    }

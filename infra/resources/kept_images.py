@@ -1,0 +1,119 @@
+"""The images of the newest releases, and the removal of others after each deployment."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from pulumi.dynamic import CreateResult, Resource, UpdateResult
+
+from infra.remote.machine import Machine
+from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.runner import RemoteError
+from infra.resources.provider import Props, Provider, say
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+    from infra.remote.pool import SshPool
+
+NODES_AT_A_TIME = 16
+
+
+class KeptImagesProvider(Provider):
+    """Keeps the releases in the state, and removes the images of others."""
+
+    compared = ("references", "keep")
+
+    def create(self, props: Props) -> CreateResult:
+        """Pulumi calls this after the first deployment."""
+        return CreateResult("kept-images", _clean(props, []))
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this after a deployment of other images."""
+        return UpdateResult(_clean(news, olds["releases"]))
+
+
+class KeptImages(Resource, module="images", name="KeptImages"):
+    """The images that stay on machines and in the registry."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        references: pulumi.Input[list[str]],
+        owned: pulumi.Input[list[str]],
+        registry: pulumi.Input[Mapping[str, Any]] | None,
+        keep: int,
+        machines: pulumi.Input[list[Mapping[str, Any]]],
+        private_key: pulumi.Input[str],
+        connections_per_second: int = CONNECTIONS_PER_SECOND,
+        logins: pulumi.Input[Mapping[str, Any]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take ``references``: the images that run now, each as ``registry/repository@sha256:…``.
+
+        ``owned`` is what the names of the cluster's own images begin with. ``registry`` is the
+        `infra.registry.Endpoint` of the registry on the first machine; None if there is another.
+        """
+        props = {
+            "references": references,
+            "owned": owned,
+            "registry": registry,
+            "keep": keep,
+            "machines": machines,
+            **sign_in(private_key, logins),
+            "connections_per_second": connections_per_second,
+            "releases": None,
+        }
+        super().__init__(KeptImagesProvider(), name, props, opts)
+
+
+def _clean(props: Props, former: list[list[str]]) -> Props:
+    from infra import image_retention
+
+    releases = image_retention.newest(former, props["references"], int(props["keep"]))
+    kept = {reference for release in releases for reference in release}
+    machines = [Machine.from_dict(record) for record in props["machines"]]
+    with ssh_pool(props) as pool:
+        with ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
+            begun = [threads.submit(_clean_node, pool, one, props, kept) for one in machines]
+        for one in begun:
+            one.result()
+        if props["registry"]:
+            _clean_registry(pool, machines[0], props["registry"], kept)
+    return {**props, "releases": releases}
+
+
+def _clean_node(pool: SshPool, machine: Machine, props: Props, kept: set[str]) -> None:
+    """Clean a node; what fails here is repeated by the next release, so it fails no deployment."""
+    from infra import image_retention
+
+    try:
+        runner = pool.runner(machine, timeout=READ_CONNECT_SECONDS)
+        image_retention.clean_node(runner, owned=props["owned"], kept=kept, report=say)
+    except RemoteError as error:
+        say(f"{machine.name}: the images of former releases stay until the next one: {error}")
+
+
+def _clean_registry(
+    pool: SshPool, machine: Machine, endpoint: Mapping[str, Any], kept: set[str]
+) -> None:
+    from infra import image_retention, registry
+
+    reached = registry.Endpoint(
+        host=endpoint["host"],
+        port=int(endpoint["port"]),
+        authority=endpoint["authority"],
+        password=endpoint["password"],
+    )
+    try:
+        deleted = image_retention.clean_registry(pool.runner(machine), reached, kept=kept)
+    except (RemoteError, registry.RegistryError) as error:
+        say(f"the registry keeps the images of former releases until the next one: {error}")
+        return
+    if deleted:
+        say(f"the registry: deleted {deleted} images of former releases")

@@ -1,0 +1,161 @@
+"""Former releases' images on a real engine and in a real registry: gone, and nothing else.
+
+One machine is node and registry. A release is an image of one small layer of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra import credentials, image_retention, project_images, registry
+from infra.machines import local_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from infra.remote.runner import Runner
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = "registry-password"
+RELEASES = 5
+KEPT = 2
+
+
+class Site:
+    """A machine with the registry, its trust in it, and releases pushed and pulled there."""
+
+    def __init__(self, lab: Any, base: bytes) -> None:
+        self.lab = lab
+        self.machine = lab.machine("manager-1")
+        address = self.machine.private_address
+        self.address = f"{address}:{registry.PORT}"
+        certificate = credentials.registry_certificate([address])
+        self.endpoint = registry.Endpoint(
+            host=address,
+            port=registry.PORT,
+            authority=certificate.authority,
+            password=PASSWORD,
+        )
+        spec = registry.RegistrySpec(
+            image=project_images.reference("registry"),
+            certificate=certificate.certificate,
+            private_key=certificate.private_key,
+            password=PASSWORD,
+        )
+        registry.ensure(self.runner, spec, save_image=lambda: local_engine.archive(spec.image))
+        self.run(f"mkdir -p /etc/docker/certs.d/{self.address}")
+        self.runner.write_file(
+            f"/etc/docker/certs.d/{self.address}/ca.crt", certificate.authority.encode()
+        )
+        self.run(
+            f"docker login -u {registry.USER} --password-stdin {self.address}",
+            stdin=PASSWORD.encode(),
+        )
+        self.run("docker import - other/probe:latest", stdin=base)
+        self.references = [self.release(number) for number in range(RELEASES)]
+
+    @property
+    def runner(self) -> Runner:
+        return self.lab.pool.runner(self.machine)
+
+    def run(self, command: str, **options: Any) -> str:
+        return self.runner.run(command, **options).stdout.strip()
+
+    def release(self, number: int) -> str:
+        """Push a release, and pull it as the swarm does; its layer has half a megabyte."""
+        name = f"{self.address}/app"
+        self.run(
+            f"c=$(docker run -d other/probe:latest sh -c 'exec perl -e \"srand {number};"
+            f" print chr rand 256 for 1..500000\" >/layer') && docker wait $c >/dev/null"
+            f" && docker commit $c {name}:{number} && docker rm $c"
+            f" && docker push -q {name}:{number} && docker rmi {name}:{number}"
+        )
+        reference = f"{name}@{registry.digest(self.endpoint, 'app', str(number))}"
+        self.run(f"docker pull -q {reference}")
+        return reference
+
+    def images(self) -> set[str]:
+        listed = self.run("docker image ls --digests --format '{{.Repository}}@{{.Digest}}'")
+        return {line for line in listed.split() if line.startswith(f"{self.address}/")}
+
+    def registry_bytes(self) -> int:
+        folder = self.run(f"docker volume inspect -f '{{{{.Mountpoint}}}}' {registry.VOLUME}")
+        return int(self.run(f"du -sb {folder}").split()[0])
+
+    def clean_node(self, kept: list[str]) -> list[str]:
+        said: list[str] = []
+        image_retention.clean_node(
+            self.runner, owned=[f"{self.address}/"], kept=kept, report=said.append
+        )
+        return said
+
+
+@pytest.fixture(scope="module")
+def site(
+    docker_client: docker.DockerClient,
+    test_mark: str,
+    node_image: str,
+    lab: Any,
+    probe_image: bytes,
+) -> Iterator[Site]:
+    del node_image
+    own = type(lab)(docker_client, test_mark, "leftovers-images")
+    try:
+        yield Site(own, probe_image)
+    finally:
+        own.close()
+
+
+def test_a_node_keeps_the_newest_releases_and_what_is_in_use(site: Site) -> None:
+    in_use, ended, *_ = site.references
+    namespace = "--label com.docker.stack.namespace=airflow"
+    running = site.run(f"docker run -d {namespace} {in_use} sleep 600")
+    site.run(f"docker run {namespace} {ended} sh -c :")
+    others = site.run(f"docker run -d --label owner=other {site.references[2]} sh -c :")
+    site.run(f"docker wait {others}")
+    assert site.images() == set(site.references)
+
+    said = site.clean_node(site.references[-KEPT:])
+    assert site.images() == {in_use, site.references[2], *site.references[-KEPT:]}
+    assert len(said) == 2, said
+    assert site.run("docker image ls -q other/probe:latest")
+
+    site.run(f"docker rm -f {running} {others}")
+    assert site.clean_node(site.references[-KEPT:]) == []
+    assert site.images() == set(site.references[-KEPT:])
+    assert site.run("docker image ls -q other/probe:latest")
+
+
+def test_the_registry_keeps_the_newest_releases_and_goes_on(site: Site) -> None:
+    kept = site.references[-KEPT:]
+    before = site.registry_bytes()
+    deleted = image_retention.clean_registry(site.runner, site.endpoint, kept=kept)
+    assert deleted == RELEASES - KEPT
+    assert before - site.registry_bytes() > 450_000 * (RELEASES - KEPT)
+    for number in range(RELEASES):
+        found = registry.digest(site.endpoint, "app", str(number))
+        assert bool(found) == (number >= RELEASES - KEPT)
+
+    site.run(f"docker rmi {kept[0]} && docker pull -q {kept[0]}")
+    assert site.release(0) in site.images(), "a release that was deleted is pushed and pulled again"
+
+
+def test_the_registry_runs_after_a_collection_that_fails(site: Site) -> None:
+    """It is stopped meanwhile, whatever becomes of it."""
+    broken = image_retention.COLLECT.replace("config.yml", "no-such.yml")
+    assert site.runner.run(broken, check=False).exit_status != 0
+    assert registry.fingerprint(site.runner)
+
+
+def test_the_registrys_log_is_bounded(site: Site) -> None:
+    options = site.run(
+        f"docker inspect --format '{{{{json .HostConfig.LogConfig}}}}' {registry.CONTAINER}"
+    )
+    assert '"max-size":"10m"' in options
+    assert re.search(r'"max-file":"\d"', options)
