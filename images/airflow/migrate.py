@@ -3,7 +3,7 @@
 
 One process does both, because most of either's time is the import of Airflow. If the release is
 migrated already, nothing of Airflow is imported. A schema that this image does not have is refused,
-and a database that has one is dumped before it is migrated.
+and a database that has one is dumped and backed up before it is migrated.
 
 The secret is the administrator's first password. From then on the user's accounts are Airflow's: a
 password that was changed, and an administrator that was renamed or disabled, stay as they are. Only
@@ -151,7 +151,7 @@ def open_default_pool(connection: object) -> None:
 
 
 def dump_before_migration(connection: object) -> str | None:
-    """Dump a database that the migration is about to change; return the dump's name.
+    """Dump and back up a database that the migration is about to change; return the dump's name.
 
     Raises:
         SystemExit: the database's schema is not one that this image has.
@@ -164,17 +164,18 @@ def dump_before_migration(connection: object) -> str | None:
         sys.exit(str(error))
     if schema.CORE not in found or not schema.is_pending(found, image):
         return None
-    what = "the database of this release, with its function dairflow.dump_database"
-    wait_for(schema.has_dump_function, what, DATABASE_TIMEOUT_SECONDS).close()
-    print("dumping the database before its migration", flush=True)
+    what = "the database of this release, with its functions dairflow.dump_database and back_up"
+    wait_for(schema.has_functions, what, DATABASE_TIMEOUT_SECONDS).close()
+    print("dumping and backing up the database before its migration", flush=True)
     try:
         dump = schema.dump(connection, found)
+        schema.back_up(connection)
     except psycopg2.Error as error:
         sys.exit(
-            f"The dump before the migration failed: {str(error).strip()}\n"
+            f"The dump or the backup before the migration failed: {str(error).strip()}\n"
             "Nothing was changed, and no other service of this image starts.\n"
-            "Next: see why in the log of the service postgres; is the first manager's disk full?"
-            " The migration is tried again by itself."
+            "Next: see why in the log of the service postgres; is the first manager's disk full, or"
+            " is the repository of the backups away? The migration is tried again by itself."
         )
     print(f"the database as it was before is in the dump {dump}: see docs/database.md", flush=True)
     return dump

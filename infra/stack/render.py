@@ -200,6 +200,7 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
         **{memory_variable(name): size for name, size in options.memory_limits.items()},
+        **options.backups.variables,
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
