@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import key_copy
 import psycopg2
 import schema
+from dairflow import secret_files
 from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
@@ -181,6 +185,44 @@ def dump_before_migration(connection: object) -> str | None:
     return dump
 
 
+def keep_fernet_key(connection: object) -> None:
+    """Store the Fernet key beside what it encrypts; see `key_copy`.
+
+    A database that was restored has a copy of another stack's key: its values are encrypted again.
+
+    Raises:
+        SystemExit: the copy cannot be read.
+
+    """
+    present, passphrase = secret_files.read("fernet_key"), secret_files.read("backup_passphrase")
+    copy = key_copy.load(connection)
+    if copy is not None:
+        try:
+            others = key_copy.missing(present, key_copy.decrypt(copy, passphrase, present))
+        except key_copy.KeyCopyError as error:
+            sys.exit(str(error))
+        if others:
+            print("the database has another Fernet key: encrypting its values with this stack's")
+            encrypt_again(",".join([present, *others]))
+    key_copy.store(connection, key_copy.encrypt(present, passphrase))
+
+
+def encrypt_again(keys: str) -> None:
+    """Run Airflow's own command, which reads with all keys and writes with the first.
+
+    It reads its secrets from a folder in memory.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("postgres_password", "jwt_secret", "api_secret_key"):
+            Path(folder, name).write_text(secret_files.read(name) or "")
+        Path(folder, "fernet_key").write_text(keys)
+        subprocess.run(
+            ["airflow", "rotate-fernet-key"],  # the image's own
+            env={**os.environ, "SECRETS": folder},
+            check=True,
+        )
+
+
 def main() -> None:
     """Run the migration."""
     connection = wait_for(
@@ -195,6 +237,7 @@ def main() -> None:
         sync_accounts(password)
         schema.record(connection, release(), dump)
         print(f"the database is at {release()}")
+    keep_fernet_key(connection)
     share_history(connection)
     open_default_pool(connection)
     if apply_password(connection, password):
