@@ -181,6 +181,7 @@ def deploy_airflow(
         secrets=pulumi.Output.all(
             secrets.values,
             pulumi.Output.secret(services.own.secrets),
+            pulumi.Output.secret(dict(settings.backup_options.secrets)),
             pulumi.Output.secret(airflow_files(airflow_config(settings.airflow_config).secrets)),
         ).apply(lambda parts: {name: value for part in parts for name, value in part.items()}),
         configs=services.own.configs,

@@ -23,5 +23,5 @@ run_alone() {
 
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
-run_alone stanza-create
+run_alone "$(stanza_command)"
 run_alone --type="$1" --annotation="reason=$2" backup

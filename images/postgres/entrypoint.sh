@@ -2,10 +2,12 @@
 # Makes the cluster at the first start; at each makes the databases that are not there yet, gives the
 # roles the secrets' passwords, and serves. Each database is its role's of the same name.
 # The image's stop signal, SIGINT, is PostgreSQL's fast shutdown.
-# With the argument `pgbouncer` it is the warehouse's queue instead, with `backups` what makes backups.
+# With the argument `pgbouncer` it is the warehouse's queue instead, with `backups` what makes backups,
+# and with `check-backups` it only says whether the data, the backups and RESTORE_FROM go together.
 set -euo pipefail
 . /opt/dairflow/connections.sh
 . /opt/dairflow/repository.sh
+. /opt/dairflow/restore_cluster.sh
 . /opt/dairflow/settings.sh
 
 SECRETS=${SECRETS:-/run/secrets}
@@ -120,8 +122,7 @@ sync_roles() {
 # Makes the repository's place for this cluster, if it is not there. Without it no segment is archived;
 # back_up.sh makes it likewise, so a repository that does not answer now stops nothing.
 prepare_repository() {
-    write_repository_settings
-    pgbackrest --stanza="$STANZA" --no-online stanza-create || true
+    pgbackrest --stanza="$STANZA" --no-online "$(stanza_command)" || true
 }
 
 if [ "${1:-}" = pgbouncer ]; then
@@ -132,7 +133,14 @@ if [ "${1:-}" = backups ]; then
     exec /opt/dairflow/backups.sh
 fi
 refuse_other_versions
-[ -s "$DATA/PG_VERSION" ] || make_cluster
+if [ "${1:-}" = check-backups ]; then
+    check_backups strictly
+    exit
+fi
+check_backups
+if [ ! -s "$DATA/PG_VERSION" ]; then
+    if [ -n "${RESTORE_FROM:-}" ]; then restore_cluster; else make_cluster; fi
+fi
 # Of a container that was killed: no other has these volumes.
 rm -f "$DATA/postmaster.pid" "$RUN"/.s.PGSQL.*
 write_settings

@@ -6,9 +6,13 @@ RUN=/var/run/postgresql
 VOLUME=${VOLUME:-/var/lib/postgresql/data}
 # What pgbackrest_archive.sh writes, beside the data so that no backup has it.
 ARCHIVE_GAP=$VOLUME/archive_gap
+# Why the last backup failed, for as long as none has succeeded since.
+BACKUP_FAILURE=/tmp/backup-failure
+# How long the first backup may take to begin.
+FIRST_BACKUP_SECONDS=300
 # WAL that cannot be archived is kept up to this size. What is beyond it is dropped, so that the
 # database does not stop because of a full disk.
-MAXIMUM_WAITING_WAL=4GiB
+MAXIMUM_WAITING_WAL=${MAXIMUM_WAITING_WAL:-4GiB}
 
 backups_are_on() { [ "${BACKUPS:-off}" = on ]; }
 
@@ -24,7 +28,7 @@ write_repository_settings() {
         umask 077
         cat >"$PGBACKREST_CONFIG" <<CONF
 [global]
-repo1-path=$REPOSITORY
+$(repository_place)
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=$passphrase
 repo1-retention-full-type=time
@@ -46,7 +50,48 @@ CONF
     )
 }
 
-# Prints what the repository has, as JSON: pgBackRest's own record of the stanza.
-repository_contents() {
-    pgbackrest --stanza="$STANZA" --output=json info | jq '.[0]'
+repository_name() {
+    if [ -n "${BACKUP_S3_BUCKET:-}" ]; then
+        echo "s3://$BACKUP_S3_BUCKET$BACKUP_S3_PATH"
+    else
+        echo "$REPOSITORY"
+    fi
 }
+
+# Prints the options that name the repository: a bucket, or a folder.
+repository_place() {
+    local secrets=${SECRETS:-/run/secrets}
+    if [ -z "${BACKUP_S3_BUCKET:-}" ]; then
+        echo "repo1-path=$REPOSITORY"
+        return
+    fi
+    cat <<CONF
+repo1-type=s3
+repo1-path=$BACKUP_S3_PATH
+repo1-s3-bucket=$BACKUP_S3_BUCKET
+repo1-s3-region=$BACKUP_S3_REGION
+repo1-s3-endpoint=${BACKUP_S3_ENDPOINT:-s3.$BACKUP_S3_REGION.amazonaws.com}
+repo1-s3-uri-style=$(if [ -n "${BACKUP_S3_ENDPOINT:-}" ]; then echo path; else echo host; fi)
+repo1-s3-key=$(<"$secrets/backup_s3_access_key")
+repo1-s3-key-secret=$(<"$secrets/backup_s3_secret_key")
+CONF
+    if [ -s "$secrets/backup_s3_ca" ]; then echo "repo1-storage-ca-file=$secrets/backup_s3_ca"; fi
+}
+
+# Prints what the repository has, as JSON: pgBackRest's own record of the stanza, or of all without one.
+# pgBackRest writes the line breaks of an error's text as they are, which JSON does not have.
+repository_contents() { repository_stanzas --stanza="$STANZA" | jq '.[0]'; }
+
+# Prints pgBackRest's command that prepares the repository: another one if it has backups of another major
+# version.
+stanza_command() {
+    local version
+    version=$(repository_contents | jq --raw-output '.db | last | .version // empty')
+    if [ -n "$version" ] && [ "$version" != "$POSTGRES_MAJOR" ]; then
+        echo stanza-upgrade
+    else
+        echo stanza-create
+    fi
+}
+
+repository_stanzas() { pgbackrest --output=json "$@" info | tr '[:cntrl:]' ' '; }

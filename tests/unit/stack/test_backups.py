@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.stack.backups import BACKUP_PASSPHRASE, BackupOptions
+from infra.stack.backups import BACKUP_PASSPHRASE, BackupOptions, Bucket
 from infra.stack.render import render
 
 if TYPE_CHECKING:
@@ -40,6 +40,30 @@ def test_backups_can_be_off(compose: Compose, options: StackOptions) -> None:
     services = rendered(compose, options, enabled=False)
     assert int(services["backup"]["deploy"]["replicas"]) == 0
     assert {services[name]["environment"]["BACKUPS"] for name in SERVICES} == {"off"}
+
+
+def test_a_restore_replaces_the_database_alone(compose: Compose, options: StackOptions) -> None:
+    before = rendered(compose, options)
+    after = rendered(compose, options, restore_from="latest")
+    assert {name for name in before if before[name] != after[name]} == {"postgres"}
+    assert after["postgres"]["environment"]["RESTORE_FROM"] == "latest"
+
+
+def test_a_buckets_keys_are_files_of_the_services_that_read_it(
+    compose: Compose, options: StackOptions
+) -> None:
+    bucket = Bucket(
+        name="nightly", region="eu-central-1", path="/a", access_key="AKIA0", secret_key="hunter2"
+    )
+    given = replace(options, backups=BackupOptions(bucket=bucket))
+    stack = render(compose, given)
+    files = {"backup_s3_access_key", "backup_s3_secret_key"}
+    for name, service in stack.document["services"].items():
+        mounted = {secret["target"] for secret in service.get("secrets", [])}
+        assert files & mounted == (files if name in SERVICES else set()), name
+    assert stack.document["services"]["postgres"]["environment"]["BACKUP_S3_PATH"] == "/a"
+    assert all(stack.document["secrets"][name]["name"] == stack.secrets[name] for name in files)
+    assert "hunter2" not in str(stack)
 
 
 def test_both_services_share_the_repository_the_data_and_the_socket(
