@@ -14,6 +14,9 @@ FIRST_BACKUP_SECONDS=300
 # database does not stop because of a full disk.
 MAXIMUM_WAITING_WAL=${MAXIMUM_WAITING_WAL:-4GiB}
 
+# Nothing else runs while a database is restored.
+RESTORE_PROCESSES=4
+
 backups_are_on() { [ "${BACKUPS:-off}" = on ]; }
 
 # Writes pgBackRest's configuration to the file that PGBACKREST_CONFIG names.
@@ -39,9 +42,15 @@ compress-type=zst
 start-fast=y
 archive-push-queue-max=$MAXIMUM_WAITING_WAL
 lock-path=$RUN/pgbackrest
+spool-path=/tmp
 log-level-console=off
 log-level-file=off
 log-level-stderr=warn
+[global:restore]
+process-max=$RESTORE_PROCESSES
+[global:archive-get]
+archive-async=y
+process-max=$RESTORE_PROCESSES
 [$STANZA]
 pg1-path=$VOLUME/$POSTGRES_MAJOR
 pg1-socket-path=$RUN

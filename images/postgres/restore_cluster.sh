@@ -15,7 +15,7 @@ is_backup_label() { [[ $1 =~ ^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$ ]]; }
 system_identifier() { pg_controldata "$DATA" | awk -F': *' '/^Database system identifier/ {print $2}'; }
 
 # Refuses data and a repository that do not go with each other, or with RESTORE_FROM. With the argument
-# `strictly`, also a repository that cannot be read.
+# `strictly`, also a repository that cannot be read, and a bucket that cannot be written to.
 check_backups() {
     if ! backups_are_on; then return; fi
     write_repository_settings
@@ -23,6 +23,14 @@ check_backups() {
         check_restore
     else
         check_owner "$@"
+    fi
+    if [ "${1:-}" = strictly ] && [ -n "${BACKUP_S3_BUCKET:-}" ]; then check_writable; fi
+}
+
+check_writable() {
+    local said
+    if ! said=$({ echo check | pgbackrest repo-put dairflow-check && pgbackrest repo-rm dairflow-check; } 2>&1); then
+        refuse "The repository $(repository_name) cannot be written to: $said" "give its key the right to write and to delete."
     fi
 }
 

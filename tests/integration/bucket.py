@@ -47,16 +47,17 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Server]:
+def server(folder: Path, *options: str) -> Iterator[Server]:
     """Run a server that ends with the context."""
     buckets = folder / "buckets"
-    buckets.mkdir()
+    buckets.mkdir(exist_ok=True)
     authority = _certificate(folder)
     port = _free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 str(_program()),
+                *options,
                 *(
                     "--port",
                     f":{port}",

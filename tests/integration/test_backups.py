@@ -48,6 +48,7 @@ SECRETS = {
     "backup_passphrase": "p'a\"ss\\phrase; # of $the repository",
 }
 WAIT_SECONDS = 120
+ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
 @dataclass
@@ -264,30 +265,15 @@ def refused(site: Site, *command: str, **environment: str) -> str:
 
 
 def test_every_row_of_all_databases_comes_back(site: Site) -> None:
-    """The data's volume is lost: the latest moment, then an earlier one, then a backup."""
-    postgres = site.postgres()
-    maker = site.backups()
-    sql(
-        postgres,
-        "SET ROLE airflow; CREATE TABLE run AS SELECT generate_series(1, 5000) AS n",
-        "airflow",
-    )
-    wait_for_backups(maker, 1)
-    sql(postgres, "SET ROLE warehouse; CREATE TABLE sale AS SELECT generate_series(1, 7000) AS n")
-    sql(postgres, "SELECT dairflow.back_up('by_hand')", "airflow")
-    sql(postgres, "INSERT INTO sale VALUES (7001)")
-    moment = sql(postgres, 'SELECT to_char(clock_timestamp(), \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')')
-    sql(postgres, "DELETE FROM sale WHERE n > 10")
-    archive(postgres)
-    label = backups_of(postgres)[-1]["label"]
+    """The data's volume is lost: the latest moment, then an earlier one."""
+    moment = fill(site)
     assert "this cluster has data" in refused(site, RESTORE_FROM="latest")
     site.destroy("data")
 
     assert "has backups of a database, and this cluster has no data" in refused(site)
     assert "There is no backup" in refused(site, RESTORE_FROM="20200101-000000F")
     assert "the first backup was complete at" in refused(site, RESTORE_FROM="2020-01-01T00:00:00Z")
-    restored = site.postgres(RESTORE_FROM="latest")
-    assert rows(restored) == (5000, 10)
+    assert rows(site.postgres(RESTORE_FROM="latest")) == (5000, 10)
     site.destroy("data")
     restored = site.postgres(RESTORE_FROM=moment)
     assert rows(restored) == (5000, 7001)
@@ -295,6 +281,16 @@ def test_every_row_of_all_databases_comes_back(site: Site) -> None:
     restored.restart(timeout=30)
     wait_until(lambda: _answers(restored), restored)
     assert rows(restored) == (5000, 7002), "a restart does not restore again"
+
+
+@pytest.mark.chaos
+def test_what_was_restored_is_backed_up_at_once_and_can_be_restored(site: Site) -> None:
+    """An earlier moment, what was written after it, a backup from before it; no moment to come."""
+    moment = fill(site)
+    label = backups_of(site.backups())[-1]["label"]
+    site.destroy("data")
+    restored = site.postgres(RESTORE_FROM=moment)
+    sql(restored, "INSERT INTO sale VALUES (7002)")
     maker = site.backups()
     count = len(backups_of(maker))
     assert wait_for_backups(maker, count + 1)[-1]["type"] == "full"
@@ -305,6 +301,26 @@ def test_every_row_of_all_databases_comes_back(site: Site) -> None:
     assert rows(site.postgres(RESTORE_FROM="latest")) == (5000, 7002)
     site.destroy("data")
     assert rows(site.postgres(RESTORE_FROM=label)) == (5000, 7000)
+    site.destroy("data")
+    late = site.start(RESTORE_FROM="2999-01-01T00:00:00Z")
+    assert late.wait(timeout=WAIT_SECONDS)["StatusCode"] == 1
+    assert "Is 2999-01-01T00:00:00Z later than the last change" in late.logs().decode()
+
+
+def fill(site: Site) -> str:
+    """Write to both databases, with backups, and archive it; return a moment before a deletion."""
+    postgres = site.postgres()
+    run_table = "CREATE TABLE run AS SELECT generate_series(1, 5000) AS n"
+    sql(postgres, f"SET ROLE airflow; {run_table}", "airflow")
+    wait_for_backups(site.backups(), 1)
+    sale_table = "CREATE TABLE sale AS SELECT generate_series(1, 7000) AS n"
+    sql(postgres, f"SET ROLE warehouse; {sale_table}")
+    sql(postgres, "SELECT dairflow.back_up('by_hand')", "airflow")
+    sql(postgres, "INSERT INTO sale VALUES (7001)")
+    moment = sql(postgres, f"SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', '{ISO_FORMAT}')")
+    sql(postgres, "DELETE FROM sale WHERE n > 10")
+    archive(postgres)
+    return moment
 
 
 def rows(postgres: Container) -> tuple[int, int]:
@@ -377,7 +393,7 @@ def test_a_deployment_is_checked_by_the_image_before_it_begins(site: Site) -> No
 
 @pytest.mark.chaos
 def test_a_bucket_outlives_the_cluster(site: Site, tmp_path: Path) -> None:
-    """Every volume is lost. A bucket that is missing, or whose key is wrong, is refused."""
+    """Every volume is lost. A bucket that is missing, closed or read-only is refused."""
     network = site.client.networks.get(site.name)
     site.hosts = {bucket.HOST: network.attrs["IPAM"]["Config"][0]["Gateway"]}
     with bucket.server(tmp_path) as server:
@@ -411,6 +427,11 @@ def test_a_bucket_outlives_the_cluster(site: Site, tmp_path: Path) -> None:
 
         assert "this cluster has no data" in refused(site, "check-backups")
         assert rows(site.postgres(RESTORE_FROM="latest")) == (50, 70)
+        site.destroy("data")
+    with bucket.server(tmp_path, "--readonly") as server:
+        site.environment |= {"BACKUP_S3_ENDPOINT": server.endpoint, "BACKUP_S3_PATH": "/another"}
+        site.give_secrets({"backup_s3_ca": server.authority})
+        assert "cannot be written to" in refused(site, "check-backups")
 
 
 @pytest.mark.chaos
