@@ -12,7 +12,7 @@ ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit lint format lock bench clean
+	test chaos test-unit backups lint format lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,10 @@ chaos: setup-test ## run the long faults: absences, lost messages, expired certi
 
 test-unit: setup-up ## run the tests that need seconds and no containers
 	@$(ENV) pytest -m "not contract and not integration and not e2e and not chaos"
+
+backups: setup-up ## show the cluster's backups, and what is wrong with them
+	@$(ENV) $$(pulumi stack output managerSsh) \
+		'docker exec $$(docker ps -qf name=airflow_backup) /opt/dairflow/backup_status.sh'
 
 lint: setup-up ## check style and types
 	@$(ENV) ruff check . && ruff format --check . && pyright

@@ -21,6 +21,7 @@ from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
+from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
 from infra.stack.network import Demand, NoSubnetError, choose
@@ -181,6 +182,7 @@ def deploy_airflow(
         secrets=pulumi.Output.all(
             secrets.values,
             pulumi.Output.secret(services.own.secrets),
+            pulumi.Output.secret(dict(settings.backup_options.secrets)),
             pulumi.Output.secret(airflow_files(airflow_config(settings.airflow_config).secrets)),
         ).apply(lambda parts: {name: value for part in parts for name, value in part.items()}),
         configs=services.own.configs,
@@ -243,6 +245,7 @@ def export_outputs(
     pulumi.export("adminUser", ADMIN_USER)
     pulumi.export("adminPassword", pulumi.Output.secret(secrets.values["admin_password"]))
     pulumi.export("flowerPassword", pulumi.Output.secret(secrets.values["flower_password"]))
+    pulumi.export("backupPassphrase", pulumi.Output.secret(secrets.values[BACKUP_PASSPHRASE]))
     pulumi.export("nodes", pulumi.Output.all(*fleet.machines).apply(_nodes))
     pulumi.export("imageRef", images["airflow"])
     for name, value in fleet.outputs.items():
@@ -320,6 +323,7 @@ def _options(
         task_grace_seconds=settings.task_grace_seconds,
         memory_limits=settings.limits,
         log_retention_days=settings.log_retention_days,
+        backups=settings.backup_options,
         web_port=settings.web_port,
         flower_port=settings.flower_port,
         base_url=base_url,

@@ -21,6 +21,7 @@ WORKERS_OWN_MIB = 512
 LEAST_MIB = 128
 SERVICES = (
     "api-server",
+    "backup",
     "dag-processor",
     "flower",
     "migrate",

@@ -8,6 +8,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from infra.settings_report import HIDDEN
+from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.secrets import SECRET_NAMES
 from infra.stack.yaml_values import as_object, is_object
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from infra.settings_report import Problem
 
-ROTATED = (*SECRET_NAMES, "registry_password")
-"""What ``rotateSecrets`` may name."""
+ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
+"""What ``rotateSecrets`` may name. A repository has one passphrase for good."""
 
 FERNET_KEY_BYTES = 32
 

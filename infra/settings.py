@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from infra import build_context, capacity, registry
 from infra.airflow_settings import airflow_problems
+from infra.backup_settings import BackupSettings, backup_problems
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
@@ -27,7 +28,9 @@ from infra.secret_settings import secret_problems
 from infra.secret_values import secret_texts, with_secrets
 from infra.setting_types import Integer
 from infra.settings_report import UNUSED, keys, problems_of, report
+from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.ports import RESERVED_PORTS
+from infra.stack.secrets import FERNET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -77,7 +80,7 @@ def _airflows_own(value: str) -> str:
 Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 
 
-class Settings(ExistingSettings, AwsSettings):
+class Settings(ExistingSettings, AwsSettings, BackupSettings):
     """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``.
 
     Each target has a class of its own keys, which this one inherits.
@@ -130,7 +133,8 @@ class Settings(ExistingSettings, AwsSettings):
     @property
     def given_secrets(self) -> Mapping[str, str]:
         """The secrets that the user chose."""
-        return {"fernet_key": self.fernet_key} if self.fernet_key else {}
+        given = {FERNET_KEY: self.fernet_key, BACKUP_PASSPHRASE: self.backup_passphrase}
+        return {name: value for name, value in given.items() if value}
 
     @property
     def registry_port(self) -> int | None:
@@ -160,6 +164,7 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
         *secret_problems(raw),
         *memory_problems(raw),
         *airflow_problems(raw),
+        *backup_problems(raw),
     ]
     try:
         settings = Settings.model_validate(raw, by_alias=True, by_name=False)

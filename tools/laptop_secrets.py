@@ -31,6 +31,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "warehouse_password": _password,
     "redis_password": _password,
     "fernet_key": _fernet_key,
+    "backup_passphrase": _password,
     "jwt_secret": _password,
     "api_secret_key": _password,
     "admin_password": _password,

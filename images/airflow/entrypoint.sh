@@ -69,7 +69,7 @@ part=${1:-}
 [ $# -eq 0 ] || shift
 case $part in
     migrate)
-        require_secrets migrate postgres_password fernet_key admin_password
+        require_secrets migrate postgres_password fernet_key admin_password backup_passphrase
         exec /opt/dairflow/migrate.py "$@"
         ;;
     api-server | dag-processor | triggerer)

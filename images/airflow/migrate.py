@@ -3,7 +3,7 @@
 
 One process does both, because most of either's time is the import of Airflow. If the release is
 migrated already, nothing of Airflow is imported. A schema that this image does not have is refused,
-and a database that has one is dumped before it is migrated.
+and a database that has one is dumped and backed up before it is migrated.
 
 The secret is the administrator's first password. From then on the user's accounts are Airflow's: a
 password that was changed, and an administrator that was renamed or disabled, stay as they are. Only
@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import key_copy
 import psycopg2
 import schema
+from dairflow import secret_files
 from database import migrated, release, wait_for
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
@@ -151,7 +155,7 @@ def open_default_pool(connection: object) -> None:
 
 
 def dump_before_migration(connection: object) -> str | None:
-    """Dump a database that the migration is about to change; return the dump's name.
+    """Dump and back up a database that the migration is about to change; return the dump's name.
 
     Raises:
         SystemExit: the database's schema is not one that this image has.
@@ -164,20 +168,59 @@ def dump_before_migration(connection: object) -> str | None:
         sys.exit(str(error))
     if schema.CORE not in found or not schema.is_pending(found, image):
         return None
-    what = "the database of this release, with its function dairflow.dump_database"
-    wait_for(schema.has_dump_function, what, DATABASE_TIMEOUT_SECONDS).close()
-    print("dumping the database before its migration", flush=True)
+    what = "the database of this release, with its functions dairflow.dump_database and back_up"
+    wait_for(schema.has_functions, what, DATABASE_TIMEOUT_SECONDS).close()
+    print("dumping and backing up the database before its migration", flush=True)
     try:
         dump = schema.dump(connection, found)
+        schema.back_up(connection)
     except psycopg2.Error as error:
         sys.exit(
-            f"The dump before the migration failed: {str(error).strip()}\n"
+            f"The dump or the backup before the migration failed: {str(error).strip()}\n"
             "Nothing was changed, and no other service of this image starts.\n"
-            "Next: see why in the log of the service postgres; is the first manager's disk full?"
-            " The migration is tried again by itself."
+            "Next: see why in the log of the service postgres; is the first manager's disk full, or"
+            " is the repository of the backups away? The migration is tried again by itself."
         )
     print(f"the database as it was before is in the dump {dump}: see docs/database.md", flush=True)
     return dump
+
+
+def keep_fernet_key(connection: object) -> None:
+    """Store the Fernet key beside what it encrypts; see `key_copy`.
+
+    A database that was restored has a copy of another stack's key: its values are encrypted again.
+
+    Raises:
+        SystemExit: the copy cannot be read.
+
+    """
+    present, passphrase = secret_files.read("fernet_key"), secret_files.read("backup_passphrase")
+    copy = key_copy.load(connection)
+    if copy is not None:
+        try:
+            others = key_copy.missing(present, key_copy.decrypt(copy, passphrase, present))
+        except key_copy.KeyCopyError as error:
+            sys.exit(str(error))
+        if others:
+            print("the database has another Fernet key: encrypting its values with this stack's")
+            encrypt_again(",".join([present, *others]))
+    key_copy.store(connection, key_copy.encrypt(present, passphrase))
+
+
+def encrypt_again(keys: str) -> None:
+    """Run Airflow's own command, which reads with all keys and writes with the first.
+
+    It reads its secrets from a folder in memory.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("postgres_password", "jwt_secret", "api_secret_key"):
+            Path(folder, name).write_text(secret_files.read(name) or "")
+        Path(folder, "fernet_key").write_text(keys)
+        subprocess.run(
+            ["airflow", "rotate-fernet-key"],  # the image's own
+            env={**os.environ, "SECRETS": folder},
+            check=True,
+        )
 
 
 def main() -> None:
@@ -194,6 +237,7 @@ def main() -> None:
         sync_accounts(password)
         schema.record(connection, release(), dump)
         print(f"the database is at {release()}")
+    keep_fernet_key(connection)
     share_history(connection)
     open_default_pool(connection)
     if apply_password(connection, password):

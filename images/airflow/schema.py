@@ -191,10 +191,13 @@ def is_at(connection: Connection, release: str) -> bool:
     return reached.get(release) is not None and reached[release] == text(current(connection))
 
 
-def has_dump_function(connection: Connection) -> bool:
-    """Whether the database's image is one that makes the function at its start."""
+def has_functions(connection: Connection) -> bool:
+    """Whether the database's image is one that makes the functions at its start."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regprocedure('dairflow.dump_database(text)') IS NOT NULL")
+        cursor.execute(
+            "SELECT bool_and(to_regprocedure(signature) IS NOT NULL) FROM unnest(%s) AS signature",
+            (["dairflow.dump_database(text)", "dairflow.back_up(text)"],),
+        )
         return cursor.fetchone()[0]
 
 
@@ -203,3 +206,9 @@ def dump(connection: Connection, schema: Schema) -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT dairflow.dump_database(%s)", (label(schema),))
         return cursor.fetchone()[0]
+
+
+def back_up(connection: Connection) -> None:
+    """Let the database's server back up all databases; nothing if backups are off."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT dairflow.back_up('before_migration')")

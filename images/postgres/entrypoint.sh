@@ -2,13 +2,15 @@
 # Makes the cluster at the first start; at each makes the databases that are not there yet, gives the
 # roles the secrets' passwords, and serves. Each database is its role's of the same name.
 # The image's stop signal, SIGINT, is PostgreSQL's fast shutdown.
-# With the argument `pgbouncer` it is the warehouse's queue instead.
+# With the argument `pgbouncer` it is the warehouse's queue instead, with `backups` what makes backups,
+# and with `check-backups` it only says whether the data, the backups and RESTORE_FROM go together.
 set -euo pipefail
 . /opt/dairflow/connections.sh
+. /opt/dairflow/repository.sh
+. /opt/dairflow/restore_cluster.sh
 . /opt/dairflow/settings.sh
 
 SECRETS=${SECRETS:-/run/secrets}
-VOLUME=/var/lib/postgresql/data
 DATA=$VOLUME/$POSTGRES_MAJOR
 # A role's name and the secret with its password.
 ROLES='airflow postgres_password
@@ -64,7 +66,10 @@ write_settings() {
     while read -r role rest; do
         connections=$((connections + $(connection_limit "$role")))
     done <<<"$ROLES"
-    server_settings "$(memory_budget)" "$connections" >"$DATA/dairflow.conf"
+    {
+        server_settings "$(memory_budget)" "$connections"
+        archive_settings
+    } >"$DATA/dairflow.conf"
     grep -qxF "include 'dairflow.conf'" "$DATA/postgresql.conf" \
         || printf "include 'dairflow.conf'\n" >>"$DATA/postgresql.conf"
 }
@@ -111,17 +116,35 @@ sync_roles() {
     existing=$(printf 'SELECT datname FROM pg_database;\n\n' | single_user)
     sql=$(statements "$existing")
     printf '%s\n\n' "$sql" "$(removals "$existing")" | single_user >/dev/null
-    single_user airflow </opt/dairflow/dump_function.sql >/dev/null
+    cat /opt/dairflow/dump_function.sql /opt/dairflow/backup_function.sql | single_user airflow >/dev/null
+}
+
+# Makes the repository's place for this cluster, if it is not there. Without it no segment is archived;
+# back_up.sh makes it likewise, so a repository that does not answer now stops nothing.
+prepare_repository() {
+    pgbackrest --stanza="$STANZA" --no-online "$(stanza_command)" || true
 }
 
 if [ "${1:-}" = pgbouncer ]; then
     shift
     exec /opt/dairflow/pgbouncer.sh "$@"
 fi
+if [ "${1:-}" = backups ]; then
+    exec /opt/dairflow/backups.sh
+fi
 refuse_other_versions
-[ -s "$DATA/PG_VERSION" ] || make_cluster
-rm -f "$DATA/postmaster.pid" # of a container that was killed: no other has this volume
+if [ "${1:-}" = check-backups ]; then
+    check_backups strictly
+    exit
+fi
+check_backups
+if [ ! -s "$DATA/PG_VERSION" ]; then
+    if [ -n "${RESTORE_FROM:-}" ]; then restore_cluster; else make_cluster; fi
+fi
+# Of a container that was killed: no other has these volumes.
+rm -f "$DATA/postmaster.pid" "$RUN"/.s.PGSQL.*
 write_settings
 write_access_rules
 sync_roles
+if backups_are_on; then prepare_repository; fi
 exec postgres -D "$DATA" "$@"

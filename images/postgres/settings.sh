@@ -57,3 +57,17 @@ max_wal_size = $(megabytes_within $(($1 / 2)) 512 4096)
 checkpoint_timeout = 10min
 CONF
 }
+
+# Prints the settings of the archive: each segment of WAL goes to the repository of the backups, a minute
+# after it was begun at the latest.
+archive_settings() {
+    if [ "${BACKUPS:-off}" = on ]; then
+        cat <<'CONF'
+archive_mode = on
+archive_command = '/opt/dairflow/pgbackrest_archive.sh %p'
+archive_timeout = 60s
+CONF
+    else
+        echo 'archive_mode = off'
+    fi
+}

@@ -31,25 +31,29 @@ class StackProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
-        return CreateResult(props["name"], _deploy(props))
+        return CreateResult(props["name"], _deploy(props, {}))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for another image, number of workers or secret, or after drift."""
-        return UpdateResult(_deploy(news, previous=olds["secrets"]))
+        return UpdateResult(_deploy(news, olds))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift.
 
         So is a manager that does not answer.
         """
+        from infra.stack import backup_check
         from infra.stack.deploy import observe
 
         with ssh_pool(props) as pool:
             try:
-                state = observe(_manager(pool, props, READ_CONNECT_SECONDS), props["name"])
+                manager = _manager(pool, props, READ_CONNECT_SECONDS)
+                state = observe(manager, props["name"])
             except RemoteError as error:
                 say(f"how the services are is not known: {error.machine}: {error.answer}")
                 state = None
+            else:
+                backup_check.report_problems(manager, props["name"], say)
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
@@ -108,12 +112,13 @@ def _manager(pool: SshPool, props: Props, timeout: float | None = None) -> Runne
     return pool.runner(Machine.from_dict(props["machines"][0]), timeout=timeout)
 
 
-def _deploy(props: Props, previous: Mapping[str, str] | None = None) -> Props:
-    """Deploy, twice if a secret is rotated; ``previous`` are the last deployment's secrets."""
-    from infra.stack import rotation
+def _deploy(props: Props, olds: Props) -> Props:
+    """Deploy, twice if a secret is rotated; ``olds`` are the last deployment's outputs."""
+    from infra.stack import backup_check, rotation
     from infra.stack.deploy import RegistryLogin, deploy
 
     final = RenderedStack(**_whole(props["rendered"]))
+    before = RenderedStack(**_whole(olds["rendered"])) if olds.get("rendered") else None
     login = RegistryLogin(**props["login"]) if props.get("login") else None
     with ssh_pool(props) as pool:
         manager = _manager(pool, props)
@@ -123,9 +128,17 @@ def _deploy(props: Props, previous: Mapping[str, str] | None = None) -> Props:
                 manager, rendered, secrets, configs=props["configs"], registry=login, report=say
             )
 
+        if backup_check.is_due(final, before):
+            backup_check.check(manager, final, props["secrets"], login=login and login.parts)
         state = rotation.deploy_rotating(
-            manager, final, props["secrets"], previous or {}, bring_up=bring_up, report=say
+            manager,
+            final,
+            props["secrets"],
+            olds.get("secrets") or {},
+            bring_up=bring_up,
+            report=say,
         )
+        backup_check.report_problems(manager, final.name, say)
     return {**props, "services": _services(state), "converged": True}
 
 

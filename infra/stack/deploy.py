@@ -38,6 +38,11 @@ class RegistryLogin:
     user: str
     password: str = field(repr=False)
 
+    @property
+    def parts(self) -> engine.Login:
+        """The address, the user and the password."""
+        return self.address, self.user, self.password
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceState:
@@ -92,7 +97,7 @@ def deploy(
     before = engine.snapshot(runner, rendered.name)
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
     deployment.create_values()
-    login = (registry.address, registry.user, registry.password) if registry else None
+    login = registry.parts if registry else None
     engine.stack_deploy(runner, rendered.name, rendered.to_bytes(datetime.now(UTC)), login=login)
     deployment.wait_for_convergence(already_failed)
     deployment.sweep_values()

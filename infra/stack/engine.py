@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
-    from infra.remote.runner import Runner
+    from infra.remote.runner import Completed, Runner
 
 NAMESPACE = "com.docker.stack.namespace"
 """The label by which the engine knows what belongs to a stack."""
 
 Kind = Literal["secret", "config"]
 """What a swarm keeps for services and mounts as files; neither can be changed."""
+
+Login = tuple[str, str, str]
+"""A registry's address, user and password."""
 
 KINDS: tuple[Kind, ...] = ("secret", "config")
 
@@ -108,10 +111,8 @@ def remove_values(runner: Runner, kind: Kind, names: Collection[str]) -> None:
         runner.run(f"docker {kind} rm {arguments} >/dev/null 2>&1 || true")
 
 
-def stack_deploy(
-    runner: Runner, stack: str, document: bytes, *, login: tuple[str, str, str] | None
-) -> None:
-    """Run ``docker stack deploy``; ``login`` is a registry's address, user and password.
+def stack_deploy(runner: Runner, stack: str, document: bytes, *, login: Login | None) -> None:
+    """Run ``docker stack deploy``.
 
     The sign-in is kept in a folder of its own for the time of the deployment. Every image is a
     digest, so none needs to be resolved (docker/cli#787).
@@ -120,22 +121,44 @@ def stack_deploy(
         RemoteError: with the engine's words.
 
     """
-    deploy = "stack deploy --prune --resolve-image never"
+    registry = "" if login is None else "--with-registry-auth "
+    docker(
+        runner,
+        f"stack deploy --prune --resolve-image never {registry}-c - {quote(stack)}",
+        stdin=document,
+        login=login,
+        timeout=_DEPLOY_TIMEOUT_SECONDS,
+    )
+
+
+def docker(
+    runner: Runner,
+    arguments: str,
+    *,
+    stdin: bytes,
+    login: Login | None,
+    timeout: float,
+    check: bool = True,
+) -> Completed:
+    """Run a docker command, signed in to a registry for its time.
+
+    Raises:
+        RemoteError: with the engine's words.
+
+    """
     if login is None:
-        runner.run(
-            f"docker {deploy} -c - {quote(stack)}", stdin=document, timeout=_DEPLOY_TIMEOUT_SECONDS
-        )
-        return
+        return runner.run(f"docker {arguments}", stdin=stdin, timeout=timeout, check=check)
     address, user, password = login
-    runner.run(
+    return runner.run(
         "set -e; folder=$(mktemp -d); trap 'rm -rf \"$folder\"' EXIT;"
         " IFS= read -r password;"
         f' printf %s "$password" | docker --config "$folder" login -u {quote(user)}'
         f' --password-stdin {quote(address)} >/dev/null 2>"$folder/said"'
         ' || { cat "$folder/said" >&2; exit 1; };'
-        f' docker --config "$folder" {deploy} --with-registry-auth -c - {quote(stack)}',
-        stdin=password.encode() + b"\n" + document,
-        timeout=_DEPLOY_TIMEOUT_SECONDS,
+        f' docker --config "$folder" {arguments}',
+        stdin=password.encode() + b"\n" + stdin,
+        timeout=timeout,
+        check=check,
     )
 
 

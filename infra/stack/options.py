@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.stack.backups import BackupOptions
 from infra.stack.network import Demand
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class StackOptions:
     task_grace_seconds: int = 3_600
     memory_limits: Mapping[str, str] = field(default_factory=dict[str, str])
     log_retention_days: int = 30
+    backups: BackupOptions = field(default_factory=BackupOptions)
     web_port: int = 8080
     flower_port: int = 5555
     base_url: str

@@ -54,6 +54,8 @@ BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file":
 """The log of a service that has no ``logging``, since an engine's default has no bound."""
 
 _AIRFLOW_VARIABLE = "AIRFLOW__"
+_REPOSITORY_VARIABLE = "BACKUP_S3_BUCKET"
+"""What a service has in its environment that reads the repository of the backups."""
 _SECRET_FILE_MODE = 0o444
 _NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
@@ -112,7 +114,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         for name, service in source["services"].items()
         if is_on_swarm(service)
     }
-    files = airflow_files(options.airflow_secrets)
+    files = {**airflow_files(options.airflow_secrets), **options.backups.secrets}
     secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
@@ -200,6 +202,7 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
         **{memory_variable(name): size for name, size in options.memory_limits.items()},
+        **options.backups.variables,
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
     }
@@ -234,6 +237,9 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
             rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
     if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
         _configure_airflow(rendered, options)
+    if _REPOSITORY_VARIABLE in written.get("environment", {}):
+        files = [_reference(name, "secrets") for name in options.backups.secrets]
+        rendered["secrets"] = [*rendered.get("secrets", []), *files]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
     rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SECRET_NAMES = (
     "warehouse_password",
     "redis_password",
     "fernet_key",
+    BACKUP_PASSPHRASE,
     "jwt_secret",
     "api_secret_key",
     "admin_password",

@@ -65,6 +65,7 @@ def laptop(compose_command: list[str]) -> dict[str, Service]:
         "DAIRFLOW_TASK_GRACE": "900",
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),
         "DAIRFLOW_REFRESH_SECONDS": str(DAG_PARSE_SECONDS),
+        **OPTIONS.backups.variables,
     }
     return config(compose_command, variables)
 
@@ -161,8 +162,9 @@ def test_each_service_keeps_the_same_volumes(
 def mounted(mount: Any) -> dict[str, Any]:
     """A mount in its long form, whichever form the compose file or Compose writes it in."""
     if isinstance(mount, str):
-        source, target = mount.split(":")
+        source, target, *mode = mount.split(":")
         mount = {"type": "volume", "source": source, "target": target}
+        mount |= {"read_only": True} if mode == ["ro"] else {}
     size = (mount.get("tmpfs") or {}).get("size")
     return {
         **{k: mount[k] for k in ("type", "source", "target", "read_only") if k in mount},

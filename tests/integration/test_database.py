@@ -37,6 +37,7 @@ SECRETS = {
     "postgres_password": "o'n\"e\\",
     "warehouse_password": "th'r\"ee\\",
     "admin_password": "four",
+    "backup_passphrase": "five'\"\\",
     "fernet_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 }
 START_SECONDS = 120

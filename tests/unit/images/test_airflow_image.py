@@ -140,7 +140,7 @@ def needed() -> dict[str, set[str]]:
 
 
 HARDENING = {
-    "migrate": {"postgres_password", "fernet_key", "admin_password"},
+    "migrate": {"postgres_password", "fernet_key", "admin_password", "backup_passphrase"},
     "api-server": {"postgres_password", "fernet_key", "jwt_secret", "api_secret_key"},
     "scheduler": {"postgres_password", "fernet_key", "jwt_secret", "redis_password"},
     "dag-processor": {"postgres_password", "fernet_key"},

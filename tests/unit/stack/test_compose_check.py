@@ -76,7 +76,7 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
         ("volumes: ['./conf:/etc/web']", "volumes[0]: './conf' given; valid: a volume, or an"),
         (
             "volumes: ['data:/data']",
-            "volumes[0]: 'data' given; valid: dumps, logs, postgres, redis",
+            "volumes[0]: 'data' given; valid: backups, dumps, logs, postgres, postgres-run, redis",
         ),
         ("volumes: [{type: image, source: x, target: /x}]", "volumes[0].type: 'image' given"),
         (

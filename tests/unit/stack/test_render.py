@@ -24,6 +24,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 SERVICES = {
     "postgres",
+    "backup",
     "pgbouncer",
     "redis",
     "migrate",
@@ -152,7 +153,7 @@ def test_a_proxy_is_not_replaced_with_a_dag(compose: Compose, options: StackOpti
     before = render(compose, options).document["services"]
     after = render(compose, replace(options, images=edited)).document["services"]
     kept = {name for name in before if before[name] == after[name]}
-    assert kept == {"web", "postgres", "pgbouncer", "redis"}
+    assert kept == {"web", "postgres", "backup", "pgbouncer", "redis"}
 
 
 def test_a_slow_machine_is_not_a_broken_service(services: Document) -> None:
@@ -251,7 +252,7 @@ def test_tokens_outlive_what_they_are_for(services: Document) -> None:
 
 
 def test_only_workers_run_on_worker_nodes(services: Document) -> None:
-    primary = {"postgres", "pgbouncer", "redis", "flower"}
+    primary = {"postgres", "backup", "pgbouncer", "redis", "flower"}
     for name, service in services.items():
         constraints = service["deploy"]["placement"]["constraints"]
         if name in primary:
@@ -425,7 +426,7 @@ def test_options_of_airflows_reach_all_of_its_services_and_no_other(
     for name, service in rendered.document["services"].items():
         environment = service.get("environment", {})
         mounted = {entry["target"] for entry in service.get("secrets", [])}
-        if name in {"postgres", "pgbouncer", "redis", "web", "flower"}:
+        if name in {"postgres", "backup", "pgbouncer", "redis", "web", "flower"}:
             assert "AIRFLOW__API__WORKERS" not in environment
             assert secret not in mounted
         else:

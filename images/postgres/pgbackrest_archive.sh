@@ -1,0 +1,14 @@
+#!/bin/bash
+# Archives the WAL segment $1. PostgreSQL runs it as its archive_command, in the data's folder; pgBackRest
+# requires its own name in that command.
+set -uo pipefail
+. /opt/dairflow/repository.sh
+
+said=$(pgbackrest --stanza="$STANZA" archive-push "$1" 2>&1)
+status=$?
+[ -z "$said" ] || printf '%s\n' "$said" >&2
+# pgBackRest reports success for a segment beyond archive-push-queue-max, so that PostgreSQL removes it.
+if [[ $said == *'dropped WAL file'* ]]; then
+    printf '%s\n' "${1##*/}" >"$ARCHIVE_GAP"
+fi
+exit "$status"

@@ -1,0 +1,157 @@
+"""The settings of the backups, and the checks that a type cannot express. No I/O."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from infra.setting_types import Boolean, Integer  # noqa: TC001 - pydantic evaluates the fields
+from infra.settings_report import HIDDEN, UNUSED
+from infra.stack.backups import BackupOptions, Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from infra.settings_report import Problem
+
+PASSPHRASE_CHARACTERS = 16
+"""The fewest characters of a passphrase."""
+
+
+LATEST = "latest"
+_LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
+_VALID_SOURCE = (
+    "latest; a moment of the past with its time zone, such as 2026-11-27T10:15:00Z; or a backup's"
+    " label, such as 20261127-101500F"
+)
+
+
+def _source(value: str) -> str:
+    if value in ("", LATEST) or _LABEL.fullmatch(value):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment > datetime.now(UTC):
+        raise ValueError(_VALID_SOURCE)
+    return value
+
+
+_BUCKET, _VALID_BUCKET = r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", "a bucket's name such as nightly-1"
+_ENDPOINT, _VALID_ENDPOINT = (
+    r"([A-Za-z0-9.-]+(:[0-9]{1,5})?)?",
+    "a host name, with a port if it is not 443, such as s3.example.org:9000",
+)
+_REGION, _VALID_REGION = r"[a-z0-9-]+", "a region such as eu-central-1"
+_PATH, _VALID_PATH = r"(/[A-Za-z0-9._-]+)+", "a folder in the bucket such as /dairflow"
+
+
+def _text(pattern: str, valid: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(valid)
+        return value
+
+    return check
+
+
+class BackupSettings(BaseModel):
+    """When backups are made, where they are, and what a new stack begins with."""
+
+    backups: Boolean = True
+    backup_every_hours: Annotated[Integer, Field(ge=1, le=168, alias="backupEveryHours")] = 6
+    backup_retention_days: Annotated[
+        Integer, Field(ge=1, le=3_650, alias="backupRetentionDays")
+    ] = 14
+    backup_passphrase: Annotated[str, Field(alias="backupPassphrase", repr=False)] = ""
+
+    backup_s3_bucket: Annotated[
+        str, AfterValidator(_text(_BUCKET, _VALID_BUCKET)), Field(alias="backupS3Bucket")
+    ] = ""
+    backup_s3_endpoint: Annotated[
+        str, AfterValidator(_text(_ENDPOINT, _VALID_ENDPOINT)), Field(alias="backupS3Endpoint")
+    ] = ""
+    backup_s3_region: Annotated[
+        str, AfterValidator(_text(_REGION, _VALID_REGION)), Field(alias="backupS3Region")
+    ] = "us-east-1"
+    backup_s3_path: Annotated[
+        str, AfterValidator(_text(_PATH, _VALID_PATH)), Field(alias="backupS3Path")
+    ] = "/dairflow"
+    backup_s3_access_key: Annotated[str, Field(alias="backupS3AccessKey", repr=False)] = ""
+    backup_s3_secret_key: Annotated[str, Field(alias="backupS3SecretKey", repr=False)] = ""
+    backup_s3_ca: Annotated[str, Field(alias="backupS3Ca")] = ""
+    restore_from: Annotated[str, AfterValidator(_source), Field(alias="restoreFrom")] = ""
+
+    @property
+    def backup_options(self) -> BackupOptions:
+        """What the services get to know."""
+        return BackupOptions(
+            enabled=self.backups,
+            every_hours=self.backup_every_hours,
+            retention_days=self.backup_retention_days,
+            restore_from=self.restore_from,
+            bucket=self._bucket,
+        )
+
+    @property
+    def _bucket(self) -> Bucket | None:
+        if not self.backup_s3_bucket:
+            return None
+        return Bucket(
+            name=self.backup_s3_bucket,
+            endpoint=self.backup_s3_endpoint,
+            region=self.backup_s3_region,
+            path=self.backup_s3_path,
+            access_key=self.backup_s3_access_key,
+            secret_key=self.backup_s3_secret_key,
+            authority=self.backup_s3_ca,
+        )
+
+
+def backup_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
+    """Find what is wrong with the settings of the backups."""
+    passphrase = raw.get("backupPassphrase")
+    if passphrase and not _is_passphrase(str(passphrase)):
+        yield (
+            "backupPassphrase",
+            HIDDEN,
+            f"{PASSPHRASE_CHARACTERS} characters or more, on one line, without a space at its ends",
+        )
+    yield from _bucket_problems(raw)
+    if raw.get("restoreFrom") and str(raw.get("backups", True)).lower() == "false":
+        yield (
+            "restoreFrom",
+            raw["restoreFrom"],
+            "nothing while backups is false: a cluster that is restored goes on with its backups",
+        )
+
+
+_KEYS = ("backupS3AccessKey", "backupS3SecretKey")
+_OF_A_BUCKET = ("backupS3Endpoint", *_KEYS, "backupS3Ca")
+
+
+def _bucket_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
+    if not raw.get("backupS3Bucket"):
+        for key in _OF_A_BUCKET:
+            if raw.get(key):
+                yield (key, HIDDEN, f"{UNUSED}it belongs to backupS3Bucket, which is not set")
+        return
+    for key in _KEYS:
+        value = str(raw.get(key) or "")
+        if not re.fullmatch(r"\S+", value):
+            yield (key, HIDDEN if value else None, "the bucket's key, set with --secret")
+    authority = str(raw.get("backupS3Ca") or "")
+    if authority and "-----BEGIN CERTIFICATE-----" not in authority:
+        yield (
+            "backupS3Ca",
+            authority,
+            'a PEM text: pulumi config set backupS3Ca -- "$(cat ca.pem)"',
+        )
+
+
+def _is_passphrase(text: str) -> bool:
+    return len(text) >= PASSPHRASE_CHARACTERS and re.fullmatch(r"\S.*\S", text) is not None
