@@ -9,17 +9,18 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import register, templates
-from dag_builder.build import make_dag, try_out
 from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
-from dag_builder.imports import ImportPathError, import_module, import_object
-from dag_builder.keys import merged
-from dag_builder.parse import parse_dag
+from dag_builder.make import register
+from dag_builder.make.dag import make_dag, try_out
+from dag_builder.read import templates
+from dag_builder.read.dag import parse_dag
+from dag_builder.read.imports import ImportPathError, import_module, import_object
+from dag_builder.read.keys import merged
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from dag_builder.documents import Document
+    from dag_builder.yaml.documents import Document
 
 Tasks = Mapping[str, Any] | ModuleType | str | None
 
@@ -93,7 +94,7 @@ def build_yaml(
     it up to the calling file's, gives defaults to the DAGs in there. Raises DagError as build_dag
     does, with line and column; the DAGs without mistakes are still built and registered.
     """
-    from dag_builder.documents import read_documents
+    from dag_builder.yaml.documents import read_documents
 
     place = _Place.of(_caller())
     built: list[DAG] = []

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a key holds. `values.py` has one converter for each."""
+    """What a key holds. `read/values.py` has one converter for each."""
 
     ANY = "any"
     TEXT = "text"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dag_builder.errors import Path
-    from dag_builder.operators import Signature
+    from dag_builder.read.operators import Signature
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

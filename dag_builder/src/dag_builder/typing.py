@@ -174,5 +174,3 @@ class DagDict(TypedDict, total=False):
 TaskEntry = Union[  # noqa: UP007
     TaskDict, GroupDict, Mapping[str, Any], None, str, Sequence[str], Callable[..., Any]
 ]
-#: Any dictionary that build_dag takes: the full form, or only the structure.
-AnyDagDict = Union[DagDict, Mapping[str, Union[str, Sequence[str], None]]]  # noqa: UP007

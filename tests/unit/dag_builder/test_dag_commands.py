@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dag_builder.builder import dags_of_document
 from dag_builder.cli.main import main, make_parser
-from dag_builder.documents import read_string
+from dag_builder.dag_factory.convert import convert
 from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,
@@ -23,13 +23,13 @@ from dag_builder.fields import (
     TASK_FIELDS,
     TASK_OWN_FIELDS,
 )
-from dag_builder.graph import DrawingError, draw
-from dag_builder.import_dag_factory import convert
-from dag_builder.imports import import_object
-from dag_builder.schema import json_schema
-from dag_builder.show import dot, mermaid, tree
+from dag_builder.read.imports import import_object
+from dag_builder.show.graph import DrawingError, draw
+from dag_builder.show.text import dot, mermaid, tree
 from dag_builder.testing import assert_dags_are_sound
-from dag_builder.yaml_source import read_text
+from dag_builder.yaml.documents import read_string
+from dag_builder.yaml.schema import json_schema
+from dag_builder.yaml.source import read_text
 
 from dag_builder import dag_of
 
@@ -464,7 +464,7 @@ def test_import_of_dag_factory(tmp_path: Path, capsys: Captured) -> None:
     assert "/code must be on Python's path" in notes
     assert new.read_text().startswith("# TODO: ")
     assert main(["check", str(new)]) == 0
-    from dag_builder.load import load
+    from dag_builder.testing.load import load
 
     dags = load([new]).dags
     sales = dags["sales"]

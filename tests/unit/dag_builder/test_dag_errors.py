@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset
-from dag_builder.documents import read_document, read_documents, read_string
-from dag_builder.import_dag_factory import convert
+from dag_builder.dag_factory.convert import convert
+from dag_builder.yaml.documents import read_document, read_documents, read_string
 
 import dag_builder
 from dag_builder import DagError, Problem, build_dag, build_dags, dag_of

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from dag_builder.cli.main import main
-from dag_builder.dag_factory_yaml import dump
-from dag_builder.import_dag_factory import Converted, convert_file
-from dag_builder.load import load
-from dag_builder.yaml_source import read_text
+from dag_builder.dag_factory.convert import Converted, convert_file
+from dag_builder.dag_factory.text import dump
+from dag_builder.testing.load import load
+from dag_builder.yaml.source import read_text
 
 from dag_builder import DagError
 

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from dag_builder.load import Loaded, load
+from dag_builder.testing.load import Loaded, load
 
 if TYPE_CHECKING:
     import argparse

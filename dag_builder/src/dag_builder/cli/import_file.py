@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from dag_builder.dag_factory.convert import convert_file
 from dag_builder.errors import DagError
-from dag_builder.import_dag_factory import convert_file
 
 if TYPE_CHECKING:
     import argparse

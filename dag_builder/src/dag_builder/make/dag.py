@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import links
+from dag_builder import airflow_internals
 from dag_builder.errors import UNEXPECTED
 from dag_builder.plan import DagPlan, GroupPlan, Link, TaskPlan
+from dag_builder.read import links
 from dag_builder.references import RETURN_VALUE, Argument, Output, resolve
 
 if TYPE_CHECKING:
@@ -129,18 +130,14 @@ class _Maker:
         if group.expand is None and group.expand_kwargs is None:
             self.groups[group.id] = TaskGroup(**common)
             return
-        from airflow.sdk.definitions._internal.expandinput import (
-            DictOfListsExpandInput,
-            ListOfDictsExpandInput,
-        )
-        from airflow.sdk.definitions.taskgroup import MappedTaskGroup
-
         lookup = self._lookup(parent)
-        if group.expand is not None:
-            expand_input: Any = DictOfListsExpandInput(resolve(group.expand, lookup))
-        else:
-            expand_input = ListOfDictsExpandInput(resolve(group.expand_kwargs, lookup))
-        self.groups[group.id] = MappedTaskGroup(**common, expand_input=expand_input)
+        expand_input = airflow_internals.expand_input(
+            None if group.expand is None else resolve(group.expand, lookup),
+            resolve(group.expand_kwargs, lookup),
+        )
+        self.groups[group.id] = airflow_internals.mapped_task_group(
+            **common, expand_input=expand_input
+        )
 
     # Tasks
 
@@ -161,14 +158,11 @@ class _Maker:
         return lookup
 
     def _mapped_argument(self, name: str, scope: GroupPlan) -> Any:
-        from airflow.sdk.definitions._internal.expandinput import MappedArgument
-
         around: GroupPlan | None = scope
         while around is not None and not links.gives_argument(around, name):
             around = around.parent
         group = self._group_of(cast("GroupPlan", around))
-        make: Any = MappedArgument  # its attrs arguments have other names than its fields
-        return make(input=group._expand_input, key=name)  # noqa: SLF001
+        return airflow_internals.mapped_argument(group, name)
 
     def _task(self, task: TaskPlan) -> None:
         group = self.groups.get(task.group.id) or self._group_of(task.group)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from dag_builder.show import dot
+from dag_builder.show.text import dot
 
 if TYPE_CHECKING:
     from pathlib import Path

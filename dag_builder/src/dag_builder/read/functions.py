@@ -5,10 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from dag_builder import airflow_internals
+from dag_builder.references import ABSOLUTE, Argument, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
+
+    from dag_builder.plan import TaskPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,31 @@ def _parameters_of(function: Callable[..., Any]) -> Parameters:
 @functools.cache
 def context_names() -> frozenset[str]:
     """The names that Airflow fills by itself: ``ti``, ``ds``, ``params``, …."""
-    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+    return airflow_internals.context_keys()
 
-    return frozenset(KNOWN_CONTEXT_KEYS)
+
+def fill_function(
+    task: TaskPlan, upstream: Mapping[str, str], mapped: Collection[str]
+) -> tuple[list[str], bool]:
+    """Give a function what is named like its parameters; return the parameters left without.
+
+    `upstream` maps the names of upstream tasks to their ids, `mapped` are the arguments of the
+    mapped groups around it.
+    """
+    parameters = parameters_of(cast("Callable[..., Any]", task.function))
+    filled = {*task.arguments, *(task.expand or ())}
+    for name in parameters.names:
+        if name in filled:
+            continue
+        if name in upstream:
+            task.arguments[name] = Output(task=f"{ABSOLUTE}{upstream[name]}")
+            task.has_references = True
+        elif name in mapped:
+            task.arguments[name] = Argument(name=name)
+            task.has_references = True
+    if task.expand_kwargs is not None:
+        return [], task.has_references
+    filled = {*task.arguments, *(task.expand or ())}
+    context = context_names()
+    left = [n for n in parameters.required if n not in filled and n not in context]
+    return left, task.has_references

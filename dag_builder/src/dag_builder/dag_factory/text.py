@@ -9,7 +9,7 @@ import yaml
 from yaml.resolver import Resolver
 
 from dag_builder.errors import format_path
-from dag_builder.yaml_source import Source, Yaml12Loader, is_text, read_text
+from dag_builder.yaml.source import Source, Yaml12Loader, is_text, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

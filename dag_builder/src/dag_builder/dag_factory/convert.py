@@ -10,24 +10,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder.dag_factory_defaults import (
+from dag_builder.dag_factory.defaults import (
     is_ignored_by_dag_factory,
     is_of_tasks_only,
     with_dates_as_text,
     with_fixed_dates,
     without_dag_keys,
 )
-from dag_builder.dag_factory_functions import (
+from dag_builder.dag_factory.functions import (
     with_documentation,
     with_functions,
     with_imported_macros,
 )
-from dag_builder.dag_factory_shape import check_shape
-from dag_builder.dag_factory_yaml import ImportedName, dump, read, variable_notes
+from dag_builder.dag_factory.shape import check_shape
+from dag_builder.dag_factory.text import ImportedName, dump, read, variable_notes
 from dag_builder.errors import DagError, Position, Problems
 from dag_builder.errors import Path as PathTo
 from dag_builder.fields import GROUP_FIELDS, TASK_FIELDS, TASK_OWN_FIELDS
-from dag_builder.operators import DECORATORS, OPERATORS
+from dag_builder.read.operators import DECORATORS, OPERATORS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,17 +1,16 @@
-"""When a DAG runs: cron, presets, durations, dates, assets and timetables; and its deadline."""
+"""When a DAG runs: cron, presets, durations, dates, assets and timetables."""
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import assets, times
 from dag_builder.errors import NOTHING, Path, closest, listed
+from dag_builder.read import assets, times
 
 if TYPE_CHECKING:
-    from dag_builder.reader import Reader
+    from dag_builder.read.values import Reader
 
 PRESETS = (
     "@once",
@@ -46,8 +45,6 @@ _HOLDS = {
     "crons": "a list of cron expressions",
     "dates": "a list of dates",
 }
-_DEADLINE_KEYS = ("reference", "interval", "callback", "name")
-_DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at")
 
 
 def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
@@ -194,81 +191,3 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
 
 def _is_held(form: str, given: object) -> bool:
     return bool(given) and isinstance(given, str if form == "cron" else (list, tuple))
-
-
-def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
-    """``{reference:, interval:, callback:}`` as a DeadlineAlert, or a list of them."""
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        return [read_deadline(reader, item, (*path, index)) for index, item in enumerate(items)]
-    if not isinstance(value, Mapping):
-        return _made_deadline(reader, value, path)
-    mapping = cast("Mapping[str, Any]", value)
-    if "$object" in mapping:
-        return reader.new_object(mapping, path)
-    before = len(reader.problems.found)
-    for name in mapping:
-        if name not in _DEADLINE_KEYS:
-            reader.problems.add_unknown(
-                (*path, name), f"a deadline has no {name!r}", name, _DEADLINE_KEYS, on_key=True
-            )
-    for name in ("reference", "interval", "callback"):
-        if name not in mapping:
-            reader.problems.add(path, f"a deadline needs {name!r}", valid=listed(_DEADLINE_KEYS))
-    if len(reader.problems.found) > before:
-        return NOTHING
-    reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
-    interval = reader.duration(mapping["interval"], (*path, "interval"))
-    callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
-    if NOTHING in (reference, interval, callback):
-        return NOTHING
-    from airflow.sdk.definitions.deadline import DeadlineAlert
-
-    kwargs = {"reference": reference, "interval": interval, "callback": callback}
-    return reader.call(DeadlineAlert, (), kwargs | _name_of(mapping), path)
-
-
-def _made_deadline(reader: Reader, value: object, path: Path) -> Any:
-    from airflow.sdk.definitions.deadline import DeadlineAlert
-
-    if isinstance(value, DeadlineAlert):
-        return value
-    reader.wrong(path, value, "{reference:, interval:, callback:}")
-    return NOTHING
-
-
-def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": mapping["name"]} if "name" in mapping else {}
-
-
-def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
-    from airflow.sdk.definitions.deadline import DeadlineReference
-
-    if isinstance(value, str) and value in _DEADLINE_REFERENCES:
-        return getattr(DeadlineReference, value.upper())
-    if isinstance(value, dt.date | str):
-        try:
-            return DeadlineReference.FIXED_DATETIME(times.moment(value, reader.timezone))
-        except ValueError:
-            reader.problems.add_unknown(
-                path, "this is no reference for a deadline", str(value), _DEADLINE_REFERENCES
-            )
-            return NOTHING
-    if isinstance(value, int | float | list):
-        reader.problems.add(
-            path,
-            "this is no reference for a deadline",
-            given=cast("object", value),
-            valid=f"{listed(_DEADLINE_REFERENCES)}, or a date",
-        )
-        return NOTHING
-    return reader.value(value, path)
-
-
-def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:
-    """An import path becomes an asynchronous callback, which the triggerer runs."""
-    if isinstance(value, str):
-        from airflow.sdk.definitions.callback import AsyncCallback
-
-        return reader.call(AsyncCallback, (value,), {}, path)
-    return reader.value(value, path)

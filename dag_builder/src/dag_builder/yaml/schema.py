@@ -13,9 +13,9 @@ from dag_builder.fields import (
     Field,
     Kind,
 )
-from dag_builder.imports import ImportPathError
-from dag_builder.keys import dag_keys
-from dag_builder.operators import (
+from dag_builder.read.imports import ImportPathError
+from dag_builder.read.keys import dag_keys
+from dag_builder.read.operators import (
     DECORATORS,
     OPERATORS,
     Signature,
@@ -23,8 +23,8 @@ from dag_builder.operators import (
     entry_point_names,
     signature_of,
 )
-from dag_builder.reader import choices
-from dag_builder.schedules import PRESETS
+from dag_builder.read.schedules import PRESETS
+from dag_builder.read.values import choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
-#: ``${name}``, which templates.py fills in.
+#: ``${name}``, which read/templates.py replaces.
 _PARAMETER = r"(^|[^$])\$\{[A-Za-z_][A-Za-z0-9_.]*\}"
 _PARAMETER_HERE: Schema = {"$ref": "#/definitions/parameter"}
 _NAMES: Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}

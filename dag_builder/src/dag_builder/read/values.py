@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
-from dag_builder import assets, schedules, times
+from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, UNEXPECTED, Path, Problems, closest, listed
 from dag_builder.fields import Kind
-from dag_builder.imports import ImportPathError, import_object
+from dag_builder.read import assets, deadlines, schedules, times
+from dag_builder.read.imports import ImportPathError, import_object
 from dag_builder.references import RETURN_VALUE, Argument, Combined, Output
 
 #: Types whose values are themselves: they hold no marker and need no look.
@@ -421,7 +422,7 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
     Kind.CALLABLE: Reader.callable,
     Kind.OBJECTS: Reader.objects,
     Kind.SCHEDULE: schedules.read_schedule,
-    Kind.DEADLINE: schedules.read_deadline,
+    Kind.DEADLINE: deadlines.read_deadline,
     Kind.PARAMS: Reader.params,
     Kind.ASSETS: assets.read_assets,
     Kind.TRIGGER_RULE: _choice("trigger rule"),
@@ -434,7 +435,8 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
 def choices(what: str) -> tuple[str, ...]:
     """The values of one of Airflow's enumerations."""
     from airflow.sdk import TriggerRule, WeightRule
-    from airflow.sdk.api.datamodels._generated import DagRunType
 
-    enumerations = {"trigger rule": TriggerRule, "weight rule": WeightRule, "run type": DagRunType}
+    if what == "run type":
+        return airflow_internals.run_types()
+    enumerations = {"trigger rule": TriggerRule, "weight rule": WeightRule}
     return tuple(str(item.value) for item in enumerations[what])

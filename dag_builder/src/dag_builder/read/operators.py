@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import closest, listed
 from dag_builder.fields import COMMON_ARGUMENTS, TASK_FIELDS, Kind
-from dag_builder.imports import ImportPathError, import_object
+from dag_builder.read.imports import ImportPathError, import_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,12 +7,16 @@ from datetime import datetime
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import links, tasks
 from dag_builder.errors import NOTHING, UNEXPECTED, DagError, Path, Problems
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
-from dag_builder.keys import DAG_ID, DAG_ID_FORM, dag_keys, merged, refuse_unknown
-from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
-from dag_builder.reader import Reader
+from dag_builder.plan import DagPlan, GroupPlan
+from dag_builder.read import links
+from dag_builder.read.defaults import check_default_args, read_operator_defaults
+from dag_builder.read.expansion import read_mapping
+from dag_builder.read.keys import DAG_ID, DAG_ID_FORM, dag_keys, merged, refuse_unknown
+from dag_builder.read.task_context import TaskContext
+from dag_builder.read.tasks import read_links, read_task
+from dag_builder.read.values import Reader
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,7 +57,7 @@ class _DagParser:
         self.path: Path = (str(dag_id),)
         root = GroupPlan(id="", name="", path=self.path, parent=None)
         self.plan = DagPlan(dag_id=dag_id, kwargs={}, root=root)
-        self.task_parser = tasks.TaskParser(self.reader, self.plan)
+        self.context = TaskContext(reader=self.reader, plan=self.plan)
         self.chains: list[tuple[Any, GroupPlan, Path]] = []
 
     def parse(self, given: object, defaults: Mapping[str, Any]) -> DagPlan:
@@ -139,11 +143,11 @@ class _DagParser:
             self._documentation(kwargs)
         default_args = self._default_args(dictionary.get("default_args"), self.path)
         kwargs["default_args"] = default_args
-        self.task_parser.read_operator_defaults(dictionary.get("operator_defaults"), self.path)
+        read_operator_defaults(self.context, dictionary.get("operator_defaults"), self.path)
         self._children(self.plan.root, dictionary["tasks"], frozenset(default_args))
         self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
-        self.task_parser.check_default_args()
-        links.connect(self.plan, self.problems, self.task_parser.references, self.chains)
+        check_default_args(self.context)
+        links.connect(self.plan, self.problems, self.context.references, self.chains)
 
     def _check_dates(self, kwargs: Mapping[str, Any]) -> None:
         first, last = kwargs.get("start_date"), kwargs.get("end_date")
@@ -171,7 +175,7 @@ class _DagParser:
         if not isinstance(given, Mapping):
             self.problems.add(path, "this must be a mapping of names to assets", given=given)
             return
-        from dag_builder.assets import read_asset
+        from dag_builder.read.assets import read_asset
 
         for name, value in cast("Mapping[str, Any]", given).items():
             named = value
@@ -209,8 +213,8 @@ class _DagParser:
             field = TASK_FIELDS.get(key)
             read = self.reader.read(field.kind if field else Kind.ANY, value, (*inner, key))
             found[key] = read
-            self.task_parser.layered |= isinstance(read, dict)
-            self.task_parser.default_args_given.append((key, (*inner, key)))
+            self.context.layered |= isinstance(read, dict)
+            self.context.default_args_given.append((key, (*inner, key)))
         return {key: value for key, value in found.items() if value is not NOTHING}
 
     # Tasks and groups
@@ -229,7 +233,7 @@ class _DagParser:
                 self._group(name, cast("Mapping[str, Any]", value), group, inner, defaults)
                 continue
             try:
-                task = self.task_parser.parse(name, value, group, inner, defaults)
+                task = read_task(self.context, name, value, group, inner, defaults=defaults)
             except UNEXPECTED as error:
                 self.problems.add_unexpected(inner, error)
                 raise DagError(self.problems.found) from error
@@ -289,8 +293,8 @@ class _DagParser:
             group.kwargs["default_args"] = default_args
         parent.children[name] = group
         self._add(group.id, path, lambda: self.plan.groups.__setitem__(group.id, group))
-        self.task_parser.read_mapping(group, given, path)
-        self.task_parser.read_links(group, parent, given, path)
+        read_mapping(self.context, group, given, path)
+        read_links(self.context, group, parent, given, path)
         children = given["tasks"]
         if isinstance(children, Mapping):
             inherited = {*defaults, *default_args} if default_args else defaults
@@ -300,6 +304,3 @@ class _DagParser:
                 (*path, "tasks"), "this must be a mapping of names to tasks", given=children
             )
         self.chains.append((given.get("chains"), group, path))
-
-
-Node = TaskPlan | GroupPlan

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import templates
 from dag_builder.errors import UNEXPECTED, Path, Position, Problem, Problems, closest
-from dag_builder.keys import merged
-from dag_builder.yaml_source import Source, read_text
+from dag_builder.read import templates
+from dag_builder.read.keys import merged
+from dag_builder.yaml.source import Source, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dag_builder import airflow_internals
 from dag_builder.builder import dags_of_document
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def load(paths: Iterable[Path], tasks: str | None = None) -> Loaded:
 
 
 def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> None:
-    from dag_builder.documents import read_document
+    from dag_builder.yaml.documents import read_document
 
     folder = str(path.resolve().parent)
     if folder not in sys.path:
@@ -65,7 +66,7 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> No
 
 def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
     """The YAML files of a folder whose Python files build none of it, where they hold DAGs."""
-    from dag_builder.documents import DEFAULTS_FILE, holds_dags
+    from dag_builder.yaml.documents import DEFAULTS_FILE, holds_dags
 
     calls = "build_yaml"
     if any(calls in file.read_text(errors="replace") for file in folder.rglob("*.py")):
@@ -91,15 +92,11 @@ def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
     """Python files go through Airflow's own DagBag: what it says here, it says on the cluster."""
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH", "3")
-    from airflow.dag_processing.dagbag import BundleDagBag
-
     folder = path if path.is_dir() else path.parent
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Of a relative path the bag loses every file that it cannot place in the bundle.
-        bag = BundleDagBag(
-            dag_folder=str(path.resolve()), bundle_path=folder.resolve(), safe_mode=False
-        )
+        bag = airflow_internals.dag_bag(path.resolve(), bundle=folder.resolve())
     for file, text in bag.import_errors.items():
         found.add_error(str(folder / file), text.removeprefix("DagError: "))
     for dag in bag.dags.values():
@@ -112,10 +109,8 @@ def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
 
 def _warn_of_safe_mode(file: Path, dags: Iterable[DAG], found: Loaded) -> None:
     """Airflow does not even open a file without the word 'airflow' unless it is told to."""
-    from airflow.utils.file import might_contain_dag_via_default_heuristic
-
     has_dags = any(Path(dag.fileloc) == file.resolve() for dag in dags)
-    if has_dags and not might_contain_dag_via_default_heuristic(str(file)):
+    if has_dags and not airflow_internals.passes_safe_mode(file):
         found.warnings.setdefault(str(file), []).append(
             "Airflow's safe mode skips this file: the word 'airflow' is nowhere in it. Write it "
             "in a comment, or set AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE=False"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder import airflow_internals
 from dag_builder.errors import closest, listed
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
 
 
 def _logical_date(text: str | None) -> dt.datetime | None:
-    from dag_builder.times import MOMENT_FORMS, moment
+    from dag_builder.read.times import MOMENT_FORMS, moment
 
     if text is None:
         return None
@@ -143,12 +144,7 @@ def _logical_date(text: str | None) -> dt.datetime | None:
 def _run(
     home: Path, path: Path, options: RunOptions, logical_date: dt.datetime | None
 ) -> RunResult:
-    from airflow import settings
-    from airflow.utils.db import initdb
-
-    airflow_settings: Any = settings
-    airflow_settings.configure_orm()
-    initdb()
+    airflow_internals.make_database()
     dag = _find(home, path, options.dag_id)
     arguments: dict[str, Any] = {}
     if logical_date is not None:
@@ -169,11 +165,9 @@ def _run(
 
 
 def _find(home: Path, path: Path, dag_id: str | None) -> DAG:
-    from airflow.dag_processing.dagbag import BundleDagBag
-
     of_yaml = path.suffix in {".yaml", ".yml"}
     file = home / "dags" / "run_yaml.py" if of_yaml else path
-    bag = BundleDagBag(dag_folder=str(file), bundle_path=file.parent, safe_mode=False)
+    bag = airflow_internals.dag_bag(file, bundle=file.parent)
     dags = bag.dags
     if dag_id is None and len(dags) == 1 and not bag.import_errors:
         return next(iter(dags.values()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from dag_builder.dag_factory_yaml import ImportedName
+from dag_builder.dag_factory.text import ImportedName
 from dag_builder.fields import COMMON_ARGUMENTS, DAG_FIELDS, TASK_FIELDS, Kind
 
 #: The operator's argument, where dag-factory's word for it is another one.

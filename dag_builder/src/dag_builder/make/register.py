@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dag_builder import airflow_internals
 from dag_builder.errors import DagError, Problem
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ BROKEN = "__broken_dags__"
 
 def is_read_by_airflow(module_name: str) -> bool:
     """Whether Airflow is reading a DAG file now, and this module is that file or used by it."""
-    context = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
-    reading = context.DagContext.current_autoregister_module_name if context else None
+    reading = airflow_internals.reading_module_name()
     return reading is not None and (reading == module_name or reading in sys.modules)
 
 
@@ -49,11 +49,7 @@ def register(dag: DAG, module: dict[str, Any]) -> None:
         module[name] = dag
         reading = _module_read_by_airflow()
         if reading is not None and reading.__dict__ is not module:
-            from airflow.sdk.definitions._internal.contextmanager import (
-                DagContext,
-            )
-
-            DagContext.autoregistered_dags.add((dag, reading))
+            airflow_internals.autoregister(dag, reading)
 
 
 def report(error: DagError, module: dict[str, Any], fileloc: str) -> DAG:
@@ -70,8 +66,7 @@ def report(error: DagError, module: dict[str, Any], fileloc: str) -> DAG:
 
 
 def _module_read_by_airflow() -> ModuleType | None:
-    context = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
-    name = context.DagContext.current_autoregister_module_name if context else None
+    name = airflow_internals.reading_module_name()
     return sys.modules.get(name) if name else None
 
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
 from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
+from dag_builder.read.functions import fill_function
 from dag_builder.references import ABSOLUTE, Argument, Output
-from dag_builder.tasks import fill_function
 
 Reference = tuple[Node, str, Any, Path]
 #: Chains as given, the group whose names they use, and its path.

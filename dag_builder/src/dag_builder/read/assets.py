@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, Path
 
 if TYPE_CHECKING:
-    from dag_builder.reader import Reader
+    from dag_builder.read.values import Reader
 
 ASSET_FORMS = "a name, a URI, {name:, uri:, group:, extra:} or {alias:}"
 _ASSET_KEYS = ("name", "uri", "group", "extra")
@@ -25,9 +26,8 @@ def read_assets(reader: Reader, value: Any, path: Path) -> Any:
 def read_asset(reader: Reader, value: Any, path: Path) -> Any:
     """One asset: by a name from the DAG's `assets`, by its own name or URI, or as a mapping."""
     from airflow.sdk import Asset, AssetAlias
-    from airflow.sdk.definitions.asset import BaseAsset
 
-    if isinstance(value, BaseAsset):
+    if isinstance(value, airflow_internals.base_asset()):
         return value
     if isinstance(value, str):
         if value in reader.assets:

@@ -1,0 +1,94 @@
+"""Names of arguments that an operator or a function does not take, or does not get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from dag_builder.errors import Path, closest, listed
+from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.read.functions import parameters_of
+from dag_builder.read.keys import refuse_unknown
+from dag_builder.read.task_context import OWN_KEYS, TaskContext
+
+if TYPE_CHECKING:
+    from dag_builder.plan import TaskPlan
+    from dag_builder.read.operators import (
+        Signature,
+    )
+
+
+def check_function(
+    context: TaskContext, task: TaskPlan, given: Mapping[str, Any], path: Path
+) -> None:
+    """Refuse arguments that the function of a task does not have."""
+    parameters = parameters_of(cast("Callable[..., Any]", task.function))
+    if parameters.takes_any:
+        return
+    for key in ("arguments", "partial", "expand"):
+        names: Any = given.get(key)
+        for name in cast("list[str]", names) if isinstance(names, Mapping) else ():
+            if name not in parameters.names:
+                context.problems.add_unknown(
+                    (*path, key, str(name)),
+                    f"{function_name(task.function)}() has no argument {name!r}",
+                    str(name),
+                    parameters.names,
+                    on_key=True,
+                )
+
+
+def refuse_argument(
+    context: TaskContext, task: TaskPlan, signature: Signature, key: str, path: Path
+) -> None:
+    """Refuse an argument that the operator of a task does not take."""
+    function = task.function
+    what = f"{signature.name}"
+    if function is not None:
+        what = f"{function_name(function)}() as {signature.name}"
+        if key in parameters_of(function).names:
+            context.problems.add(
+                (*path, key),
+                f"the arguments of {function_name(function)}() stand in 'arguments'",
+                given=key,
+                valid=f"{{arguments: {{{key}: …}}}}",
+                on_key=True,
+            )
+            return
+    own = [*signature.required, *sorted(signature.arguments - TASK_FIELDS.keys())]
+    refuse_unknown(
+        context.problems,
+        path,
+        what,
+        [key],
+        signature.arguments | OWN_KEYS,
+        first=[*dict.fromkeys(own), *TASK_OWN_FIELDS],
+    )
+
+
+def check_required(
+    context: TaskContext,
+    task: TaskPlan,
+    signature: Signature,
+    given: Mapping[str, Any],
+    defaults: Collection[str],
+) -> None:
+    """Refuse a task that lacks an argument which its operator needs."""
+    expanded = task.expand or {}
+    missing = signature.required - task.kwargs.keys() - expanded.keys() - set(defaults)
+    if task.expand_kwargs is not None:
+        return
+    unknown = [key for key in given if key not in signature.arguments | OWN_KEYS]
+    # 'bash_comand' is one mistake and not two.
+    meant = {closest(key, signature.arguments) for key in unknown}
+    for name in sorted(missing - given.keys() - meant):
+        context.problems.add(
+            task.path,
+            f"{signature.name} needs {name!r}",
+            valid=listed(sorted(signature.required)),
+        )
+
+
+def function_name(function: Any) -> str:
+    """The name of a function, or its text if it has none."""
+    return getattr(function, "__name__", repr(function))

@@ -1,0 +1,125 @@
+"""Arguments that many tasks share: default_args and operator_defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from dag_builder.errors import NOTHING, Path, closest, listed
+from dag_builder.fields import TASK_FIELDS, Kind
+from dag_builder.read.argument_names import refuse_argument
+from dag_builder.read.keys import joined, refuse_unknown
+from dag_builder.read.task_kinds import read_operator
+
+if TYPE_CHECKING:
+    from dag_builder.plan import TaskPlan
+    from dag_builder.read.operators import (
+        Signature,
+    )
+    from dag_builder.read.task_context import TaskContext
+
+
+def inherit(
+    context: TaskContext, task: TaskPlan, signature: Signature, given: Mapping[str, Any], path: Path
+) -> None:
+    """What is no work for Airflow's default_args: an operator's defaults, and joined mappings.
+
+    From far to near: the DAG, the operator, the groups around the task, the task.
+    """
+    nearest = _task_default_args(context, task, signature, given, path)
+    of_operator = context.operator_defaults.get(signature.operator, {})
+    groups: list[Mapping[str, Any]] = []
+    around = task.group
+    while around.parent is not None:
+        groups.insert(0, around.kwargs.get("default_args", {}))
+        around = around.parent
+    inherited: dict[str, Any] = {}
+    for layer in (context.plan.kwargs.get("default_args", {}), of_operator, *groups, nearest):
+        for key, value in layer.items():
+            inherited[key] = joined(inherited.get(key), value)
+    expanded = task.expand or {}
+    for key, value in inherited.items():
+        if key in task.kwargs:
+            task.kwargs[key] = joined(value, task.kwargs[key])
+        elif key not in signature.arguments or key in expanded:
+            continue
+        elif key in of_operator or key in nearest or isinstance(value, dict):
+            task.kwargs[key] = value
+
+
+def _task_default_args(
+    context: TaskContext, task: TaskPlan, signature: Signature, given: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
+    inner, defaults = (*path, "default_args"), given.get("default_args")
+    if defaults is None:
+        return {}
+    if not isinstance(defaults, Mapping):
+        context.problems.add(inner, "this must be a mapping", given=defaults)
+        return {}
+    found: dict[str, Any] = {}
+    for key, value in cast("Mapping[str, Any]", defaults).items():
+        if key not in signature.arguments:
+            refuse_argument(context, task, signature, key, inner)
+            continue
+        field = TASK_FIELDS.get(key)
+        where = (*inner, key)
+        read = context.reader.read(field.kind if field else Kind.ANY, value, where)
+        if read is not NOTHING:
+            found[key] = read
+    return found
+
+
+def read_operator_defaults(context: TaskContext, given: Any, dag_path: Path) -> None:
+    """Arguments for every task of one operator."""
+    if given is None:
+        return
+    path = (*dag_path, "operator_defaults")
+    if not isinstance(given, Mapping):
+        context.problems.add(path, "this must be a mapping of operators to arguments", given=given)
+        return
+    for operator, arguments in cast("Mapping[str, Any]", given).items():
+        inner = (*path, str(operator))
+        signature = read_operator(context, operator, inner)
+        if signature is None:
+            continue
+        if not isinstance(arguments, Mapping):
+            context.problems.add(inner, "this must be a mapping of arguments", given=arguments)
+            continue
+        read: dict[str, Any] = {}
+        for key, value in cast("Mapping[str, Any]", arguments).items():
+            if key not in signature.arguments:
+                refuse_unknown(
+                    context.problems,
+                    inner,
+                    signature.name,
+                    [key],
+                    signature.arguments,
+                    first=sorted(signature.arguments - TASK_FIELDS.keys()),
+                )
+                continue
+            kind = signature.kinds.get(key)
+            where = (*inner, key)
+            read[key] = (
+                context.reader.read(kind, value, where)
+                if kind
+                else context.reader.value(value, where)
+            )
+        context.operator_defaults[signature.operator] = read
+        context.layered = True
+
+
+def check_default_args(context: TaskContext) -> None:
+    """Airflow ignores a default that no task takes; a typing mistake would never be seen."""
+    known = {*TASK_FIELDS}
+    for signature in context.used.values():
+        known |= signature.arguments
+    for key, path in context.default_args_given:
+        if key not in known:
+            context.problems.add(
+                path,
+                f"no task takes {key!r}",
+                given=key,
+                valid=listed([*TASK_FIELDS, *sorted(known - TASK_FIELDS.keys())]),
+                suggestion=closest(key, known),
+                on_key=True,
+            )
