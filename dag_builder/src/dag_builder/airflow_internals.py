@@ -81,6 +81,25 @@ def async_callback() -> Any:
     return AsyncCallback
 
 
+def events_timetable() -> Any:
+    """Return the class of timetables with listed dates.
+
+    The class of the same name in airflow.sdk cannot be serialized in Airflow 3.2 and 3.3: it lacks
+    the attribute ``_summary``.
+    """
+    from airflow.timetables.events import EventsTimetable
+
+    return EventsTimetable
+
+
+def cron_timetable(expression: str, zone: Any) -> Any:
+    """Return the timetable that Airflow's configuration makes of a cron expression, in a zone."""
+    from airflow.sdk.definitions import dag
+
+    module: Any = dag
+    return module._create_timetable(expression, zone)  # noqa: SLF001
+
+
 # Dynamic mapping
 
 
@@ -128,6 +147,17 @@ def serialized(dag: DAG) -> Any:
 
     serialization: Any = DagSerialization
     return serialization.to_dict(dag)
+
+
+def files_not_ignored(folder: Path) -> list[Path]:
+    """Return the files of a folder and below that no ``.airflowignore`` in it names."""
+    from airflow import configuration
+    from airflow._shared.module_loading import find_path_from_directory
+
+    settings: Any = configuration.conf
+    syntax = str(settings.get("core", "dag_ignore_file_syntax", fallback="glob"))
+    found = find_path_from_directory(str(folder), ".airflowignore", syntax)
+    return [folder / name for name in found]
 
 
 def passes_safe_mode(file: Path) -> bool:

@@ -71,13 +71,14 @@ def build_dags(
     try:
         with place.fence(dag_id, wrong):
             template = {**dag, **options} if options else dag
-            instances = templates.instances(dag_id, template, for_each, wrong)
+            given = _checked(dag_id, defaults, wrong)
+            instances = templates.instances(dag_id, template, for_each, wrong, given)
     except DagError as error:
         return [register.report(error, place.module, place.fileloc)]
     problems = wrong.found
-    for name, dictionary in instances:
+    for name, dictionary, filled in instances:
         try:
-            built.append(place.build(name, dictionary, tasks, defaults or {}))
+            built.append(place.build(name, dictionary, tasks, filled))
         except DagError as error:
             problems.extend(error.problems)
     if problems:

@@ -43,7 +43,7 @@ class ArgumentsDict(TypedDict, total=False):
     owner: str
     retries: int
     retry_delay: Duration
-    retry_exponential_backoff: float
+    retry_exponential_backoff: float | bool
     max_retry_delay: Duration
     retry_policy: Any
     execution_timeout: Duration

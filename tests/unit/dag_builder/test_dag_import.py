@@ -148,8 +148,9 @@ def test_variables_of_the_environment_are_told_with_their_place(tmp_path: Path) 
         "sales:\n  tasks:\n    x:\n      operator: airflow.operators.bash.BashOperator\n"
         "      bash_command: echo ${TABLE} $HOME $1 $(date)\n# $NOTHING\n",
     )
-    (note,) = made.notes
+    note, comments = made.notes
     assert note.startswith("sales.tasks.x.bash_command (line 5): ${TABLE}, $HOME stays as it is")
+    assert comments == "1 lines have comments, which are not kept"
 
 
 def test_what_would_be_otherwise_is_told(tmp_path: Path) -> None:

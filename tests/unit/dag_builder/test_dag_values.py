@@ -14,10 +14,10 @@ from airflow.sdk import (
     AssetAlias,
     CronTriggerTimetable,
     DeltaTriggerTimetable,
-    EventsTimetable,
     MultipleCronTriggerTimetable,
     task,
 )
+from airflow.timetables.events import EventsTimetable
 from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,

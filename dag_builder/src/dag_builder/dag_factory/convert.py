@@ -6,10 +6,15 @@ import ast
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder.dag_factory.arguments import (
+    arguments_of_decorator,
+    known_arguments,
+    without_unknown,
+)
 from dag_builder.dag_factory.defaults import (
     is_ignored_by_dag_factory,
     is_of_tasks_only,
@@ -23,11 +28,19 @@ from dag_builder.dag_factory.functions import (
     with_imported_macros,
 )
 from dag_builder.dag_factory.shape import check_shape
-from dag_builder.dag_factory.text import ImportedName, dump, read, variable_notes
+from dag_builder.dag_factory.text import ImportedName, comment_notes, dump, read, variable_notes
+from dag_builder.dag_factory.zones import with_zone
 from dag_builder.errors import DagError, Position, Problems
 from dag_builder.errors import Path as PathTo
-from dag_builder.fields import GROUP_FIELDS, TASK_FIELDS, TASK_OWN_FIELDS
+from dag_builder.fields import (
+    DAG_FIELDS,
+    DAG_OWN_FIELDS,
+    GROUP_FIELDS,
+    TASK_FIELDS,
+    TASK_OWN_FIELDS,
+)
 from dag_builder.read.operators import DECORATORS, OPERATORS
+from dag_builder.yaml.documents import yaml_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,23 +58,40 @@ _RENAMED = {
     "concurrency": "max_active_tasks",
     "schedule_interval": "schedule",
     "doc_md_file_path": "doc_md",
+}
+#: dag-factory ignores these since 1.0. To read them would end runs that were never ended.
+_IGNORED_SECONDS = {
     "dagrun_timeout_sec": "dagrun_timeout",
     "retry_delay_sec": "retry_delay",
     "execution_timeout_secs": "execution_timeout",
+    "execution_timeout_sec": "execution_timeout",
     "max_retry_delay_sec": "max_retry_delay",
+    "sla_secs": "deadline",
 }
-_CLASSES = {path.rpartition(".")[2]: name for name, path in OPERATORS.items()}
+#: What of a file's ``default`` is joined with each DAG here, as this library's defaults differ.
+_JOINED = ("tasks", "task_groups", "tags")
+_CLASSES = {path.rpartition(".")[2]: name for name, path in OPERATORS.items()} | {
+    "DummyOperator": "empty",
+    "SimpleHttpOperator": "http",
+}
 #: Classes that Airflow 3 has elsewhere.
 _MOVED = {
     "airflow.datasets.Dataset": "airflow.sdk.Asset",
     "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
 }
 #: The last part of a decorator's import path, where it is not our word for it.
-_DECORATOR_WORDS = {"task": "python", "python_task": "python"}
+_DECORATOR_WORDS = {"task": "python"} | {
+    path.rpartition(".")[2]: word for word, path in DECORATORS.items()
+}
 #: Keys of a group that dag-factory and this library share.
 _GROUP_KEYS = GROUP_FIELDS.keys() - {"tasks", "upstream", "downstream", "chains"}
 _GROUP_LINKS = {"dependencies", "parent_group_name", "group_name"}
 _JSON = "application/json"
+_DEFAULTS_FILES = ("defaults.yml", "defaults.yaml")
+_ALL_KEYS = frozenset(
+    {*DAG_FIELDS, *TASK_FIELDS, *DAG_OWN_FIELDS, *_DROPPED, *_RENAMED, *_IGNORED_SECONDS}
+    | {"timetable", "task_groups"}
+)
 
 
 @dataclass(kw_only=True)
@@ -82,9 +112,35 @@ def convert_file(path: Path) -> Converted:
     source = read(path.read_text(encoding="utf-8"), str(path), path.stem)
     if source.problems:
         raise DagError(source.problems)
-    converted = convert(source.value, path.stem, source.locate)
+    if path.name in _DEFAULTS_FILES:
+        converted = convert_defaults(source.value, path.stem)
+    else:
+        converted = convert(source.value, path.stem, source.locate)
+        if any((path.parent / name).is_file() for name in _DEFAULTS_FILES):
+            converted.notes.append(
+                "dag-factory reads the folder's defaults.yml as well: import the folder"
+            )
     converted.notes.extend(variable_notes(source))
+    converted.notes.extend(comment_notes(source))
     return converted
+
+
+def convert_folder(folder: Path) -> Iterator[tuple[Path, Converted | DagError | OSError]]:
+    """Convert each YAML file of a folder and below: its path in there, and what it becomes.
+
+    A ``defaults.yml`` becomes ``defaults.yaml``. What dag-factory would not take is an error.
+    """
+    for file in yaml_files(folder, with_defaults=True):
+        place = file.relative_to(folder)
+        if file.name in _DEFAULTS_FILES:
+            place = place.with_name(_DEFAULTS_FILES[-1])
+        try:
+            converted = convert_file(file)
+        except (DagError, OSError) as error:
+            yield place, error
+            continue
+        converted.notes = [note for note in converted.notes if "import the folder" not in note]
+        yield place, converted
 
 
 def convert(
@@ -100,31 +156,73 @@ def convert(
     check_shape(given, file, problems)
     problems.raise_any()
     result = Converted(document={})
-    if "default" in given:
-        result.document["defaults"] = _dag(given["default"] or {}, "default", result.notes)
+    default = cast("dict[str, Any]", given.get("default") or {})
+    known = known_arguments(given)
+    shared = {key: value for key, value in default.items() if key not in _JOINED}
+    if shared:
+        result.document["defaults"] = _dag(shared, "default", result.notes, known)
     if "task_groups" in given:
         result.notes.append("task_groups: left out: dag-factory takes it for no DAG")
     result.document["dags"] = {
-        str(name): _dag(dag or {}, str(name), result.notes)
+        str(name): _dag(with_default(dag or {}, default), str(name), result.notes, known, default)
         for name, dag in given.items()
         if name not in {"default", "task_groups"}
     }
     return result
 
 
-def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
-    dag: dict[str, Any] = {}
+def convert_defaults(given: object, name: str) -> Converted:
+    """Convert the mapping of a ``defaults.yml``, which holds keys of a DAG."""
+    problems = Problems()
+    if not isinstance(given, Mapping):
+        problems.add((name,), "defaults are a mapping of a DAG's keys", given=given)
+        problems.raise_any()
+    result = Converted(document={})
+    default = cast("Mapping[str, Any]", given)
+    if "tags" in default:
+        result.notes.append(f"{name}: 'tags' are added to a DAG's own, which replaced them before")
+    result.document = _dag(default, name, result.notes, None)
+    return result
+
+
+def with_default(dag: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """A DAG with the tasks, groups and tags of the file's ``default``, as dag-factory joins them.
+
+    Mappings are joined, and a list replaces one.
+    """
+    result = dict(dag)
+    for key in _JOINED:
+        if key in default:
+            result[key] = _joined(dag.get(key), default[key]) if key in dag else default[key]
+    return result
+
+
+def _joined(own: Any, default: Any) -> Any:
+    if not (isinstance(own, Mapping) and isinstance(default, Mapping)):
+        return cast("Any", own)
+    near, far = cast("dict[str, Any]", own), cast("dict[str, Any]", default)
+    missing = {key: value for key, value in far.items() if key not in near}
+    joined = {key: _joined(value, far[key]) if key in far else value for key, value in near.items()}
+    return joined | missing
+
+
+def _dag(
+    given: Mapping[str, Any],
+    name: str,
+    notes: list[str],
+    known: frozenset[str] | None,
+    default: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Convert one DAG. `known` are the arguments that the file's operators take, if it is known."""
+    given, zone = with_zone(given, default or {}, name, notes)
+    dag: dict[str, Any] = {"timezone": zone} if zone else {}
     given = with_functions(with_fixed_dates(given, name, notes), name, notes)
     given = with_documentation(given, name, notes)
     for key, value in given.items():
-        if is_ignored_by_dag_factory(key):
-            notes.append(f"{name}: {key!r} counts from now on: dag-factory did not read it")
-        if is_of_tasks_only(key):
-            notes.append(f"{name}: {key!r} was left out: a DAG has none, its default_args may")
-        elif key in _DROPPED:
-            notes.append(f"{name}: {key!r} was left out: {_DROPPED[key]}")
-        elif key == "default_args":
-            _add_default_args(dag, value or {}, name, notes)
+        if _is_left_out(key, value, name, notes):
+            continue
+        if key == "default_args":
+            _add_default_args(dag, value or {}, name, notes, known)
         elif key not in {"tasks", "task_groups"}:
             new = "schedule" if key == "timetable" else _RENAMED.get(key, key)
             dag[new] = _of_dag(key, value, name, notes)
@@ -132,22 +230,67 @@ def _dag(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any
         tasks = _by_name(given.get("tasks"), "task_id")
         groups = _by_name(given.get("task_groups"), "group_name")
         dag["tasks"] = _nested(tasks, groups, name, notes)
+        if not dag["tasks"]:
+            notes.append(f"{name}: it has no task, which is a mistake here")
     return dag
+
+
+def _is_left_out(key: str, value: Any, name: str, notes: list[str]) -> bool:
+    """Whether a key of a DAG has no meaning here, which is noted."""
+    if key == "dag_id" and value == name:
+        return True
+    if key in _IGNORED_SECONDS:
+        notes.append(_ignored_note(name, key))
+    elif key in _DROPPED:
+        notes.append(f"{name}: {key!r} was left out: {_DROPPED[key]}")
+    elif is_of_tasks_only(key):
+        notes.append(f"{name}: {key!r} was left out: a DAG has none, its default_args may")
+    elif key not in _ALL_KEYS:
+        notes.append(f"{name}: {key!r} was left out: dag-factory did not read it")
+    else:
+        if is_ignored_by_dag_factory(key):
+            notes.append(f"{name}: {key!r} counts from now on: dag-factory did not read it")
+        return False
+    return True
+
+
+def _ignored_note(path: str, key: str) -> str:
+    return (
+        f"{path}: {key!r} was left out: dag-factory ignores it since 1.0; "
+        f"to have it, write {_IGNORED_SECONDS[key]!r}"
+    )
 
 
 def _of_dag(key: str, value: Any, name: str, notes: list[str]) -> Any:
     if key in {"schedule", "schedule_interval"}:
         return _schedule(value, name, notes)
+    if key == "params" and isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value).items()
+        return {param: _param(item) for param, item in items}
     return _value(with_imported_macros(value) if key == "user_defined_macros" else value)
 
 
+def _param(value: Any) -> Any:
+    """A plain mapping stays one, though its keys are those of a schema."""
+    plain = isinstance(value, Mapping) and "__type__" not in value
+    if plain and not {"type", "default"}.isdisjoint(cast("Mapping[str, Any]", value)):
+        return {"default": _value(value)}
+    return _value(value)
+
+
 def _add_default_args(
-    dag: dict[str, Any], given: Mapping[str, Any], name: str, notes: list[str]
+    dag: dict[str, Any],
+    given: Mapping[str, Any],
+    name: str,
+    notes: list[str],
+    known: frozenset[str] | None,
 ) -> None:
     defaults = with_fixed_dates(given, name, notes)
-    if "timezone" in defaults:
-        dag.setdefault("timezone", defaults.pop("timezone"))
+    for key in _IGNORED_SECONDS.keys() & defaults.keys():
+        notes.append(_ignored_note(f"{name}.default_args", key))
+        del defaults[key]
     defaults = without_dag_keys(defaults, name, notes)
+    defaults = without_unknown(defaults, known, name, notes)
     dag["default_args"] = _value(_renamed(with_functions(defaults, name, notes)))
 
 
@@ -185,7 +328,23 @@ def _nested(
         group = given.get("task_group_name")
         place = inside[group]["tasks"] if group in inside else made
         place[task] = _task(given, ids, f"{name}.{task}", notes)
-    return made
+    return _without_empty_groups(made, name, notes)
+
+
+def _without_empty_groups(
+    nodes: Mapping[str, dict[str, Any]], path: str, notes: list[str]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, node in nodes.items():
+        if "tasks" in node:
+            inside = _without_empty_groups(node["tasks"], f"{path}.{name}", notes)
+            if not inside:
+                notes.append(f"{path}.{name}: the group was left out: there is no task in it")
+                continue
+            result[name] = {**node, "tasks": inside}
+        else:
+            result[name] = node
+    return result
 
 
 def _group(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
@@ -216,20 +375,10 @@ def _group_id(group: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
 def _task(
     given: Mapping[str, Any], ids: Mapping[str, str], path: str, notes: list[str]
 ) -> dict[str, Any]:
-    task: dict[str, Any] = {}
     given = _with_json(with_dates_as_text(with_functions(given, path, notes)), path, notes)
     given = _with_asset_names(_renamed(given), path, notes)
+    task, of_decorator = _kind_of_task(given)
     decorated = "decorator" in given
-    if decorated:
-        function = given.get("python_callable")
-        task["callable"] = None if function is None else str(function)
-        word = str(given["decorator"]).rpartition(".")[2]
-        word = _DECORATOR_WORDS.get(word, word)
-        if word != "python":
-            task["decorator"] = word if word in DECORATORS else given["decorator"]
-    elif "operator" in given:
-        path_to = str(given["operator"])
-        task["operator"] = _CLASSES.get(path_to.rpartition(".")[2], path_to)
     skipped = {"operator", "decorator", "dependencies", "task_group_name", "task_id"}
     for key, value in given.items():
         if key in skipped or (decorated and key == "python_callable"):
@@ -242,8 +391,15 @@ def _task(
                     "operator must render, and which must be there"
                 )
             continue
-        converted = _references(_value(value), ids)
-        own = key in TASK_FIELDS or key in TASK_OWN_FIELDS
+        if key in _IGNORED_SECONDS:
+            notes.append(_ignored_note(path, key))
+            continue
+        # Elsewhere '+task' is text to dag-factory.
+        referring = decorated or key in {"expand", "partial"}
+        converted = _references(_value(value), ids) if referring else _value(value)
+        if key == "params":
+            converted = _of_dag(key, value, path, notes)
+        own = key in TASK_FIELDS or key in TASK_OWN_FIELDS or key in of_decorator
         if decorated and not own and key not in {"expand", "partial", "python", "requirements"}:
             task.setdefault("arguments", {})[key] = converted
         else:
@@ -251,6 +407,23 @@ def _task(
     if given.get("dependencies"):
         task["upstream"] = _upstream(given, ids)
     return task
+
+
+def _kind_of_task(given: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """What makes the task, and the arguments that its decorator takes."""
+    task: dict[str, Any] = {}
+    if "decorator" not in given:
+        if "operator" in given:
+            path_to = str(given["operator"])
+            task["operator"] = _CLASSES.get(path_to.rpartition(".")[2], path_to)
+        return task, frozenset()
+    function = given.get("python_callable")
+    task["callable"] = None if function is None else str(function)
+    last = str(given["decorator"]).rpartition(".")[2]
+    word = _DECORATOR_WORDS.get(last, last.removesuffix("_task"))
+    if word != "python":
+        task["decorator"] = word
+    return task, arguments_of_decorator(word, function)
 
 
 def _with_json(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
@@ -341,8 +514,11 @@ def _references(value: Any, ids: Mapping[str, str]) -> Any:
 
 
 def _schedule(value: Any, name: str, notes: list[str]) -> Any:
-    if isinstance(value, str) and value.strip().lower() == "none":
+    if isinstance(value, str) and value.strip().lower() in {"none", ""}:
         return None
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [_value(item) for item in items if item and str(item).strip()]
     if not isinstance(value, Mapping) or "__type__" in value:
         return _value(value)
     mapping = cast("Mapping[str, Any]", value)

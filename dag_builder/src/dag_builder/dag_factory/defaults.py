@@ -9,6 +9,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
+from dag_builder.dag_factory.zones import Zoned
 from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, TASK_FIELDS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _READ = frozenset(
         "user_defined_macros",
     }
 )
+_OLD_DAG_KEYS = frozenset({"schedule_interval", "concurrency", "dag_id"})
 _AGO = re.compile(r"(\d+)\s*(minute|hour|day|week)s?", re.IGNORECASE)
 
 
@@ -49,6 +51,10 @@ def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> d
     """
     result = with_dates_as_text(given)
     for key in _DATES:
+        if isinstance(result.get(key), Zoned):
+            result[key] = str(result[key])
+            continue
+        _parse_as_pendulum(result, key)
         local = _without_offset(result.get(key))
         if local is not None:
             notes.append(
@@ -65,6 +71,30 @@ def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> d
             notes.append(f"{path}: {key!r} was {result[key]!r}, which moves; it is {fixed} now")
             result[key] = fixed.isoformat(sep=" ", timespec="minutes")
     return result
+
+
+def _parse_as_pendulum(result: dict[str, Any], key: str) -> None:
+    """Forms such as '2024/01/05', '2024' and '2024-032', which Python's own parser refuses."""
+    value = result.get(key)
+    if not isinstance(value, str) or _is_iso(value):
+        return
+    import pendulum
+    from pendulum.parsing.exceptions import ParserError
+
+    try:
+        found: Any = pendulum.parse(value)
+    except (ParserError, ValueError):
+        return
+    if isinstance(found, dt.datetime):
+        result[key] = found.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return "-" in text and not re.fullmatch(r"\d{4}-\d{3}", text)
 
 
 def with_dates_as_text(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +123,7 @@ def without_dag_keys(given: Mapping[str, Any], path: str, notes: list[str]) -> d
     """``default_args`` without the keys of a DAG, which no task takes and Airflow ignores."""
     result: dict[str, Any] = {}
     for key, value in given.items():
-        if key in DAG_FIELDS and key not in TASK_FIELDS:
+        if (key in DAG_FIELDS and key not in TASK_FIELDS) or key in _OLD_DAG_KEYS:
             notes.append(f"{path}: {key!r} in default_args was left out: Airflow ignored it there")
         else:
             result[key] = value

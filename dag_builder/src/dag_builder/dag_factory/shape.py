@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import closest, listed
+from dag_builder.fields import DAG_FIELDS
 
 if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
@@ -25,9 +26,19 @@ def check_shape(given: object, name: str, problems: Problems) -> None:
             given=cast("object", given),
             valid="{sales: {tasks: {…}}}",
         )
+    _check_keys(dags, (), problems)
+    shared = _groups_of_default(dags.get("default"))
+    if dags and not any(_may_be_dag(dag) for dag in dags.values()):
+        problems.add(
+            (name,),
+            "none of its mappings has a key of a DAG: this is not a file of dag-factory",
+            given=list(dags),
+            valid="{sales: {tasks: {…}}}",
+        )
+        return
     for dag_id, dag in dags.items():
         if isinstance(dag, Mapping):
-            _check_dag(cast("Mapping[str, Any]", dag), (str(dag_id),), problems)
+            _check_dag(cast("Mapping[str, Any]", dag), (str(dag_id),), problems, shared)
         elif dag is not None:
             problems.add(
                 (str(dag_id),),
@@ -37,10 +48,30 @@ def check_shape(given: object, name: str, problems: Problems) -> None:
             )
 
 
-def _check_dag(dag: Mapping[str, Any], path: Path, problems: Problems) -> None:
+def _groups_of_default(default: object) -> dict[str, Mapping[str, Any]]:
+    keys = cast("Mapping[str, Any]", default if isinstance(default, Mapping) else {})
+    groups: object = keys.get("task_groups")
+    named = cast("Mapping[str, Any]", groups if isinstance(groups, Mapping) else {})
+    return {name: group or {} for name, group in named.items()}
+
+
+def _may_be_dag(dag: object) -> bool:
+    """Whether a mapping has a key of a DAG, or nothing at all."""
+    keys = cast("Mapping[Any, Any]", dag if isinstance(dag, Mapping) else {})
+    known = DAG_FIELDS.keys() | {"tasks", "task_groups", "default_args"}
+    return not keys or not known.isdisjoint(keys) or not all(isinstance(k, str) for k in keys)
+
+
+def _check_dag(
+    dag: Mapping[str, Any],
+    path: Path,
+    problems: Problems,
+    shared: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Check one DAG. `shared` are the groups that the file's ``default`` has."""
     _check_keys(dag, path, problems)
     _check_mappings(dag, _MAPPINGS, path, problems)
-    groups = dict(_named(dag, "task_groups", path, problems))
+    groups = {**shared, **dict(_named(dag, "task_groups", path, problems))}
     for name, item in groups.items():
         inner = (*path, "task_groups", name)
         _check_item(item, "parent_group_name", groups, inner, problems)
@@ -68,6 +99,7 @@ def _named(
     if given is None:
         return found
     if isinstance(given, Mapping):
+        _check_keys(cast("Mapping[Any, Any]", given), inner, problems)
         for name, item in cast("Mapping[Any, Any]", given).items():
             if isinstance(item, Mapping | None):
                 found.append((str(name), cast("Mapping[str, Any]", item or {})))

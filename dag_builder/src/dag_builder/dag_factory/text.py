@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: What Python's os.path.expandvars replaces, and dag-factory calls it for the whole file.
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}]+\})", re.ASCII)
 _TAG = "tag:yaml.org,2002:python/"
+#: A comment, or text that looks like one, which a note about it does no harm.
+_COMMENT = re.compile(r"(^|\s)#")
 
 
 class ImportedName(str):
@@ -73,6 +75,13 @@ def variable_notes(source: Source) -> Iterator[str]:
                 f"{format_path(path)} (line {position.line}): {', '.join(names)} stays as it is; "
                 "dag-factory put in the environment's value, if it had one, when it read the file"
             )
+
+
+def comment_notes(source: Source) -> Iterator[str]:
+    """That comments are lost, if there are any."""
+    count = sum(1 for line in source.text.splitlines() if _COMMENT.search(line))
+    if count:
+        yield f"{count} lines have comments, which are not kept"
 
 
 class _Dumper(yaml.SafeDumper):

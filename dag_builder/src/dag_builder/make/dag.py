@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
 
 
+_TRIED = "tried"
+"""The id of DAGs that are made to find mistakes, as the real one may be a mistake itself."""
 _SHARED = frozenset({"default_args", "defaults", "operator_defaults"})
 """Keys whose values other tasks get as well, so that these may lack something by their mistakes."""
 
@@ -70,10 +72,10 @@ class _Maker:
     def try_out(self) -> None:
         from airflow.sdk import DAG
 
-        nodes = [*self.plan.groups.values(), *self.plan.tasks.values()]
-        own = [p for p in self.problems.found if not any(_is_in(p.path, n.path) for n in nodes)]
+        nodes = {node.path for node in (*self.plan.groups.values(), *self.plan.tasks.values())}
+        own = [p for p in self.problems.found if nodes.isdisjoint(_prefixes(p.path))]
         try:
-            DAG(self.plan.dag_id, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
+            DAG(_TRIED, **self.plan.kwargs)  # noqa: AIR002 - it is in kwargs
         except UNEXPECTED as error:
             named = {word for p in own for word in (str(p.path[-1]), p.suggestion) if word}
             if not any(word in str(error) for word in named):
@@ -84,14 +86,14 @@ class _Maker:
         """Make each task that has no mistake and needs no other, in a DAG of its own."""
         from airflow.sdk import DAG
 
-        wrong = [problem.path for problem in self.problems.found]
-        if any(key in _SHARED for path in wrong for key in path):
+        wrong = {prefix for one in self.problems.found for prefix in _prefixes(one.path)}
+        if any(path[-1] in _SHARED for path in wrong):
             return
         for task in self.plan.tasks.values():
             needs_others = task.has_references or task.instance is not None
-            if needs_others or any(_is_in(path, task.path) for path in wrong):
+            if needs_others or task.path in wrong:
                 continue
-            self.dag = DAG(self.plan.dag_id, schedule=None)
+            self.dag = DAG(_TRIED, schedule=None)
             self.groups = {task.group.id: self.dag.task_group}
             self._task(task)
 
@@ -274,8 +276,9 @@ class _Maker:
             self.problems.add(link.path, _reason("Airflow", error))
 
 
-def _is_in(path: Path, around: Path) -> bool:
-    return path[: len(around)] == around
+def _prefixes(path: Path) -> list[Path]:
+    """A path and those that lead to it."""
+    return [path[:length] for length in range(1, len(path) + 1)]
 
 
 def _depth(link: Link) -> int:

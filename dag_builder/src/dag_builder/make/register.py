@@ -9,19 +9,25 @@ Anywhere else (a test, a shell, the command line) the mistake is raised at once.
 
 from __future__ import annotations
 
+import itertools
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dag_builder import airflow_internals
 from dag_builder.errors import DagError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from airflow.sdk import DAG
 
 #: The name in a DAG file's module under which its broken DAGs are kept.
 BROKEN = "__broken_dags__"
+#: The name in a DAG file's module under which the names that were looked at are kept.
+SEEN = "__seen_by_dag_builder__"
+_VARIABLE = "dag:"
 
 
 def is_read_by_airflow(module_name: str) -> bool:
@@ -37,7 +43,7 @@ def register(dag: DAG, module: dict[str, Any]) -> None:
     silently drop one.
     """
     name = _variable(dag.dag_id)
-    for other in list(module.values()):
+    for other in (module.get(name), *_of_the_author(module)):
         if other is not dag and getattr(other, "dag_id", None) == dag.dag_id and _is_dag(other):
             problem = Problem(
                 path=(dag.dag_id,),
@@ -70,9 +76,30 @@ def _module_read_by_airflow() -> ModuleType | None:
     return sys.modules.get(name) if name else None
 
 
+def _of_the_author(module: dict[str, Any]) -> Iterator[object]:
+    """The values of a module that are not this library's, of which there may be thousands.
+
+    A module's names keep their order, so that only those are looked at that came since.
+    """
+    seen: _Seen | None = module.get(SEEN)
+    if seen is None or seen.count > len(module):
+        seen = module[SEEN] = _Seen()
+    for key in itertools.islice(module, seen.count, None):
+        if not key.startswith((_VARIABLE, "__")):
+            seen.names.append(key)
+    seen.count = len(module)
+    return (module[key] for key in seen.names if key in module)
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    count: int = 0
+    names: list[str] = field(default_factory=list[str])
+
+
 def _variable(dag_id: str) -> str:
     """A name for the DAG in its module that no variable of the user's has."""
-    return f"dag:{dag_id}"
+    return f"{_VARIABLE}{dag_id}"
 
 
 def _is_dag(value: object) -> bool:

@@ -9,13 +9,13 @@ from dag_builder.errors import Path, closest, listed
 from dag_builder.fields import TASK_FIELDS, TASK_OWN_FIELDS
 from dag_builder.read.functions import parameters_of
 from dag_builder.read.keys import refuse_unknown
-from dag_builder.read.task_context import OWN_KEYS, TaskContext
 
 if TYPE_CHECKING:
     from dag_builder.plan import TaskPlan
     from dag_builder.read.operators import (
         Signature,
     )
+    from dag_builder.read.task_context import TaskContext
 
 
 def check_function(
@@ -61,7 +61,7 @@ def refuse_argument(
         path,
         what,
         [key],
-        signature.arguments | OWN_KEYS,
+        signature.arguments | signature.builder_keys,
         first=[*dict.fromkeys(own), *TASK_OWN_FIELDS],
     )
 
@@ -76,17 +76,35 @@ def check_required(
     """Refuse a task that lacks an argument which its operator needs."""
     expanded = task.expand or {}
     missing = signature.required - task.kwargs.keys() - expanded.keys() - set(defaults)
-    if task.expand_kwargs is not None:
-        return
-    unknown = [key for key in given if key not in signature.arguments | OWN_KEYS]
+    sets = task.expand_kwargs
+    if task.incomplete or (sets is not None and not isinstance(sets, list)):
+        return  # what is given is not known, or is known only when the DAG runs
+    own_keys = signature.builder_keys
+    unknown = [key for key in given if key not in signature.arguments | own_keys]
     # 'bash_comand' is one mistake and not two.
     meant = {closest(key, signature.arguments) for key in unknown}
-    for name in sorted(missing - given.keys() - meant):
-        context.problems.add(
-            task.path,
-            f"{signature.name} needs {name!r}",
-            valid=listed(sorted(signature.required)),
-        )
+    for name in sorted(missing - (given.keys() - own_keys) - meant):
+        for path in _lacking(name, cast("list[Any] | None", sets), task.path):
+            context.problems.add(
+                path,
+                f"{signature.name} needs {name!r}",
+                valid=listed(sorted(signature.required)),
+                hint=f"{name!r} beside 'operator' is a key of the builder; give the operator's in "
+                f"{{default_args: {{{name}: …}}}}"
+                if name in own_keys and name in given
+                else "",
+            )
+
+
+def _lacking(name: str, sets: list[Any] | None, path: Path) -> list[Path]:
+    """Return where an argument is missing: in the task, or in some of its sets of arguments."""
+    if sets is None:
+        return [path]
+    return [
+        (*path, "expand_kwargs", index)
+        for index, item in enumerate(sets)
+        if isinstance(item, dict) and name not in item
+    ]
 
 
 def function_name(function: Any) -> str:

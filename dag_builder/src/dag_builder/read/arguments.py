@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, Path, listed
 from dag_builder.read.argument_names import check_function, check_required, refuse_argument
+from dag_builder.read.argument_types import ANYTHING, SCALARS, read_argument
 from dag_builder.read.defaults import inherit
 from dag_builder.read.expansion import read_mapping
-from dag_builder.read.task_context import OWN_KEYS, TaskContext
-from dag_builder.read.values import SCALARS
-from dag_builder.references import references_in
+from dag_builder.references import has_references, references_in
 
 if TYPE_CHECKING:
     from dag_builder.plan import TaskPlan
     from dag_builder.read.operators import (
         Signature,
     )
+    from dag_builder.read.task_context import TaskContext
 
 _ARGUMENT_KEYS = frozenset({"arguments", "partial", "expand", "expand_kwargs", "default_args"})
 _FUNCTION_KEYS = frozenset({"decorator", "python"})
@@ -35,23 +35,21 @@ def read_arguments(  # noqa: C901 - the one loop over every value of every task:
 ) -> None:
     """Read what stands beside what makes the task. `defaults` are names of inherited arguments."""
     context.used[id(signature)] = signature
-    arguments, kinds, kwargs = signature.arguments, signature.kinds, task.kwargs
-    read, plain = context.reader.read, True
+    plain_types, own_keys, kwargs = signature.plain, signature.builder_keys, task.kwargs
+    plain = True
     for key, value in given.items():
-        if key in OWN_KEYS:
+        if key in own_keys:
             continue
-        if key not in arguments:
-            refuse_argument(context, task, signature, key, path)
-            continue
-        kind = kinds.get(key)
-        if kind is None:
-            if type(value) in SCALARS:
-                kwargs[key] = value
+        accepted = plain_types.get(key)
+        if accepted is None:
+            if not signature.accepts(key):
+                refuse_argument(context, task, signature, key, path)
                 continue
-            found = context.reader.value(value, (*path, key))
-            plain = False
-        else:
-            found = read(kind, value, (*path, key))
+        elif type(value) in accepted:
+            kwargs[key] = value
+            continue
+        found = read_argument(context.reader, signature.type_of(key), value, (*path, key))
+        plain = plain and type(value) in SCALARS
         if found is not NOTHING:
             kwargs[key] = found
     if not given.keys().isdisjoint(_ARGUMENT_KEYS):
@@ -73,7 +71,7 @@ def _own_arguments(
 ) -> None:
     """partial, expand, arguments and default_args of one task."""
     if task.function is None:
-        _refuse_function_keys(context, given, path)
+        _refuse_function_keys(context, cast("Signature", task.signature), given, path)
     read_mapping(context, task, given, path)
     if task.function is not None and "arguments" in given:
         _named_values(context, task, task.arguments, given["arguments"], (*path, "arguments"))
@@ -84,9 +82,11 @@ def _own_arguments(
         check_function(context, task, given, path)
 
 
-def _refuse_function_keys(context: TaskContext, given: Mapping[str, Any], path: Path) -> None:
+def _refuse_function_keys(
+    context: TaskContext, signature: Signature, given: Mapping[str, Any], path: Path
+) -> None:
     for key in ("arguments", "decorator", "python"):
-        if key in given:
+        if key in given and key in signature.builder_keys:
             context.problems.add(
                 (*path, key),
                 f"{key!r} is for a Python function; an operator's arguments stand beside "
@@ -104,19 +104,15 @@ def _named_values(
         return
     if not isinstance(given, Mapping):
         context.problems.add(path, "this must be a mapping", given=given)
+        task.incomplete = True
         return
     signature = task.signature if task.function is None else None
     for name, item in cast("Mapping[str, Any]", given).items():
-        if signature and name not in signature.arguments:
+        if signature and not signature.accepts(name):
             refuse_argument(context, task, signature, name, path)
             continue
-        kind = signature.kinds.get(name) if signature else None
-        where = (*path, name)
-        found = (
-            context.reader.read(kind, item, where) if kind else context.reader.value(item, where)
-        )
-        if found is not NOTHING:
-            into[name] = found
+        expected = signature.type_of(name) if signature else ANYTHING
+        into[name] = read_argument(context.reader, expected, item, (*path, name))
 
 
 def _note_references(
@@ -128,14 +124,14 @@ def _note_references(
         ("expand", task.expand),
         ("expand_kwargs", task.expand_kwargs),
     ):
-        for reference in references_in(values):
+        where = (*path, place) if place else path
+        for reference, inner in references_in(values, where):
             task.has_references = True
-            where = (*path, place) if place else path
-            context.references.append((task, "$reference", reference, where))
+            context.references.append((task, "$reference", reference, inner))
     if task.has_references and task.function is None:
         templated = {*signature.operator.template_fields, *_BUILDER_FIELDS}
         for name, value in task.kwargs.items():
-            if name not in templated and any(True for _ in references_in(value)):
+            if name not in templated and has_references(value):
                 context.problems.add(
                     (*path, name),
                     f"{signature.name} cannot take a task's output as {name!r}",

@@ -38,13 +38,17 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:
         if "$object" in mapping:
             return reader.new_object(mapping, path)
         if "alias" in mapping:
-            return reader.call(AssetAlias, (mapping["alias"],), _without(mapping, "alias"), path)
+            return reader.call(
+                AssetAlias, (mapping["alias"],), _read(reader, mapping, "alias", path), path
+            )
         unknown = [name for name in mapping if name not in _ASSET_KEYS]
         for name in unknown:
             reader.problems.add_unknown(
                 (*path, name), f"an asset has no {name!r}", name, _ASSET_KEYS, on_key=True
             )
-        return NOTHING if unknown else reader.call(Asset, (), mapping, path)
+        if unknown:
+            return NOTHING
+        return reader.call(Asset, (), _read(reader, mapping, "", path), path)
     reader.problems.add(path, "this is no asset", given=value, valid=ASSET_FORMS)
     return NOTHING
 
@@ -79,5 +83,10 @@ def _joined(reader: Reader, condition: Any, items: list[Any], path: Path) -> Any
     return NOTHING if NOTHING in found else reader.call(condition, found, {}, path)
 
 
-def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: item for name, item in mapping.items() if name != key}
+def _read(reader: Reader, mapping: Mapping[str, Any], but: str, path: Path) -> dict[str, Any]:
+    """The arguments of an asset, with the markers in them read."""
+    items = {
+        name: reader.value(item, (*path, name)) for name, item in mapping.items() if name != but
+    }
+    reader.refuse_references(items, path)
+    return items

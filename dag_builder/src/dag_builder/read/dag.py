@@ -8,15 +8,16 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, UNEXPECTED, DagError, Path, Problems
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, TASK_FIELDS, Kind
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, GROUP_FIELDS, Kind
 from dag_builder.plan import DagPlan, GroupPlan
-from dag_builder.read import links
-from dag_builder.read.defaults import check_default_args, read_operator_defaults
+from dag_builder.read import links, schedules, times
+from dag_builder.read.defaults import check_default_args, read_default_args, read_operator_defaults
 from dag_builder.read.expansion import read_mapping
 from dag_builder.read.keys import DAG_ID, DAG_ID_FORM, dag_keys, merged, refuse_unknown
 from dag_builder.read.task_context import TaskContext
 from dag_builder.read.tasks import read_links, read_task
 from dag_builder.read.values import Reader
+from dag_builder.references import references_in
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -139,10 +140,13 @@ class _DagParser:
             if found is not NOTHING:
                 kwargs[key] = found
         self._check_dates(kwargs)
+        self._refuse_references(kwargs)
         if "doc_md" in kwargs:
             self._documentation(kwargs)
-        default_args = self._default_args(dictionary.get("default_args"), self.path)
+        default_args = read_default_args(self.context, dictionary.get("default_args"), self.path)
         kwargs["default_args"] = default_args
+        if dictionary.get("timezone") is not None:
+            self._schedule_in_timezone(kwargs)
         read_operator_defaults(self.context, dictionary.get("operator_defaults"), self.path)
         self._children(self.plan.root, dictionary["tasks"], frozenset(default_args))
         self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
@@ -161,6 +165,22 @@ class _DagParser:
                 given=last.isoformat(),
                 valid=f"a moment after start_date, {first.isoformat()}",
             )
+
+    def _refuse_references(self, kwargs: Mapping[str, Any]) -> None:
+        for reference, path in references_in(kwargs, self.path):
+            self.problems.add(
+                path,
+                "a task's output cannot stand in here: this is made before any task runs",
+                given=reference,
+            )
+
+    def _schedule_in_timezone(self, kwargs: dict[str, Any]) -> None:
+        """Let a plain cron count in the DAG's timezone, whatever the zone of its start_date."""
+        first = kwargs.get("start_date") or kwargs["default_args"].get("start_date")
+        dag_zone = first.tzinfo if isinstance(first, datetime) else None
+        if "schedule" in kwargs:
+            zone = times.zone(self.reader.timezone)
+            kwargs["schedule"] = schedules.in_timezone(kwargs["schedule"], zone, dag_zone)
 
     def _timezone(self, name: object) -> None:
         if name is None:
@@ -200,22 +220,6 @@ class _DagParser:
                 given=text,
                 valid=f"Markdown text, or a .md file's path from {file.parent}",
             )
-
-    def _default_args(self, given: object, path: Path) -> dict[str, Any]:
-        if given is None:
-            return {}
-        inner = (*path, "default_args")
-        if not isinstance(given, Mapping):
-            self.problems.add(inner, "this must be a mapping", given=given)
-            return {}
-        found: dict[str, Any] = {}
-        for key, value in cast("Mapping[str, Any]", given).items():
-            field = TASK_FIELDS.get(key)
-            read = self.reader.read(field.kind if field else Kind.ANY, value, (*inner, key))
-            found[key] = read
-            self.context.layered |= isinstance(read, dict)
-            self.context.default_args_given.append((key, (*inner, key)))
-        return {key: value for key, value in found.items() if value is not NOTHING}
 
     # Tasks and groups
 
@@ -288,7 +292,7 @@ class _DagParser:
             if found is not NOTHING and found is not None:
                 group.kwargs[key] = found
         group.id = parent.child_id(name)
-        default_args = self._default_args(given.get("default_args"), path)
+        default_args = read_default_args(self.context, given.get("default_args"), path)
         if default_args:
             group.kwargs["default_args"] = default_args
         parent.children[name] = group

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, Path, listed
+from dag_builder.fields import Kind
 from dag_builder.read import times
+from dag_builder.read.argument_types import is_marked
 
 if TYPE_CHECKING:
     from dag_builder.read.values import Reader
 
 _DEADLINE_KEYS = ("reference", "interval", "callback", "name")
-_DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at")
+_DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at", "average_runtime")
+_AVERAGE = "average_runtime"
+_AVERAGE_OPTIONS = ("max_runs", "min_runs")
 
 
 def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
@@ -39,7 +44,7 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
     if len(reader.problems.found) > before:
         return NOTHING
     reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
-    interval = reader.duration(mapping["interval"], (*path, "interval"))
+    interval = _deadline_interval(reader, mapping["interval"], (*path, "interval"))
     callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
     if NOTHING in (reference, interval, callback):
         return NOTHING
@@ -60,8 +65,12 @@ def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
     references = airflow_internals.deadline_reference()
+    if value == _AVERAGE:
+        return references.AVERAGE_RUNTIME()
     if isinstance(value, str) and value in _DEADLINE_REFERENCES:
         return getattr(references, value.upper())
+    if isinstance(value, Mapping) and _AVERAGE in value:
+        return _average_runtime(reader, cast("Mapping[str, Any]", value), path)
     if isinstance(value, dt.date | str):
         try:
             return references.FIXED_DATETIME(times.moment(value, reader.timezone))
@@ -81,8 +90,60 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
     return reader.value(value, path)
 
 
+def _average_runtime(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
+    """``{average_runtime: {max_runs: 10, min_runs: 3}}``: late against the last runs."""
+    given: Any = value[_AVERAGE] or {}
+    if len(value) > 1 or not isinstance(given, Mapping):
+        valid = "{average_runtime: {max_runs: 10, min_runs: 3}}"
+        reader.wrong(path, cast("object", value), valid)
+        return NOTHING
+    options = cast("Mapping[str, Any]", given)
+    before = len(reader.problems.found)
+    for name, item in options.items():
+        where = (*path, _AVERAGE, str(name))
+        if name in _AVERAGE_OPTIONS:
+            reader.count(item, where)
+        else:
+            reader.problems.add_unknown(
+                where, f"an average has no {name!r}", str(name), _AVERAGE_OPTIONS, on_key=True
+            )
+    if len(reader.problems.found) > before:
+        return NOTHING
+    make = airflow_internals.deadline_reference().AVERAGE_RUNTIME
+    return reader.call(make, (), options, path)
+
+
+def _deadline_interval(reader: Reader, value: object, path: Path) -> Any:
+    if is_marked(value):
+        return reader.read(Kind.INTERVAL, value, path)
+    written = isinstance(value, dt.timedelta | str | int | float | Mapping)
+    return reader.interval(value, path) if written else reader.value(value, path)
+
+
 def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:
-    """An import path becomes an asynchronous callback, which the triggerer runs."""
-    if isinstance(value, str):
-        return reader.call(airflow_internals.async_callback(), (value,), {}, path)
-    return reader.value(value, path)
+    """A function, or ``{callback: function, argument: value}``, that the triggerer awaits."""
+    kwargs: dict[str, Any] = {}
+    inner = path
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[str, Any]", value)
+        if "callback" not in mapping:
+            return reader.value(mapping, path)
+        kwargs = {
+            key: reader.value(item, (*path, key))
+            for key, item in mapping.items()
+            if key != "callback"
+        }
+        value, inner = mapping["callback"], (*path, "callback")
+        if NOTHING in kwargs.values() or reader.refuse_references(kwargs, path):
+            return NOTHING
+    if not isinstance(value, str) and not inspect.isroutine(value):
+        if kwargs or isinstance(value, bool | int | float | list):
+            reader.wrong(inner, cast("object", value), "an async function, or its import path")
+            return NOTHING
+        return value  # a ready callback, which DeadlineAlert judges
+    found = reader.imported(value, inner)
+    if found is NOTHING:
+        return NOTHING
+    options = {"kwargs": kwargs} if kwargs else {}
+    # By its path, as Airflow stores it: the function is imported by the triggerer.
+    return reader.call(airflow_internals.async_callback(), (found,), options, inner)

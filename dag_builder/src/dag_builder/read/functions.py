@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
 from dag_builder.references import ABSOLUTE, Argument, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from dag_builder.plan import TaskPlan
 
@@ -57,9 +57,17 @@ def context_names() -> frozenset[str]:
     return airflow_internals.context_keys()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfilled:
+    """Parameters of a function that nothing fills, and those that several upstream tasks could."""
+
+    missing: tuple[str, ...] = ()
+    ambiguous: Mapping[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
+
+
 def fill_function(
-    task: TaskPlan, upstream: Mapping[str, str], mapped: Collection[str]
-) -> tuple[list[str], bool]:
+    task: TaskPlan, upstream: Mapping[str, Sequence[str]], mapped: Collection[str]
+) -> Unfilled:
     """Give a function what is named like its parameters; return the parameters left without.
 
     `upstream` maps the names of upstream tasks to their ids, `mapped` are the arguments of the
@@ -67,18 +75,34 @@ def fill_function(
     """
     parameters = parameters_of(cast("Callable[..., Any]", task.function))
     filled = {*task.arguments, *(task.expand or ())}
+    ambiguous: dict[str, Sequence[str]] = {}
     for name in parameters.names:
         if name in filled:
             continue
         if name in upstream:
-            task.arguments[name] = Output(task=f"{ABSOLUTE}{upstream[name]}")
+            if len(upstream[name]) > 1:
+                ambiguous[name] = upstream[name]
+                continue
+            task.arguments[name] = Output(task=f"{ABSOLUTE}{upstream[name][0]}")
             task.has_references = True
         elif name in mapped:
             task.arguments[name] = Argument(name=name)
             task.has_references = True
-    if task.expand_kwargs is not None:
-        return [], task.has_references
-    filled = {*task.arguments, *(task.expand or ())}
+    sets = task.expand_kwargs
+    if task.incomplete or (sets is not None and not isinstance(sets, list)):
+        return Unfilled(ambiguous=ambiguous)
+    filled = {*task.arguments, *(task.expand or ()), *ambiguous}
     context = context_names()
-    left = [n for n in parameters.required if n not in filled and n not in context]
-    return left, task.has_references
+    missing = (
+        name
+        for name in parameters.required
+        if name not in filled and name not in context and _is_lacking(name, sets)
+    )
+    return Unfilled(missing=tuple(missing), ambiguous=ambiguous)
+
+
+def _is_lacking(name: str, sets: Any) -> bool:
+    """Whether some of a mapped task's sets of arguments lacks an argument."""
+    if sets is None:
+        return True
+    return any(isinstance(item, dict) and name not in item for item in cast("list[Any]", sets))

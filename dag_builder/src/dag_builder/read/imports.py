@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import pkgutil
+import sys
 
 from dag_builder.errors import UNEXPECTED, closest, listed
 
@@ -19,6 +21,27 @@ class ImportPathError(Exception):
         self.message = message
         self.valid = valid
         self.suggestion = suggestion
+
+
+def is_import_path(text: str) -> bool:
+    """Return whether text is a path into a module that is there, so that it is meant as one."""
+    parts = text.replace(":", ".").split(".")
+    if not all(part.isidentifier() for part in parts):
+        return False
+    if parts[0] in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(parts[0]) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+_PROVIDERS = "airflow.providers."
+#: The folders that a provider's package has, after the provider's name.
+_IN_PROVIDERS = frozenset(
+    {"operators", "sensors", "hooks", "decorators", "notifications", "triggers", "transfers"}
+    | {"timetables", "assets", "links", "utils", "executors", "log"}
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -68,6 +91,8 @@ def _attribute(found: object, name: str, attributes: list[str]) -> object:
             modules = pkgutil.iter_modules(getattr(found, "__path__", []))
             names.extend(item.name for item in modules if item.name not in names)
             suggestion = ".".join([closest(attribute, names), *attributes[position + 1 :]])
+            if package := provider_package(f"{name}.{'.'.join(attributes[position:])}"):
+                raise _not_installed(package) from error
             msg = f"{name!r} has nothing named {attribute!r}"
             raise ImportPathError(
                 msg,
@@ -78,12 +103,38 @@ def _attribute(found: object, name: str, attributes: list[str]) -> object:
     return found
 
 
+def provider_package(path: str) -> str:
+    """Return the package that lacks for a module of an Airflow provider, or an empty string.
+
+    ``airflow.providers.cncf.kubernetes.operators.pod`` is in
+    ``apache-airflow-providers-cncf-kubernetes``.
+    """
+    parts = path.split(".")[2:]
+    names = list(itertools.takewhile(lambda part: part not in _IN_PROVIDERS, parts))
+    if not path.startswith(_PROVIDERS) or len(names) == len(parts):
+        return ""
+    try:
+        installed = importlib.util.find_spec(f"{_PROVIDERS}{'.'.join(names)}") is not None
+    except (ImportError, ValueError):
+        installed = False
+    return "" if installed else f"apache-airflow-providers-{'-'.join(names)}"
+
+
+def _not_installed(package: str) -> ImportPathError:
+    return ImportPathError(
+        f"the package {package!r} is not installed",
+        valid=f"install it where DAG files are read: pip install {package}",
+    )
+
+
 def _module_fails(name: str, error: BaseException) -> ImportPathError:
     return ImportPathError(f"importing {name!r} fails: {type(error).__name__}: {error}")
 
 
 def _no_module(parts: list[str]) -> ImportPathError:
     """Say which part is missing, and what there is in its place."""
+    if package := provider_package(".".join(parts)):
+        return _not_installed(package)
     known = 0
     places = None
     for length in range(1, len(parts)):

@@ -8,10 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
-from dag_builder.errors import Path, Problems, closest, listed
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, TASK_FIELDS, Kind
+from dag_builder.errors import Path, Problems, listed
+from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, IGNORED_ARGUMENTS, TASK_FIELDS, Kind
 
-DAG_ID = re.compile(r"[A-Za-z0-9_.\-]{1,250}")
+#: The names that Airflow takes for DAGs, tasks and groups; its letters are those of any language.
+DAG_ID = re.compile(r"[\w.\-]{1,250}")
 DAG_ID_FORM = "up to 250 letters, digits, dashes, dots and underscores"
 #: What people write who come from another version, another tool or another word.
 _OTHER_WORDS = {
@@ -73,12 +74,14 @@ def refuse_unknown(
             hint = "the name of a task or group is its key in 'tasks'"
         elif text == "dag_id":
             hint = "the DAG's name is the first argument, or its key in 'dags'"
+        elif text in IGNORED_ARGUMENTS:
+            hint = IGNORED_ARGUMENTS[text]
         problems.add(
             (*path, text),
             f"{what} has no {text!r}",
             given=text,
             valid=listed(names),
-            suggestion=other_word if other_word in valid else closest(text, names),
+            suggestion=other_word if other_word in valid else problems.closest(text, names),
             hint=hint,
             on_key=True,
         )

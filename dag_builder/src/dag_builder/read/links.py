@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
@@ -13,6 +13,9 @@ from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
 from dag_builder.read.functions import fill_function
 from dag_builder.references import ABSOLUTE, Argument, Output
 
+#: More circles than this are counted and not described.
+MAX_CIRCLES = 20
+_MAX_NAMES_IN_CIRCLE = 24
 Reference = tuple[Node, str, Any, Path]
 #: Chains as given, the group whose names they use, and its path.
 Chains = tuple[Any, GroupPlan, Path]
@@ -29,12 +32,23 @@ def connect(
         if given is not None:
             linker.chains(given, group, (*path, "chains"))
     linker.fill_functions()
-    for names, path in cycles(plan):
+    for number, (names, path) in enumerate(cycles(plan)):
+        if number == MAX_CIRCLES:  # finding each costs a walk over the whole graph
+            problems.add(path, f"there are more than {MAX_CIRCLES} circles of tasks")
+            break
         problems.add(
             path,
-            f"tasks wait for each other in a circle: {' → '.join(names)}",
+            f"tasks wait for each other in a circle: {_joined(names)}",
             hint="take one of these dependencies away",
         )
+
+
+def _joined(names: list[str]) -> str:
+    if len(names) <= _MAX_NAMES_IN_CIRCLE:
+        return " → ".join(names)
+    half = _MAX_NAMES_IN_CIRCLE // 2
+    left_out = len(names) - 2 * half
+    return " → ".join([*names[:half], f"… {left_out} more …", *names[-half:]])
 
 
 @dataclass
@@ -43,6 +57,7 @@ class Linker:
 
     plan: DagPlan
     problems: Problems
+    _names_by_scope: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
 
     def reference(self, node: Node, kind: str, value: Any, path: Path) -> None:
         """One ``upstream``, ``downstream``, ``teardown`` or marker of a node."""
@@ -60,6 +75,16 @@ class Linker:
             name, label = self._name_and_label(item, where)
             other = self.find(name, scope, where) if name is not None else None
             if other is None:
+                continue
+            if kind == "teardown" and isinstance(other, GroupPlan):
+                self.problems.add(
+                    where,
+                    "a set-up is a task, and this is a group",
+                    given=name,
+                    valid=listed(
+                        task.id for task in self.plan.tasks.values() if within(task, other)
+                    ),
+                )
                 continue
             if kind == "downstream":
                 self.link(node, other, where, label)
@@ -157,10 +182,16 @@ class Linker:
         full = name.removeprefix(ABSOLUTE)
         found = found or tasks.get(full) or groups.get(full)
         if found is None:
-            near = list(scope.children)
-            names = list(dict.fromkeys([*near, *self.plan.tasks, *self.plan.groups]))
+            names = self._names(scope)
             self.problems.add_unknown(path, f"there is no task or group {name!r}", name, names)
         return found
+
+    def _names(self, scope: GroupPlan) -> list[str]:
+        """Every name that can be used in a group, the nearest first."""
+        if scope.id not in self._names_by_scope:
+            names = [*scope.children, *self.plan.tasks, *self.plan.groups]
+            self._names_by_scope[scope.id] = list(dict.fromkeys(names))
+        return self._names_by_scope[scope.id]
 
     def link(self, upstream: Node, downstream: Node, path: Path, label: str = "") -> None:
         """Add one link to the plan."""
@@ -168,42 +199,60 @@ class Linker:
             Link(upstream=upstream, downstream=downstream, path=path, label=label)
         )
 
-    def _meant_upstream(self, task: TaskPlan) -> set[str]:
-        """The names that wrong ones in a task's ``upstream`` were probably meant to be."""
-        inner = (*task.path, "upstream")
-        return {
-            problem.suggestion
-            for problem in self.problems.found
-            if problem.path[: len(inner)] == inner
-        }
+    def _meant_upstream(self) -> dict[Path, set[str]]:
+        """The names that wrong ones in each task's ``upstream`` were probably meant to be."""
+        meant: dict[Path, set[str]] = {}
+        for problem in self.problems.found:
+            if problem.suggestion and "upstream" in problem.path:
+                before = problem.path[: problem.path.index("upstream")]
+                meant.setdefault(before, set()).add(problem.suggestion)
+        return meant
 
     def fill_functions(self) -> None:
         """Functions get the results of the upstream tasks that their parameters are named after."""
         functions = [task for task in self.plan.tasks.values() if task.function is not None]
         if not functions:
             return
-        upstream: dict[int, dict[str, str]] = {}
+        upstream: dict[int, dict[str, list[str]]] = {}
         for link in self.plan.links:
             if isinstance(link.upstream, TaskPlan) and isinstance(link.downstream, TaskPlan):
                 names = upstream.setdefault(id(link.downstream), {})
-                names[link.upstream.name] = link.upstream.id
+                ids = names.setdefault(link.upstream.name, [])
+                if link.upstream.id not in ids:
+                    ids.append(link.upstream.id)
+        meant = self._meant_upstream()
         for task in functions:
             named = upstream.get(id(task), {})
-            left, _ = fill_function(task, named, mapped_arguments(task.group))
-            meant = self._meant_upstream(task) if left else set[str]()
-            for name in left:
-                if name in meant:
-                    continue  # the wrong name in its upstream is the mistake, and is told
-                function = getattr(task.function, "__name__", "the function")
-                others = self.plan.tasks.keys() - {task.id}
-                near = name if name in others else closest(name, others)
-                self.problems.add(
-                    task.path,
-                    f"{function}() needs {name!r}, which nothing gives it",
-                    valid=f"an upstream task of this name, or {{arguments: {{{name}: …}}}}",
-                    suggestion="" if near == name else near,
-                    hint=f"give it: upstream: [{name}]" if near == name else "",
-                )
+            unfilled = fill_function(task, named, mapped_arguments(task.group))
+            for name, ids in unfilled.ambiguous.items():
+                self._ambiguous(task, name, ids)
+            for name in unfilled.missing:
+                # If the name in its upstream is wrong, that is the mistake, and it is reported.
+                if name not in meant.get(task.path, ()):
+                    self._missing(task, name)
+
+    def _ambiguous(self, task: TaskPlan, name: str, ids: Sequence[str]) -> None:
+        self.problems.add(
+            task.path,
+            f"{_function_name(task)}() takes {name!r}, which could be {' or '.join(ids)}",
+            valid=f"{{arguments: {{{name}: {{$output: {ids[0]}}}}}}}",
+        )
+
+    def _missing(self, task: TaskPlan, name: str) -> None:
+        tasks = self.plan.tasks
+        there = name in tasks and name != task.id
+        near = name if there else self.problems.closest(name, tasks)
+        self.problems.add(
+            task.path,
+            f"{_function_name(task)}() needs {name!r}, which nothing gives it",
+            valid=f"an upstream task of this name, or {{arguments: {{{name}: …}}}}",
+            suggestion="" if near in {name, task.id} else near,
+            hint=f"give it: upstream: [{name}]" if there else "",
+        )
+
+
+def _function_name(task: TaskPlan) -> str:
+    return getattr(task.function, "__name__", "the function")
 
 
 def mapped_arguments(group: GroupPlan | None) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import closest, listed
-from dag_builder.fields import COMMON_ARGUMENTS, TASK_FIELDS, Kind
+from dag_builder.fields import IGNORED_ARGUMENTS, TASK_OWN_FIELDS
+from dag_builder.read.argument_types import ANYTHING, ArgumentType, type_of
 from dag_builder.read.imports import ImportPathError, import_object
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ DECORATORS: dict[str, str] = {
     ),
 }
 
+#: Keys of a task that no operator gets, unless it takes one of _FOR_FUNCTIONS itself.
+BUILDER_KEYS = frozenset(TASK_OWN_FIELDS)
+_FOR_FUNCTIONS = frozenset({"arguments", "callable", "decorator", "python"})
 _ENTRY_POINT_GROUP = "dag_builder.operators"
 #: What the builder itself passes to an operator.
 _BUILDER_PASSES = frozenset({"task_id", "dag", "task_group", "default_args"})
@@ -89,14 +93,37 @@ _DECORATOR_PASSES = frozenset({"python_callable", "op_args", "op_kwargs", "pytho
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What an operator takes: its arguments, those it cannot do without, and their kinds."""
+    """What an operator takes: its arguments, the required ones, and their types."""
 
     operator: Any
     name: str
     arguments: frozenset[str]
     required: frozenset[str]
-    kinds: dict[str, Kind]
+    types: dict[str, ArgumentType]
+    plain: dict[str, frozenset[type]]
     makes: Callable[..., Any]
+    #: Keys of a task that the builder reads itself. An operator's own argument goes before those
+    #: that are meant for functions.
+    builder_keys: frozenset[str] = BUILDER_KEYS
+    #: Names that an ``__init__`` with ``**kwargs`` mentions, such as in ``kwargs.pop("mine")``.
+    mentioned: frozenset[str] = frozenset()
+    #: Whether an ``__init__`` outside of Airflow has ``**kwargs``, so that it may take any name.
+    takes_any: bool = False
+
+    def type_of(self, name: str) -> ArgumentType:
+        """Return the type of an argument; of one that is not in a signature it is unknown."""
+        return self.types.get(name, ANYTHING)
+
+    def accepts(self, name: str) -> bool:
+        """Return whether the operator takes, or may take, an argument of this name.
+
+        Of an operator with ``**kwargs`` a name that is close to a known one is a typing mistake.
+        """
+        if name in self.arguments or name in self.mentioned:
+            return True
+        if not self.takes_any or name in self.builder_keys or name in IGNORED_ARGUMENTS:
+            return False
+        return name.isidentifier() and not closest(name, self.arguments | self.builder_keys)
 
 
 def register_operator(name: str, path: str) -> None:
@@ -154,15 +181,16 @@ def _nothing() -> None:
 def _decorator_of_providers(name: str) -> object:
     from airflow.sdk import task
 
-    try:
-        return getattr(task, name)
-    except AttributeError as error:
+    # What the class itself has (run_if, skip_if, __call__) decorates tasks and makes none.
+    found = None if hasattr(type(task), name) else getattr(task, name, None)
+    if found is None:
         msg = f"there is no decorator @task.{name}"
         raise ImportPathError(
             msg,
             valid=listed(DECORATORS),
             suggestion=closest(name, DECORATORS),
-        ) from error
+        )
+    return found
 
 
 @functools.lru_cache(maxsize=1024)
@@ -205,6 +233,8 @@ def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[s
     """Join the signatures of a class and of those it hands its other arguments on to."""
     parameters: dict[str, inspect.Parameter] = {}
     required: frozenset[str] = frozenset()
+    mentioned: set[str] = set()
+    takes_any = False
     outermost = True
     for base in operator.__mro__:
         if "__init__" not in vars(base):
@@ -222,30 +252,33 @@ def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[s
         parameters = {**named, **parameters}
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break
-    arguments = parameters.keys() - _BUILDER_PASSES - hidden
+        if not base.__module__.startswith("airflow."):
+            takes_any = True
+            mentioned |= _words_in(vars(base)["__init__"])
+    arguments = parameters.keys() - _BUILDER_PASSES - hidden - IGNORED_ARGUMENTS.keys()
+    templated = frozenset(cast("tuple[str, ...]", getattr(operator, "template_fields", ())))
+    types = {
+        name: type_of(parameters[name], templated=name in templated) for name in sorted(arguments)
+    }
     return Signature(
         operator=operator,
         name=getattr(operator, "custom_operator_name", operator.__name__),
         arguments=frozenset(arguments),
         required=required - _BUILDER_PASSES - hidden,
-        kinds={name: kind for name in arguments if (kind := _kind(parameters[name]))},
+        types=types,
+        plain={name: of.plain for name, of in types.items()},
         makes=makes,
+        builder_keys=BUILDER_KEYS if hidden else BUILDER_KEYS - (_FOR_FUNCTIONS & arguments),
+        mentioned=frozenset(mentioned) - parameters.keys(),
+        takes_any=takes_any,
     )
 
 
-def _kind(parameter: inspect.Parameter) -> Kind | None:
-    """What an argument holds, where that is known from its name or its annotation."""
-    name = parameter.name
-    if name in TASK_FIELDS:
-        kind = TASK_FIELDS[name].kind
-        return None if kind is Kind.ANY else kind
-    if name in COMMON_ARGUMENTS:
-        kind = COMMON_ARGUMENTS[name]
-        return None if kind is Kind.ANY else kind
-    annotation = str(parameter.annotation)
-    if "timedelta" in annotation and "str" not in annotation:
-        return Kind.DURATION
-    return None
+def _words_in(function: Callable[..., Any]) -> set[str]:
+    """Return the names that a function's code has as text."""
+    code: Any = getattr(inspect.unwrap(function), "__code__", None)
+    constants: list[Any] = list(code.co_consts) if code else []
+    return {word for word in constants if isinstance(word, str) and word.isidentifier()}
 
 
 def _name(found: object) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, Path, closest, listed
 from dag_builder.read import assets, times
 
@@ -30,12 +32,13 @@ SCHEDULE_FORMS = (
 _CRON_OPTIONS = ("timezone", "interval", "run_immediately")
 #: The keys that say which schedule a mapping is, with the others it may have.
 _FORMS: dict[str, tuple[str, ...]] = {
+    # These first: the arguments of a timetable may be named like any other form.
+    "timetable": (),
+    "$object": (),
     "cron": (*_CRON_OPTIONS, "assets"),
     "crons": (*_CRON_OPTIONS, "assets"),
     "every": ("interval", "assets"),
     "dates": ("restrict_to_events", "description", "assets"),
-    "timetable": (),
-    "$object": (),
     "all": (),
     "any": (),
     "assets": ("cron", "crons", "every", "dates"),
@@ -59,18 +62,25 @@ def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
         reader.problems.add(path, "this is no schedule", given=value, valid=SCHEDULE_FORMS)
         return NOTHING
     if isinstance(value, int | float):
-        return reader.duration(value, path)
+        return reader.interval(value, path)
+    if isinstance(value, dt.timedelta):
+        return reader.interval(value, path)
     return value
 
 
 def _read_text(reader: Reader, text: str, path: Path) -> Any:
     if text in PRESETS or _cron_fault(text) is None:
         return text
+    if _is_cron(text):
+        reader.problems.add(
+            path, f"this cron expression never fires: {_cron_fault(text)}", given=text
+        )
+        return NOTHING
     if text.startswith("@"):
         reader.problems.add_unknown(path, f"there is no preset {text!r}", text, PRESETS)
         return NOTHING
     try:
-        return times.duration(text)
+        times.duration(text)
     except ValueError:
         hint = ""
         if text.strip().lower() in {"none", "null", "never", ""}:
@@ -87,6 +97,7 @@ def _read_text(reader: Reader, text: str, path: Path) -> Any:
             hint=hint,
         )
         return NOTHING
+    return reader.interval(text, path)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -95,10 +106,32 @@ def _cron_fault(expression: str) -> str | None:
     from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
     try:
-        croniter(expression)
+        croniter(expression).get_next()
     except (CroniterBadCronError, CroniterBadDateError) as error:
         return str(error)
     return None
+
+
+def _is_cron(text: str) -> bool:
+    """Return whether text has the form of a cron expression, though no moment fits it."""
+    from croniter import CroniterBadCronError, CroniterBadDateError, croniter
+
+    try:
+        croniter(text)
+    except (CroniterBadCronError, CroniterBadDateError):
+        return False
+    return True
+
+
+def in_timezone(schedule: Any, zone: Any, dag_zone: Any) -> Any:
+    """Return a cron or preset as a timetable in `zone`, if Airflow would take another zone for it.
+
+    Airflow takes the zone of a plain cron from the DAG's start_date, `dag_zone`.
+    """
+    moves_with_zone = isinstance(schedule, str) and schedule not in {"@once", "@continuous"}
+    if not moves_with_zone or str(zone) == str(dag_zone):
+        return schedule
+    return airflow_internals.cron_timetable(schedule, zone)
 
 
 def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
@@ -149,16 +182,17 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     from airflow.sdk import (
         CronTriggerTimetable,
         DeltaTriggerTimetable,
-        EventsTimetable,
         MultipleCronTriggerTimetable,
     )
 
     inner = (*path, form)
     options = {k: v for k, v in value.items() if k not in {form, "assets"}}
-    if "interval" in options:
-        options["interval"] = reader.duration(options["interval"], (*path, "interval"))
+    if not _read_options(reader, options, path):
+        return NOTHING
     if form == "every":
-        delta = reader.duration(value["every"], inner)
+        delta = reader.interval(value["every"], inner)
+        if delta is NOTHING:
+            return NOTHING
         return reader.call(DeltaTriggerTimetable, (delta,), options, path)
     given = value[form]
     if not _is_held(form, given):
@@ -169,15 +203,8 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
         dates = [reader.moment(item, (*inner, i)) for i, item in enumerate(items)]
         if NOTHING in dates:
             return NOTHING
-        return reader.call(EventsTimetable, (dates,), options, path)
-    options["timezone"] = options.get("timezone", reader.timezone)
-    if isinstance(options["timezone"], str) and not reader.is_zone(
-        options["timezone"], (*path, "timezone")
-    ):
-        return NOTHING
-    run_immediately = options.get("run_immediately")
-    if isinstance(run_immediately, str):
-        options["run_immediately"] = reader.duration(run_immediately, (*path, "run_immediately"))
+        return reader.call(airflow_internals.events_timetable(), (dates,), options, path)
+    options.setdefault("timezone", reader.timezone)
     wrong = [text for text in items if _cron_fault(str(text)) is not None]
     for text in wrong:
         reader.problems.add(
@@ -187,6 +214,24 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
         return NOTHING
     kind = CronTriggerTimetable if form == "cron" else MultipleCronTriggerTimetable
     return reader.call(kind, items, options, path)
+
+
+def _read_options(reader: Reader, options: dict[str, Any], path: Path) -> bool:
+    """Read what stands beside a cron, crons, every or dates; return whether it is right."""
+    before = len(reader.problems.found)
+    for key, given in options.items():
+        where = (*path, key)
+        if key == "interval":
+            options[key] = reader.delay(given, where)
+        elif key == "timezone" and not isinstance(given, dt.tzinfo):
+            reader.is_zone(given, where)
+        elif key == "run_immediately" and not isinstance(given, bool | None):
+            options[key] = reader.delay(given, where)
+        elif key == "restrict_to_events":
+            reader.typed(given, where, types=(bool,), valid="true or false")
+        elif key == "description" and given is not None:
+            reader.typed(given, where, types=(str,), valid="text")
+    return len(reader.problems.found) == before
 
 
 def _is_held(form: str, given: object) -> bool:

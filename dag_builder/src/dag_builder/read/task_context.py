@@ -5,18 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dag_builder.fields import TASK_OWN_FIELDS
+from dag_builder.read.argument_types import read_argument
 
 if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
     from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
+    from dag_builder.read.argument_types import ArgumentType
     from dag_builder.read.operators import Signature
     from dag_builder.read.values import Reader
 
     Reference = tuple[TaskPlan | GroupPlan, str, Any, Path]
 
-#: Keys of a task that are no arguments of its operator.
-OWN_KEYS = frozenset(TASK_OWN_FIELDS)
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RawDefault:
+    """A value in default_args that is read by the type that each operator gives it.
+
+    It stays in its layer of default_args until every task is read.
+    """
+
+    value: Any
+    path: Path
+    layer: dict[str, Any]
+    #: What was made of it for each type.
+    found: dict[ArgumentType, Any] = field(default_factory=dict["ArgumentType", Any])
+
+    def read(self, reader: Reader, expected: ArgumentType) -> Any:
+        """Return the value as an argument of this type. A mistake is reported once."""
+        if expected not in self.found:
+            self.found[expected] = read_argument(reader, expected, self.value, self.path)
+        return self.found[expected]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,6 +53,7 @@ class TaskContext:
     operator_defaults: dict[object, dict[str, Any]] = field(
         default_factory=dict[object, "dict[str, Any]"]
     )
+    raw_defaults: list[RawDefault] = field(default_factory=list[RawDefault])
     #: Whether some default is more than Airflow's default_args can do by themselves.
     layered: bool = False
     #: The signature of each operator in the DAG, by its id().

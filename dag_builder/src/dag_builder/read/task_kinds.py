@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.read.imports import ImportPathError
 from dag_builder.read.operators import (
+    BUILDER_KEYS,
     DECORATORS,
     Signature,
     decorated_signature,
@@ -33,7 +34,9 @@ def read_kind(
 ) -> None:
     """Set what makes the task: its signature, function or instance."""
     if "operator" in given:
-        if "callable" in given:
+        task.signature = read_operator(context, given["operator"], (*path, "operator"))
+        own_keys = task.signature.builder_keys if task.signature else BUILDER_KEYS
+        if "callable" in given and "callable" in own_keys:
             context.problems.add(
                 (*path, "callable"),
                 "a task has an 'operator' or a 'callable', not both",
@@ -41,7 +44,6 @@ def read_kind(
                 hint="for the function of a PythonOperator the argument is 'python_callable'",
                 on_key=True,
             )
-        task.signature = read_operator(context, given["operator"], (*path, "operator"))
     elif "callable" in given:
         found = context.reader.callable(given["callable"], (*path, "callable"))
         if found is not NOTHING:
@@ -57,6 +59,7 @@ def _of_object(
     if isinstance(found, type):
         task.signature = read_operator(context, found, path)
     elif hasattr(found, "_airflow_is_task_decorator"):
+        _refuse_decorated(context, given, path)
         task.function = found.function
         task.signature = decorated_signature(found)
         task.kwargs.update(
@@ -65,6 +68,8 @@ def _of_object(
     elif hasattr(found, "task_id") and hasattr(found, "upstream_task_ids"):
         _of_instance(context, task, found, given, path)
     elif callable(found):
+        if not _is_function(context, found, path):
+            return
         task.function = found
         task.signature = _decorator(context, task, given, path)
     else:
@@ -74,6 +79,31 @@ def _of_object(
             given=found,
             valid="a function, an operator or a dictionary",
         )
+
+
+def _refuse_decorated(context: TaskContext, given: Mapping[str, Any], path: Path) -> None:
+    for key in ("decorator", "python"):
+        if key in given:
+            context.problems.add(
+                (*path, key),
+                f"the function is decorated with @task already, so {key!r} has no effect",
+                given=given[key],
+                hint="use the function without its decorator, or leave this key out",
+                on_key=True,
+            )
+
+
+def _is_function(context: TaskContext, found: Any, path: Path) -> bool:
+    """Return whether this can be decorated with @task, which reads its name and annotations."""
+    if hasattr(found, "__name__") and hasattr(found, "__annotations__"):
+        return True
+    what = "this cannot be a task: @task needs a function that is written in Python"
+    hint = "use {operator: python, python_callable: …}, or a function that calls it"
+    if type(found).__name__ == "_TaskGroupFactory":
+        what = "this makes a group of tasks, and not a task"
+        hint = "write the group as {tasks: {…}}"
+    context.problems.add(path, what, given=found, hint=hint)
+    return False
 
 
 def _of_instance(
@@ -99,6 +129,13 @@ def _of_instance(
             f"the same operator is {format_path(elsewhere)} already, and can be one task only",
             given=found,
             hint="make another one, or give the arguments here: {operator: …}",
+        )
+    if getattr(found, "is_mapped", False):
+        context.problems.add(
+            path,
+            "a mapped operator that is already made cannot join a DAG",
+            given=found,
+            valid="{operator: …, partial: {…}, expand: {…}}",
         )
     extra = given.keys() - {"upstream", "downstream", "setup", "teardown"}
     for key in sorted(extra):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder.errors import NOTHING, Path, closest, listed
+from dag_builder.errors import NOTHING, Path, listed
 from dag_builder.plan import GroupPlan, TaskPlan
 from dag_builder.read.arguments import read_arguments
 from dag_builder.read.task_kinds import read_kind
@@ -75,7 +75,7 @@ def _by_name(context: TaskContext, name: str, path: Path) -> Any:
         path,
         f"nothing says what task {name!r} does: {where} has nothing of this name",
         valid=listed(names) if names else "",
-        suggestion=closest(name, names),
+        suggestion=context.problems.closest(name, names),
         hint="define a function of this name, or give the task an 'operator' or a 'callable'",
     )
     return None
@@ -96,6 +96,14 @@ def _read_links_and_teardown(
     else:
         task.teardown = bool(_flag(context, given, "teardown", path))
     task.on_failure_fail_dagrun = _flag(context, given, "on_failure_fail_dagrun", path)
+    if task.on_failure_fail_dagrun is not None and not given.get("teardown"):
+        context.problems.add(
+            (*path, "on_failure_fail_dagrun"),
+            "only a teardown can fail the run by its failure",
+            given=task.on_failure_fail_dagrun,
+            valid="teardown: true, or the names of its set-up tasks, beside it",
+            on_key=True,
+        )
 
 
 def _flag(context: TaskContext, given: Mapping[str, Any], key: str, path: Path) -> bool | None:
@@ -119,5 +127,6 @@ def read_links(
         if value is not None and value not in ([], ()):
             context.references.append((node, key, value, (*path, key)))
     if isinstance(node, GroupPlan):
-        for reference in references_in([node.expand, node.expand_kwargs]):
-            context.references.append((node, "$reference", reference, (*path, "expand")))
+        for key, values in (("expand", node.expand), ("expand_kwargs", node.expand_kwargs)):
+            for reference, inner in references_in(values, (*path, key)):
+                context.references.append((node, "$reference", reference, inner))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,29 +18,38 @@ ForEach = Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]]
 
 
 def instances(
-    dag_id: str, template: Mapping[str, Any], for_each: ForEach, problems: Problems
-) -> list[tuple[str, dict[str, Any]]]:
-    """The id and dictionary of each DAG of a template that is without mistakes.
+    dag_id: str,
+    template: Mapping[str, Any],
+    for_each: ForEach,
+    problems: Problems,
+    defaults: Mapping[str, Any],
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """The id, dictionary and defaults of each DAG of a template that is without mistakes.
 
     Those of the others are noted, and once where several DAGs have the same one.
     """
-    made: list[tuple[str, dict[str, Any]]] = []
+    made: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+    seen: set[tuple[Path, str]] = set()
     for parameters in list(_parameter_sets(dag_id, for_each, problems)):
         found = problems.of_another()
         name = str(_filled(dag_id, parameters, (dag_id,), found))
         filled = _filled(template, parameters, (dag_id,), found)
+        filled_defaults = _filled(defaults, parameters, (dag_id,), found)
         if not found:
-            made.append((name, filled))
-        problems.found.extend(one for one in found.found if one not in problems.found)
-    ids = [name for name, _ in made]
-    for twice in dict.fromkeys(name for name in ids if ids.count(name) > 1):
+            made.append((name, filled, filled_defaults))
+        for one in found.found:
+            if (one.path, one.message) not in seen:
+                seen.add((one.path, one.message))
+                problems.found.append(one)
+    counts = Counter(name for name, _, _ in made)
+    for twice in (name for name, count in counts.items() if count > 1):
         problems.add(
             (dag_id,),
-            f"{ids.count(twice)} sets of parameters make the same DAG {twice!r}",
+            f"{counts[twice]} sets of parameters make the same DAG {twice!r}",
             given=dag_id,
             hint="put every parameter that differs into the DAG's id: 'sales_${country}'",
         )
-    return [(name, filled) for name, filled in made if ids.count(name) == 1]
+    return [one for one in made if counts[one[0]] == 1]
 
 
 def _parameter_sets(
@@ -77,6 +87,10 @@ def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Pro
             if not isinstance(name, Hashable):
                 problems.add(inner, "this is no name for a key", given=name, on_key=True)
                 continue
+            if name in result:
+                problems.add(
+                    inner, f"the key {name!r} is there twice with these parameters", on_key=True
+                )
             result[name] = _filled(item, parameters, inner, problems)
         return result
     if isinstance(value, list):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 DURATION_FORMS = "seconds as a number, '90s', '5m', '1h30m', '2 days', '00:05:00' or {minutes: 5}"
+TIME_FORMS = "'06:30' or '06:30:00'"
 MOMENT_FORMS = "'2026-01-31', '2026-01-31 06:30' or '2026-01-31T06:30:00+01:00'"
 
 _UNITS: dict[str, float] = {
@@ -92,6 +93,19 @@ def _duration_of_mapping(parts: Mapping[Any, Any]) -> dt.timedelta:
         return _timedelta(**parts)
     except TypeError as error:
         message = f"the parts of a duration are numbers: {error}"
+        raise ValueError(message) from error
+
+
+def time_of_day(value: object) -> dt.time:
+    """A time of day from any of TIME_FORMS. Raises ValueError if it is none."""
+    if isinstance(value, dt.time):
+        return value
+    message = "this is not a time of day"
+    if not isinstance(value, str):
+        raise ValueError(message)  # noqa: TRY004
+    try:
+        return dt.time.fromisoformat(value.strip())
+    except ValueError as error:
         raise ValueError(message) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
@@ -12,26 +13,42 @@ from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, UNEXPECTED, Path, Problems, closest, listed
 from dag_builder.fields import Kind
 from dag_builder.read import assets, deadlines, schedules, times
-from dag_builder.read.imports import ImportPathError, import_object
-from dag_builder.references import RETURN_VALUE, Argument, Combined, Output
+from dag_builder.read.argument_types import SCALARS, is_marked
+from dag_builder.read.imports import ImportPathError, import_object, is_import_path
+from dag_builder.references import MARKERS, RETURN_VALUE, Argument, Combined, Output, has_references
 
-#: Types whose values are themselves: they hold no marker and need no look.
-SCALARS = frozenset({str, int, float, bool, type(None)})
-
-#: A mapping with one of these keys stands for something else.
-MARKERS = (
-    "$output",
-    "$argument",
-    "$zip",
-    "$concat",
-    "$object",
-    "$import",
-    "$asset",
-    "$duration",
-    "$date",
-)
 #: Markers of ready-made objects, which may stand wherever a value of a kind is wanted.
 _READY_MADE = frozenset({"$object", "$import", "$duration", "$date"})
+
+
+#: The keys that may stand beside a marker; beside $object those are the object's arguments.
+_BESIDE: dict[str, tuple[str, ...]] = {
+    "$output": ("key", "map"),
+    "$argument": (),
+    "$zip": ("map", "fillvalue"),
+    "$concat": ("map",),
+    "$import": (),
+    "$asset": (),
+    "$duration": (),
+    "$date": (),
+}
+_VALUES = SCALARS | {list, tuple, dict}
+#: The types that JSON Schema has, and its keywords, with those that Airflow's form reads.
+_SCHEMA_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+_SCHEMA_KEYS = frozenset(
+    {
+        *("type", "default", "enum", "const", "title", "description", "examples", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "contentEncoding", "contentMediaType"),
+        *("items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains"),
+        *("minItems", "maxItems", "uniqueItems", "unevaluatedItems"),
+        *("properties", "patternProperties", "additionalProperties", "propertyNames"),
+        *("required", "minProperties", "maxProperties", "dependentRequired", "dependentSchemas"),
+        *("unevaluatedProperties", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"),
+        *("readOnly", "writeOnly", "deprecated", "definitions", "source"),
+        *("section", "description_md", "values_display"),
+    }
+)
 
 
 class Reader:
@@ -54,7 +71,10 @@ class Reader:
         if value is None:
             return None
         if isinstance(value, dict) and not _READY_MADE.isdisjoint(cast("dict[str, Any]", value)):
-            return self.value(value, path)
+            found = self.value(value, path)
+            if found is NOTHING or not ("$duration" in value or "$date" in value):
+                return found
+            value = found
         try:
             return _CONVERTERS[kind](self, value, path)
         except UNEXPECTED as error:
@@ -97,6 +117,8 @@ class Reader:
     def _marker(self, marker: str, mapping: Mapping[str, Any], path: Path) -> Any:
         inner = (*path, marker)
         given = mapping[marker]
+        if marker in _BESIDE and not self._only_known(marker, mapping, path):
+            return NOTHING
         match marker:
             case "$output":
                 return self._output(mapping, path)
@@ -104,11 +126,7 @@ class Reader:
                 name = self.typed(given, inner, types=(str,), valid="the name of an argument")
                 return Argument(name=name) if name else NOTHING
             case "$zip" | "$concat":
-                parts = self.value(given, inner)
-                if not isinstance(parts, list) or len(cast("list[Any]", parts)) < 2:  # noqa: PLR2004
-                    self.wrong(inner, given, "a list of two or more {$output: …}")
-                    return NOTHING
-                return Combined(how=marker[1:], parts=tuple(cast("list[Any]", parts)))
+                return self._combined(marker[1:], mapping, path)
             case "$object":
                 return self.new_object(mapping, path)
             case "$import":
@@ -121,10 +139,6 @@ class Reader:
                 return self.moment(given, inner)
 
     def _output(self, mapping: Mapping[str, Any], path: Path) -> Any:
-        for name in mapping.keys() - {"$output", "key", "map"}:
-            self.problems.add_unknown(
-                (*path, name), f"$output has no {name!r}", name, ["key", "map"], on_key=True
-            )
         task = self.typed(
             mapping["$output"], (*path, "$output"), types=(str,), valid="the name of a task"
         )
@@ -133,11 +147,47 @@ class Reader:
         key = mapping.get("key", RETURN_VALUE)
         if self.typed(key, (*path, "key"), types=(str,), valid="the name of an output") is NOTHING:
             return NOTHING
+        return Output(task=task, key=key, functions=self._functions(mapping, path))
+
+    def _only_known(self, marker: str, mapping: Mapping[str, Any], path: Path) -> bool:
+        unknown = [name for name in mapping if name != marker and name not in _BESIDE[marker]]
+        for name in unknown:
+            self.problems.add_unknown(
+                (*path, str(name)),
+                f"{marker} has no {name!r}",
+                str(name),
+                _BESIDE[marker],
+                on_key=True,
+            )
+        return not unknown
+
+    def _functions(self, mapping: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
         functions = mapping.get("map", [])
         if not isinstance(functions, list):
             functions = [functions]
-        found = [self.callable(item, (*path, "map")) for item in cast("list[Any]", functions)]
-        return Output(task=task, key=key, functions=tuple(found))
+        return tuple(self.callable(item, (*path, "map")) for item in cast("list[Any]", functions))
+
+    def _combined(self, how: str, mapping: Mapping[str, Any], path: Path) -> Any:
+        """Several outputs as one: ``{$zip: [{$output: a}, {$output: b}], fillvalue: 0}``."""
+        inner = (*path, f"${how}")
+        given = mapping[f"${how}"]
+        parts = self.value(given, inner)
+        if parts is NOTHING:
+            return NOTHING
+        if not isinstance(parts, list) or len(cast("list[Any]", parts)) < 2:  # noqa: PLR2004
+            self.wrong(inner, given, "a list of two or more {$output: …}")
+            return NOTHING
+        items = cast("list[Any]", parts)
+        wrong = [i for i, item in enumerate(items) if type(item) in _VALUES]
+        for index in wrong:
+            self.wrong((*inner, index), given[index], "{$output: task}: it is joined at run time")
+        if wrong or NOTHING in items:
+            return NOTHING
+        options: dict[str, Any] = {}
+        if "fillvalue" in mapping:
+            options["fillvalue"] = self.value(mapping["fillvalue"], (*path, "fillvalue"))
+        functions = self._functions(mapping, path)
+        return Combined(how=how, parts=tuple(items), options=options, functions=functions)
 
     def new_object(self, mapping: Mapping[str, Any], path: Path) -> Any:
         """``{"$object": "package.Class", "$args": […], key: value}`` called with its arguments."""
@@ -151,9 +201,23 @@ class Reader:
             for key, item in mapping.items()
             if key not in {"$object", "$args"}
         }
+        if not isinstance(cast("object", args), list | tuple):
+            self.wrong((*path, "$args"), mapping["$args"], "a list of arguments")
+        self.refuse_references([args, kwargs], path)
         if len(self.problems.found) > before:
             return NOTHING
         return self.call(factory, args, kwargs, path)
+
+    def refuse_references(self, value: object, path: Path) -> bool:
+        """Report an output in what is made before any task runs. Returns whether there is one."""
+        if not has_references(value):
+            return False
+        self.problems.add(
+            path,
+            "a task's output cannot stand in here: this is made before any task runs",
+            hint="an argument of a task itself can be {$output: task}",
+        )
+        return True
 
     def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:
         """Call a class or function; that it refuses its arguments is a mistake at `path`."""
@@ -161,8 +225,9 @@ class Reader:
             return factory(*args, **kwargs)
         except UNEXPECTED as error:  # whatever a user's class raises is told
             name = getattr(factory, "__name__", str(factory))
+            given = dict(kwargs) if kwargs or len(args) != 1 else args[0]
             self.problems.add(
-                path, f"{name} refuses this: {type(error).__name__}: {error}", given=dict(kwargs)
+                path, f"{name} refuses this: {type(error).__name__}: {error}", given=given
             )
             return NOTHING
 
@@ -270,6 +335,44 @@ class Reader:
             self.wrong(path, value, times.DURATION_FORMS, str(error))
             return NOTHING
 
+    def delay(self, value: Any, path: Path) -> Any:
+        """A length of time that is not negative."""
+        found = self.duration(value, path)
+        if found is not NOTHING and found < dt.timedelta(0):
+            self.wrong(path, value, "a duration of 0 or more")
+            return NOTHING
+        return found
+
+    def interval(self, value: Any, path: Path) -> Any:
+        """A length of time that is more than nothing."""
+        found = self.duration(value, path)
+        if found is not NOTHING and found <= dt.timedelta(0):
+            self.wrong(path, value, "a duration of more than 0")
+            return NOTHING
+        return found
+
+    def time(self, value: Any, path: Path) -> Any:
+        """A time of day."""
+        try:
+            return times.time_of_day(value)
+        except ValueError as error:
+            self.wrong(path, value, times.TIME_FORMS, str(error))
+            return NOTHING
+
+    def natural(self, value: Any, path: Path) -> Any:
+        """A whole number of 0 or more."""
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self.wrong(path, value, "a whole number of 0 or more")
+        return NOTHING
+
+    def backoff(self, value: Any, path: Path) -> Any:
+        """A factor of 0 or more; before Airflow 3.2 it was a boolean, which it still reads."""
+        if isinstance(value, bool) or (isinstance(value, int | float) and value >= 0):
+            return value
+        self.wrong(path, value, "a number of 0 or more")
+        return NOTHING
+
     def moment(self, value: Any, path: Path) -> Any:
         """A date, or date and time."""
         try:
@@ -317,21 +420,40 @@ class Reader:
             for key, item in mapping.items()
             if key != "callback"
         }
-        if found is NOTHING:
+        if found is NOTHING or NOTHING in kwargs.values():
+            return NOTHING
+        if self.refuse_references(kwargs, path):
             return NOTHING
         if isinstance(found, type):
             return self.call(found, (), kwargs, path)
         return functools.partial(found, **kwargs)
 
     def objects(self, value: Any, path: Path) -> Any:
-        """Named objects, such as macros."""
+        """Named values, such as macros. Text that is an import path stands for what it names."""
+        return self._named_objects(value, path, self._macro)
+
+    def filters(self, value: Any, path: Path) -> Any:
+        """Named functions, such as filters of Jinja."""
+        return self._named_objects(value, path, self.callable)
+
+    def _named_objects(
+        self, value: Any, path: Path, read: Callable[[Any, Path], Any]
+    ) -> dict[str, Any] | Any:
         if not isinstance(value, Mapping):
             self.wrong(path, value, "a mapping of names to import paths or values")
             return NOTHING
-        return {
-            name: self.value(item, (*path, name))
-            for name, item in cast("Mapping[str, Any]", value).items()
-        }
+        items = cast("Mapping[str, Any]", value).items()
+        return _whole({name: self._object(item, (*path, name), read) for name, item in items})
+
+    def _object(self, value: Any, path: Path, read: Callable[[Any, Path], Any]) -> Any:
+        if isinstance(value, Mapping):
+            found = self.value(value, path)
+            return NOTHING if self.refuse_references(found, path) else found
+        return read(value, path)
+
+    def _macro(self, value: Any, path: Path) -> Any:
+        is_path = isinstance(value, str) and "." in value and is_import_path(value)
+        return self.imported(value, path) if is_path else self.value(value, path)
 
     def params(self, value: Any, path: Path) -> Any:
         """Params by name: plain values or schemas."""
@@ -339,14 +461,19 @@ class Reader:
             self.wrong(path, value, "a mapping of names to values or schemas")
             return NOTHING
         mapping = cast("Mapping[str, Any]", value)
-        return {name: self._param(item, (*path, name)) for name, item in mapping.items()}
+        return _whole({name: self._param(item, (*path, name)) for name, item in mapping.items()})
 
     def _param(self, value: Any, path: Path) -> Any:
-        if not isinstance(value, Mapping) or not ("type" in value or "default" in value):
-            return self.value(value, path)
+        if not isinstance(value, Mapping) or is_marked(cast("object", value)):
+            found = self.value(value, path)
+            return NOTHING if self.refuse_references(found, path) else found
+        given = cast("Mapping[str, Any]", value)
+        form = self._is_schema(given, path)
+        if form is not True:
+            return self.value(given, path) if form is False else NOTHING
         from airflow.sdk import Param
 
-        schema = dict(cast("Mapping[str, Any]", value))
+        schema = dict(given)
         if "default" not in schema:
             return self.call(Param, (), schema, path)
         param = self.call(Param, (schema.pop("default"),), schema, path)
@@ -359,6 +486,39 @@ class Reader:
                     (*path, "default"), f"the default does not fit: {reason}", given=param.value
                 )
         return param
+
+    def _is_schema(self, given: Mapping[str, Any], path: Path) -> bool | None:
+        """Whether a param is a schema and no plain mapping; None if it is neither (reported)."""
+        if "type" not in given and "default" not in given:
+            return False
+        types: Any = given.get("type", [])
+        types = cast("list[Any]", types if isinstance(types, list) else [types])
+        wrong_types = [one for one in types if one not in _SCHEMA_TYPES]
+        unknown = [key for key in given if key not in _SCHEMA_KEYS]
+        if not wrong_types and not unknown:
+            return True
+        if "type" in given and wrong_types and unknown and "default" not in given:
+            return False  # 'type' is a key of the author's own
+        hint = "for a plain mapping as the value write {default: {…}}"
+        for key in unknown:
+            self.problems.add(
+                (*path, str(key)),
+                f"a param's schema has no {key!r}",
+                given=key,
+                suggestion=closest(str(key), _SCHEMA_KEYS),
+                hint=hint,
+                on_key=True,
+            )
+        for one in wrong_types:
+            self.problems.add(
+                (*path, "type"),
+                f"JSON Schema has no type {one!r}",
+                given=given["type"],
+                valid=listed(_SCHEMA_TYPES),
+                suggestion=closest(str(one), _SCHEMA_TYPES),
+                hint=hint,
+            )
+        return None
 
     def choice(self, value: Any, path: Path, *, what: str) -> Any:
         """One of the words of an Airflow enumeration."""
@@ -384,6 +544,11 @@ class Reader:
                     (*path, index), f"there is no run type {name!r}", name, choices("run type")
                 )
         return names
+
+
+def _whole(found: dict[str, Any]) -> Any:
+    """The mapping, or NOTHING if something in it is wrong."""
+    return NOTHING if any(item is NOTHING for item in found.values()) else found
 
 
 def _meant(key: Any) -> Any:
@@ -416,7 +581,13 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
     Kind.BOOLEAN: _typed(bool, valid="true or false"),
     Kind.NAMES: Reader.name_list,
     Kind.MAPPING: Reader.mapping,
-    Kind.DURATION: Reader.duration,
+    Kind.NATURAL: Reader.natural,
+    Kind.BACKOFF: Reader.backoff,
+    Kind.DURATION: Reader.delay,
+    Kind.INTERVAL: Reader.interval,
+    Kind.DIFFERENCE: Reader.duration,
+    Kind.TIME: Reader.time,
+    Kind.FILTERS: Reader.filters,
     Kind.MOMENT: Reader.moment,
     Kind.CALLBACK: Reader.callbacks,
     Kind.CALLABLE: Reader.callable,

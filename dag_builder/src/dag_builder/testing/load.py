@@ -66,16 +66,12 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> No
 
 def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
     """The YAML files of a folder whose Python files build none of it, where they hold DAGs."""
-    from dag_builder.yaml.documents import DEFAULTS_FILE, holds_dags
+    from dag_builder.yaml.documents import holds_dags, yaml_files
 
     calls = "build_yaml"
     if any(calls in file.read_text(errors="replace") for file in folder.rglob("*.py")):
         return
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file() or file.suffix not in {".yaml", ".yml"}:
-            continue
-        if file.name == DEFAULTS_FILE:
-            continue
+    for file in yaml_files(folder):
         if not holds_dags(file):
             found.notes.setdefault(str(file), []).append(
                 "passed over: it has none of the keys dag_id, dags, tasks and for_each. Name the "

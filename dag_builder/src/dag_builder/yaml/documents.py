@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder import airflow_internals
 from dag_builder.errors import UNEXPECTED, Path, Position, Problem, Problems, closest
 from dag_builder.read import templates
 from dag_builder.read.keys import merged
@@ -15,7 +16,11 @@ from dag_builder.yaml.source import Source, read_text
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
-DEFAULTS_FILE = "defaults.yaml"
+#: Both endings: dag-factory's is the other one, and a file that is not read is a silent mistake.
+DEFAULTS_FILES = ("defaults.yaml", "defaults.yml")
+#: Keys at the top of a file that begin with this are for the author's YAML anchors.
+_FREE = "x-"
+_IGNORE_FILE = ".airflowignore"
 _FILE_KEYS = ("dags", "defaults")
 #: One of these says that a file is meant to hold DAGs, right or wrong.
 _DAG_KEYS = ("dag_id", "dags", "tasks", "for_each")
@@ -56,17 +61,28 @@ def read_documents(path: FilePath, *, top: FilePath) -> Iterator[Document]:
     it is its turn, so that no two are in memory at a time.
     """
     if path.is_dir():
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix in {".yaml", ".yml"} and file.name != DEFAULTS_FILE
-        )
+        files = [file for file in yaml_files(path) if holds_dags(file)]
         if not files:
-            yield _failed(path, "there is no YAML file in this folder", str(path))
+            yield _failed(path, "there is no YAML file of DAGs in this folder", str(path))
         for file in files:
             yield read_document(file, top=top)
     else:
         yield read_document(path, top=top)
+
+
+def yaml_files(folder: FilePath, *, with_defaults: bool = False) -> list[FilePath]:
+    """The YAML files of a folder and below that .airflowignore does not name."""
+    if any(folder.rglob(_IGNORE_FILE)):
+        found: Iterable[FilePath] = airflow_internals.files_not_ignored(folder)
+    else:
+        found = folder.rglob("*")
+    return sorted(
+        file
+        for file in found
+        if file.suffix in {".yaml", ".yml"}
+        and (with_defaults or file.name not in DEFAULTS_FILES)
+        and file.is_file()
+    )
 
 
 def holds_dags(path: FilePath) -> bool:
@@ -166,8 +182,17 @@ def _folder_defaults(folder: FilePath, top: FilePath) -> _Defaults:
         folders.append(folder)
     defaults = _Defaults()
     for place in reversed(folders):
-        file = place / DEFAULTS_FILE
-        if file.is_file():
+        files = [place / name for name in DEFAULTS_FILES if (place / name).is_file()]
+        if len(files) > 1:
+            defaults.problems.append(
+                Problem(
+                    path=(place.name,),
+                    message=f"the folder has both {' and '.join(DEFAULTS_FILES)}",
+                    given=str(place),
+                    hint="keep one of them",
+                )
+            )
+        for file in files:
             source = _source(file, defaults.problems)
             if source is not None:
                 defaults.problems.extend(source.problems)
@@ -188,7 +213,7 @@ class _File:
 
     def entries(self) -> Iterator[Entry]:
         problems = Problems(lambda path, on_key: self.source.locate(path[1:], on_key))
-        value = cast("dict[str, Any]", self.source.value)
+        value = _without_free_keys(self.source.value)
         if not isinstance(self.source.value, dict):
             self.found.extend(self.source.problems)
             if not self.source.problems:
@@ -261,11 +286,11 @@ class _File:
             replace(problem, path=(str(dag_id),), hint="so this DAG's defaults are not known")
             for problem in self.defaults.problems
         ]
-        for name, filled in self._instances(dag_id, dictionary, locate):
+        for name, filled, defaults in self._instances(dag_id, dictionary, locate):
             yield Entry(
                 dag_id=name,
                 dictionary=filled,
-                defaults=self.defaults.value,
+                defaults=defaults,
                 locate=locate,
                 problems=(*own, *lacking),
                 lacks_defaults=bool(lacking),
@@ -273,16 +298,18 @@ class _File:
 
     def _instances(
         self, dag_id: Any, dictionary: Any, locate: Callable[[Path, bool], Position | None]
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> Iterator[tuple[Any, Any, Mapping[str, Any]]]:
         if not isinstance(dictionary, dict) or "for_each" not in dictionary:
-            yield dag_id, dictionary
+            yield dag_id, dictionary, self.defaults.value
             return
         dictionary = cast("dict[str, Any]", dictionary)
         template = {key: item for key, item in dictionary.items() if key != "for_each"}
         problems = Problems(locate)
-        made: list[tuple[str, dict[str, Any]]] = []
+        made: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         try:
-            made = templates.instances(str(dag_id), template, dictionary["for_each"], problems)
+            made = templates.instances(
+                str(dag_id), template, dictionary["for_each"], problems, self.defaults.value
+            )
         except UNEXPECTED as error:
             problems.add_unexpected((str(dag_id),), error, file=self.source.file)
         if not made and not problems:
@@ -294,6 +321,11 @@ class _File:
             )
         self.found.extend(problems.found)
         yield from made
+
+
+def _without_free_keys(value: object) -> dict[str, Any]:
+    items = cast("dict[Any, Any]", value).items() if isinstance(value, dict) else ()
+    return {key: item for key, item in items if not str(key).startswith(_FREE)}
 
 
 def _dag_factory_hint(value: Mapping[str, Any]) -> str:

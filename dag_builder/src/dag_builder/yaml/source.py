@@ -30,6 +30,11 @@ elif yaml.__with_libyaml__:
 else:  # pragma: no cover - a PyYAML built without libyaml: the same, but slower
     _SafeLoader = yaml.SafeLoader
 
+#: The values that a file may stand for by its aliases, unless it has many itself: MAX_EXPANSION
+#: for each of its mappings and lists.
+MAX_EXPANDED = 200_000
+MAX_EXPANSION = 50
+
 _TAG = "tag:yaml.org,2002:"
 _STR, _MAP, _SEQ = f"{_TAG}str", f"{_TAG}map", f"{_TAG}seq"
 _MERGE, _NULL, _BOOL = f"{_TAG}merge", f"{_TAG}null", f"{_TAG}bool"
@@ -60,6 +65,20 @@ class Source:
         finally:
             loader.dispose()
 
+    @functools.cached_property
+    def _children(self) -> dict[int, dict[str, tuple[Node | None, Node]]]:
+        """The items of each mapping that was looked at: its keys may all be mistakes."""
+        return {}
+
+    def _child(self, node: Node, part: str | int) -> tuple[Node | None, Node] | None:
+        if isinstance(node, MappingNode):
+            if id(node) not in self._children:
+                self._children[id(node)] = _items(node)
+            return self._children[id(node)].get(str(part))
+        if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+            return None, node.value[part]
+        return None
+
     def texts(self) -> Generator[tuple[Path, Position, str]]:
         """Every word of the file, keys as well as values: its path, its place, and itself."""
         if self._node is not None:
@@ -70,7 +89,7 @@ class Source:
         """Whether the file itself has something at this path."""
         node = self._node
         for part in path:
-            child = _child(node, part) if node is not None else None
+            child = self._child(node, part) if node is not None else None
             if child is None:
                 return False
             node = child[1]
@@ -88,7 +107,7 @@ class Source:
             return None
         node, mark = self._node, self._node.start_mark
         for index, part in enumerate(path):
-            child = _child(node, part)
+            child = self._child(node, part)
             if child is None:
                 break
             key, node = child
@@ -116,12 +135,48 @@ def is_text(word: str) -> bool:
 def _value(loader: Any, file: str, name: str, problems: list[Problem]) -> Any:
     try:
         node = loader.get_single_node()
+        if node is not None and _is_bomb(node):
+            problems.append(_bomb(node, file, name))
+            return None
         return None if node is None else _Maker(loader, file, name, problems).make(node)
     except yaml.YAMLError as error:
         problems.append(_syntax(error, file, name))
         return None
     finally:
         loader.dispose()
+
+
+def _bomb(node: Node, file: str, name: str) -> Problem:
+    return Problem(
+        path=(name,),
+        message=f"its aliases stand for more than {MAX_EXPANDED:,} values",
+        position=_position(node.start_mark, file),
+        hint="aliases of aliases multiply: write what is meant without them",
+    )
+
+
+def _is_bomb(node: Node) -> bool:
+    """Whether a few aliases stand for so many values that memory or time would run out."""
+    sizes: dict[int, int] = {}
+    expanded = _size(node, sizes)
+    return expanded > MAX_EXPANDED and expanded > MAX_EXPANSION * len(sizes)
+
+
+def _size(node: Node, sizes: dict[int, int]) -> int:
+    """The number of values in a node, those of an alias counted each time."""
+    if node.__class__ is ScalarNode:
+        return 1
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = 1  # an alias within its own anchor is reported elsewhere
+    total = len(node.value)
+    if isinstance(node, MappingNode):
+        total += sum(_size(value, sizes) for _, value in node.value)
+    else:
+        total += sum(_size(part, sizes) for part in node.value)
+    sizes[id(node)] = total
+    return total
 
 
 @contextlib.contextmanager
@@ -162,12 +217,22 @@ class Yaml12Loader(_SafeLoader):
         if tag == _NULL:
             return None
         if tag == _BOOL:
-            return text.lower() == "true"
+            return _boolean(text)
         if tag == _INT:
             return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
         if tag == _FLOAT:
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return cast("Any", self).construct_object(node, deep=True)
+
+
+def _boolean(text: str) -> bool:
+    """The value of ``!!bool``. Its words are those of YAML 1.1, whose tag it is."""
+    if text.lower() in {"true", "yes", "on"}:
+        return True
+    if text.lower() in {"false", "no", "off"}:
+        return False
+    message = f"{text!r} is neither true nor false"
+    raise ValueError(message)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -275,17 +340,17 @@ class _Maker:
         self.problems.append(Problem(path=(self.name,), message=message, position=position))
 
 
-def _child(node: Node, part: str | int) -> tuple[Node | None, Node] | None:
-    if isinstance(node, MappingNode):
-        for key, value in reversed(node.value):
-            if key.value == str(part):
-                return key, value
-        for key, value in node.value:
-            if key.tag == _MERGE and (found := _child(value, part)):
-                return found
-    if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return None, node.value[part]
-    return None
+def _items(node: Node) -> dict[str, tuple[Node | None, Node]]:
+    """The keys and values of a mapping by the text of the key, with what ``<<`` brings in."""
+    found: dict[str, tuple[Node | None, Node]] = {}
+    pairs: list[tuple[Node, Node]] = node.value if isinstance(node, MappingNode) else []
+    for key, value in pairs:
+        if key.tag == _MERGE:
+            parts: list[Node] = value.value if isinstance(value, SequenceNode) else [value]
+            for part in reversed(parts):
+                found.update(_items(part))
+    found.update({key.value: (key, value) for key, value in pairs if key.tag != _MERGE})
+    return found
 
 
 def _path_to(node: Node, place: tuple[int, int]) -> Generator[str | int]:
