@@ -74,7 +74,7 @@ def build_dags(
             given = _checked(dag_id, defaults, wrong)
             instances = templates.instances(dag_id, template, for_each, wrong, given)
     except DagError as error:
-        return [register.report(error, place.module, place.fileloc)]
+        return [register.report(error, place.module, place.fileloc, place.line)]
     problems = wrong.found
     for name, dictionary, filled in instances:
         try:
@@ -82,7 +82,7 @@ def build_dags(
         except DagError as error:
             problems.extend(error.problems)
     if problems:
-        built.append(register.report(DagError(problems), place.module, place.fileloc))
+        built.append(register.report(DagError(problems), place.module, place.fileloc, place.line))
     return built
 
 
@@ -107,7 +107,7 @@ def build_yaml(
     except DagError as error:
         problems.extend(error.problems)
     if problems:
-        built.append(register.report(DagError(problems), place.module, place.fileloc))
+        built.append(register.report(DagError(problems), place.module, place.fileloc, place.line))
     return built
 
 
@@ -148,7 +148,7 @@ def _in_file(  # noqa: PLR0917
         with place.fence(dag_id):
             return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
     except DagError as error:
-        return register.report(error, place.module, place.fileloc)
+        return register.report(error, place.module, place.fileloc, place.line)
 
 
 def _checked(dag_id: object, defaults: object, problems: Problems) -> Mapping[str, Any]:
@@ -189,15 +189,16 @@ def _with_options(
 class _Place:
     """The DAG file that is built for: its module and its folder."""
 
-    def __init__(self, module: dict[str, Any], fileloc: str) -> None:
+    def __init__(self, module: dict[str, Any], fileloc: str, line: int = 0) -> None:
         self.module = module
+        self.line = line
         self.fileloc = fileloc
         self.folder = Path(fileloc).parent
 
     @classmethod
     def of(cls, frame: FrameType) -> _Place:
         """The file whose code runs in a frame."""
-        return cls(frame.f_globals, frame.f_code.co_filename)
+        return cls(frame.f_globals, frame.f_code.co_filename, frame.f_lineno)
 
     @contextlib.contextmanager
     def fence(self, dag_id: object, problems: Problems | None = None) -> Generator[None]:

@@ -9,8 +9,10 @@ Anywhere else (a test, a shell, the command line) the mistake is raised at once.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +20,7 @@ from dag_builder import airflow_internals
 from dag_builder.errors import DagError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from types import ModuleType
 
     from airflow.sdk import DAG
@@ -58,8 +60,35 @@ def register(dag: DAG, module: dict[str, Any]) -> None:
             airflow_internals.autoregister(dag, reading)
 
 
-def report(error: DagError, module: dict[str, Any], fileloc: str) -> DAG:
-    """Keep a broken DAG's mistakes for Airflow to show; raise them where Airflow is not reading."""
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """A mistake in a DAG of a Python file that Airflow read, and the line that builds the DAG."""
+
+    file: str
+    line: int
+    problem: Problem
+
+
+#: Where mistakes are collected beside their text, which is all that Airflow keeps of them.
+_collected: ContextVar[list[Reported] | None] = ContextVar("collected", default=None)
+
+
+@contextlib.contextmanager
+def collecting() -> Generator[list[Reported]]:
+    """Collect the mistakes that are reported in here."""
+    found: list[Reported] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+def report(error: DagError, module: dict[str, Any], fileloc: str, line: int = 0) -> DAG:
+    """Keep a broken DAG's mistakes for Airflow to show; raise them if Airflow is not reading.
+
+    `line` is that of the call which builds the DAG.
+    """
     if not is_read_by_airflow(str(module.get("__name__", ""))):
         raise error
     reading = _module_read_by_airflow()
@@ -68,6 +97,11 @@ def report(error: DagError, module: dict[str, Any], fileloc: str) -> DAG:
     if broken is None:
         broken = place[BROKEN] = _new_broken_dags(fileloc)
     broken.problems.extend(error.problems)
+    collected = _collected.get()
+    if collected is not None:
+        collected.extend(
+            Reported(file=fileloc, line=line, problem=problem) for problem in error.problems
+        )
     return broken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from dag_builder import airflow_internals
 from dag_builder.builder import dags_of_document
+from dag_builder.errors import NOTHING
+from dag_builder.make.register import collecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +21,46 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
     from dag_builder.errors import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One error for programs that show it at its place. Line and column count from 1; 0: unknown.
+
+    `file` has the mistake. `path` leads to it from the DAG's name.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+    path: str = ""
+    message: str
+    given: str = ""
+    valid: str = ""
+    suggestion: str = ""
+    hint: str = ""
+
+    @classmethod
+    def of(cls, problem: Problem, file: str, line: int = 0) -> Fault:
+        """The fault of a Problem; `file` and `line` are where the DAG is built."""
+        place = problem.position
+        return cls(
+            file=place.file if place else file,
+            line=place.line if place else line,
+            column=place.column if place else 0,
+            path=problem.where,
+            message=problem.message,
+            given="" if problem.given is NOTHING else repr(problem.given),
+            valid=problem.valid,
+            suggestion=problem.suggestion,
+            hint=problem.hint,
+        )
+
+
+def _line_in(file: str, text: str) -> int:
+    """The last line of the file that a traceback in the text names, or 0."""
+    lines = re.findall(rf'File "[^"]*{re.escape(Path(file).name)}", line (\d+)', text)
+    return int(lines[-1]) if lines else 0
 
 
 @dataclass(kw_only=True)
@@ -28,10 +71,13 @@ class Loaded:
     errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     warnings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     notes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    #: The errors one by one, each with its place if it has one.
+    faults: list[Fault] = field(default_factory=list["Fault"])
 
-    def add_error(self, file: str, text: str) -> None:
-        """Note what is wrong with a file."""
+    def add_error(self, file: str, text: str, *faults: Fault) -> None:
+        """Note what is wrong with a file; `faults` are what the text consists of."""
         self.errors.setdefault(file, []).append(text)
+        self.faults.extend(faults or [Fault(file=file, line=_line_in(file, text), message=text)])
 
 
 def load(paths: Iterable[Path], tasks: str | None = None) -> Loaded:
@@ -61,7 +107,7 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> No
     for dag in dags_of_document(document, tasks, problems):
         _keep(dag, str(path), found)
     for problem in problems:
-        found.add_error(str(path), str(problem))
+        found.add_error(str(path), str(problem), Fault.of(problem, str(path)))
 
 
 def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
@@ -92,9 +138,16 @@ def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Of a relative path the bag loses every file that it cannot place in the bundle.
-        bag = airflow_internals.dag_bag(path.resolve(), bundle=folder.resolve())
+        with collecting() as reported:
+            bag = airflow_internals.dag_bag(path.resolve(), bundle=folder.resolve())
     for file, text in bag.import_errors.items():
-        found.add_error(str(folder / file), text.removeprefix("DagError: "))
+        place = (folder / file).resolve()
+        faults = [
+            Fault.of(one.problem, str(folder / file), one.line)
+            for one in reported
+            if Path(one.file).resolve() == place
+        ]
+        found.add_error(str(folder / file), text.removeprefix("DagError: "), *faults)
     for dag in bag.dags.values():
         _keep(dag, dag.fileloc, found)
     if path.is_dir():

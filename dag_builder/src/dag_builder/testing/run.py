@@ -27,6 +27,7 @@ _SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
+    "AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX": "glob",
     "AIRFLOW__CORE__AUTH_MANAGER": (
         "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
     ),
@@ -42,6 +43,10 @@ _UNSET = (
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
     "AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS",
 )
+
+
+_STUB = "run_yaml.py"
+_IGNORE_FILE = ".airflowignore"
 
 
 class RunError(Exception):
@@ -104,14 +109,15 @@ def run_file(path: Path, options: RunOptions) -> RunResult:
 
 @contextlib.contextmanager
 def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
-    folder = path.parent
+    folder = home / "dags"
+    folder.mkdir()
     if path.suffix in {".yaml", ".yml"}:
         # Airflow takes DAGs from Python files only.
-        folder = home / "dags"
-        folder.mkdir()
         call = f"build_yaml({str(path)!r}, tasks={options.tasks!r})"
         stub = f"from dag_builder import build_yaml\n{call}\n"
-        (folder / "run_yaml.py").write_text(stub, encoding="utf-8")
+        (folder / _STUB).write_text(stub, encoding="utf-8")
+    else:
+        _mirror(path, folder)
     before = dict(os.environ)
     os.environ.update(_SETTINGS)
     for name in _UNSET:
@@ -127,6 +133,17 @@ def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
         sys.path.remove(str(path.parent))
         os.environ.clear()
         os.environ.update(before)
+
+
+def _mirror(file: Path, folder: Path) -> None:
+    """Make a dags folder of which Airflow reads one file; what stands beside that is there too.
+
+    DAG.test reads the whole dags folder once more, each of its DAG files and those below.
+    """
+    for beside in file.parent.iterdir():
+        if beside.name != _IGNORE_FILE:
+            (folder / beside.name).symlink_to(beside)
+    (folder / _IGNORE_FILE).write_text(f"*\n!{file.name}\n", encoding="utf-8")
 
 
 def _logical_date(text: str | None) -> dt.datetime | None:
@@ -166,7 +183,7 @@ def _run(
 
 def _find(home: Path, path: Path, dag_id: str | None) -> DAG:
     of_yaml = path.suffix in {".yaml", ".yml"}
-    file = home / "dags" / "run_yaml.py" if of_yaml else path
+    file = home / "dags" / (_STUB if of_yaml else path.name)
     bag = airflow_internals.dag_bag(file, bundle=file.parent)
     dags = bag.dags
     if dag_id is None and len(dags) == 1 and not bag.import_errors:
