@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dag_builder.builder import build_dag, build_dags, build_yaml, dag_of
     from dag_builder.errors import DagError, Problem
-    from dag_builder.operators import register_operator
+    from dag_builder.read.operators import register_operator
     from dag_builder.references import argument, output
     from dag_builder.typing import DagDict, GroupDict, TaskDict
 
@@ -39,7 +39,7 @@ _MODULES = {
     "dag_of": "builder",
     "DagError": "errors",
     "Problem": "errors",
-    "register_operator": "operators",
+    "register_operator": "read.operators",
     "argument": "references",
     "output": "references",
     "DagDict": "typing",

@@ -9,17 +9,18 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from dag_builder import register, templates
-from dag_builder.build import make_dag, try_out
 from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
-from dag_builder.imports import ImportPathError, import_module, import_object
-from dag_builder.keys import merged
-from dag_builder.parse import parse_dag
+from dag_builder.make import register
+from dag_builder.make.dag import make_dag, try_out
+from dag_builder.read import templates
+from dag_builder.read.dag import parse_dag
+from dag_builder.read.imports import ImportPathError, import_module, import_object
+from dag_builder.read.keys import merged
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from dag_builder.documents import Document
+    from dag_builder.yaml.documents import Document
 
 Tasks = Mapping[str, Any] | ModuleType | str | None
 
@@ -70,17 +71,18 @@ def build_dags(
     try:
         with place.fence(dag_id, wrong):
             template = {**dag, **options} if options else dag
-            instances = templates.instances(dag_id, template, for_each, wrong)
+            given = _checked(dag_id, defaults, wrong)
+            instances = templates.instances(dag_id, template, for_each, wrong, given)
     except DagError as error:
-        return [register.report(error, place.module, place.fileloc)]
+        return [register.report(error, place.module, place.fileloc, place.line)]
     problems = wrong.found
-    for name, dictionary in instances:
+    for name, dictionary, filled in instances:
         try:
-            built.append(place.build(name, dictionary, tasks, defaults or {}))
+            built.append(place.build(name, dictionary, tasks, filled))
         except DagError as error:
             problems.extend(error.problems)
     if problems:
-        built.append(register.report(DagError(problems), place.module, place.fileloc))
+        built.append(register.report(DagError(problems), place.module, place.fileloc, place.line))
     return built
 
 
@@ -93,7 +95,7 @@ def build_yaml(
     it up to the calling file's, gives defaults to the DAGs in there. Raises DagError as build_dag
     does, with line and column; the DAGs without mistakes are still built and registered.
     """
-    from dag_builder.documents import read_documents
+    from dag_builder.yaml.documents import read_documents
 
     place = _Place.of(_caller())
     built: list[DAG] = []
@@ -105,7 +107,7 @@ def build_yaml(
     except DagError as error:
         problems.extend(error.problems)
     if problems:
-        built.append(register.report(DagError(problems), place.module, place.fileloc))
+        built.append(register.report(DagError(problems), place.module, place.fileloc, place.line))
     return built
 
 
@@ -146,7 +148,7 @@ def _in_file(  # noqa: PLR0917
         with place.fence(dag_id):
             return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
     except DagError as error:
-        return register.report(error, place.module, place.fileloc)
+        return register.report(error, place.module, place.fileloc, place.line)
 
 
 def _checked(dag_id: object, defaults: object, problems: Problems) -> Mapping[str, Any]:
@@ -187,15 +189,16 @@ def _with_options(
 class _Place:
     """The DAG file that is built for: its module and its folder."""
 
-    def __init__(self, module: dict[str, Any], fileloc: str) -> None:
+    def __init__(self, module: dict[str, Any], fileloc: str, line: int = 0) -> None:
         self.module = module
+        self.line = line
         self.fileloc = fileloc
         self.folder = Path(fileloc).parent
 
     @classmethod
     def of(cls, frame: FrameType) -> _Place:
         """The file whose code runs in a frame."""
-        return cls(frame.f_globals, frame.f_code.co_filename)
+        return cls(frame.f_globals, frame.f_code.co_filename, frame.f_lineno)
 
     @contextlib.contextmanager
     def fence(self, dag_id: object, problems: Problems | None = None) -> Generator[None]:

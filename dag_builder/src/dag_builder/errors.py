@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import traceback
+from collections.abc import Sized
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 #: Where a value sits: ``("sales", "tasks", "load", "upstream", 0)``.
 Path = tuple[str | int, ...]
@@ -17,6 +19,12 @@ Path = tuple[str | int, ...]
 #: time limit for a file and Ctrl-C are none of these, and end it.
 UNEXPECTED: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
+#: More mistakes than this are counted and not printed: the text of a file's import error is stored
+#: and shown as a whole.
+MAX_PROBLEMS_SHOWN = 100
+#: Names that are compared with wrong ones in one DAG, some microsecond each. Beyond this a mistake
+#: has no suggestion, so that the cost of reporting mistakes does not grow with their square.
+MAX_COMPARISONS = 500_000
 #: More names than this are not a help but a wall of text.
 MAX_NAMES_SHOWN = 12
 
@@ -104,8 +112,11 @@ class DagError(Exception):
         count = len(self.problems)
         mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
         dags = "DAG " if len(names) == 1 else "DAGs "
-        title = f"{mistakes} in {dags}{', '.join(repr(name) for name in names)}"
-        return "\n\n".join([title, *(str(problem) for problem in self.problems)])
+        title = f"{mistakes} in {dags}{listed(names)}"
+        shown = [str(problem) for problem in self.problems[:MAX_PROBLEMS_SHOWN]]
+        more = count - len(shown)
+        rest = [f"and {more} more mistakes: `dag-builder check --format json` lists all"]
+        return "\n\n".join([title, *shown, *(rest if more else [])])
 
     def __reduce__(self) -> tuple[type[DagError], tuple[tuple[Problem, ...]]]:
         # Not every exception can be pickled, and its text is in the message.
@@ -119,6 +130,9 @@ class Problems:
         """Start with none. `locate` finds the place of a path in its file."""
         self.found: list[Problem] = []
         self._locate = locate
+        #: By the wrong name and the identity of the valid ones, which are kept alive for that.
+        self._suggestions: dict[tuple[str, int], tuple[str, Collection[str]]] = {}
+        self._comparisons_left = MAX_COMPARISONS
 
     def __bool__(self) -> bool:
         return bool(self.found)
@@ -158,15 +172,29 @@ class Problems:
         self, path: Path, message: str, given: str, valid: Iterable[str], *, on_key: bool = False
     ) -> None:
         """Note a name that is none of the `valid` ones, with the likeliest of them."""
-        names = list(valid)
+        names = valid if isinstance(valid, list) else list(valid)
         self.add(
             path,
             message,
             given=given,
             valid=listed(names),
-            suggestion=closest(given, names),
+            suggestion=self.closest(given, names),
             on_key=on_key,
         )
+
+    def closest(self, given: str, names: Collection[str]) -> str:
+        """The name that `given` was probably meant to be, or an empty string.
+
+        The same question for the same collection is answered once, and the answers of one DAG
+        are bounded by MAX_COMPARISONS.
+        """
+        key = (given, id(names))
+        if key not in self._suggestions:
+            if self._comparisons_left < len(names):
+                return ""
+            self._comparisons_left -= len(names)
+            self._suggestions[key] = closest(given, names), names
+        return self._suggestions[key][0]
 
     def add_unexpected(self, path: Path, error: BaseException, *, file: str = "") -> None:
         """Note an exception that nobody foresaw, raised while what is at `path` was read."""
@@ -209,8 +237,8 @@ def closest(given: str, names: Iterable[str]) -> str:
 
 def listed(names: Iterable[str]) -> str:
     """Names for a person to read, cut short where there are too many."""
-    all_names = list(names)
-    shown = ", ".join(repr(name) for name in all_names[:MAX_NAMES_SHOWN])
+    all_names = names if isinstance(names, Sized) else list(names)
+    shown = ", ".join(repr(name) for name in itertools.islice(all_names, MAX_NAMES_SHOWN))
     rest = len(all_names) - MAX_NAMES_SHOWN
     return f"{shown} and {rest} more" if rest > 0 else shown
 

@@ -10,20 +10,26 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a key holds. `values.py` has one converter for each."""
+    """What a key holds. `read/values.py` has one converter for each."""
 
     ANY = "any"
     TEXT = "text"
     INTEGER = "integer"
     COUNT = "count"
+    NATURAL = "natural"
+    BACKOFF = "backoff"
     NUMBER = "number"
     BOOLEAN = "boolean"
     NAMES = "names"
     MAPPING = "mapping"
     DURATION = "duration"
+    INTERVAL = "interval"
+    DIFFERENCE = "difference"
+    TIME = "time"
     MOMENT = "moment"
     CALLBACK = "callback"
     OBJECTS = "objects"
+    FILTERS = "filters"
     SCHEDULE = "schedule"
     PARAMS = "params"
     ASSETS = "assets"
@@ -64,20 +70,20 @@ DAG_FIELDS: dict[str, Field] = {
     "max_active_tasks": _field(Kind.COUNT, "Tasks of one run that may run at the same time."),
     "max_active_runs": _field(Kind.COUNT, "Runs that may be active at the same time."),
     "max_consecutive_failed_dag_runs": _field(
-        Kind.INTEGER, "Pause the DAG after this many failed runs in a row; 0 for never."
+        Kind.NATURAL, "Pause the DAG after this many failed runs in a row; 0 for never."
     ),
-    "dagrun_timeout": _field(Kind.DURATION, "How long a run may take before it fails."),
+    "dagrun_timeout": _field(Kind.INTERVAL, "How long a run may take before it fails."),
     "deadline": _field(Kind.DEADLINE, "What to call when a run is late."),
     "on_success_callback": _field(Kind.CALLBACK, "Called when a run succeeds."),
     "on_failure_callback": _field(Kind.CALLBACK, "Called when a run fails."),
     "doc_md": _field(Kind.TEXT, "Documentation in Markdown, or the path of a .md file."),
     "template_searchpath": _field(Kind.NAMES, "Folders in which Jinja looks for templates."),
-    "template_undefined": _field(Kind.ANY, "The class that Jinja makes of an unknown name."),
+    "template_undefined": _field(Kind.CALLABLE, "The class that Jinja makes of an unknown name."),
     "render_template_as_native_obj": _field(
         Kind.BOOLEAN, "Jinja renders to Python objects instead of text."
     ),
     "user_defined_macros": _field(Kind.OBJECTS, "Names that Jinja templates may use."),
-    "user_defined_filters": _field(Kind.OBJECTS, "Filters that Jinja templates may use."),
+    "user_defined_filters": _field(Kind.FILTERS, "Filters that Jinja templates may use."),
     "jinja_environment_kwargs": _field(Kind.MAPPING, "Options of the Jinja environment."),
     "access_control": _field(Kind.MAPPING, "What each role may do with this DAG."),
     "is_paused_upon_creation": _field(Kind.BOOLEAN, "Paused when it is first seen."),
@@ -115,14 +121,15 @@ DAG_OWN_FIELDS: dict[str, Field] = {
 #: Keys of any task that Airflow's BaseOperator takes under the same name.
 TASK_FIELDS: dict[str, Field] = {
     "owner": _field(Kind.TEXT, "Who answers for the task."),
-    "retries": _field(Kind.INTEGER, "How often to try again after a failure."),
+    "retries": _field(Kind.NATURAL, "How often to try again after a failure."),
     "retry_delay": _field(Kind.DURATION, "How long to wait before trying again."),
     "retry_exponential_backoff": _field(
-        Kind.NUMBER, "Multiply the wait by this each time; 0 for a constant wait."
+        Kind.BACKOFF,
+        "Multiply the wait by this each time; 0 or false for a constant wait, true for 2.",
     ),
     "max_retry_delay": _field(Kind.DURATION, "The longest wait before trying again."),
     "retry_policy": _field(Kind.ANY, "An object that decides on each failure."),
-    "execution_timeout": _field(Kind.DURATION, "How long the task may take before it fails."),
+    "execution_timeout": _field(Kind.INTERVAL, "How long the task may take before it fails."),
     "trigger_rule": _field(Kind.TRIGGER_RULE, "What its upstream tasks must have done."),
     "depends_on_past": _field(Kind.BOOLEAN, "Wait for its own success in the previous run."),
     "ignore_first_depends_on_past": _field(Kind.BOOLEAN, "The first run need not wait."),
@@ -217,9 +224,13 @@ GROUP_FIELDS: dict[str, Field] = {
 
 #: A kind of argument that operators take by a name that says what it holds.
 COMMON_ARGUMENTS: dict[str, Kind] = {
-    "execution_delta": Kind.DURATION,
+    "execution_delta": Kind.DIFFERENCE,
     "execution_date_fn": Kind.CALLABLE,
     "python_callable": Kind.CALLABLE,
-    "max_wait": Kind.DURATION,
-    "target_time": Kind.ANY,
+    "max_wait": Kind.DIFFERENCE,
+}
+
+#: Arguments of tasks that Airflow still accepts and ignores, and what to use instead.
+IGNORED_ARGUMENTS: dict[str, str] = {
+    "sla": "Airflow 3 has no SLAs: use the DAG's 'deadline', or the task's 'execution_timeout'",
 }

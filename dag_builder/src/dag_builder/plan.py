@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dag_builder.errors import Path
-    from dag_builder.operators import Signature
+    from dag_builder.read.operators import Signature
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -55,6 +55,8 @@ class TaskPlan:
     on_failure_fail_dagrun: bool | None = None
     #: Whether any value holds an Output or Argument to be replaced.
     has_references: bool = False
+    #: Whether arguments are lost to a mistake, so that what seems to be missing may be there.
+    incomplete: bool = False
 
 
 Node = TaskPlan | GroupPlan

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+#: A mapping with one of these keys stands for something else.
+MARKERS = (
+    "$output",
+    "$argument",
+    "$zip",
+    "$concat",
+    "$object",
+    "$import",
+    "$asset",
+    "$duration",
+    "$date",
+)
 #: The key under which Airflow keeps what a task returns.
 RETURN_VALUE = "return_value"
 #: Before a task's full id, where a bare name could mean a nearer task of the same name.
@@ -38,10 +50,16 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Combined:
-    """Several outputs as one: item by item (``zip``) or one after the other (``concat``)."""
+    """Several outputs as one: item by item (``zip``) or one after the other (``concat``).
+
+    `options` are further arguments of Airflow's method (``fillvalue``); `functions` are applied,
+    in order, to each item.
+    """
 
     how: str
     parts: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    functions: tuple[Callable[[Any], Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +82,26 @@ def argument(name: str) -> Argument:
     return Argument(name=name)
 
 
-def references_in(value: object) -> Iterator[Output | Argument]:
-    """Every Output and Argument within a value, however deep."""
+def references_in(
+    value: object, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[Output | Argument, tuple[str | int, ...]]]:
+    """Every Output and Argument within a value, however deep, with the path that leads to it."""
     if isinstance(value, Output | Argument):
-        yield value
+        yield value, path
     elif isinstance(value, Combined):
-        yield from references_in(value.parts)
+        for index, part in enumerate(value.parts):
+            yield from references_in(part, (*path, f"${value.how}", index))
     elif isinstance(value, Mapping):
-        for item in cast("Mapping[Any, Any]", value).values():
-            yield from references_in(item)
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            yield from references_in(item, (*path, str(key)))
     elif isinstance(value, list | tuple):
-        for item in cast("list[Any]", value):
-            yield from references_in(item)
+        for index, item in enumerate(cast("list[Any]", value)):
+            yield from references_in(item, (*path, index))
+
+
+def has_references(value: object) -> bool:
+    """Whether there is an Output or Argument within a value, however deep."""
+    return any(True for _ in references_in(value))
 
 
 def resolve(value: object, lookup: Callable[[Output | Argument], Any]) -> Any:
@@ -84,7 +110,10 @@ def resolve(value: object, lookup: Callable[[Output | Argument], Any]) -> Any:
         return lookup(value)
     if isinstance(value, Combined):
         first, *rest = [resolve(part, lookup) for part in value.parts]
-        return getattr(first, value.how)(*rest)
+        found = getattr(first, value.how)(*rest, **value.options)
+        for function in value.functions:
+            found = found.map(function)
+        return found
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
         return {key: resolve(item, lookup) for key, item in items}

@@ -43,7 +43,7 @@ class ArgumentsDict(TypedDict, total=False):
     owner: str
     retries: int
     retry_delay: Duration
-    retry_exponential_backoff: float
+    retry_exponential_backoff: float | bool
     max_retry_delay: Duration
     retry_policy: Any
     execution_timeout: Duration
@@ -174,5 +174,3 @@ class DagDict(TypedDict, total=False):
 TaskEntry = Union[  # noqa: UP007
     TaskDict, GroupDict, Mapping[str, Any], None, str, Sequence[str], Callable[..., Any]
 ]
-#: Any dictionary that build_dag takes: the full form, or only the structure.
-AnyDagDict = Union[DagDict, Mapping[str, Union[str, Sequence[str], None]]]  # noqa: UP007

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dag_builder.builder import dags_of_document
 from dag_builder.cli.main import main, make_parser
-from dag_builder.documents import read_string
+from dag_builder.dag_factory.convert import convert
 from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,
@@ -23,13 +23,13 @@ from dag_builder.fields import (
     TASK_FIELDS,
     TASK_OWN_FIELDS,
 )
-from dag_builder.graph import DrawingError, draw
-from dag_builder.import_dag_factory import convert
-from dag_builder.imports import import_object
-from dag_builder.schema import json_schema
-from dag_builder.show import dot, mermaid, tree
+from dag_builder.read.imports import import_object
+from dag_builder.show.graph import DrawingError, draw
+from dag_builder.show.text import dot, mermaid, tree
 from dag_builder.testing import assert_dags_are_sound
-from dag_builder.yaml_source import read_text
+from dag_builder.yaml.documents import read_string
+from dag_builder.yaml.schema import json_schema
+from dag_builder.yaml.source import read_text
 
 from dag_builder import dag_of
 
@@ -47,7 +47,7 @@ def write(folder: Path, name: str, tasks: str = TASKS) -> Path:
 def test_check_of_sound_dags(dag_folder: Path, capsys: Captured) -> None:
     write(dag_folder, "sales")
     assert main(["check", str(dag_folder)]) == 0
-    assert capsys.readouterr().out == "1 sound DAGs with 2 tasks\n"
+    assert capsys.readouterr().out == "1 valid DAG (2 tasks)\n"
     assert main(["check", "-q", str(dag_folder)]) == 0
     assert capsys.readouterr().out == ""
 
@@ -62,7 +62,37 @@ def test_check_of_broken_dags(dag_folder: Path, capsys: Captured) -> None:
     result = json.loads(capsys.readouterr().out)
     assert list(result["errors"]) == [str(file)]
     assert main(["check", "--format", "github", str(file)]) == 1
-    assert capsys.readouterr().out.startswith(f"::error file={file}::1 mistake in DAG 'sales'%0A")
+    told = capsys.readouterr().out
+    line = "title=sales.tasks.a.operator::there is no operator 'emtpy'%0Agiven: 'emtpy'%0Avalid: "
+    assert told.startswith(f"::error file={file},line=3,{line}")
+    assert told.endswith("%0Adid you mean 'empty'?\n")
+
+
+def test_mistakes_for_programs_have_their_places(
+    dag_folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dag_folder)
+    (dag_folder / "load.py").write_text(
+        "# airflow\nfrom dag_builder import build_yaml\n\nbuild_yaml('yaml')\n"
+    )
+    (dag_folder / "yaml").mkdir()
+    for name in ("one", "two"):
+        (dag_folder / "yaml" / f"{name}.yaml").write_text(
+            f"dag_id: {name}\ntasks:\n  a: {{operator: emtpy}}\n  b: {{operator: bash}}\n"
+        )
+    (dag_folder / "broken.py").write_text("# airflow dag\n\nimport does_not_exist\n")
+    assert main(["check", "--format", "json", "."]) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert {(one["file"], one["line"], one.get("path")) for one in problems} == {
+        *((str(dag_folder / f"yaml/{n}.yaml"), 3, f"{n}.tasks.a.operator") for n in ("one", "two")),
+        *((str(dag_folder / f"yaml/{n}.yaml"), 4, f"{n}.tasks.b") for n in ("one", "two")),
+        ("broken.py", 3, None),
+    }
+    assert {one.get("suggestion") for one in problems} == {"empty", None}
+    assert main(["check", "--format", "github", "."]) == 1
+    told = capsys.readouterr().out
+    assert "::error file=yaml/one.yaml,line=3,col=17,title=one.tasks.a.operator::" in told
+    assert "::error file=broken.py,line=3::" in told
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -94,7 +124,7 @@ def test_check_names_the_dag_that_cannot_be_stored(dag_folder: Path, capsys: Cap
     assert main(["check", str(dag_folder)]) == 1
     told = capsys.readouterr()
     assert f"{file}:\nunstored\n    Airflow cannot serialize it: " in told.err
-    assert told.out == "1 sound DAGs with 2 tasks, 1 broken files\n"
+    assert told.out == "1 valid DAG (2 tasks), 1 file with errors\n"
 
 
 def test_check_of_what_is_not_there(tmp_path: Path, capsys: Captured) -> None:
@@ -127,7 +157,7 @@ def test_check_of_a_folder_of_yaml_alone(dag_folder: Path, capsys: Captured) -> 
     (inner / "sales.yaml").write_text("dag_id: sales\ntasks: {a: {operator: empty}}\n")
     assert main(["check", str(dag_folder)]) == 0
     told = capsys.readouterr()
-    assert told.out == "1 sound DAGs with 1 tasks\n"
+    assert told.out == "1 valid DAG (1 task)\n"
     assert "none in this folder calls build_yaml" in told.err
     (inner / "sales.yaml").write_text("dag_id: sales\ntasks: {a: {operator: emtpy}}\n")
     assert main(["check", str(dag_folder)]) == 1
@@ -288,7 +318,7 @@ def test_new_file_is_sound(name: str, dag_folder: Path, capsys: Captured) -> Non
     file = dag_folder / name
     assert main(["new", str(file)]) == 0
     assert main(["check", str(file)]) == 0
-    assert "1 sound DAGs with 3 tasks" in capsys.readouterr().out
+    assert "1 valid DAG (3 tasks)" in capsys.readouterr().out
     assert main(["new", str(file)]) == 1
     assert "stays as it is" in capsys.readouterr().err
     assert main(["new", str(dag_folder / "x.txt")]) == 1
@@ -464,7 +494,7 @@ def test_import_of_dag_factory(tmp_path: Path, capsys: Captured) -> None:
     assert "/code must be on Python's path" in notes
     assert new.read_text().startswith("# TODO: ")
     assert main(["check", str(new)]) == 0
-    from dag_builder.load import load
+    from dag_builder.testing.load import load
 
     dags = load([new]).dags
     sales = dags["sales"]

@@ -12,7 +12,6 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from dag_builder.builder import dags_of_document
 from dag_builder.cli.main import main
-from dag_builder.documents import read_string
 from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,
@@ -20,6 +19,7 @@ from dag_builder.fields import (
     TASK_FIELDS,
     TASK_OWN_FIELDS,
 )
+from dag_builder.yaml.documents import read_string
 
 from dag_builder import DagError
 
@@ -57,7 +57,7 @@ def sales_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     module = importlib.util.module_from_spec(specification)
     sys.modules["sales"] = module
     specification.loader.exec_module(module)
-    from dag_builder.imports import import_object
+    from dag_builder.read.imports import import_object
 
     import_object.cache_clear()
     yield

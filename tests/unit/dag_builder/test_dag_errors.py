@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
-from dag_builder.documents import read_document, read_documents, read_string
-from dag_builder.import_dag_factory import convert
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, Asset, task
+from dag_builder.dag_factory.convert import convert
+from dag_builder.yaml.documents import read_document, read_documents, read_string
 
 import dag_builder
 from dag_builder import DagError, Problem, build_dag, build_dags, dag_of
 
 EMPTY = {"operator": "empty"}
+BOMB = "  a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n" + "".join(
+    f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 7)
+)
 
 
 def tasks(**entries: Any) -> dict[str, Any]:
@@ -37,6 +41,77 @@ FUNCTIONS = {"clean": clean, "load": load, "number": 3}
 
 #: dictionary → the path of one of its problems, its message, its suggestion or part of `valid`
 CASES: list[tuple[dict[str, Any], str, str, str]] = [
+    # What is written is used or refused
+    (dag(description={"$output": "a"}), "x.description", "this must be text", ""),
+    (
+        dag(access_control={"v": {"$output": "a"}}),
+        "x.access_control.v",
+        "a task's output cannot stand in here: this is made before any task runs",
+        "",
+    ),
+    (
+        dag(params={"p": {"default": 1, "titel": "x"}}),
+        "x.params.p.titel",
+        "has no 'titel'",
+        "title",
+    ),
+    (dag(params={"p": {"type": "strng"}}), "x.params.p.type", "has no type 'strng'", "string"),
+    (
+        dag(
+            deadline={
+                "reference": {"average_runtime": {"max": 3}},
+                "interval": "1h",
+                "callback": "os.getcwd",
+            }
+        ),
+        "x.deadline.reference.average_runtime.max",
+        "an average has no 'max'",
+        "max_runs",
+    ),
+    (dag(schedule="0 6 31 2 *"), "x.schedule", "this cron expression never fires: ", ""),
+    (
+        tasks(
+            g={"tasks": {"rows": EMPTY}},
+            h={"tasks": {"rows": EMPTY}},
+            load={"upstream": ["g.rows", "h.rows"]},
+        ),
+        "x.tasks.load",
+        "load() takes 'rows', which could be g.rows or h.rows",
+        "g.rows",
+    ),
+    (
+        tasks(g={"tasks": {"a": EMPTY}}, b={**EMPTY, "teardown": "g"}),
+        "x.tasks.b.teardown[0]",
+        "a set-up is a task, and this is a group",
+        "g.a",
+    ),
+    (
+        tasks(a={**EMPTY, "on_failure_fail_dagrun": True}),
+        "x.tasks.a.on_failure_fail_dagrun",
+        "only a teardown can fail the run by its failure",
+        "teardown: true",
+    ),
+    (
+        tasks(a={"callable": task(clean), "decorator": "branch"}),
+        "x.tasks.a.decorator",
+        "the function is decorated with @task already, so 'decorator' has no effect",
+        "",
+    ),
+    (
+        tasks(a=BashOperator.partial(task_id="a").expand(bash_command=["x"])),
+        "x.tasks.a",
+        "a mapped operator that is already made cannot join a DAG",
+        "expand",
+    ),
+    (
+        {
+            "tasks": {f"t{n}": EMPTY for n in range(42)},
+            "chains": [[f"t{n}", f"t{n + 1}", f"t{n}"] for n in range(0, 42, 2)],
+        },
+        "x.chains[20][2]",
+        "there are more than 20 circles of tasks",
+        "",
+    ),
     # The whole
     ({"a": EMPTY}, "x", "a full dictionary has the key 'tasks'", "{tasks:"),
     ({"tasks": 3}, "x.tasks", "tasks is a mapping of names to tasks", ""),
@@ -358,7 +433,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (tasks(load={"expand_kwargs": 3}), "x.tasks.load.expand_kwargs", "cannot be expanded over", ""),
     (
         tasks(a={"operator": "bash", "bash_command": {"$argument": "file"}}),
-        "x.tasks.a",
+        "x.tasks.a.bash_command",
         "no group around this is expanded over 'file'",
         "a group with 'expand'",
     ),
@@ -410,7 +485,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (
         tasks(g={"tasks": {"a": EMPTY}}, load={"arguments": {"rows": {"$output": "g"}}}),
-        "x.tasks.load.arguments",
+        "x.tasks.load.arguments.rows",
         "a group has no output; name one of its tasks",
         "'g.a'",
     ),
@@ -694,6 +769,13 @@ YAML_CASES = [
     ("dag_id: x\ntags: &t [*t]\n", "an alias stands within what it is an alias of", 2, 7),
     ("dag_id: x\nparams: &t {a: *t}\n", "an alias stands within what it is an alias of", 2, 9),
     ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' takes over a mapping", 4, 9),
+    (f"dag_id: x\nparams:\n{BOMB}", "its aliases stand for more than 200,000 values", 1, 1),
+    (
+        "dag_id: 'x_${c}'\nfor_each: [{c: a}]\ntasks:\n  '${c}': {operator: empty}\n  a: []\n",
+        "the key 'a' is there twice with these parameters",
+        5,
+        3,
+    ),
     ("dags: {}\n", "there is no DAG in it", 1, 7),
     (
         "dag_id: x\nfor_each: []\ntasks: {a: []}\n",
@@ -757,7 +839,12 @@ def test_missing_yaml_files(tmp_path: Path) -> None:
     assert problem.suggestion == "sales.yaml"
     (tmp_path / "empty").mkdir()
     [document] = read_documents(tmp_path / "empty", top=tmp_path)
-    assert document.problems[0].message == "there is no YAML file in this folder"
+    assert document.problems[0].message == "there is no YAML file of DAGs in this folder"
+    for name in ("defaults.yaml", "defaults.yml"):
+        (tmp_path / name).write_text("owner: me")
+    (tmp_path / "sales.yaml").write_text("dag_id: x\ntasks: {a: {operator: empty}}\n")
+    [entry] = read_document(tmp_path / "sales.yaml", top=tmp_path).dags
+    assert entry.problems[0].message.startswith("the folder has both defaults.yaml and")
 
 
 def test_dag_factory_file_is_recognised() -> None:
@@ -806,9 +893,10 @@ def test_every_message_is_asserted() -> None:
         *said,
         *(case[1] for case in YAML_CASES),
         "the file cannot be read: ",
-        "there is no YAML file in this folder",
+        "there is no YAML file of DAGs in this folder",
         "a file with 'dags' has no ",
         "building this DAG fails: ",
+        "the folder has both ",
         "there is no set of parameters in it, so it makes no DAG",
     ]
     messages = list(_messages_in_source())

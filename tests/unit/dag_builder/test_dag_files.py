@@ -297,14 +297,14 @@ def test_unforeseen_error_in_one_yaml_file_leaves_the_folder(dag_folder: Path) -
     assert "b.yaml" in told
 
 
-def test_callable_object_without_a_hash_is_a_task() -> None:
+def test_callable_object_without_a_hash_is_not_a_task() -> None:
     class Unhashable:
         __hash__ = None  # type: ignore[assignment]
 
         def __call__(self, missing: int) -> int:
             return missing
 
-    with pytest.raises(DagError, match="needs 'missing', which nothing gives it"):
+    with pytest.raises(DagError, match="@task needs a function that is written in Python"):
         dag_of("x", {"a": []}, {"a": Unhashable()})
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from dag_builder.cli.main import main
-from dag_builder.dag_factory_yaml import dump
-from dag_builder.import_dag_factory import Converted, convert_file
-from dag_builder.load import load
-from dag_builder.yaml_source import read_text
+from dag_builder.dag_factory.convert import Converted, convert_file
+from dag_builder.dag_factory.text import dump
+from dag_builder.testing.load import load
+from dag_builder.yaml.source import read_text
 
 from dag_builder import DagError
 
@@ -148,8 +148,9 @@ def test_variables_of_the_environment_are_told_with_their_place(tmp_path: Path) 
         "sales:\n  tasks:\n    x:\n      operator: airflow.operators.bash.BashOperator\n"
         "      bash_command: echo ${TABLE} $HOME $1 $(date)\n# $NOTHING\n",
     )
-    (note,) = made.notes
+    note, comments = made.notes
     assert note.startswith("sales.tasks.x.bash_command (line 5): ${TABLE}, $HOME stays as it is")
+    assert comments == "1 lines have comments, which are not kept"
 
 
 def test_what_would_be_otherwise_is_told(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from airflow.sdk import (
     AssetAlias,
     CronTriggerTimetable,
     DeltaTriggerTimetable,
-    EventsTimetable,
     MultipleCronTriggerTimetable,
     task,
 )
+from airflow.timetables.events import EventsTimetable
 from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,
@@ -25,11 +25,11 @@ from dag_builder.fields import (
     TASK_FIELDS,
     TASK_OWN_FIELDS,
 )
-from dag_builder.keys import dag_keys
-from dag_builder.operators import DECORATORS, OPERATORS, decorator_signature, signature_of
-from dag_builder.times import duration, moment
+from dag_builder.read.keys import dag_keys
+from dag_builder.read.operators import DECORATORS, OPERATORS, decorator_signature, signature_of
+from dag_builder.read.times import duration, moment
 from dag_builder.typing import ArgumentsDict, DagDict, GroupDict, TaskDict
-from dag_builder.yaml_source import read_text
+from dag_builder.yaml.source import read_text
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,12 +1,14 @@
-"""The command ``dag-builder check``, which says whether every DAG is sound."""
+"""The command ``dag-builder check``, which reports every mistake in DAG files."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dag_builder.load import Loaded, load
+from dag_builder.testing.load import Loaded, load
 
 if TYPE_CHECKING:
     import argparse
@@ -51,14 +53,23 @@ def _print_text(found: Loaded, options: argparse.Namespace) -> None:
             for text in texts:
                 print(f"{file}: note: {text}\n", file=sys.stderr)
         tasks = sum(len(dag.tasks) for dag in found.dags.values())
-        broken = f", {len(found.errors)} broken files" if found.errors else ""
-        print(f"{len(found.dags)} sound DAGs with {tasks} tasks{broken}", file=options.out)
+        broken = f", {_counted(len(found.errors), 'file')} with errors" if found.errors else ""
+        valid = _counted(len(found.dags), "valid DAG")
+        print(f"{valid} ({_counted(tasks, 'task')}){broken}", file=options.out)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _print_json(found: Loaded, options: argparse.Namespace) -> None:
     result = {
         "dags": sorted(found.dags),
         "errors": found.errors,
+        "problems": [
+            {key: value for key, value in dataclasses.asdict(fault).items() if value}
+            for fault in found.faults
+        ],
         "warnings": found.warnings,
         "notes": found.notes,
     }
@@ -66,10 +77,40 @@ def _print_json(found: Loaded, options: argparse.Namespace) -> None:
 
 
 def _print_github(found: Loaded, options: argparse.Namespace) -> None:
-    """The form that GitHub shows beside the file in a pull request."""
-    kinds = {"error": found.errors, "warning": found.warnings, "notice": found.notes}
-    for kind, texts_by_file in kinds.items():
+    """The form that GitHub shows beside the line in a pull request."""
+    for fault in found.faults:
+        parts = [fault.message]
+        parts += [f"given: {fault.given}"] if fault.given else []
+        parts += [f"valid: {fault.valid}"] if fault.valid else []
+        parts += [f"did you mean {fault.suggestion!r}?"] if fault.suggestion else []
+        parts += [fault.hint] if fault.hint else []
+        properties = {"file": _relative(fault.file), "line": fault.line, "col": fault.column}
+        _annotate("error", properties | {"title": fault.path}, "\n".join(parts), options)
+    for kind, texts_by_file in (("warning", found.warnings), ("notice", found.notes)):
         for file, texts in texts_by_file.items():
             for text in texts:
-                message = text.replace("%", "%25").replace("\n", "%0A")
-                print(f"::{kind} file={file}::{message}", file=options.out)
+                _annotate(kind, {"file": _relative(file)}, text, options)
+
+
+def _annotate(
+    kind: str, properties: dict[str, Any], message: str, options: argparse.Namespace
+) -> None:
+    shown = ",".join(
+        f"{key}={_escaped(str(value), ':', ',')}" for key, value in properties.items() if value
+    )
+    print(f"::{kind} {shown}::{_escaped(message)}", file=options.out)
+
+
+def _escaped(text: str, *more: str) -> str:
+    """Escape text as GitHub's workflow commands want it."""
+    for character in ("%", "\r", "\n", *more):
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _relative(file: str) -> str:
+    """GitHub finds files by their path in the repository, in which the command runs."""
+    try:
+        return str(Path(file).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return file

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from dag_builder.cli.show import chosen
-from dag_builder.graph import FORMATS, DrawingError, draw
-from dag_builder.load import load
+from dag_builder.show.graph import FORMATS, DrawingError, draw
+from dag_builder.testing.load import load
 
 if TYPE_CHECKING:
     import argparse

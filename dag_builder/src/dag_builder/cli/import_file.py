@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dag_builder.dag_factory.convert import Converted, convert_file, convert_folder
 from dag_builder.errors import DagError
-from dag_builder.import_dag_factory import convert_file
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert the file. Returns 1 where it cannot be read."""
+    """Convert a file or folder. Returns 1 if something cannot be read, or is there already."""
+    if options.file.is_dir():
+        return _run_folder(options)
     try:
         converted = convert_file(options.file)
     except (OSError, DagError) as error:
         print(error, file=sys.stderr)
         return 1
-    text = converted.to_yaml()
     if options.output is None:
-        print(text, end="", file=options.out)
-    elif options.output.exists():
-        print(f"{options.output} is already there and stays as it is", file=sys.stderr)
+        print(converted.to_yaml(), end="", file=options.out)
+    elif not _write(converted, options.output, options):
         return 1
-    else:
-        options.output.write_text(text, encoding="utf-8")
-        print(options.output, file=options.out)
-    for note in converted.notes:
-        print(f"look at: {note}", file=sys.stderr)
+    _report({str(options.file): converted.notes}, options)
     return 0
+
+
+def _run_folder(options: argparse.Namespace) -> int:
+    if options.output is None:
+        print("a folder is converted into another one: give it with --output", file=sys.stderr)
+        return 1
+    failed, notes = False, dict[str, list[str]]()
+    for place, result in convert_folder(options.file):
+        if not isinstance(result, Converted):
+            print(f"{options.file / place}:\n{result}\n", file=sys.stderr)
+            failed = True
+            continue
+        notes[str(options.file / place)] = result.notes
+        failed |= not _write(result, options.output / place, options)
+    _report(notes, options)
+    return 1 if failed else 0
+
+
+def _write(converted: Converted, file: Path, options: argparse.Namespace) -> bool:
+    if file.exists():
+        print(f"{file} is already there and stays as it is", file=sys.stderr)
+        return False
+    if options.file.is_dir():
+        file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(converted.to_yaml(), encoding="utf-8")
+    if options.format == "text":
+        print(file, file=options.out)
+    return True
+
+
+def _report(notes: dict[str, list[str]], options: argparse.Namespace) -> None:
+    if options.format == "json":
+        report: dict[str, Any] = {"notes": notes}
+        print(json.dumps(report, indent=2, ensure_ascii=False), file=options.out)
+        return
+    for file, texts in notes.items():
+        for text in texts:
+            before = f"{file}: " if options.file.is_dir() else ""
+            print(f"check: {before}{text}", file=sys.stderr)

@@ -91,7 +91,10 @@ def make_parser() -> argparse.ArgumentParser:
 
     imported = _add(commands, "import", "convert a YAML file of dag-factory")
     imported.set_defaults(module="import_file")
-    imported.add_argument("file", type=Path, help="dag-factory's YAML file")
+    imported.add_argument("file", type=Path, help="dag-factory's YAML file, or a folder of them")
+    imported.add_argument(
+        "--format", choices=["text", "json"], default="text", help="how notes are reported"
+    )
     imported.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write ours")
 
     run = _add(commands, "run", "run one DAG here, in this process, without a cluster")

@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from dag_builder.keys import DAG_ID, DAG_ID_FORM
-from dag_builder.starters import PYTHON, YAML
+from dag_builder.cli.starters import PYTHON, YAML
+from dag_builder.read.keys import DAG_ID, DAG_ID_FORM
 
 if TYPE_CHECKING:
     import argparse

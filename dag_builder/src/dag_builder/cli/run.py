@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from dag_builder.run import RunError, RunOptions, RunResult, read_conf, run_file
+from dag_builder.testing.run import RunError, RunOptions, RunResult, read_conf, run_file
 
 if TYPE_CHECKING:
     import argparse

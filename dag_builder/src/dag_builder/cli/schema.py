@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from dag_builder.schema import json_schema
+from dag_builder.yaml.schema import json_schema
 
 if TYPE_CHECKING:
     import argparse

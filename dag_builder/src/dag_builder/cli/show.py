@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from dag_builder.errors import closest, listed
-from dag_builder.load import Loaded, load
-from dag_builder.show import mermaid, tree
+from dag_builder.show.text import mermaid, tree
+from dag_builder.testing.load import Loaded, load
 
 if TYPE_CHECKING:
     import argparse

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from dag_builder import airflow_internals
 from dag_builder.errors import listed
-from dag_builder.load import Loaded, load
+from dag_builder.testing.load import Loaded, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,11 +58,8 @@ def unsound(found: Loaded, again: Loaded | None, *, min_dags: int) -> Iterator[s
 
 def stored(dag: DAG) -> tuple[str, str]:
     """What Airflow stores of a DAG, and why it cannot if it cannot."""
-    from airflow.serialization.serialized_objects import DagSerialization
-
     try:
-        serialization: Any = DagSerialization
-        return json.dumps(serialization.to_dict(dag), default=str), ""
+        return json.dumps(airflow_internals.serialized(dag), default=str), ""
     except Exception as error:  # noqa: BLE001 - Airflow raises many kinds; all are faults of the DAG
         return "", f"{type(error).__name__}: {error}"
 

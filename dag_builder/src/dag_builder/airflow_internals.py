@@ -1,0 +1,177 @@
+"""Everything of Airflow that is not part of its public interface (``airflow.sdk``).
+
+A new release of Airflow may move or change any of it; then this module is what changes. It is
+checked against Airflow 3.2 and 3.3. Each function imports what it needs when it is called, because
+importing Airflow costs seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from airflow.sdk import DAG
+
+_CONTEXT = "airflow.sdk.definitions._internal.contextmanager"
+
+
+# The file that Airflow reads
+
+
+def reading_module_name() -> str | None:
+    """Return the name of the DAG file's module that Airflow imports now, if it does."""
+    context = sys.modules.get(_CONTEXT)
+    return context.DagContext.current_autoregister_module_name if context else None
+
+
+def autoregister(dag: DAG, module: ModuleType) -> None:
+    """Add a DAG to those that Airflow takes from the module that it imports now."""
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    DagContext.autoregistered_dags.add((dag, module))
+
+
+# What a DAG is made of
+
+
+def context_keys() -> frozenset[str]:
+    """Return the names that Airflow passes to a task's function: ``ti``, ``ds``, ``params``, …."""
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+
+    return frozenset(KNOWN_CONTEXT_KEYS)
+
+
+def run_types() -> tuple[str, ...]:
+    """Return the kinds of DAG run."""
+    from airflow.sdk.api.datamodels._generated import DagRunType
+
+    return tuple(str(item.value) for item in DagRunType)
+
+
+def base_asset() -> type:
+    """Return the class of assets, aliases and conditions over them."""
+    from airflow.sdk.definitions.asset import BaseAsset
+
+    return BaseAsset
+
+
+def deadline_alert() -> Any:
+    """Return the class of deadlines."""
+    from airflow.sdk.definitions.deadline import DeadlineAlert
+
+    return DeadlineAlert
+
+
+def deadline_reference() -> Any:
+    """Return the class whose attributes are the references of deadlines."""
+    from airflow.sdk.definitions.deadline import DeadlineReference
+
+    return DeadlineReference
+
+
+def async_callback() -> Any:
+    """Return the class of callbacks that the triggerer runs."""
+    from airflow.sdk.definitions.callback import AsyncCallback
+
+    return AsyncCallback
+
+
+def events_timetable() -> Any:
+    """Return the class of timetables with listed dates.
+
+    The class of the same name in airflow.sdk cannot be serialized in Airflow 3.2 and 3.3: it lacks
+    the attribute ``_summary``.
+    """
+    from airflow.timetables.events import EventsTimetable
+
+    return EventsTimetable
+
+
+def cron_timetable(expression: str, zone: Any) -> Any:
+    """Return the timetable that Airflow's configuration makes of a cron expression, in a zone."""
+    from airflow.sdk.definitions import dag
+
+    module: Any = dag
+    return module._create_timetable(expression, zone)  # noqa: SLF001
+
+
+# Dynamic mapping
+
+
+def expand_input(expand: Mapping[str, Any] | None, expand_kwargs: Any) -> Any:
+    """Return what a mapped group is expanded over; `expand_kwargs` if `expand` is None."""
+    from airflow.sdk.definitions._internal.expandinput import (
+        DictOfListsExpandInput,
+        ListOfDictsExpandInput,
+    )
+
+    if expand is not None:
+        make: Any = DictOfListsExpandInput
+        return make(expand)
+    return ListOfDictsExpandInput(expand_kwargs)
+
+
+def mapped_task_group(**kwargs: Any) -> Any:
+    """Make a group of which there is one copy for each value of its ``expand_input``."""
+    from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+
+    return MappedTaskGroup(**kwargs)
+
+
+def mapped_argument(group: Any, name: str) -> Any:
+    """Return the value that a copy of a mapped group was made for."""
+    from airflow.sdk.definitions._internal.expandinput import MappedArgument
+
+    make: Any = MappedArgument  # its attrs arguments have other names than its fields
+    return make(input=group._expand_input, key=name)  # noqa: SLF001
+
+
+# What Airflow's own processes do
+
+
+def dag_bag(file_or_folder: Path, *, bundle: Path) -> Any:
+    """Read DAG files as the DAG processor does, without its check for the word 'airflow'."""
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    return BundleDagBag(dag_folder=str(file_or_folder), bundle_path=bundle, safe_mode=False)
+
+
+def serialized(dag: DAG) -> Any:
+    """Return what Airflow stores of a DAG. Raises many kinds of exception for what it cannot."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    serialization: Any = DagSerialization
+    return serialization.to_dict(dag)
+
+
+def files_not_ignored(folder: Path) -> list[Path]:
+    """Return the files of a folder and below that no ``.airflowignore`` in it names."""
+    from airflow import configuration
+    from airflow._shared.module_loading import find_path_from_directory
+
+    settings: Any = configuration.conf
+    syntax = str(settings.get("core", "dag_ignore_file_syntax", fallback="glob"))
+    found = find_path_from_directory(str(folder), ".airflowignore", syntax)
+    return [folder / name for name in found]
+
+
+def passes_safe_mode(file: Path) -> bool:
+    """Return whether Airflow's safe mode opens a file: whether it may contain a DAG."""
+    from airflow.utils.file import might_contain_dag_via_default_heuristic
+
+    return might_contain_dag_via_default_heuristic(str(file))
+
+
+def make_database() -> None:
+    """Create the tables of the metadata database that the settings name."""
+    from airflow import settings
+    from airflow.utils.db import initdb
+
+    airflow_settings: Any = settings
+    airflow_settings.configure_orm()
+    initdb()

@@ -1,0 +1,1 @@
+"""Converts dag-factory's YAML files."""

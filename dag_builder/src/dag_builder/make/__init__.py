@@ -1,0 +1,1 @@
+"""Makes Airflow's objects from a plan."""

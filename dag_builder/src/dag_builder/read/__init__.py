@@ -1,0 +1,1 @@
+"""Reads a dictionary into a plan and reports every mistake in it."""

@@ -1,0 +1,67 @@
+"""What is shared by everything that reads the tasks of one DAG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dag_builder.read.argument_types import read_argument
+
+if TYPE_CHECKING:
+    from dag_builder.errors import Path, Problems
+    from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
+    from dag_builder.read.argument_types import ArgumentType
+    from dag_builder.read.operators import Signature
+    from dag_builder.read.values import Reader
+
+    Reference = tuple[TaskPlan | GroupPlan, str, Any, Path]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RawDefault:
+    """A value in default_args that is read by the type that each operator gives it.
+
+    It stays in its layer of default_args until every task is read.
+    """
+
+    value: Any
+    path: Path
+    layer: dict[str, Any]
+    #: What was made of it for each type.
+    found: dict[ArgumentType, Any] = field(default_factory=dict["ArgumentType", Any])
+
+    def read(self, reader: Reader, expected: ArgumentType) -> Any:
+        """Return the value as an argument of this type. A mistake is reported once."""
+        if expected not in self.found:
+            self.found[expected] = read_argument(reader, expected, self.value, self.path)
+        return self.found[expected]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TaskContext:
+    """The state of reading one DAG's tasks.
+
+    What can only be judged when every task is known (names, cycles, arguments that come from
+    upstream) is kept in `references` for links.py.
+    """
+
+    reader: Reader
+    plan: DagPlan
+    #: upstream, downstream and teardown as given: (node, key, value, its path).
+    references: list[Reference] = field(default_factory=list["Reference"])
+    default_args_given: list[tuple[str, Path]] = field(default_factory=list["tuple[str, Path]"])
+    operator_defaults: dict[object, dict[str, Any]] = field(
+        default_factory=dict[object, "dict[str, Any]"]
+    )
+    raw_defaults: list[RawDefault] = field(default_factory=list[RawDefault])
+    #: Whether some default is more than Airflow's default_args can do by themselves.
+    layered: bool = False
+    #: The signature of each operator in the DAG, by its id().
+    used: dict[int, Signature] = field(default_factory=dict[int, "Signature"])
+    #: The path of each operator that the user made, by its id().
+    instances: dict[int, Path] = field(default_factory=dict[int, "Path"])
+
+    @property
+    def problems(self) -> Problems:
+        """The mistakes of the DAG."""
+        return self.reader.problems

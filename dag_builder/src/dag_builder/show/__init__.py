@@ -1,0 +1,1 @@
+"""Shows the structure of a DAG as text and as a picture."""

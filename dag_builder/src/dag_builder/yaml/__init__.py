@@ -1,0 +1,1 @@
+"""Reads YAML files of DAGs and describes them to editors."""
