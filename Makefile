@@ -7,12 +7,15 @@ WORKERS ?= 2
 # A name of this clone's own, so that two clones can lock at the same time.
 LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
+MARKDOWN = $(shell git ls-files '*.md')
+UNIT_TESTS := -m "not contract and not integration and not e2e and not chaos"
+
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit lint format lock bench clean
+	test chaos test-unit coverage lint format docs lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,13 +71,21 @@ chaos: setup-test ## run the long faults: absences, lost messages, expired certi
 	@$(ENV) pytest -m chaos
 
 test-unit: setup-up ## run the tests that need seconds and no containers
-	@$(ENV) pytest -m "not contract and not integration and not e2e and not chaos"
+	@$(ENV) pytest --numprocesses auto $(UNIT_TESTS)
 
-lint: setup-up ## check style and types
-	@$(ENV) ruff check . && ruff format --check . && pyright
+coverage: setup-up ## run the unit tests and list the lines that they do not reach
+	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
 
-format: setup-up ## rewrite the code in the project's style
-	@$(ENV) ruff check --fix . ; ruff format .
+lint: setup-up ## check style, prose and types
+	@$(ENV) ruff check . && ruff format --check . && mdformat --check $(MARKDOWN) \
+		&& python -m tools.prose && pyright
+
+format: setup-up ## rewrite code and Markdown in the project's style
+	@$(ENV) ruff check --fix . ; ruff format . ; mdformat $(MARKDOWN)
+
+docs: setup-up ## build the documentation's site into .dairflow/site
+	@$(ENV) uv run --isolated --frozen --only-group docs mkdocs build --strict
+	@echo "The site is in .dairflow/site/index.html"
 
 lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
 	@mkdir -p .dairflow/logs
