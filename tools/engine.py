@@ -94,16 +94,16 @@ class DockerEngine:
         )
         answer = probe(command, timeout=START_TIMEOUT_SECONDS)
         if answer.returncode != 0:
-            said = answer.stderr.strip()
-            message = f"`{' '.join(command)}` failed: {said}\nLook at: journalctl -u docker -n 50"
+            output = answer.stderr.strip()
+            message = f"`{' '.join(command)}` failed: {output}\nLook at: journalctl -u docker -n 50"
             raise SetupError(message)
         self._wait(None)
 
     def _start_dockerd(self) -> None:
         """Start dockerd in its own session: it outlives this program and its terminal.
 
-        sudo itself is in this one, where it knows its user, and ends before it, lest it hold the
-        terminal.
+        sudo itself is in this one, which has its user's ticket, and ends before it, so that it does not
+        hold the terminal.
         """
         dockerd = find_program("dockerd")
         if dockerd is None:

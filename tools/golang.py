@@ -84,8 +84,8 @@ class Go:
         try:
             return Path(json.loads(answer.stdout)["Dir"])
         except (ValueError, KeyError) as error:
-            said = (answer.stderr or answer.stdout).strip()
-            message = f"Go cannot download the module {path}:\n{said}"
+            output = (answer.stderr or answer.stdout).strip()
+            message = f"Go cannot download the module {path}:\n{output}"
             raise SetupError(message) from error
 
 

@@ -35,8 +35,8 @@ def up(run: Callable[[Sequence[str]], int] = run) -> int:
         say("Interrupted. `make up` goes on from where it stopped, `make down` takes all away.")
     elif status != 0:
         say(
-            "The cluster is not complete. What is said above tells why; after mending it, "
-            "`make up` goes on from where it stopped, and `make down` takes everything away."
+            "The cluster is not complete. The messages above show why. Fix the cause and run "
+            "`make up` again: it goes on from where it stopped. `make down` removes everything."
         )
     return status
 
@@ -47,7 +47,7 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     if status == INTERRUPTED:
         say("Interrupted. `make down` goes on from where it stopped, `make up` brings all back.")
     elif status != 0:
-        say("Something is left. What is said above tells why; `make down` can be repeated.")
+        say("Something is left. The messages above show why. You can run `make down` again.")
     return status
 
 

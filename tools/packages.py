@@ -113,6 +113,6 @@ class SystemPackages:
 
 def _can_make_environments() -> bool:
     """Whether `python3 -m venv` works: Debian packages `ensurepip` apart from Python."""
-    import importlib.util  # noqa: PLC0415 - a rare question, asked only where uv is missing
+    import importlib.util  # noqa: PLC0415 - rarely needed: only if uv is missing
 
     return importlib.util.find_spec("ensurepip") is not None and os.name == "posix"
