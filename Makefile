@@ -1,4 +1,4 @@
-# Each target says what it is for; `make` alone lists them.
+# `make` alone lists the targets with their descriptions.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -35,17 +35,17 @@ setup-test:
 setup-dev:
 	@$(PYTHON) -m tools.setup --for dev
 
-refresh: ## make the base image and all that start from it again, with Debian's updates
+refresh: ## rebuild the base image and every image on it, with Debian's updates
 	@$(PYTHON) -m tools.setup --refresh
 
-up: setup-up ## bring up Airflow on a swarm on this machine, and prove it with a run
+up: setup-up ## start Airflow on a swarm on this machine, and check it with a run
 	@$(ENV) python -m tools.local_stack up
 	@$(ENV) python -m tools.prove
 
-down: setup-up ## take it all away again
+down: setup-up ## remove the cluster
 	@$(ENV) python -m tools.local_stack down
 
-dev: setup-dev ## the same services on the laptop, without a cluster (docker compose)
+dev: setup-dev ## start the same services on the laptop, without a cluster (docker compose)
 	@$(COMPOSE) up --detach --wait --no-build --scale worker=$(WORKERS)
 	@echo "Airflow: http://localhost:$${DAIRFLOW_WEB_PORT:-8080}  (user admin, password in" \
 		".dairflow/dev-secrets/admin_password)"
@@ -87,7 +87,7 @@ docs: setup-up ## build the documentation's site into .dairflow/site
 	@$(ENV) uv run --isolated --frozen --only-group docs mkdocs build --strict
 	@echo "The site is in .dairflow/site/index.html"
 
-lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
+lock: setup-lock ## update the lock files to their requirements; UPGRADE=1: airflow_env's to the newest
 	@mkdir -p .dairflow/logs
 	@$(ENV) uv lock
 	@$(ENV) python -m tools.build_image --target tools --tag "$(LOCK_TOOLS)" \

@@ -106,7 +106,7 @@ class GoFinder:
         if found is None:
             message = (
                 f"Go {versions.GO} or newer is needed to build Pulumi's command line, and none "
-                f"was found: put `go` on PATH, or unpack it to /usr/local/go."
+                f"was found. Put `go` on PATH, or unpack it to /usr/local/go."
             )
             raise SetupError(message)
         return found

@@ -32,7 +32,7 @@ class Apt:
     say: Callable[[str], None]
 
     def candidate(self, package: str) -> str | None:
-        """Return the version that apt would install, or None when it knows none."""
+        """Return the version that apt would install, or None if there is none."""
         answer = probe(["apt-cache", "policy", package], timeout=QUERY_TIMEOUT_SECONDS)
         match = re.search(r"^\s*Candidate:\s*(\S+)", answer.stdout, re.MULTILINE)
         return match[1] if match and match[1] != "(none)" else None
