@@ -1,4 +1,4 @@
-# Each target says what it is for; `make` alone lists them.
+# `make` alone lists the targets with their descriptions.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,12 +7,15 @@ WORKERS ?= 2
 # A name of this clone's own, so that two clones can lock at the same time.
 LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
+MARKDOWN = $(shell git ls-files '*.md')
+UNIT_TESTS := -m "not contract and not integration and not e2e and not chaos"
+
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit backups lint format lock bench clean
+	test chaos test-unit coverage backups lint format docs lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,17 +35,17 @@ setup-test:
 setup-dev:
 	@$(PYTHON) -m tools.setup --for dev
 
-refresh: ## make the base image and all that start from it again, with Debian's updates
+refresh: ## rebuild the base image and every image on it, with Debian's updates
 	@$(PYTHON) -m tools.setup --refresh
 
-up: setup-up ## bring up Airflow on a swarm on this machine, and prove it with a run
+up: setup-up ## start Airflow on a swarm on this machine, and check it with a run
 	@$(ENV) python -m tools.local_stack up
 	@$(ENV) python -m tools.prove
 
-down: setup-up ## take it all away again
+down: setup-up ## remove the cluster
 	@$(ENV) python -m tools.local_stack down
 
-dev: setup-dev ## the same services on the laptop, without a cluster (docker compose)
+dev: setup-dev ## start the same services on the laptop, without a cluster (docker compose)
 	@$(COMPOSE) up --detach --wait --no-build --scale worker=$(WORKERS)
 	@echo "Airflow: http://localhost:$${DAIRFLOW_WEB_PORT:-8080}  (user admin, password in" \
 		".dairflow/dev-secrets/admin_password)"
@@ -68,19 +71,27 @@ chaos: setup-test ## run the long faults: absences, lost messages, expired certi
 	@$(ENV) pytest -m chaos
 
 test-unit: setup-up ## run the tests that need seconds and no containers
-	@$(ENV) pytest -m "not contract and not integration and not e2e and not chaos"
+	@$(ENV) pytest --numprocesses auto $(UNIT_TESTS)
 
 backups: setup-up ## show the cluster's backups, and what is wrong with them
 	@$(ENV) $$(pulumi stack output managerSsh) \
 		'docker exec $$(docker ps -qf name=airflow_backup) /opt/dairflow/backup_status.sh'
 
-lint: setup-up ## check style and types
-	@$(ENV) ruff check . && ruff format --check . && pyright
+coverage: setup-up ## run the unit tests and list the lines that they do not reach
+	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
 
-format: setup-up ## rewrite the code in the project's style
-	@$(ENV) ruff check --fix . ; ruff format .
+lint: setup-up ## check style, prose and types
+	@$(ENV) ruff check . && ruff format --check . && mdformat --check $(MARKDOWN) \
+		&& python -m tools.prose && pyright
 
-lock: setup-lock ## bring the lock files up to their requirements; UPGRADE=1: airflow_env's to the newest
+format: setup-up ## rewrite code and Markdown in the project's style
+	@$(ENV) ruff check --fix . ; ruff format . ; mdformat $(MARKDOWN)
+
+docs: setup-up ## build the documentation's site into .dairflow/site
+	@$(ENV) uv run --isolated --frozen --only-group docs mkdocs build --strict
+	@echo "The site is in .dairflow/site/index.html"
+
+lock: setup-lock ## update the lock files to their requirements; UPGRADE=1: airflow_env's to the newest
 	@mkdir -p .dairflow/logs
 	@$(ENV) uv lock
 	@$(ENV) python -m tools.build_image --target tools --tag "$(LOCK_TOOLS)" \

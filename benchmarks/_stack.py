@@ -63,7 +63,7 @@ def signed_in(folder: Path = ROOT) -> Airflow:
     command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
     found: dict[str, str] = json.loads(subprocess.check_output(command, cwd=folder))
     airflow = Airflow.of_stack(found)
-    airflow.sign_in()
+    airflow.login()
     return airflow
 
 

@@ -3,8 +3,8 @@
 All of them make the same DAGs (checked) in one process, in turn, several rounds; the smallest
 figure of each counts, as what comes on top of it is the machine's noise. Validation is included.
 dag-factory is the peer. It is not in this project's environment, so uv makes another one with it,
-with this Airflow and this Python, and everything is measured in there. Where uv cannot, its two
-lines are left out, and that is said with the reason and the command. The targets are 1.15 times
+with this Airflow and this Python, and everything is measured in there. If uv cannot do that,
+its two lines are left out, and the reason and the command are printed. The targets are 1.15 times
 plain from a dictionary and 1.3 times from YAML.
 """
 
@@ -165,7 +165,7 @@ def theirs_from_yaml(folder: Path) -> Callable[[], list[DAG]]:
 
 
 def shape(dags: list[DAG]) -> dict[str, Any]:
-    """Describe what must be the same whoever made the DAGs."""
+    """Describe what must be the same whichever library made the DAGs."""
     return {
         dag.dag_id: {
             task.task_id: (task.task_type, task.retries, sorted(task.upstream_task_ids))
@@ -206,7 +206,7 @@ def command_with_peer(uv: str) -> list[str]:
 
 
 def measure_beside_peer() -> int | None:
-    """Run this file where dag-factory is; None (and why is said) where there is no such place."""
+    """Run this file beside dag-factory; print the reason and return None if that fails."""
     uv = shutil.which("uv")
     command = command_with_peer(uv or "uv")
     reason = "there is no uv on the PATH (. ./env.sh)"

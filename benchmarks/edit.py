@@ -1,7 +1,7 @@
 """From saving a DAG's file to the change being seen in Airflow's API, on laptop and cluster.
 
-On the laptop (`docker compose`, `dags/` mounted) nothing is to be done after saving. On the cluster
-it is `pulumi up`: one layer is built, pushed and pulled, and the services are updated. What travels
+On the laptop (`docker compose`, `dags/` mounted) nothing else is needed after saving. On the
+cluster it is `pulumi up`: one layer is built, pushed and pulled, and the services are updated. What travels
 is counted where it arrives: the growth of the registry's volume, and the bytes that a worker node
 received meanwhile (everything between the services included), beside the size of the whole image.
 Each edit's phases are read off Pulumi's own progress; the page is asked five times a second.
@@ -61,7 +61,7 @@ class Phases:
     _pulls: bool = False
 
     def see(self, line: str) -> None:
-        """Note the end of each phase that this line of Pulumi's progress tells of."""
+        """Note the end of each phase that this line of Pulumi's progress reports."""
         now = time.monotonic() - self.started
         if self._pulls:
             self.ended["pull"] = now
@@ -149,7 +149,7 @@ def on_the_laptop(folder: Path) -> None:
         password = (secrets / "admin_password").read_text()
         url = f"http://127.0.0.1:{LAPTOP_WEB_PORT}"
         airflow = Airflow(url=url, user="admin", password=password)
-        airflow.sign_in()
+        airflow.login()
         edited.wait(airflow)
         seconds: list[float] = []
         for _ in range(LAPTOP_EDITS):

@@ -165,7 +165,7 @@ def running(folder: Path, *, official: bool, web_port: int) -> Iterator[Stack]:
             user="admin",
             password=(secrets / "admin_password").read_text(),
         )
-        airflow.sign_in()
+        airflow.login()
         for dag_id in GOALS:
             airflow.wait_for_dag(dag_id, START_SECONDS)
         yield Stack(name=name, airflow=airflow)

@@ -38,7 +38,7 @@ class Watch:
     ended: dict[str, float] = field(default_factory=dict)
 
     def see(self, line: str) -> None:
-        """Note the end of each phase that this line of Pulumi's progress tells of."""
+        """Note the end of each phase that this line of Pulumi's progress reports."""
         for phase, pattern in PHASES:
             if phase not in self.ended and pattern.search(line):
                 self.ended[phase] = time.monotonic() - self.started

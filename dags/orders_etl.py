@@ -47,7 +47,7 @@ def transform(extract: list[dict[str, str]]) -> list[list[str]]:
         try:
             amount = Decimal(row["amount"])
         except InvalidOperation:
-            print(f"order {row['id']} left out: {row['amount']!r} is no amount")
+            print(f"order {row['id']} left out: {row['amount']!r} is not an amount")
             continue
         if not row["country"]:
             print(f"order {row['id']} left out: it has no country")

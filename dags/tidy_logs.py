@@ -33,7 +33,7 @@ def find(params: dict[str, Any]) -> list[str]:
 
 
 def choose(find: list[str]) -> str:
-    """Go on with ``delete`` where there is something to delete."""
+    """Choose ``delete`` if there is something to delete."""
     return "delete" if find else "nothing_to_do"
 
 

@@ -60,7 +60,7 @@ class Airflow:
         password = os.environ.get(PASSWORD_VARIABLE) or outputs["adminPassword"]
         return cls(url=outputs["airflowUrl"], user=outputs["adminUser"], password=password)
 
-    def sign_in(self) -> None:
+    def login(self) -> None:
         """Get a token for all later requests.
 
         Raises:

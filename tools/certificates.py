@@ -38,7 +38,7 @@ def pip_configuration_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
 def find_bundle(
     environment: Mapping[str, str] = os.environ, pip_files: Iterable[Path] | None = None
 ) -> tuple[Path, str] | None:
-    """Return the CA bundle that this machine is told to use and which setting names it.
+    """Return the CA bundle that this machine is configured to use, and the setting that names it.
 
     Looks at CA_BUNDLE, pip's own `cert` setting, then SSL_CERT_FILE and REQUESTS_CA_BUNDLE.
     Raises SetupError when the setting names a file that cannot be read.

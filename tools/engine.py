@@ -94,16 +94,16 @@ class DockerEngine:
         )
         answer = probe(command, timeout=START_TIMEOUT_SECONDS)
         if answer.returncode != 0:
-            said = answer.stderr.strip()
-            message = f"`{' '.join(command)}` failed: {said}\nLook at: journalctl -u docker -n 50"
+            output = answer.stderr.strip()
+            message = f"`{' '.join(command)}` failed: {output}\nLook at: journalctl -u docker -n 50"
             raise SetupError(message)
         self._wait(None)
 
     def _start_dockerd(self) -> None:
         """Start dockerd in its own session: it outlives this program and its terminal.
 
-        sudo itself is in this one, where it knows its user, and ends before it, lest it hold the
-        terminal.
+        sudo itself is in this one, which has its user's ticket, and ends before it, so that it
+        does not hold the terminal.
         """
         dockerd = find_program("dockerd")
         if dockerd is None:
@@ -153,16 +153,16 @@ class DockerEngine:
 
     def _fail(self, reason: str) -> None:
         log = self.paths.state / "dockerd.log"
-        told = last_lines(log) if not self.host.has_systemd else "(journalctl -u docker -n 50)"
-        quoted = "\n".join(f"    {line}" for line in told.splitlines())
-        message = f"The Docker engine does not start: {reason}. Its log says:\n{quoted}"
-        if "cgroup" in told.lower():
+        log_text = last_lines(log) if not self.host.has_systemd else "(journalctl -u docker -n 50)"
+        quoted = "\n".join(f"    {line}" for line in log_text.splitlines())
+        message = f"The Docker engine does not start: {reason}. Its log:\n{quoted}"
+        if "cgroup" in log_text.lower():
             message += "\nNo cgroups are mounted: apt-get install cgroupfs-mount && cgroupfs-mount"
         raise SetupError(message)
 
 
 def forbidden_advice(user: str, groups: set[str]) -> str:
-    """Return what a user types who may not talk to the engine."""
+    """Return the command for a user without access to the engine."""
     if "docker" in groups:
         return (
             "A Docker engine runs, and this session is older than your membership of the group "

@@ -2,7 +2,7 @@
 
 
 class SetupError(Exception):
-    """Set-up cannot go on.
+    """Set-up cannot continue.
 
     Its text is printed as it is: what was tried, what came back, and what to type next.
     """

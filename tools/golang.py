@@ -84,8 +84,8 @@ class Go:
         try:
             return Path(json.loads(answer.stdout)["Dir"])
         except (ValueError, KeyError) as error:
-            said = (answer.stderr or answer.stdout).strip()
-            message = f"Go cannot download the module {path}:\n{said}"
+            output = (answer.stderr or answer.stdout).strip()
+            message = f"Go cannot download the module {path}:\n{output}"
             raise SetupError(message) from error
 
 
@@ -106,7 +106,7 @@ class GoFinder:
         if found is None:
             message = (
                 f"Go {versions.GO} or newer is needed to build Pulumi's command line, and none "
-                f"was found: put `go` on PATH, or unpack it to /usr/local/go."
+                f"was found. Put `go` on PATH, or unpack it to /usr/local/go."
             )
             raise SetupError(message)
         return found

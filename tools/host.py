@@ -20,7 +20,7 @@ class Host:
     system: str
     """`Linux`, `Darwin`, …"""
     distribution: str
-    """os-release's ID: `debian`, `ubuntu`, …; empty where there is none."""
+    """os-release's ID: `debian`, `ubuntu`, …; empty if there is none."""
     codename: str
     """os-release's VERSION_CODENAME: `bookworm`, `noble`, …"""
     architecture: str

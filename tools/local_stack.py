@@ -32,11 +32,13 @@ def up(run: Callable[[Sequence[str]], int] = run) -> int:
     """Select the stack, made on the first occasion, and bring it up."""
     status = run(SELECT) or run(UP)
     if status == INTERRUPTED:
-        say("Interrupted. `make up` goes on from where it stopped, `make down` takes all away.")
+        say(
+            "Interrupted. `make up` continues from where it stopped; `make down` removes everything."
+        )
     elif status != 0:
         say(
-            "The cluster is not complete. What is said above tells why; after mending it, "
-            "`make up` goes on from where it stopped, and `make down` takes everything away."
+            "The cluster is not complete. The messages above show why. Fix the cause and run "
+            "`make up` again: it continues from where it stopped. `make down` removes everything."
         )
     return status
 
@@ -45,9 +47,11 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     """Take away everything of the stack; its settings and its name stay."""
     status = run(SELECT) or run(DESTROY)
     if status == INTERRUPTED:
-        say("Interrupted. `make down` goes on from where it stopped, `make up` brings all back.")
+        say(
+            "Interrupted. `make down` continues from where it stopped; `make up` restores the cluster."
+        )
     elif status != 0:
-        say("Something is left. What is said above tells why; `make down` can be repeated.")
+        say("Something is left. The messages above show why. You can run `make down` again.")
     return status
 
 
@@ -65,7 +69,7 @@ def made_elsewhere(state: Path) -> bool:
     say(
         f"The stack {STACK} in your Pulumi backend belongs to another clone: {maker} (machine and "
         f"folder). This one is {this_clone()}. Nothing was changed. For a cluster of its own, run "
-        "`pulumi stack init another-name && pulumi up`; to go on with that stack from here, "
+        "`pulumi stack init another-name && pulumi up`; to continue with that stack from here, "
         f"`pulumi up --stack {STACK}`."
     )
     return True
@@ -80,7 +84,7 @@ def unlock(state: Path) -> None:
     backend = own_backend(state)
     for lock in stale_locks(backend, STACK) if backend else ():
         print(
-            f"• takes away the stack's lock: its update was killed (pulumi, process {lock.pid})",
+            f"• removes the stack's lock: its update was killed (pulumi, process {lock.pid})",
             flush=True,
         )
         lock.remove()
@@ -106,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         unlock(state)
         return ACTIONS[arguments[0]]()
     except KeyboardInterrupt:
-        say("Interrupted before Pulumi started. The same command can be repeated.")
+        say("Interrupted before Pulumi started. Run the same command again.")
         return INTERRUPTED
 
 

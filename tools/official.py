@@ -46,7 +46,7 @@ class Official:
         """Raise UnreachableError when the host does not answer within a few seconds."""
         remembered = self._remembered().get(host)
         if remembered is not None:
-            message = f"{remembered}; asked within the last day, DAIRFLOW_RETRY_OFFICIAL=1 retries"
+            message = f"{remembered}; tried within the last day; DAIRFLOW_RETRY_OFFICIAL=1 retries"
             raise UnreachableError(message)
         reason = self._ask(host)
         if reason is not None:

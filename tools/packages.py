@@ -32,7 +32,7 @@ class Apt:
     say: Callable[[str], None]
 
     def candidate(self, package: str) -> str | None:
-        """Return the version that apt would install, or None when it knows none."""
+        """Return the version that apt would install, or None if there is none."""
         answer = probe(["apt-cache", "policy", package], timeout=QUERY_TIMEOUT_SECONDS)
         match = re.search(r"^\s*Candidate:\s*(\S+)", answer.stdout, re.MULTILINE)
         return match[1] if match and match[1] != "(none)" else None
@@ -113,6 +113,6 @@ class SystemPackages:
 
 def _can_make_environments() -> bool:
     """Whether `python3 -m venv` works: Debian packages `ensurepip` apart from Python."""
-    import importlib.util  # noqa: PLC0415 - a rare question, asked only where uv is missing
+    import importlib.util  # noqa: PLC0415 - rarely needed: only if uv is missing
 
     return importlib.util.find_spec("ensurepip") is not None and os.name == "posix"

@@ -48,7 +48,7 @@ HOMEBREW: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A machine where set-up can install what is missing, or where nothing is."""
+    """A machine on which set-up can install what is missing, or on which nothing is missing."""
 
     paths: Paths
     host: Host

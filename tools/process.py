@@ -105,7 +105,7 @@ def run_logged(
                 try:
                     process.wait(min(PROGRESS_INTERVAL_SECONDS, max(timeout - elapsed, 0.1)))
                 except subprocess.TimeoutExpired:
-                    say(f"  … still at it after {time.monotonic() - started:.0f} s (log: {log})")
+                    say(f"  … still running after {time.monotonic() - started:.0f} s (log: {log})")
         finally:
             end(process, through_sudo=command[0] == SUDO)
     if process.returncode != 0:

@@ -51,8 +51,8 @@ def _main() -> int:
         return 1
     if strangers := not_on_worker_nodes(hosts, outputs):
         print(
-            f"\nThe cluster is up, but tasks ran on {', '.join(strangers)}, which is no worker "
-            f"node of it. Look at the services:\n  {outputs['managerSsh']} docker service ls",
+            f"\nThe cluster is up, but tasks ran on {', '.join(strangers)}, which are not worker "
+            f"nodes of it. Look at the services:\n  {outputs['managerSsh']} docker service ls",
             file=sys.stderr,
         )
         return 1
@@ -77,7 +77,7 @@ def prove(airflow: Airflow) -> tuple[float, dict[str, int]]:
         AirflowApiError: when it does not succeed.
 
     """
-    airflow.sign_in()
+    airflow.login()
     airflow.wait_for_dag(DAG_ID, DAG_TIMEOUT_SECONDS)
     started = time.monotonic()
     run_id = airflow.trigger(DAG_ID)
@@ -95,7 +95,7 @@ def prove(airflow: Airflow) -> tuple[float, dict[str, int]]:
 
 
 def not_on_worker_nodes(hosts: dict[str, int], outputs: dict[str, Any]) -> list[str]:
-    """Return the hosts of tasks that are no worker node, in order.
+    """Return the hosts of tasks that are not worker nodes, in order.
 
     A worker's host name is its node's; a second worker service adds its own name, and several
     workers on a node add a number. A host that
@@ -129,9 +129,9 @@ def _summary(outputs: dict[str, Any]) -> str:
     )
     return f"""
   Airflow   {outputs["airflowUrl"]}
-  sign in   {outputs["adminUser"]} / {outputs["adminPassword"]} (the first password)
+  login     {outputs["adminUser"]} / {outputs["adminPassword"]} (the first password)
   Flower    {outputs["flowerUrl"]}
-  sign in   {outputs["adminUser"]} / {outputs["flowerPassword"]}
+  login     {outputs["adminUser"]} / {outputs["flowerPassword"]}
   nodes
 {nodes}
 

@@ -51,12 +51,12 @@ def _ask(say: Callable[[str], None], why: str, typed: str) -> None:
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     if status != 0:
-        message = f"{why}: this needs root, and `sudo` does not let you be it. {typed}"
+        message = f"{why}: this needs root, and `sudo` does not permit it. {typed}"
         raise SetupError(message)
 
 
 def has_terminal() -> bool:
-    """Whether somebody can be asked: sudo reads passwords from here, whatever stdin is."""
+    """Whether a user can answer a prompt: sudo reads passwords from here, whatever stdin is."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:

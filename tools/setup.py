@@ -76,7 +76,7 @@ def steps(purpose: str, *, paths: Paths, host: Host, refresh: bool = False) -> l
     ]
     compose = Compose(paths=paths, host=host, official=official, apt=apt, go=go, say=say)
     laptop: list[Step] = [
-        LaptopProject(paths=paths, say=say),  # before the secrets, which tell a used clone
+        LaptopProject(paths=paths, say=say),  # before the secrets, which identify a used clone
         LaptopSecrets(paths=paths, say=say),
         ReadableSources(paths=paths, say=say),
         compose,
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"✗ {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("✗ interrupted; the same command goes on from here", file=sys.stderr)
+        print("✗ interrupted; run the same command to continue", file=sys.stderr)
         return 130
     outcome = f"{len(installed)} step(s) done" if installed else "nothing to do"
     say(f"set-up: {outcome}, {time.monotonic() - started:.1f} s")
@@ -137,7 +137,7 @@ def _alone(paths: Paths) -> Generator[None, None, None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("• waits for another set-up that is at work")
+            say("• waits for another set-up that is running")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

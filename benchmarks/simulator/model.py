@@ -189,7 +189,7 @@ class Host:
     def _need_no_swarm(self, address: str) -> None:
         self.need_engine()
         if address != self.address:
-            message = f"Error response from daemon: {address} is no address of this host"
+            message = f"Error response from daemon: {address} is not an address of this host"
             raise Refusal(message)
         if self.node_id:
             message = "This node is already part of a swarm"

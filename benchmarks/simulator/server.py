@@ -85,7 +85,7 @@ class Servers:
     def __init__(self, world: World, timing: Timing, operator: KeyPair) -> None:
         """Only ``operator`` is let in, as root."""
         self.traffic = Traffic()
-        self._open_now = 0
+        self._connections: set[asyncssh.SSHServerConnection] = set()
         self._timing = timing
         self._operator = asyncssh.import_public_key(operator.public)
         self._hosts = list(world.hosts.values())
@@ -121,11 +121,16 @@ class Servers:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop listening."""
+        """Stop listening, and end every connection."""
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for listener in self._open.values():
             listener.close()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.abort()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     async def _begin_boot(self, host: Host, machine: Machine, booted_at: float) -> None:
         loop = asyncio.get_running_loop()
@@ -137,10 +142,12 @@ class Servers:
         self._open[host.name] = listener
 
         async def boot() -> None:
-            await asyncio.sleep(booted_at - time.monotonic())
-            listener.close()
-            for transport in booting:
-                transport.abort()
+            try:
+                await asyncio.sleep(booted_at - time.monotonic())
+            finally:
+                listener.close()
+                for transport in booting:
+                    transport.abort()
             self._open[host.name] = await self._serve(host, machine)
 
         self._tasks.append(asyncio.create_task(boot()))
@@ -164,13 +171,13 @@ class Servers:
         transport: asyncio.Transport = connection._transport  # type: ignore[assignment] # noqa: SLF001 - there is no public way to it
         self.traffic.attempts.append(_opened_at(transport.get_extra_info("socket")))
         self.traffic.served[host] += 1
-        self._open_now += 1
-        self.traffic.open_peak = max(self.traffic.open_peak, self._open_now)
+        self._connections.add(connection)
+        self.traffic.open_peak = max(self.traffic.open_peak, len(self._connections))
         transport.set_protocol(_Distant(connection, self._timing.round_trip))
 
-    def closed(self) -> None:
+    def closed(self, connection: asyncssh.SSHServerConnection) -> None:
         """Count a connection's end."""
-        self._open_now -= 1
+        self._connections.discard(connection)
 
     def lets_in(self, user: str, key: asyncssh.SSHKey) -> bool:
         """Tell whether this is the operator."""
@@ -193,10 +200,11 @@ class _Server(asyncssh.SSHServer):
         self._host = host
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
         self._servers.opened(conn, self._host)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
-        self._servers.closed()
+        self._servers.closed(self._connection)
 
     def public_key_auth_supported(self) -> bool:
         return True

@@ -27,16 +27,16 @@ require_secrets() {
 
 # Waits until host:port accepts a connection: wait_for_port ADDRESS.
 wait_for_port() {
-    local host=${1%:*} port=${1##*:} deadline=$((SECONDS + WAIT_SECONDS)) said=0
+    local host=${1%:*} port=${1##*:} deadline=$((SECONDS + WAIT_SECONDS)) next_report=0
     until (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do
         if ((SECONDS >= deadline)); then
             printf 'gave up after %s s: nothing accepts connections at %s. Does that service run?\n' \
                 "$WAIT_SECONDS" "$1" >&2
             exit 1
         fi
-        if ((SECONDS >= said)); then
+        if ((SECONDS >= next_report)); then
             printf 'waiting for %s\n' "$1" >&2
-            said=$((SECONDS + 10))
+            next_report=$((SECONDS + 10))
         fi
         sleep 0.5
     done

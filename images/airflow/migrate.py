@@ -39,7 +39,7 @@ WITHOUT_LIMIT = -1
 
 
 def admin_password() -> str:
-    """Read the secret; a file's last line break is no part of it."""
+    """Read the secret; without the file's last line break."""
     path = Path(os.environ.get("SECRETS", "/run/secrets"), "admin_password")
     return path.read_text().rstrip("\n")
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Boots a node: firewall, Docker engine, sshd. As process 1 it reaps orphans, ends both daemons in
 # order on SIGTERM, and ends itself when one of them does, so that Docker's restart policy boots
-# the node anew.
+# the node again.
 set -euo pipefail
 
 say() { echo "node: $*" >&2; }

@@ -133,7 +133,7 @@ class Project:
         airflow = Airflow(
             url=outputs["airflowUrl"], user=outputs["adminUser"], password=outputs["adminPassword"]
         )
-        airflow.sign_in()
+        airflow.login()
         return airflow
 
     def nodes(self) -> dict[str, str]:

@@ -157,7 +157,7 @@ class Laptop:
             user="admin",
             password=self.secret("admin_password"),
         )
-        airflow.sign_in()
+        airflow.login()
         return airflow
 
 

@@ -122,7 +122,7 @@ class Queue:
         password = (self.secrets / "admin_password").read_text()
         url = f"http://127.0.0.1:{self.web_port}"
         airflow = Airflow(url=url, user="admin", password=password)
-        airflow.sign_in()
+        airflow.login()
         airflow.wait_for_dag("waiting", timeout=UP_SECONDS)
         return airflow
 

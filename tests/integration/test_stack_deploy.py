@@ -102,7 +102,7 @@ class Site:
 
     def airflow(self, password: str) -> Airflow:
         airflow = Airflow(url=self.options.base_url, user="admin", password=password)
-        airflow.sign_in()
+        airflow.login()
         return airflow
 
     def _start_registry(self, certificate: credentials.Certificate) -> None:

@@ -103,7 +103,7 @@ def test_without_a_terminal_one_message_says_what_to_type() -> None:
 @pytest.mark.usefixtures("machine")
 def test_who_may_not_be_root_is_told_what_to_type() -> None:
     said = as_user("bob", "python3", "-c", TERMINAL, PROGRAM)
-    assert "`sudo` does not let you be it" in said
+    assert "`sudo` does not permit it" in said
     assert "\n    apt-get update && apt-get install hello\n" in said
     assert "Traceback" not in said
 

@@ -14,7 +14,7 @@ from importlib.util import cache_from_source
 
 
 def compile_all(files: list[str]) -> None:
-    """Compile the files that have no bytecode yet; those that are no Python stay without."""
+    """Compile the files that have no bytecode yet; others stay without."""
     for file in files:
         if os.path.exists(cache_from_source(file)):  # noqa: PTH110 - imports count: see above
             continue

@@ -61,7 +61,7 @@ def parse(text: str) -> list[Channel]:
             channels.append(Channel(address=f"{ALIAS}/{word}"))
         else:
             message = (
-                f"CONDA_CHANNELS={text!r}: {word!r} is no channel. Valid: names and URLs with "
+                f"CONDA_CHANNELS={text!r}: {word!r} is not a channel. Valid: names and URLs with "
                 f"commas between them, such as conda-forge,https://conda.example.com/x; or {NONE}."
             )
             raise BuildError(message)
@@ -71,8 +71,8 @@ def parse(text: str) -> list[Channel]:
 def unreachable(channels: Sequence[Channel], *, chosen: bool) -> str | None:
     """Return why no channel can be reached, in a few words; None when all answer.
 
-    ``chosen`` says that somebody named the channels: a network's filter that answers in place of
-    the default channel is no mistake of anybody's.
+    ``chosen`` is true if the user named the channels: if a network's filter answers in place of the
+    default channel, the user made no mistake.
 
     Raises:
         BuildError: when a server answers and has no such channel, or refuses it, and when only

@@ -126,7 +126,7 @@ class Solver:
 def machine() -> list[GenericVirtualPackage]:
     """Return what packages may expect of the machine.
 
-    Not this one's own processor and kernel: the image is to run on every node.
+    Not this machine's own processor and kernel: the image must run on every node.
     """
     facts = [("__unix", "0", "0"), ("__linux", OLDEST_KERNEL, "0"), ("__glibc", GLIBC, "0")]
     if str(Subdir.current()) == "linux-64":
@@ -149,7 +149,7 @@ def facts(
 
 
 def read_lock(file: Path, sources: Sequence[channels.Channel]) -> list[RepoDataRecord]:
-    """Return a lock's packages for this platform; none where there is no lock for it."""
+    """Return a lock's packages for this platform; empty if there is no lock for it."""
     if not file.exists():
         return []
     environment = LockFile.from_path(file).environment(_ENVIRONMENT)
@@ -189,7 +189,7 @@ def write_lock(
 async def choose(
     solver: Solver, requirements: Sequence[Requirement], lock: Path, *, upgrade: bool = False
 ) -> list[RepoDataRecord]:
-    """Return the lock's packages when it is the one of the requirements, else solve them anew.
+    """Return the lock's packages if it matches the requirements, else solve them again.
 
     Raises:
         BuildError: when the requirements contradict each other or the channels.

@@ -1,6 +1,6 @@
 """Lays ``airflow_env`` out in folders, each of which becomes a layer of the image.
 
-A package that a user adds is then the only one that is shipped anew; and an engine compresses and
+A package that a user adds is then the only one that is shipped again; and an engine compresses and
 fetches layers side by side.
 """
 
@@ -117,5 +117,5 @@ def _move(source: Path, target: Path, owners: dict[Path, str]) -> None:
         sizes[layer] += path.lstat().st_size
         path.rename(moved)
     shutil.rmtree(source)
-    said = ", ".join(f"{layer} {size // _MEBIBYTE}" for layer, size in sizes.items())
-    announce(f"layers in MiB: {said}")
+    listed = ", ".join(f"{layer} {size // _MEBIBYTE}" for layer, size in sizes.items())
+    announce(f"layers in MiB: {listed}")

@@ -34,7 +34,7 @@ class Prefix:
         return (self.path / "conda-meta").is_dir()
 
     def distributions(self) -> list[Distribution]:
-        """Return the Python packages, whoever installed them, by name."""
+        """Return the Python packages from both package managers, by name."""
         found = distributions(path=[str(folder) for folder in self.site_packages()])
         return sorted(found, key=lambda each: normal(each.name))
 

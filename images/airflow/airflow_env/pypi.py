@@ -48,7 +48,7 @@ class Plan:
 
 
 def plan(asked: Asked, prefix: Prefix) -> Plan:
-    """Return what is to be had from PyPI in an environment that has conda's part already.
+    """Return what PyPI adds to an environment that has conda's part already.
 
     Raises:
         BuildError: when no conda channel is used, and PyPI cannot serve all of conda's file.
@@ -73,7 +73,7 @@ def plan(asked: Asked, prefix: Prefix) -> Plan:
 
 
 def choose(plan: Plan, asked: Asked, prefix: Prefix, folder: Path) -> str:
-    """Return the text of the lock in ``folder`` when it is the plan's, else resolve anew.
+    """Return the text of the lock in ``folder`` if it is the plan's, else resolve again.
 
     Raises:
         BuildError: when the requirements contradict each other or what conda installed.

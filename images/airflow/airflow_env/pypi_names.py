@@ -53,7 +53,7 @@ def python_version(requirements: Iterable[Requirement], installed: str | None = 
     """Return the interpreter's version when it is one that the requirements ask for.
 
     Raises:
-        BuildError: when it is not; without a channel there is no other.
+        BuildError: if it is not; without a channel there is no other.
 
     """
     installed = installed or platform.python_version()
@@ -119,7 +119,7 @@ def _specifier(spec: MatchSpec) -> str:
     for part in spec.version.split(","):
         plain = _PLAIN.fullmatch(part.strip())
         if plain is None:
-            message = f"the version {part!r} cannot be said in PyPI's terms"
+            message = f"the version {part!r} has no equivalent in PyPI's version scheme"
             raise ValueError(message)
         operator, version, star = plain.groups()
         parts.append(f"{operator or '=='}{version}{star or ''}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The folder of the requirement files and their locks, and what was said besides."""
+    """The folder of the requirement files and their locks, and further options."""
 
     folder: Path
     channels: str = ""
@@ -44,7 +44,7 @@ class Sources:
         return pypi.Asked(conda=found[0], pip=found[1])
 
     def reachable(self) -> list[channels.Channel]:
-        """Return the channels; none, announced, where none is to be used or to be reached."""
+        """Return the channels; empty, with a message, if none is used or reached."""
         text = self.channels.strip()
         if text == channels.NONE:
             reason = f"CONDA_CHANNELS={channels.NONE}"
@@ -95,7 +95,7 @@ def make_pip_part(sources: Sources, prefix: Prefix, target: Path) -> None:
 
 
 def lock(sources: Sources, *, upgrade: bool = False) -> None:
-    """Write the lock files anew: those of conda's way if it is open, and the one without.
+    """Write the lock files again: those of conda's way if it is open, and the one without.
 
     Keeps the locked versions that still fit, unless ``upgrade``.
 

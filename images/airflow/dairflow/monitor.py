@@ -65,7 +65,7 @@ class PrivateInspector(Inspector):
 
 
 class SignedInMetrics(Metrics):
-    """``/metrics`` names every worker and task: it requires the sign-in of all other pages."""
+    """``/metrics`` names every worker and task: it requires the login of all other pages."""
 
     @authenticated
     async def get(self) -> None:

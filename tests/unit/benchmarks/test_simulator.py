@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import runpy
 import socket
 import threading
 import time
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
-from pulumi.runtime.stack import wait_for_rpcs
 
 from benchmarks.simulator.model import Timing, World
 from benchmarks.simulator.server import Servers, Traffic, _opened_at
@@ -32,6 +30,7 @@ from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
 from infra.swarm.plan import plan
 from infra.swarm.reconcile import reconcile
+from tests.unit.resources.recorder import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,10 +206,7 @@ def test_the_benchmark_s_program_makes_the_swarm_of_its_file(
         def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
             raise AssertionError(args.token)
 
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    pulumi.runtime.set_mocks(Mocks(), project="dairflow-scale", stack="test")
-    runpy.run_path(str(ROOT / "benchmarks" / "scale_program" / "__main__.py"))
-    asyncio.get_event_loop().run_until_complete(wait_for_rpcs())
+    run_program(Mocks(), {}, ROOT / "benchmarks" / "scale_program" / "__main__.py")
     swarm = made["pulumi-python:dynamic/swarm:Swarm"]
     assert [machine["name"] for machine in swarm["machines"]] == ["manager-1"]
     assert swarm["trusted_registries"] == {"10.40.0.1:5000": "PEM"}

@@ -1,5 +1,6 @@
 """Airflow gets a home of its own before anything imports it."""
 
+import atexit
 import os
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HOME = tempfile.TemporaryDirectory(prefix="dag-builder-tests-")
+atexit.register(HOME.cleanup)
 os.environ.setdefault("AIRFLOW_HOME", HOME.name)
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")

@@ -34,7 +34,7 @@ def test_orders_that_are_not_complete_are_left_out(capsys: pytest.CaptureFixture
     ]
     assert module.transform(rows) == [["1", "2026-01-01", "fr", "1.50"]]
     told = capsys.readouterr().out
-    assert "order 2 left out: 'n/a' is no amount" in told
+    assert "order 2 left out: 'n/a' is not an amount" in told
     assert "order 3 left out: it has no country" in told
     read = module.extract()
     assert 0 < len(module.transform(read)) < len(read)

@@ -168,11 +168,11 @@ def test_outputs_are_secret_exactly_where_their_inputs_are() -> None:
         ({}, None, None),
     ],
 )
-def test_sign_in(
+def test_login(
     registry: dict[str, Value], account: tuple[str, str, str] | None, half: str | None
 ) -> None:
     image = Image(inputs={"imageName": "127.0.0.1:5000/it:dev", "registry": registry})
-    given = image.sign_in()
+    given = image.login()
     assert (given and (given.username, given.password, given.server)) == account
     assert "password" not in repr(given)
-    assert image.half_sign_in() == half
+    assert image.half_login() == half

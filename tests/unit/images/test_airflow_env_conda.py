@@ -205,7 +205,7 @@ def test_of_two_channels_both_have_to_answer(make: Callable[..., Prefix], url: s
 
 
 def test_what_is_no_channel_is_named(make: Callable[..., Prefix]) -> None:
-    with pytest.raises(BuildError, match=r"'ftp://x' is no channel. Valid:"):
+    with pytest.raises(BuildError, match=r"'ftp://x' is not a channel. Valid:"):
         make("python=3.13", channels="conda-forge, ftp://x")
 
 

@@ -1,12 +1,18 @@
 """What the program asks Pulumi for, and answers as the providers would give."""
 
+import asyncio
 import base64
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pulumi
+from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.resources.keys import REGISTRY_PASSWORD
 from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
+
+PROGRAM = Path(__file__).parents[3] / "__main__.py"
 
 LOCAL_MACHINE = "pulumi-python:dynamic/machines:LocalMachine"
 
@@ -38,6 +44,21 @@ COMPUTED: dict[str, dict[str, Any]] = {
     "pulumi-python:dynamic/images:DeployedImage": {"digest": f"sha256:{'0' * 64}"},
     "pulumi-python:dynamic/images:EcrImage": {"digest": f"sha256:{'0' * 64}"},
 }
+
+
+def run_program(
+    mocks: pulumi.runtime.Mocks, settings: dict[str, str], program: Path = PROGRAM
+) -> None:
+    """Run a Pulumi program in an event loop of its own; `settings` are by their full keys."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_mocks(mocks, project="dairflow", stack="test")
+    pulumi.runtime.set_all_config(settings)
+    try:
+        runpy.run_path(str(program))
+    finally:  # of a program that failed too: the next one would wait for its calls
+        loop.run_until_complete(wait_for_rpcs())
+        loop.close()
 
 
 class Recorder(pulumi.runtime.Mocks):

@@ -1,8 +1,6 @@
 """The program with ``target: aws`` against Pulumi's mocks, on an account that has everything."""
 
-import asyncio
 import json
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +12,11 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.firewall import Policy, security_group_rules
 from infra.machines import target_packages
 from infra.swarm.commands import INSTALL_NODE
-from tests.unit.resources.recorder import COMPUTED, Recorder
+from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 
 target_packages.use("aws")
 from aws_standin import upstream  # noqa: E402
@@ -87,16 +84,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cloud]:
 
     def run_with(**settings: str) -> Cloud:
         recorder = Cloud()
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        pulumi.runtime.set_mocks(recorder, project="dairflow", stack="test")
         given = {**REQUIRED, **settings}
-        pulumi.runtime.set_all_config(
-            {k if ":" in k else f"dairflow:{k}": v for k, v in given.items() if v}
+        run_program(
+            recorder, {k if ":" in k else f"dairflow:{k}": v for k, v in given.items() if v}
         )
-        try:
-            runpy.run_path(str(ROOT / "__main__.py"))
-        finally:  # of a program that failed too: the next one would wait for its calls
-            asyncio.get_event_loop().run_until_complete(wait_for_rpcs())
         return recorder
 
     return run_with

@@ -1,17 +1,14 @@
 """The whole program against Pulumi's mocks: which resources it asks for, and with which inputs."""
 
-import asyncio
 import json
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
 import pytest
-from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.remote.keys import generate_key_pair
-from tests.unit.resources.recorder import COMPUTED, Recorder
+from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,11 +17,7 @@ ROOT = Path(__file__).parents[3]
 def run() -> Callable[..., Recorder]:
     def run_with(**settings: str) -> Recorder:
         recorder = Recorder()
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        pulumi.runtime.set_mocks(recorder, project="dairflow", stack="test")
-        pulumi.runtime.set_all_config({f"dairflow:{k}": v for k, v in settings.items()})
-        runpy.run_path(str(ROOT / "__main__.py"))
-        asyncio.get_event_loop().run_until_complete(wait_for_rpcs())
+        run_program(recorder, {f"dairflow:{k}": v for k, v in settings.items()})
         return recorder
 
     return run_with

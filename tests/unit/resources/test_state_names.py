@@ -5,26 +5,22 @@ deleted, which removes it with its data. So each name is in `state_names.json`; 
 gives the resource an alias, and only then the file.
 """
 
-import asyncio
 import inspect
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 from pulumi.runtime import settings as runtime_settings
-from pulumi.runtime.stack import wait_for_rpcs
 
 import infra.resources
 from infra.machines import target_packages
-from tests.unit.resources.recorder import Recorder
+from tests.unit.resources.recorder import Recorder, run_program
 
 target_packages.use("aws")
 from infra.machines.aws_preflight import Site, Wanted  # noqa: E402
 
-ROOT = Path(__file__).parents[3]
 NAMES = json.loads(Path(__file__).with_name("state_names.json").read_text())
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA3CL5OPqBDSOhdoiRE3V413DE+Me1p/0n/2ovi2QCsv"
 
@@ -74,11 +70,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names_of(settings: dict[str, str]) -> list[str]:
     """Return `parent types$type::name` of each resource, as its URN has them."""
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    pulumi.runtime.set_mocks(AnyTarget(), project="dairflow", stack="test")
-    pulumi.runtime.set_all_config({f"dairflow:{key}": value for key, value in settings.items()})
-    runpy.run_path(str(ROOT / "__main__.py"))
-    asyncio.get_event_loop().run_until_complete(wait_for_rpcs())
+    run_program(AnyTarget(), {f"dairflow:{key}": value for key, value in settings.items()})
     monitor: Any = runtime_settings.get_monitor()
     prefix = "urn:pulumi:stack::project::"
     return sorted(

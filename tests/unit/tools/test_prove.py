@@ -107,9 +107,9 @@ def test_it_says_where_all_is_who_did_the_work_and_three_things_to_try(
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert f"Airflow {cluster.url}" in lines
-    assert f"sign in admin / {PASSWORD} (the first password)" in lines
+    assert f"login admin / {PASSWORD} (the first password)" in lines
     assert "Flower http://127.0.0.1:5555" in lines
-    assert "sign in admin / flower's password" in lines
+    assert "login admin / flower's password" in lines
     assert any(line.endswith("2 tasks on worker-1, 1 tasks on worker-2") for line in lines)
     for node in NODES:
         assert f"{node['name']} {node['role']} {node['address']}" in lines
@@ -129,8 +129,8 @@ def test_a_task_on_no_worker_node_is_no_success(
     cluster.hosts = ["worker-1", host]
     assert prove.main() == 1
     said = capsys.readouterr()
-    assert f"tasks ran on {host}, which is no worker node" in said.err
-    assert "sign in" not in said.out
+    assert f"tasks ran on {host}, which are not worker nodes" in said.err
+    assert "login" not in said.out
 
 
 @pytest.mark.usefixtures("outputs")

@@ -136,11 +136,11 @@ def _error_text(message: Mapping[str, Any]) -> str:
     return str(message.get("errorDetail", {}).get("message") or message["error"]).strip()
 
 
-def _failed(request: BuildRequest, transcript: Transcript, said: str) -> EngineError:
+def _failed(request: BuildRequest, transcript: Transcript, reason: str) -> EngineError:
     lines = "".join(f"\n  | {line}" for line in transcript.tail)
     where = f" at step {transcript.failed_step}" if transcript.failed_step else ""
     return EngineError(
-        f"building {request.image_name} from {request.context.dockerfile} failed{where}: {said}"
+        f"building {request.image_name} from {request.context.dockerfile} failed{where}: {reason}"
         + (f"\nThe last lines of its output:{lines}" if lines else "")
         + "\nCorrect the Dockerfile or its context and run the update again; "
         "the steps before this one are cached."

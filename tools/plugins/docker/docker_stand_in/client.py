@@ -79,8 +79,8 @@ class PluginProcess:
         assert self.process.stdout is not None  # noqa: S101 - a pipe was asked for
         port = self.process.stdout.readline().strip()
         if not port:
-            _, said = self.process.communicate(timeout=_START_SECONDS)
-            message = f"the plugin ended before it gave its port: {said}"
+            _, output = self.process.communicate(timeout=_START_SECONDS)
+            message = f"the plugin ended before it gave its port: {output}"
             raise RuntimeError(message)
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.stub: Any = provider_pb2_grpc.ResourceProviderStub(self._channel)

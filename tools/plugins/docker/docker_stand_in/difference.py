@@ -9,7 +9,7 @@ from enum import Enum
 from .values import Properties, Value, plain
 
 _UNCOMPARED = frozenset({"registry.username", "registry.password"})
-"""A new sign-in builds no other image (pulumi-docker's documentation of both properties)."""
+"""A new login builds no other image (pulumi-docker's documentation of both properties)."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import docker
 
     from .cancellation import Cancellation
-    from .push import SignIn
+    from .push import Login
 
 SAVED_INPUTS = "__inputs"
 """Where the official plugin keeps the inputs in the state; the same place, so that a state can
@@ -78,11 +78,11 @@ class Image:
         """Push the image and return ``repository@sha256:…``. See ``push.push``."""
         from .push import push
 
-        return push(client, self.name, self.sign_in(), report, cancellation)
+        return push(client, self.name, self.login(), report, cancellation)
 
-    def sign_in(self) -> SignIn | None:
+    def login(self) -> Login | None:
         """Take the registry account of the inputs, or None: then Docker's configuration has it."""
-        from .push import SignIn
+        from .push import Login
 
         username, password = self._at("registry", "username"), self._at("registry", "password")
         if not isinstance(username, str) or not isinstance(password, str):
@@ -90,9 +90,9 @@ class Image:
         if not username or not password:
             return None
         server = self._at("registry", "server") or registry_of(self.name)
-        return SignIn(username=username, password=password, server=str(server))
+        return Login(username=username, password=password, server=str(server))
 
-    def half_sign_in(self) -> str | None:
+    def half_login(self) -> str | None:
         """Name the one of username and password that was given without the other."""
         given = [key for key in ("username", "password") if self._at("registry", key)]
         return given[0] if len(given) == 1 else None

@@ -20,7 +20,7 @@ def module(name: str, *, forget: bool) -> Any:  # noqa: ANN401 - callers say the
     """Import ``package.sub.module`` alone: none of its parents' ``__init__`` runs.
 
     The parents are empty packages of the same search path, and stay so in this process, unless
-    all that was imported is to be forgotten: then a usual import of the package later is the
+    all that was imported is forgotten: then a usual import of the package later is the
     whole package. Not for modules that share state with the rest of theirs, and not while another
     thread may import the same package.
 

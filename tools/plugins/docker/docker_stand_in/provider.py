@@ -231,10 +231,10 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
                 return image.outputs(image_id)
             if preview:
                 return image.preview_outputs()
-            half = image.half_sign_in()
+            half = image.half_login()
             if half:
                 report.warn(
-                    f"registry.{half} was given alone: the sign-in of Docker's own configuration "
+                    f"registry.{half} was given alone: the login of Docker's own configuration "
                     "is used."
                 )
             digest = image.push(client, report.status, self._cancellation)

@@ -25,9 +25,8 @@ _REPORT_SECONDS = 0.5
 _STORED = ("Pushed", "Layer already exists", "Already exists", "Mounted from ")
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _HINTS = {
-    "unauthorized": "The registry did not accept the sign-in: see registry.username and password.",
-    "no basic auth credentials": "The registry wants a sign-in: set registry.username and "
-    "password.",
+    "unauthorized": "The registry did not accept the login: see registry.username and password.",
+    "no basic auth credentials": "The registry wants a login: set registry.username and password.",
     "denied": "The account may not push there.",
     "server gave http response to https client": "The registry has no TLS. Docker pushes without "
     "TLS to loopback addresses and to the engine's insecure-registries only.",
@@ -39,7 +38,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignIn:
+class Login:
     """Who pushes. The password stays out of ``repr``."""
 
     username: str
@@ -58,7 +57,7 @@ class SignIn:
 def push(
     client: docker.APIClient,
     image_name: str,
-    sign_in: SignIn | None,
+    login: Login | None,
     report: Callable[[str], None],
     cancellation: Cancellation,
 ) -> str:
@@ -67,15 +66,15 @@ def push(
     The digest is the one that this push reported (not the engine's list of digests, which can be
     stale: pulumi-docker#778), and the registry is asked whether it has it.
 
-    Without a sign-in, that of Docker's own configuration file is used.
+    Without a login, that of Docker's own configuration file is used.
 
     Raises:
-        EngineError: naming the registry and what it said.
+        EngineError: naming the registry and its answer.
         Cancelled: the engine asked for work in flight to end.
 
     """
     repository, tag = parse_repository_tag(image_name)
-    auth = sign_in.to_auth_config() if sign_in else None
+    auth = login.to_auth_config() if login else None
     progress = _Progress(image_name, report)
     digest: str | None = None
     try:
@@ -88,12 +87,12 @@ def push(
         for message in messages:
             cancellation.check()
             if "error" in message:
-                raise _failed(image_name, sign_in, str(message["error"]))
+                raise _failed(image_name, login, str(message["error"]))
             digest = reported_digest(message) or digest
             progress.add(message)
         cancellation.check()
         if digest is None:
-            raise _failed(image_name, sign_in, "the engine ended its answer without a digest")
+            raise _failed(image_name, login, "the engine ended its answer without a digest")
         report("Asking the registry for the digest")
         client.inspect_distribution(  # pyright: ignore[reportUnknownMemberType]
             f"{repository}@{digest}", auth_config=auth
@@ -101,7 +100,7 @@ def push(
     except (DockerException, RequestException, HTTPError, OSError) as exc:
         if cancellation.asked:
             raise Cancelled from exc
-        raise _failed(image_name, sign_in, explain(exc)) from exc
+        raise _failed(image_name, login, explain(exc)) from exc
     return f"{repository}@{digest}"
 
 
@@ -115,11 +114,11 @@ def reported_digest(message: Mapping[str, Any]) -> str:
     return found[1] if found else ""
 
 
-def _failed(image_name: str, sign_in: SignIn | None, said: str) -> EngineError:
-    who = f"as {sign_in.username!r}" if sign_in else "with the sign-in of Docker's configuration"
-    hint = next((text for sign, text in _HINTS.items() if sign in said.lower()), "")
+def _failed(image_name: str, login: Login | None, answer: str) -> EngineError:
+    who = f"as {login.username!r}" if login else "with the login of Docker's configuration"
+    hint = next((text for sign, text in _HINTS.items() if sign in answer.lower()), "")
     return EngineError(
-        f"pushing {image_name} to {registry_of(image_name)} {who} failed: {said.strip()}"
+        f"pushing {image_name} to {registry_of(image_name)} {who} failed: {answer.strip()}"
         + (f"\n{hint}" if hint else "")
         + "\nThe image itself is built and cached: the next update only pushes."
     )

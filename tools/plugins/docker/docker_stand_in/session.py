@@ -92,7 +92,7 @@ def _join(client: docker.APIClient, response: requests.Response, near: socket.so
 
 def _pass_on(read: Callable[[], bytes], target: socket.socket) -> None:
     def work() -> None:
-        # Whichever side ends first, the other one's end is no news.
+        # Whichever side ends first, the other one's end adds nothing.
         with contextlib.suppress(OSError, ValueError):
             while piece := read():
                 target.sendall(piece)

@@ -19,7 +19,7 @@ _OUTPUT: Final = rpc._special_output_value_sig  # noqa: SLF001 # pyright: ignore
 
 
 class Unknown(Enum):
-    """The type of the one value that stands for "known only after the update"."""
+    """The type of the one value that means "known only after the update"."""
 
     UNKNOWN = "unknown"
 

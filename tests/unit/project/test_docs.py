@@ -1,0 +1,77 @@
+"""Every link of a page leads to a page, a heading or a file that exists."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tools import docs_site
+
+ROOT = Path(__file__).parents[3]
+PAGES = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.splitlines()
+
+
+def links_of(page: Path) -> list[str]:
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(page.read_text("utf-8"))
+    children = [child for token in tokens for child in token.children or []]
+    targets = [child.attrGet("href") or child.attrGet("src") for child in children]
+    return [str(target) for target in targets if target and ":" not in str(target)]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub and the site give a page's headings."""
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(page.read_text("utf-8"))
+    titles = [
+        re.sub(r"[`*]", "", following.content)
+        for token, following in itertools.pairwise(tokens)
+        if token.type == "heading_open"
+    ]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(page: Path) -> list[str]:
+    dead = []
+    for link in links_of(page):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_link_of_a_page_is_dead(name: str) -> None:
+    assert dead_links(ROOT / name) == []
+
+
+def test_a_dead_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A `title`\n\n[a](gone.md) [b](#a-title) [c](#other) ![d](gone.png)\n")
+    assert dead_links(page) == ["gone.md", "#other", "gone.png"]
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    folder = ROOT / "docs" / "adr"
+    pages = {page.name for page in folder.glob("0*.md")}
+    assert set(links_of(folder / "README.md")) == pages
+
+
+def test_links_of_the_site_lead_to_the_pages_places() -> None:
+    text = "[a](docs/aws.md#x) [b](SECURITY.md) [c](infra/firewall.py) [d](#e) [f](https://g)"
+    assert docs_site.with_site_links(text, "README.md") == (
+        "[a](aws.md#x) [b](SECURITY.md) [c](source/infra/firewall.py) [d](#e) [f](https://g)"
+    )
+    assert docs_site.with_site_links("[a](../../README.md)", "docs/adr/0001.md") == (
+        "[a](../index.md)"
+    )
