@@ -33,7 +33,8 @@ def up(run: Callable[[Sequence[str]], int] = run) -> int:
     status = run(SELECT) or run(UP)
     if status == INTERRUPTED:
         say(
-            "Interrupted. `make up` continues from where it stopped; `make down` removes everything."
+            "Interrupted. `make up` continues from where it stopped;"
+            " `make down` removes everything."
         )
     elif status != 0:
         say(
@@ -48,7 +49,8 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     status = run(SELECT) or run(DESTROY)
     if status == INTERRUPTED:
         say(
-            "Interrupted. `make down` continues from where it stopped; `make up` restores the cluster."
+            "Interrupted. `make down` continues from where it stopped;"
+            " `make up` restores the cluster."
         )
     elif status != 0:
         say("Something is left. The messages above show why. You can run `make down` again.")

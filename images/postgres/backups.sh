@@ -34,14 +34,14 @@ due() {
 }
 
 back_up() {
-    local said
+    local printed
     printf 'backup (%s): begins\n' "$1"
-    if said=$(/opt/dairflow/back_up.sh "$1" schedule 2>&1); then
+    if printed=$(/opt/dairflow/back_up.sh "$1" schedule 2>&1); then
         rm -f "$BACKUP_FAILURE"
-        printf 'backup (%s): complete%s\n' "$1" "${said:+: $said}"
+        printf 'backup (%s): complete%s\n' "$1" "${printed:+: $printed}"
     else
-        printf '%s\n' "$said" >"$BACKUP_FAILURE"
-        printf 'backup (%s) failed: %s\n' "$1" "$said" >&2
+        printf '%s\n' "$printed" >"$BACKUP_FAILURE"
+        printf 'backup (%s) failed: %s\n' "$1" "$printed" >&2
     fi
 }
 

@@ -4,11 +4,11 @@
 set -uo pipefail
 . /opt/dairflow/repository.sh
 
-said=$(pgbackrest --stanza="$STANZA" archive-push "$1" 2>&1)
+printed=$(pgbackrest --stanza="$STANZA" archive-push "$1" 2>&1)
 status=$?
-[ -z "$said" ] || printf '%s\n' "$said" >&2
+[ -z "$printed" ] || printf '%s\n' "$printed" >&2
 # pgBackRest reports success for a segment beyond archive-push-queue-max, so that PostgreSQL removes it.
-if [[ $said == *'dropped WAL file'* ]]; then
+if [[ $printed == *'dropped WAL file'* ]]; then
     printf '%s\n' "${1##*/}" >"$ARCHIVE_GAP"
 fi
 exit "$status"

@@ -28,9 +28,9 @@ check_backups() {
 }
 
 check_writable() {
-    local said
-    if ! said=$({ echo check | pgbackrest repo-put dairflow-check && pgbackrest repo-rm dairflow-check; } 2>&1); then
-        refuse "The repository $(repository_name) cannot be written to: $said" "give its key the right to write and to delete."
+    local printed
+    if ! printed=$({ echo check | pgbackrest repo-put dairflow-check && pgbackrest repo-rm dairflow-check; } 2>&1); then
+        refuse "The repository $(repository_name) cannot be written to: $printed" "give its key the right to write and to delete."
     fi
 }
 

@@ -637,8 +637,8 @@ def test_only_loopback_can_reach_the_laptop_s_services(laptop: Laptop) -> None:
     assert {port["TargetPort"] for port in published} == {8080, 5555}
 
 
-def test_refused_sign_ins_are_limited_for_an_address(laptop: Laptop) -> None:
-    """Whatever address a request claims to come from. No later test of this file signs in."""
+def test_refused_logins_are_limited_for_an_address(laptop: Laptop) -> None:
+    """Whatever address a request claims to come from. No later test of this file logs in."""
     url = f"http://127.0.0.1:{laptop.web_port}/auth/token"
 
     def sign_in(password: str, claimed: int) -> int:

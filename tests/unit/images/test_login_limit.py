@@ -1,4 +1,4 @@
-"""The limit on refused sign-ins, in front of a web application that knows one password."""
+"""The limit on refused logins, in front of a web application that knows one password."""
 
 import asyncio
 import importlib.util
@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 
-PLUGIN = Path(__file__).parents[3] / "images" / "airflow" / "plugins" / "sign_in_limit.py"
+PLUGIN = Path(__file__).parents[3] / "images" / "airflow" / "plugins" / "login_limit.py"
 
-specification = importlib.util.spec_from_file_location("sign_in_limit", PLUGIN)
+specification = importlib.util.spec_from_file_location("login_limit", PLUGIN)
 assert specification
 assert specification.loader
-sign_in_limit: Any = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(sign_in_limit)
+login_limit: Any = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(login_limit)
 
 Client = Callable[..., httpx.Response]
 
@@ -36,7 +36,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Client:
     def anything() -> Response:
         return Response(status_code=401)
 
-    (middleware,) = sign_in_limit.SignInLimitPlugin.fastapi_root_middlewares
+    (middleware,) = login_limit.LoginLimitPlugin.fastapi_root_middlewares
     limited = middleware["middleware"](app)
 
     async def send(address: str, path: str) -> httpx.Response:
@@ -52,7 +52,7 @@ def test_an_address_that_was_refused_too_often_waits(post: Client) -> None:
     answer = post("/auth/token?password=right")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "40"
-    assert answer.json() == {"detail": "Too many refused sign-ins. Try again in 40 s."}
+    assert answer.json() == {"detail": "Too many refused logins. Try again in 40 s."}
     assert post("/auth/token/cli?password=right").status_code == 429
     assert post("/auth/token?password=right", "192.0.2.2").status_code == 201
 

@@ -1,8 +1,8 @@
-"""A limit on refused sign-ins to Airflow's API (`POST /auth/token`).
+"""A limit on refused logins to Airflow's API (`POST /auth/token`).
 
-Airflow's sign-in page has one: `[fab] auth_rate_limit`, 5 requests in 40 s. The provider (3.10.2)
+Airflow's login page has one: `[fab] auth_rate_limit`, 5 requests in 40 s. The provider (3.10.2)
 does not apply it to the API, which takes the same passwords. This applies the same setting. Only
-refused requests count, so that a program that signs in often is not limited.
+refused requests count, so that a program that logs in often is not limited.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,11 +22,11 @@ PATH = "/auth/token"
 SECTION = "fab"
 
 
-class SignInLimit:
+class LoginLimit:
     """ASGI middleware that answers 429 to an address that was refused too often."""
 
     def __init__(self, app: App) -> None:
-        """Put it in front of ``app``; the setting is read with the first sign-in."""
+        """Put it in front of ``app``; the setting is read at the first login."""
         self._app = app
 
     @cached_property
@@ -46,8 +46,8 @@ class SignInLimit:
         return MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on unless it is a sign-in over the limit."""
-        if not _is_sign_in(scope) or self._limit is None:
+        """Pass a request on unless it is a login over the limit."""
+        if not _is_login(scope) or self._limit is None:
             await self._app(scope, receive, send)
             return
         address = (scope.get("client") or [""])[0]
@@ -63,12 +63,12 @@ class SignInLimit:
         await self._app(scope, receive, count)
 
 
-def _is_sign_in(scope: Message) -> bool:
+def _is_login(scope: Message) -> bool:
     return scope["type"] == "http" and scope["method"] == "POST" and PATH in scope["path"]
 
 
 async def _too_many(send: Send, seconds: int) -> None:
-    body = dumps({"detail": f"Too many refused sign-ins. Try again in {seconds} s."}).encode()
+    body = dumps({"detail": f"Too many refused logins. Try again in {seconds} s."}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -79,10 +79,10 @@ async def _too_many(send: Send, seconds: int) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class SignInLimitPlugin(AirflowPlugin):
+class LoginLimitPlugin(AirflowPlugin):
     """Puts the limit in front of the web server."""
 
-    name = "sign_in_limit"
+    name = "login_limit"
     fastapi_root_middlewares = [  # noqa: RUF012 - Airflow's own way
-        {"name": "Limit on refused sign-ins", "middleware": SignInLimit}
+        {"name": "Limit on refused logins", "middleware": LoginLimit}
     ]
