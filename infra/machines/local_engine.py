@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import IPAMConfig, IPAMPool
-from requests.exceptions import ReadTimeout
+from requests.exceptions import ConnectionError, ReadTimeout  # noqa: A004 - not Python's own
 
 from infra import project_images
 from infra.machines import node_container
@@ -38,6 +38,9 @@ MIN_FREE_BYTES = 8 * 10**9
 """Three nodes hold the Airflow image unpacked (about 0.7 GB each), and the registry once more."""
 DELETION_SECONDS = 300.0
 """How long the end of a stack waits for the deletion of its volumes."""
+SILENCE_SECONDS = 600.0
+"""How long a call to the engine may be silent. A busy machine sends parts of an image more than a
+minute apart, and the library's own limit is a minute."""
 VOLUME_SECONDS = 3.0
 """How long the removal of a machine's volume is waited for."""
 
@@ -61,7 +64,7 @@ def engine() -> Generator[Engine]:
 
     """
     try:
-        client = docker.from_env()
+        client = docker.from_env(timeout=SILENCE_SECONDS)
         client.ping()
     except DockerException as error:
         msg = (
@@ -74,10 +77,10 @@ def engine() -> Generator[Engine]:
     except APIError as error:
         msg = f"Docker on this machine refused: {error.explanation or error}"
         raise LocalError(msg) from error
-    except ReadTimeout as error:
+    except (ReadTimeout, ConnectionError) as error:  # the second one in the middle of an answer
         msg = (
-            f"Docker on this machine gave no answer within {client.api.timeout:g} s; it may still"
-            " be deleting the volumes of removed nodes.\nRun the same again in a minute."
+            f"Docker on this machine gave no answer within {client.api.timeout:g} s: {error}.\n"
+            "If `docker info` answers, run the same command again: completed steps are kept."
         )
         raise LocalError(msg) from error
     finally:

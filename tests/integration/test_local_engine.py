@@ -1,11 +1,14 @@
 """The local target's machines on the real Docker engine: made, adopted, refused, removed."""
 
+import contextlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -308,6 +311,46 @@ def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
     with pytest.raises(LocalError, match=r"has no image 127\.0\.0\.1:9/nothing:there"):
         local_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
+
+
+@pytest.mark.parametrize(
+    ("silence", "expected"),
+    [(1.0, "gave no answer within 1 s"), (60.0, "could not be pushed: .*unexpected status")],
+)
+def test_a_push_to_a_slow_registry_takes_its_time(
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: float, expected: str
+) -> None:
+    monkeypatch.setattr(local_engine, "SILENCE_SECONDS", silence)
+    with slow_registry(seconds=3) as address:
+        name = f"{address}/dairflow-test/slow:engine"
+        client.images.get(project_images.reference("node")).tag(name)
+        try:
+            with pytest.raises(LocalError, match=expected):
+                local_engine.push(name, user="AWS", password="token")
+        finally:
+            client.images.remove(name, noprune=True)
+
+
+@contextlib.contextmanager
+def slow_registry(seconds: float) -> Iterator[str]:
+    """Serve a registry that answers each request late, and then with an error."""
+
+    class Late(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/v2/":
+                time.sleep(seconds)
+            self.send_response(200 if self.path == "/v2/" else 418)
+            self.end_headers()
+
+        do_HEAD = do_POST = do_GET  # noqa: N815 - the library's names
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_push_that_nobody_takes_says_so_and_never_the_password(
