@@ -32,7 +32,9 @@ def up(run: Callable[[Sequence[str]], int] = run) -> int:
     """Select the stack, made on the first occasion, and bring it up."""
     status = run(SELECT) or run(UP)
     if status == INTERRUPTED:
-        say("Interrupted. `make up` continues from where it stopped; `make down` removes everything.")
+        say(
+            "Interrupted. `make up` continues from where it stopped; `make down` removes everything."
+        )
     elif status != 0:
         say(
             "The cluster is not complete. The messages above show why. Fix the cause and run "
@@ -45,7 +47,9 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     """Take away everything of the stack; its settings and its name stay."""
     status = run(SELECT) or run(DESTROY)
     if status == INTERRUPTED:
-        say("Interrupted. `make down` continues from where it stopped; `make up` restores the cluster.")
+        say(
+            "Interrupted. `make down` continues from where it stopped; `make up` restores the cluster."
+        )
     elif status != 0:
         say("Something is left. The messages above show why. You can run `make down` again.")
     return status
