@@ -1,12 +1,13 @@
 """From saving a DAG's file to the change being seen in Airflow's API, on laptop and cluster.
 
 On the laptop (`docker compose`, `dags/` mounted) nothing else is needed after saving. On the
-cluster it is `pulumi up`: one layer is built, pushed and pulled, and the services are updated. The
-traffic is counted where it arrives: the growth of the registry's volume, and the bytes that a
-worker node received meanwhile (everything between the services included), beside the image's size.
-Each edit's phases are read off Pulumi's own progress; the page is asked five times a second.
+cluster it is `pulumi up`: one layer is built, pushed and pulled, and the services are updated. What
+travels is counted where it arrives: the growth of the registry's volume, and the bytes that a
+worker node received meanwhile (everything between the services included), beside the size of the
+whole image. Each edit's phases are read off Pulumi's own progress; the page is asked five times a
+second.
 
-    python -m benchmarks edit
+python -m benchmarks edit
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pulumi's provider plugin for Docker, of the version that the locked SDK asks for."""
+"""Pulumi's provider plugin for Docker, of the version that the locked SDK requires."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class DockerPlugin:
         }
 
     def _version(self) -> str | None:
-        """Return the version that the installed SDK names; Pulumi asks for exactly that one."""
+        """Return the version that the installed SDK names; Pulumi requires exactly that one."""
         pattern = "lib/python3*/site-packages/pulumi_docker/pulumi-plugin.json"
         for file in self.paths.environment.glob(pattern):
             return str(json.loads(file.read_text())["version"])

@@ -32,10 +32,7 @@ def up(run: Callable[[Sequence[str]], int] = run) -> int:
     """Select the stack, made on the first occasion, and bring it up."""
     status = run(SELECT) or run(UP)
     if status == INTERRUPTED:
-        say(
-            "Interrupted. `make up` continues from where it stopped;"
-            " `make down` removes everything."
-        )
+        say("Interrupted. `make up` continues where it stopped; `make down` removes everything.")
     elif status != 0:
         say(
             "The cluster is not complete. The messages above show why. Fix the cause and run "
@@ -48,10 +45,7 @@ def down(run: Callable[[Sequence[str]], int] = run) -> int:
     """Take away everything of the stack; its settings and its name stay."""
     status = run(SELECT) or run(DESTROY)
     if status == INTERRUPTED:
-        say(
-            "Interrupted. `make down` continues from where it stopped;"
-            " `make up` restores the cluster."
-        )
+        say("Interrupted. `make down` continues where it stopped; `make up` restores all.")
     elif status != 0:
         say("Something is left. The messages above show why. You can run `make down` again.")
     return status
@@ -80,7 +74,7 @@ def made_elsewhere(state: Path) -> bool:
 def unlock(state: Path) -> None:
     """Take away the lock of an update that was killed, saying so.
 
-    Only in the project's own backend: in a user's, others may be at work, and Pulumi itself says
+    Only in the project's own backend: in a user's, others may work on it, and Pulumi itself prints
     what to type.
     """
     backend = own_backend(state)

@@ -76,7 +76,7 @@ def run_logged(
 ) -> None:
     """Run a long command with its output in `log`; `timeout` in seconds.
 
-    Says every half minute that it is still at work. Raises SetupError with the last lines of the
+    Prints a line every half minute while it runs. Raises SetupError with the last lines of the
     log when the command fails, cannot be started or takes too long; it is then ended with all its
     children. A command of sudo's stays in this terminal's session, for which sudo remembers the
     password; it passes on what ends it.

@@ -59,7 +59,7 @@ RULES = (
     _rule(r"told|tells", "'reports', 'prints', 'returns' or 'distinguishes'"),
     _rule(r"said", "'reported', 'printed' or 'as described'"),
     _rule(r"(?<!there )(?:is|are|was|were) no (?!longer\b|more\b)[a-z]+", "'is not a'"),
-    _rule(r"(?:is|are) to (?:be|have|do|say|go|come|take|make|stay|run)", "'must'"),
+    _rule(r"(?:is|are) to (?!date\b)[a-z]+", "'must'"),
     _rule(r"stands? (?:in|for|to)", "'is in', 'means' or 'replaces'"),
     _rule(r"anew", "'again'"),
     _rule(r"whoever|whomever", "'anyone who'"),

@@ -22,9 +22,9 @@ def as_root(
 ) -> list[str]:
     """Return the command as it has to be run to have root's rights.
 
-    Where `sudo` wants a password it is asked for here, on the terminal, and remembered by sudo for
-    the programs of this terminal's session: `run_logged` and `probe` stay in it.
-    Raises SetupError when there is no way to root, with what to type (`by_hand`, else the command).
+    If `sudo` requires a password, it prompts for it here, on the terminal, and remembers it for the
+    programs of this terminal's session: `run_logged` and `probe` stay in it.
+    Raises SetupError if there is no way to root, with the command to type (`by_hand`, else this).
     """
     if host.is_root:
         return [*command]

@@ -1,6 +1,6 @@
 """The locks that a killed Pulumi leaves on a stack of the project's own backend.
 
-Pulumi keeps one file for each process that is changing a stack, and takes it away when that process
+Pulumi keeps one file for each process that is changing a stack, and removes it when that process
 ends by itself; after a `kill -9` it stays, and every later update is refused.
 """
 

@@ -1,4 +1,4 @@
-"""What a simulated host answers: it knows the project's own commands, and no other.
+"""The answers of a simulated host, to the project's own commands and no other.
 
 A command is looked up by its exact text if that is fixed, else by its shape. One that is not
 known fails, so that a change of the real commands cannot go unnoticed here.

@@ -83,7 +83,7 @@ class Servers:
     """The SSH servers of a world's hosts; an asynchronous context manager that closes them."""
 
     def __init__(self, world: World, timing: Timing, operator: KeyPair) -> None:
-        """Only ``operator`` is let in, as root."""
+        """Only ``operator`` may log in, as root."""
         self.traffic = Traffic()
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._timing = timing
@@ -180,7 +180,7 @@ class Servers:
         self._connections.discard(connection)
 
     def lets_in(self, user: str, key: asyncssh.SSHKey) -> bool:
-        """Tell whether this is the operator."""
+        """Whether this is the operator."""
         return user == "root" and key == self._operator
 
 

@@ -1,8 +1,8 @@
 #!/opt/airflow_env/bin/python -E
-"""Ask Airflow's database a question without importing Airflow, which takes CPU-seconds.
+"""Query Airflow's database without importing Airflow, which takes CPU-seconds.
 
 ``wait-for-migration`` returns when the migration of this image's Airflow is complete;
-``check-job TYPE`` says whether this container's job of that type has a recent heartbeat.
+``check-job TYPE`` checks whether this container's job of that type has a recent heartbeat.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import socket
 import sys
 import time
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import psycopg2
 import schema
 from dairflow import secret_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECT_TIMEOUT_SECONDS = 3
 HEARTBEAT_LIMIT_SECONDS = 60
@@ -56,7 +60,9 @@ def migrated(connection: psycopg2.extensions.connection) -> bool:
     return schema.is_at(connection, release())
 
 
-def wait_for(ready: object, what: str, timeout: float) -> psycopg2.extensions.connection:
+def wait_for(
+    ready: Callable[[psycopg2.extensions.connection], object], what: str, timeout: float
+) -> psycopg2.extensions.connection:
     """Poll until ``ready(connection)``; return the connection.
 
     Raises:
@@ -93,7 +99,7 @@ def check_job(job_type: str) -> None:
             " WHERE job_type = %s AND hostname = %s AND state = 'running'",
             (job_type, socket.gethostname()),
         )
-        age = cursor.fetchone()[0]
+        age = schema.value(cursor)
     if age is None:
         sys.exit(f"no running {job_type} of {socket.gethostname()}")
     if age > HEARTBEAT_LIMIT_SECONDS:

@@ -74,7 +74,7 @@ def is_pending(executor: CeleryExecutor, ti: TaskInstance) -> bool:
     return result is not None and result.state == states.PENDING
 
 
-def ids_in_broker(executor: CeleryExecutor, queues: Iterable[str]) -> set[str]:
+def ids_in_broker(executor: CeleryExecutor, queues: Iterable[str | None]) -> set[str]:
     """Return the Celery IDs of all tasks that wait in the queues or that a worker has taken."""
     with executor.celery_app.connection_for_read() as connection:
         client: Any = connection.default_channel.client
@@ -89,7 +89,8 @@ def send_again(executor: CeleryExecutor, ti: TaskInstance) -> None:
     executor.running.discard(ti.key)
     executor.workloads.pop(ti.key, None)
     workload = workloads.ExecuteTask.make(ti, generator=executor.jwt_generator)
-    executor.queue_workload(workload, session=object_session(ti))
+    session: Any = object_session(ti)
+    executor.queue_workload(workload, session=session)
 
 
 def install() -> None:

@@ -38,7 +38,7 @@ listens() {
 }
 
 case ${1:-} in
-    # The first request to the API of tasks builds it, which takes seconds: no task is to wait for that.
+    # The first request to the API of tasks builds it, which takes seconds: no task should wait for that.
     api-server) answers 8080 /execution/health ;;
     scheduler) answers 8974 /health ;;
     dag-processor) /opt/dairflow/database.py check-job DagProcessorJob ;;

@@ -52,7 +52,7 @@ class Absences:
         return {message for message, since in self._since.items() if now - since >= seconds}
 
 
-def waiting(app: Celery, queues: Iterable[str]) -> set[str]:
+def waiting(app: Celery, queues: Iterable[str | None]) -> set[str]:
     """Return the IDs of the messages in the broker's ``queues``, which no worker has received."""
     with app.connection_for_read() as connection, connection.channel() as channel:
         messages = (text for queue in queues for text in channel.client.lrange(queue, 0, -1))

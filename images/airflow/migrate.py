@@ -18,12 +18,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import key_copy
 import psycopg2
 import schema
 from dairflow import secret_files
 from database import migrated, release, wait_for
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 ADMIN = os.environ.get("ADMIN_USER", "admin")
 DATABASE_TIMEOUT_SECONDS = 3_600.0
@@ -61,19 +65,20 @@ def sync_accounts(password: str, *, wanted: bool = False) -> None:
 
     with get_application_builder() as builder:
         builder.add_permissions(update_perms=True)
-        builder.sm.sync_roles()
-        if builder.sm.count_users() and not wanted:
+        accounts: Any = builder.sm  # the FAB provider's, which its base class does not declare
+        accounts.sync_roles()
+        if accounts.count_users() and not wanted:
             return
-        role = builder.sm.find_role("Admin")
+        role = accounts.find_role("Admin")
         # An administrator that was renamed keeps its address, and no two accounts share one.
-        taken = builder.sm.find_user(email=f"{ADMIN}@localhost")
+        taken = accounts.find_user(email=f"{ADMIN}@localhost")
         address = f"{ADMIN}-{secrets.token_hex(4)}@localhost" if taken else f"{ADMIN}@localhost"
-        added = builder.sm.add_user(ADMIN, "Ad", "Min", address, role, password)
+        added = accounts.add_user(ADMIN, "Ad", "Min", address, role, password)
         if not added:
             sys.exit(f"FAB did not create the user {ADMIN}; its log above says why")
 
 
-def applied_password(connection: object) -> str | None:
+def applied_password(connection: Connection) -> str | None:
     """Return the hash of the secret that the administrator was last given, or None.
 
     It is not the account's own password, which its owner may have changed.
@@ -87,10 +92,10 @@ def applied_password(connection: object) -> str | None:
             "SELECT password_hash FROM dairflow_administrator ORDER BY applied_at DESC LIMIT 1"
         )
         row = cursor.fetchone()
-    return row and row[0]
+    return row[0] if row else None
 
 
-def reset_administrator(connection: object, password: str) -> None:
+def reset_administrator(connection: Connection, password: str) -> None:
     """Let the administrator sign in with ``password``; create it again if it is gone."""
     from werkzeug.security import generate_password_hash
 
@@ -103,7 +108,7 @@ def reset_administrator(connection: object, password: str) -> None:
             sync_accounts(password, wanted=True)
 
 
-def apply_password(connection: object, password: str) -> bool:
+def apply_password(connection: Connection, password: str) -> bool:
     """Set the administrator's password if the secret differs from the last one; return whether."""
     from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -120,7 +125,7 @@ def apply_password(connection: object, password: str) -> bool:
     return applied is not None
 
 
-def share_history(connection: object) -> None:
+def share_history(connection: Connection) -> None:
     """Let tasks read how long tasks took, and nothing else of Airflow's database."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -129,14 +134,14 @@ def share_history(connection: object) -> None:
         )
 
 
-def has_history_reader(connection: object) -> bool:
+def has_history_reader(connection: Connection) -> bool:
     """Whether the database's image, which makes the role at its start, is as new as this one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT true FROM pg_roles WHERE rolname = %s", (HISTORY_READER,))
         return cursor.fetchone() is not None
 
 
-def open_default_pool(connection: object) -> None:
+def open_default_pool(connection: Connection) -> None:
     """Remove the limit of the default pool, once, unless somebody has chosen one.
 
     A database that an earlier release made has Airflow's own limit, which a large cluster's slots
@@ -144,7 +149,7 @@ def open_default_pool(connection: object) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('dairflow_default_pool') IS NULL")
-        if cursor.fetchone()[0]:
+        if schema.value(cursor):
             cursor.execute(
                 "UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool' AND slots = %s",
                 (WITHOUT_LIMIT, AIRFLOWS_DEFAULT_POOL_SLOTS),
@@ -154,7 +159,7 @@ def open_default_pool(connection: object) -> None:
             )
 
 
-def dump_before_migration(connection: object) -> str | None:
+def dump_before_migration(connection: Connection) -> str | None:
     """Dump and back up a database that the migration is about to change; return the dump's name.
 
     Raises:

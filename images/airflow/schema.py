@@ -7,7 +7,7 @@ brings tables, such as FAB. Only `chains` imports Airflow, which takes CPU-secon
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,8 +65,10 @@ def chains() -> dict[str, Chain]:
     from airflow.utils.db_manager import RunDBManager
 
     scripts = {CORE: _get_script_object()}
-    with settings.Session() as session:
-        for manager in RunDBManager()._managers:  # noqa: SLF001 - it has no other list
+    session_factory: Any = settings.Session
+    with session_factory() as session:
+        managers: Any = RunDBManager()._managers  # noqa: SLF001 - it has no other list
+        for manager in managers:
             scripts[manager.version_table_name] = manager(session).get_script_object()
     return {
         table: Chain(
@@ -132,10 +134,15 @@ def _restore(dump: str) -> str:
     )
 
 
+def value(cursor: Any) -> Any:  # noqa: ANN401 - of any column
+    """Return the only column of a query's next row."""
+    return cursor.fetchone()[0]
+
+
 def _has_runs(connection: Connection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('public.dag_run') IS NOT NULL")
-        if not cursor.fetchone()[0]:
+        if not value(cursor):
             return False
         cursor.execute("SELECT true FROM public.dag_run LIMIT 1")
         return cursor.fetchone() is not None
@@ -144,12 +151,13 @@ def _has_runs(connection: Connection) -> bool:
 def _history(connection: Connection, schema: Schema, image: Mapping[str, Chain]) -> tuple[str, str]:
     """Name the release that made the schema, and the newest dump that this image can take up."""
     known = frozenset().union(*(chain.known for chain in image.values()))
-    release, dump = "the release that was deployed before, or a newer one", ""
+    release = "the release that was deployed before, or a newer one"
+    dump = ""
     for recorded, migrated_to, taken in recorded_migrations(connection):
         if migrated_to == text(schema):
             release = f"the release with {recorded}, or a newer one"
         revisions = taken.removesuffix(".dump").rsplit("-", 1)[-1].split("_") if taken else []
-        if revisions and known.issuperset(revisions):
+        if taken and known.issuperset(revisions):
             dump = taken
     return release, dump
 
@@ -162,7 +170,7 @@ def recorded_migrations(connection: Connection) -> list[tuple[str, str | None, s
             " WHERE table_schema = 'public' AND table_name = 'dairflow_migration'"
             " AND column_name IN ('schema', 'dump')"
         )
-        if cursor.fetchone()[0] != 2:  # noqa: PLR2004 - both columns; an older image made neither
+        if value(cursor) != 2:  # noqa: PLR2004 - both columns; an older image made neither
             return []
         cursor.execute("SELECT release, schema, dump FROM dairflow_migration ORDER BY completed_at")
         return cursor.fetchall()
@@ -198,14 +206,14 @@ def has_functions(connection: Connection) -> bool:
             "SELECT bool_and(to_regprocedure(signature) IS NOT NULL) FROM unnest(%s) AS signature",
             (["dairflow.dump_database(text)", "dairflow.back_up(text)"],),
         )
-        return cursor.fetchone()[0]
+        return value(cursor)
 
 
 def dump(connection: Connection, schema: Schema) -> str:
     """Let the database's server dump the database; return the dump's name."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT dairflow.dump_database(%s)", (label(schema),))
-        return cursor.fetchone()[0]
+        return value(cursor)
 
 
 def back_up(connection: Connection) -> None:

@@ -27,7 +27,7 @@ from airflow.cli.commands import daemon_utils
 from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 EVERY_TASK_IMPORTS = (
     "airflow.dag_processing.dagbag",
@@ -39,7 +39,7 @@ EVERY_TASK_IMPORTS = (
 
 
 @contextlib.contextmanager
-def wake_at_exit(supervisor: ActivitySubprocess) -> Iterator[None]:
+def wake_at_exit(supervisor: ActivitySubprocess) -> Generator[None]:
     """Let the end of the task's process wake its supervisor's ``select``.
 
     The supervisor waits for the process's sockets to close, then asks once whether the process has
@@ -71,9 +71,9 @@ def free_slots_in_time() -> None:
     """
     monitor = ActivitySubprocess._monitor_subprocess  # noqa: SLF001
 
-    def monitor_until_exit(supervisor: ActivitySubprocess) -> None:
-        with wake_at_exit(supervisor):
-            monitor(supervisor)
+    def monitor_until_exit(self: ActivitySubprocess) -> None:
+        with wake_at_exit(self):
+            monitor(self)
 
     ActivitySubprocess._monitor_subprocess = monitor_until_exit  # noqa: SLF001
 

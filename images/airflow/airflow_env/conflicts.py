@@ -46,7 +46,7 @@ async def _smallest_conflict(
 ) -> tuple[list[Requirement], SolverError]:
     """Leave out one line after the other; what must stay for the conflict to stay is the conflict.
 
-    rattler's own text does not name a line whose only part is to rule out another's versions.
+    rattler's own text does not name a line that only rules out another's versions.
     """
     culprits = list(requirements)
     for each in requirements:

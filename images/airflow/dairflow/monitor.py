@@ -68,7 +68,7 @@ class SignedInMetrics(Metrics):
     """``/metrics`` names every worker and task: it requires the login of all other pages."""
 
     @authenticated
-    async def get(self) -> None:
+    async def get(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Answer a request."""
         await super().get()
 

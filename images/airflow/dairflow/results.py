@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from celery import states
@@ -97,7 +97,7 @@ class RedisResults(RedisBackend):
         """Return one task's record; do not wait for a Redis that is unreachable."""
         del cache
         try:
-            return self._get_task_meta_for(task_id)
+            return cast("dict[str, Any]", self._get_task_meta_for(task_id))
         except (*self.connection_errors, RedisError) as problem:
             log.warning("Celery's results cannot be read now: %s", problem)
             return _record(task_id, states.PENDING)
@@ -126,7 +126,7 @@ class RedisResults(RedisBackend):
             record = _record(task_id, states.FAILURE)
         return json.dumps(record).encode()
 
-    def _get_result_meta(
+    def _get_result_meta(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, result: object, state: str, traceback: object, request: object, **options: object
     ) -> dict[str, Any]:
         del result, traceback, request, options

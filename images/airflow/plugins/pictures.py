@@ -56,7 +56,7 @@ def application() -> Any:  # noqa: ANN401 - ASGI
             .where(cast(XComModel.value, String).startswith(f'"{START}'))  # its JSON
             .order_by(XComModel.task_id, XComModel.map_index)
         )
-        return HTMLResponse(page(tuple(row) for row in session.execute(query)))
+        return HTMLResponse(page(session.execute(query).tuples()))
 
     return app
 

@@ -31,7 +31,7 @@ def test_a_failure_says_how_to_go_on_and_how_to_go_back(
 ) -> None:
     assert local_stack.up(Pulumi(0, 255)) == 255
     message = capsys.readouterr().err
-    assert "`make up` goes on" in message
+    assert "`make up` again: it continues" in message
     assert "`make down`" in message
 
 
@@ -49,9 +49,9 @@ def test_down_destroys_without_asking() -> None:
 
 def test_an_interruption_names_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     assert local_stack.up(Pulumi(0, 130)) == 130
-    assert "Interrupted. `make up` goes on" in capsys.readouterr().err
+    assert "Interrupted. `make up` continues" in capsys.readouterr().err
     assert local_stack.down(Pulumi(130)) == 130
-    assert "Interrupted. `make down` goes on" in capsys.readouterr().err
+    assert "Interrupted. `make down` continues" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Cancelled(Exception):  # noqa: N818 - not an error: the user asked for it
 
 
 class Cancellation:
-    """Set once, by the engine; from then on no work begins and none goes on."""
+    """Set once, by the engine; from then on no work begins or continues."""
 
     def __init__(self) -> None:
         """Begin with nothing to end."""

@@ -21,7 +21,7 @@ _DESKTOP_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")
 
 
 def connect(host: str | None, cancellation: Cancellation) -> docker.APIClient:
-    """Connect to the given engine, or to the one that the docker command would speak to.
+    """Connect to the given engine, or to the one that the docker command would use.
 
     That is ``DOCKER_HOST``'s, or the current context's, or this machine's own.
 

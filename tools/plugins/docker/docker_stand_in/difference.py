@@ -1,4 +1,4 @@
-"""Which changes of the inputs ask for another build. None ever asks for a replacement."""
+"""Which changes of the inputs require another build. None ever requires a replacement."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Image:
 
     @property
     def is_built_in_preview(self) -> bool:
-        """Whether the program wants a build in previews, and all that it takes is known."""
+        """Whether the program requests a build in previews, and all that it takes is known."""
         return self._at("buildOnPreview") is True and not has_unknown(self.inputs)
 
     def build(

@@ -26,7 +26,7 @@ _STORED = ("Pushed", "Layer already exists", "Already exists", "Mounted from ")
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _HINTS = {
     "unauthorized": "The registry did not accept the login: see registry.username and password.",
-    "no basic auth credentials": "The registry wants a login: set registry.username and password.",
+    "no basic auth credentials": "The registry needs a login: set registry.username and password.",
     "denied": "The account may not push there.",
     "server gave http response to https client": "The registry has no TLS. Docker pushes without "
     "TLS to loopback addresses and to the engine's insecure-registries only.",
