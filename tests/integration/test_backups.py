@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import bucket
@@ -285,7 +286,7 @@ def test_every_row_of_all_databases_comes_back(site: Site) -> None:
 
 @pytest.mark.chaos
 def test_what_was_restored_is_backed_up_at_once_and_can_be_restored(site: Site) -> None:
-    """An earlier moment, what was written after it, a backup from before it."""
+    """An earlier moment, what was written after it, a backup from before it; no moment to come."""
     moment = fill(site)
     label = backups_of(site.backups())[-1]["label"]
     site.destroy("data")
@@ -298,6 +299,11 @@ def test_what_was_restored_is_backed_up_at_once_and_can_be_restored(site: Site) 
     archive(restored)
 
     site.destroy("data")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    late = site.start(RESTORE_FROM=tomorrow)
+    assert late.wait(timeout=WAIT_SECONDS)["StatusCode"] == 1
+    assert f"Is {tomorrow} later than the last change that was archived?" in late.logs().decode()
+    site.destroy()
     assert rows(site.postgres(RESTORE_FROM="latest")) == (5000, 7002)
     site.destroy("data")
     assert rows(site.postgres(RESTORE_FROM=label)) == (5000, 7000)
