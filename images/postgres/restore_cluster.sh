@@ -82,9 +82,10 @@ check_target() {
         return
     fi
     first=$(jq '.backup[0].timestamp.stop' <<<"$1")
-    if (($(date --date="$RESTORE_FROM" +%s) < first)); then
+    # pgBackRest takes a backup that was complete in an earlier second than the moment's.
+    if (($(date --date="$RESTORE_FROM" +%s) <= first)); then
         refuse "restoreFrom is $RESTORE_FROM; the first backup was complete at $(date --utc --date="@$first" +%FT%TZ)." \
-            "name that moment or a later one."
+            "name a moment that is at least a second later."
     fi
 }
 

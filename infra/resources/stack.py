@@ -53,7 +53,8 @@ class StackProvider(Provider):
                 say(f"how the services are is not known: {error.machine}: {error.answer}")
                 state = None
             else:
-                backup_check.report_problems(manager, props["name"], say)
+                rendered = RenderedStack(**_whole(props["rendered"]))
+                backup_check.report_problems(manager, rendered, say)
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
@@ -138,7 +139,7 @@ def _deploy(props: Props, olds: Props) -> Props:
             bring_up=bring_up,
             report=say,
         )
-        backup_check.report_problems(manager, final.name, say)
+        backup_check.report_problems(manager, final, say)
     return {**props, "services": _services(state), "converged": True}
 
 

@@ -93,11 +93,19 @@ def check(
     raise StackError(msg)
 
 
-def problems(runner: Runner, stack: str) -> list[str]:
-    """Return what is wrong with the backups; nothing where none are made on this machine."""
-    container = engine.container_of(runner, stack, [BACKUP])
-    if container is None:
+def problems(runner: Runner, rendered: RenderedStack) -> list[str]:
+    """Return what is wrong with the backups; nothing if none are wanted.
+
+    Raises:
+        RemoteError: when the manager cannot be reached.
+
+    """
+    service = rendered.document["services"].get(BACKUP, {})
+    if not service.get("deploy", {}).get("replicas"):
         return []
+    container = engine.container_of(runner, rendered.name, [BACKUP])
+    if container is None:
+        return [f"nothing makes them: the service {rendered.name}_{BACKUP} does not run"]
     answer = runner.run(
         f"docker exec {quote(container)} /opt/dairflow/backup_status.sh",
         timeout=_STATUS_TIMEOUT_SECONDS,
@@ -107,10 +115,10 @@ def problems(runner: Runner, stack: str) -> list[str]:
     return [line.removeprefix(PROBLEM) for line in lines if line.startswith(PROBLEM)]
 
 
-def report_problems(runner: Runner, stack: str, report: Callable[[str], None]) -> None:
+def report_problems(runner: Runner, rendered: RenderedStack, report: Callable[[str], None]) -> None:
     """Report a line for each thing that is wrong with the backups."""
     try:
-        found = problems(runner, stack)
+        found = problems(runner, rendered)
     except RemoteError as error:
         found = [f"how they are is not known: {error.answer}"]
     for problem in found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.remote.fake import FakeRunner
-from infra.remote.runner import Completed
+from infra.remote.runner import Completed, RemoteError
 from infra.stack import backup_check
 from infra.stack.backups import BackupOptions
 from infra.stack.errors import StackError
@@ -82,15 +82,30 @@ def test_a_refusal_ends_the_deployment_before_it_begins(
     assert "manager-1" in str(caught.value)
 
 
-def test_each_problem_is_a_warning(manager: Machine) -> None:
+def test_each_problem_is_a_warning(manager: Machine, rendered: RenderedStack) -> None:
     status = "last backup    20261127F\nPROBLEM: the last backup was made 40 h ago\n"
     runner = (
         FakeRunner(manager).on("docker exec", ended(1, stdout=status)).on("docker ps", "c0ff\n")
     )
     said: list[str] = []
-    backup_check.report_problems(runner, "airflow", said.append)
+    backup_check.report_problems(runner, rendered, said.append)
     assert said == ["warning: backups: the last backup was made 40 h ago"]
 
 
-def test_without_a_container_that_makes_backups_nothing_is_reported(manager: Machine) -> None:
-    assert backup_check.problems(FakeRunner(manager).on("docker ps", ""), "airflow") == []
+def test_a_service_that_does_not_run_is_a_problem(
+    compose: Compose, options: StackOptions, manager: Machine, rendered: RenderedStack
+) -> None:
+    runner = FakeRunner(manager).on("docker ps", "")
+    (problem,) = backup_check.problems(runner, rendered)
+    assert "airflow_backup does not run" in problem
+    off = render(compose, replace(options, backups=BackupOptions(enabled=False)))
+    assert backup_check.problems(runner, off) == []
+
+
+def test_a_manager_that_does_not_answer_ends_no_deployment(
+    manager: Machine, rendered: RenderedStack
+) -> None:
+    error = RemoteError(machine=manager, tried="docker ps", answer="no answer")
+    said: list[str] = []
+    backup_check.report_problems(FakeRunner(manager).on("docker ps", error), rendered, said.append)
+    assert said == ["warning: backups: how they are is not known: no answer"]
