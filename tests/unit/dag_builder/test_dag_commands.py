@@ -638,6 +638,8 @@ def test_pytest_plugin(dag_folder: Path) -> None:
 @pytest.mark.contract
 @pytest.mark.parametrize("name", ["sales.py", "sales.yaml"])
 def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
+    beside = dag_folder / "beside.py"
+    beside.write_text("# airflow dag\nopen(__file__ + '.read', 'w').close()\n")
     assert main(["new", str(dag_folder / name)]) == 0
     done = _run(dag_folder / name, "--date", "2026-02-03")
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ SCHEDULE_FORMS = (
 )
 _CRON_OPTIONS = ("timezone", "interval", "run_immediately")
 #: The keys that say which schedule a mapping is, with the others it may have.
-_FORMS: dict[str, tuple[str, ...]] = {
+FORMS: dict[str, tuple[str, ...]] = {
     # These first: the arguments of a timetable may be named like any other form.
     "timetable": (),
     "$object": (),
@@ -135,15 +135,15 @@ def in_timezone(schedule: Any, zone: Any, dag_zone: Any) -> Any:
 
 
 def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
-    form = next((name for name in _FORMS if name in value), None)
+    form = next((name for name in FORMS if name in value), None)
     if form is None:
         unknown = next(iter(value), "")
         reader.problems.add(
             path,
             "this says no schedule",
             given=dict(value),
-            valid=listed(_FORMS),
-            suggestion=closest(str(unknown), _FORMS),
+            valid=listed(FORMS),
+            suggestion=closest(str(unknown), FORMS),
         )
         return NOTHING
     if form == "timetable":
@@ -153,13 +153,13 @@ def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
         )
     if form == "$object":
         return reader.new_object(value, path)
-    unknown_keys = [name for name in value if name != form and name not in _FORMS[form]]
+    unknown_keys = [name for name in value if name != form and name not in FORMS[form]]
     for name in unknown_keys:
         reader.problems.add_unknown(
             (*path, name),
             f"a schedule with {form!r} has no {name!r}",
             name,
-            _FORMS[form],
+            FORMS[form],
             on_key=True,
         )
     if unknown_keys:
