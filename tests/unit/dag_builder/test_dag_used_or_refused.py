@@ -482,7 +482,9 @@ def test_a_decorated_function_takes_no_other_decorator(extra: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", ["run_if", "skip_if", "__call__", "__init__", "_x"])
 def test_not_everything_of_task_is_a_decorator(name: str) -> None:
-    assert f"there is no decorator @task.{name}" in one({"a": {"callable": f, "decorator": name}})
+    assert f"there is not a decorator @task.{name}" in one(
+        {"a": {"callable": f, "decorator": name}}
+    )
 
 
 class Called:

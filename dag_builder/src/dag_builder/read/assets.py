@@ -49,7 +49,7 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:
         if unknown:
             return NOTHING
         return reader.call(Asset, (), _read(reader, mapping, "", path), path)
-    reader.problems.add(path, "this is no asset", given=value, valid=ASSET_FORMS)
+    reader.problems.add(path, "this is not an asset", given=value, valid=ASSET_FORMS)
     return NOTHING
 
 

@@ -76,13 +76,13 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
             return references.FIXED_DATETIME(times.moment(value, reader.timezone))
         except ValueError:
             reader.problems.add_unknown(
-                path, "this is no reference for a deadline", str(value), _DEADLINE_REFERENCES
+                path, "this is not a reference for a deadline", str(value), _DEADLINE_REFERENCES
             )
             return NOTHING
     if isinstance(value, int | float | list):
         reader.problems.add(
             path,
-            "this is no reference for a deadline",
+            "this is not a reference for a deadline",
             given=cast("object", value),
             valid=f"{listed(_DEADLINE_REFERENCES)}, or a date",
         )

@@ -59,7 +59,7 @@ def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
     if isinstance(value, list):
         return assets.read_condition(reader, value, path)
     if isinstance(value, bool):
-        reader.problems.add(path, "this is no schedule", given=value, valid=SCHEDULE_FORMS)
+        reader.problems.add(path, "this is not a valid schedule", given=value, valid=SCHEDULE_FORMS)
         return NOTHING
     if isinstance(value, int | float):
         return reader.interval(value, path)
@@ -90,7 +90,7 @@ def _read_text(reader: Reader, text: str, path: Path) -> Any:
         presets = [name for name in PRESETS if closest(text.lower(), [name.removeprefix("@")])]
         reader.problems.add(
             path,
-            "this is no schedule",
+            "this is not a valid schedule",
             given=text,
             valid=SCHEDULE_FORMS,
             suggestion=presets[0] if presets else "",
@@ -140,7 +140,7 @@ def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
         unknown = next(iter(value), "")
         reader.problems.add(
             path,
-            "this says no schedule",
+            "this mapping is not a schedule",
             given=dict(value),
             valid=listed(FORMS),
             suggestion=closest(str(unknown), FORMS),
@@ -208,7 +208,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     wrong = [text for text in items if _cron_fault(str(text)) is not None]
     for text in wrong:
         reader.problems.add(
-            inner, f"this is no cron expression: {_cron_fault(str(text))}", given=text
+            inner, f"this is not a valid cron expression: {_cron_fault(str(text))}", given=text
         )
     if wrong:
         return NOTHING
