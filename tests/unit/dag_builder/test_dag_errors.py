@@ -730,7 +730,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     ),
     (
         lambda: _converted(task_groups={"g": {"parent_group_name": "g"}}),
-        "groups stand within each other in a cycle: g in g",
+        "the groups contain each other in a cycle: g in g",
         "x.task_groups.g.parent_group_name",
     ),
     (lambda: _converted(default_args={True: 3}), "a key is a word", "x.default_args.True"),

@@ -161,7 +161,7 @@ def _check_parents(
         if parent in seen:
             problems.add(
                 (*path, "parent_group_name"),
-                f"groups stand within each other in a circle: {' in '.join([*seen, parent])}",
+                f"the groups contain each other in a cycle: {' in '.join([*seen, parent])}",
             )
             return
         seen.append(parent)
