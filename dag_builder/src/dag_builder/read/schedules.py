@@ -43,6 +43,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "any": (),
     "assets": ("cron", "crons", "every", "dates"),
 }
+#: Keys by which a mapping is one asset.
+_ASSET = frozenset({"uri", "name", "alias"})
 _HOLDS = {
     "cron": "text such as '0 6 * * *' (several stand in 'crons')",
     "crons": "a list of cron expressions",
@@ -136,6 +138,8 @@ def in_timezone(schedule: Any, zone: Any, dag_zone: Any) -> Any:
 
 def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
     form = next((name for name in FORMS if name in value), None)
+    if form is None and not _ASSET.isdisjoint(value):
+        return [asset] if (asset := assets.read_asset(reader, value, path)) else NOTHING
     if form is None:
         unknown = next(iter(value), "")
         reader.problems.add(

@@ -73,6 +73,9 @@ _SCHEDULE: Schema = {
     "anyOf": [
         {"required": ["timetable"]},
         {"required": ["$object"]},
+        {"required": ["uri"]},
+        {"required": ["name"]},
+        {"required": ["alias"]},
         {
             "minProperties": 1,
             "propertyNames": {
