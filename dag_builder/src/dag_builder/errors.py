@@ -124,7 +124,7 @@ class DagError(Exception):
 
 
 class Problems:
-    """Collects mistakes, so that all of them are told at once."""
+    """Collects mistakes, so that all of them are reported at once."""
 
     def __init__(self, locate: Callable[[Path, bool], Position | None] | None = None) -> None:
         """Start with none. `locate` finds the place of a path in its file."""

@@ -147,7 +147,7 @@ TASK_FIELDS: dict[str, Field] = {
     "executor": _field(Kind.TEXT, "The executor, where there are several."),
     "executor_config": _field(Kind.MAPPING, "Options for the executor."),
     "run_as_user": _field(Kind.TEXT, "The Unix user that runs it."),
-    "resources": _field(Kind.MAPPING, "cpus, ram, disk and gpus it wants."),
+    "resources": _field(Kind.MAPPING, "The cpus, ram, disk and gpus that it needs."),
     "max_active_tis_per_dag": _field(Kind.COUNT, "Instances at once over all runs."),
     "max_active_tis_per_dagrun": _field(Kind.COUNT, "Instances at once in one run."),
     "map_index_template": _field(Kind.TEXT, "A Jinja template that names mapped instances."),

@@ -63,7 +63,9 @@ def test_check_of_broken_dags(dag_folder: Path, capsys: Captured) -> None:
     assert list(result["errors"]) == [str(file)]
     assert main(["check", "--format", "github", str(file)]) == 1
     told = capsys.readouterr().out
-    line = "title=sales.tasks.a.operator::there is no operator 'emtpy'%0Agiven: 'emtpy'%0Avalid: "
+    line = (
+        "title=sales.tasks.a.operator::there is not an operator 'emtpy'%0Agiven: 'emtpy'%0Avalid: "
+    )
     assert told.startswith(f"::error file={file},line=3,{line}")
     assert told.endswith("%0Adid you mean 'empty'?\n")
 
@@ -320,7 +322,7 @@ def test_new_file_is_sound(name: str, dag_folder: Path, capsys: Captured) -> Non
     assert main(["check", str(file)]) == 0
     assert "1 valid DAG (3 tasks)" in capsys.readouterr().out
     assert main(["new", str(file)]) == 1
-    assert "stays as it is" in capsys.readouterr().err
+    assert "already exists and is not changed" in capsys.readouterr().err
     assert main(["new", str(dag_folder / "x.txt")]) == 1
     assert "must end in .py or .yaml" in capsys.readouterr().err
 
@@ -565,13 +567,13 @@ moving:
 def test_import_of_what_is_no_dag(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "x.yaml").write_text("datasets: [{name: a}]")
     assert main(["import", str(tmp_path / "x.yaml")]) == 1
-    assert "this is no DAG of dag-factory" in capsys.readouterr().err
+    assert "this is not a DAG of dag-factory" in capsys.readouterr().err
 
 
 def test_import_of_no_yaml(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "x.yaml").write_text("a: [")
     assert main(["import", str(tmp_path / "x.yaml")]) == 1
-    assert "this is no YAML" in capsys.readouterr().err
+    assert "this is not valid YAML" in capsys.readouterr().err
 
 
 # The integrity test
@@ -638,6 +640,8 @@ def test_pytest_plugin(dag_folder: Path) -> None:
 @pytest.mark.contract
 @pytest.mark.parametrize("name", ["sales.py", "sales.yaml"])
 def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
+    beside = dag_folder / "beside.py"
+    beside.write_text("# airflow dag\nopen(__file__ + '.read', 'w').close()\n")
     assert main(["new", str(dag_folder / name)]) == 0
     done = _run(dag_folder / name, "--date", "2026-02-03")
     assert done.returncode == 0, done.stderr
@@ -650,6 +654,7 @@ def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
     ]
     if name == "sales.py":
         assert "2026-02-03: [1, 2, 3]" in done.stdout
+    assert [file.name for file in dag_folder.glob("*.read")] == []
 
 
 @pytest.mark.contract
@@ -678,11 +683,11 @@ def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "words"),
     [
         (["run", "no.py"], "there is no file no.py"),
-        (["run", "no.py", "--conf", "["], "--conf is no JSON"),
+        (["run", "no.py", "--conf", "["], "--conf is not valid JSON"),
         (["run", "no.py", "--conf", "[]"], "must be a JSON object"),
         (["run", __file__, "--date", "notadate"], "--date: 'notadate': "),
         (["schema", "-o", "no/such/schema.json"], "there is no folder no/such"),
-        (["new", "x.py", "--dag", "a b"], "'a b' is no name for a DAG"),
+        (["new", "x.py", "--dag", "a b"], "'a b' is not a valid name for a DAG"),
     ],
 )
 def test_what_a_command_cannot_do_is_told(

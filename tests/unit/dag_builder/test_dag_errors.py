@@ -109,7 +109,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
             "chains": [[f"t{n}", f"t{n + 1}", f"t{n}"] for n in range(0, 42, 2)],
         },
         "x.chains[20][2]",
-        "there are more than 20 circles of tasks",
+        "there are more than 20 cycles of tasks",
         "",
     ),
     # The whole
@@ -118,7 +118,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"tasks": None}, "x.tasks", "tasks is a mapping of names to tasks", ""),
     ({"tasks": [EMPTY]}, "x.tasks", "tasks is a mapping of names to tasks", ""),
     ({"tasks": {}}, "x.tasks", "there is no task in it", "at least one"),
-    (tasks(**{"a b": EMPTY}), 'x.tasks["a b"]', "this is no name for a task", "letters"),
+    (tasks(**{"a b": EMPTY}), 'x.tasks["a b"]', "this is not a valid name for a task", "letters"),
     (dag(for_each=[{"c": 1}]), "x.for_each", "makes many DAGs", "build_dags("),
     (dag(schedule={"cron": ["0 6 * * *"]}), "x.schedule.cron", "this must be text such as", ""),
     (dag(schedule={"crons": "0 6 * * *"}), "x.schedule.crons", "this must be a list", ""),
@@ -198,12 +198,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "Airflow refuses this: ValueError: Task-generated mapping",
         "",
     ),
-    (dag(timezone=3), "x.timezone", "this is no name of a time zone", "Europe/Paris"),
+    (dag(timezone=3), "x.timezone", "this is not the name of a time zone", "Europe/Paris"),
     (tasks(a={**EMPTY, "weight_rule": 3}), "x.tasks.a.weight_rule", "there is no weight rule", ""),
     (
         dag(deadline={"reference": 3, "interval": 60, "callback": "os.getcwd"}),
         "x.deadline.reference",
-        "this is no reference for a deadline",
+        "this is not a reference for a deadline",
         "dagrun_queued_at",
     ),
     (tasks(a={**EMPTY, "upstream": 0}), "x.tasks.a.upstream", "this must be a list of names", ""),
@@ -258,14 +258,19 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "",
     ),
     (dag(allowed_run_types=["schedule"]), "x.allowed_run_types[0]", "there is no run type", "sch"),
-    (dag(dagrun_timeout="5 parsecs"), "x.dagrun_timeout", "'parsecs' is no unit of time", "1h30m"),
-    (dag(dagrun_timeout="soon"), "x.dagrun_timeout", "this is no duration", "1h30m"),
+    (
+        dag(dagrun_timeout="5 parsecs"),
+        "x.dagrun_timeout",
+        "'parsecs' is not a unit of time",
+        "1h30m",
+    ),
+    (dag(dagrun_timeout="soon"), "x.dagrun_timeout", "this is not a duration", "1h30m"),
     (dag(dagrun_timeout=True), "x.dagrun_timeout", "cannot be true or false", ""),
-    (dag(dagrun_timeout=[]), "x.dagrun_timeout", "this is no duration", ""),
-    (dag(dagrun_timeout={"hour": 1}), "x.dagrun_timeout", "'hour' is no unit of time", ""),
+    (dag(dagrun_timeout=[]), "x.dagrun_timeout", "this is not a duration", ""),
+    (dag(dagrun_timeout={"hour": 1}), "x.dagrun_timeout", "'hour' is not a unit of time", ""),
     (dag(dagrun_timeout={"hours": "1"}), "x.dagrun_timeout", "parts of a duration are num", ""),
-    (dag(start_date="1 January"), "x.start_date", "this is no date", "2026-01-31"),
-    (dag(start_date=3), "x.start_date", "this is no date", ""),
+    (dag(start_date="1 January"), "x.start_date", "this is not a date", "2026-01-31"),
+    (dag(start_date=3), "x.start_date", "this is not a date", ""),
     (dag(start_date="yesterday"), "x.start_date", "a date that moves with the clock", ""),
     (
         dag(on_failure_callback={"to": "a"}),
@@ -277,17 +282,22 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (dag(on_failure_callback="tell"), "x.on_failure_callback", "no function named 'tell'", "clean"),
     (dag(description={"$object": "os.sep"}), "x.description", "refuses this: TypeError", ""),
     # Schedules and assets
-    (dag(schedule="daily"), "x.schedule", "this is no schedule", "@daily"),
-    (dag(schedule="None"), "x.schedule", "this is no schedule", "cron"),
-    (dag(schedule="0 25 * * *"), "x.schedule", "this is no schedule", "cron"),
+    (dag(schedule="daily"), "x.schedule", "this is not a valid schedule", "@daily"),
+    (dag(schedule="None"), "x.schedule", "this is not a valid schedule", "cron"),
+    (dag(schedule="0 25 * * *"), "x.schedule", "this is not a valid schedule", "cron"),
     (dag(schedule="@dayly"), "x.schedule", "there is no preset '@dayly'", "@daily"),
-    (dag(schedule=True), "x.schedule", "this is no schedule", "cron"),
-    (dag(schedule={"corn": "* * * * *"}), "x.schedule", "this says no schedule", "cron"),
-    (dag(schedule={"cron": "* * * *"}), "x.schedule.cron", "this is no cron expression: ", ""),
+    (dag(schedule=True), "x.schedule", "this is not a valid schedule", "cron"),
+    (dag(schedule={"corn": "* * * * *"}), "x.schedule", "this mapping is not a schedule", "cron"),
+    (
+        dag(schedule={"cron": "* * * *"}),
+        "x.schedule.cron",
+        "this is not a valid cron expression: ",
+        "",
+    ),
     (dag(schedule={"cron": "0 6 * * *", "tz": "UTC"}), "x.schedule.tz", "with 'cron' has no", "t"),
     (dag(schedule=[]), "x.schedule", "a condition needs at least one asset", ""),
     (dag(schedule={"any": "a"}), "x.schedule", "'any' is the only key of a condition", "all"),
-    (dag(schedule=[3]), "x.schedule[0]", "this is no asset", "URI"),
+    (dag(schedule=[3]), "x.schedule[0]", "this is not an asset", "URI"),
     (
         tasks(a={**EMPTY, "outlets": {"nam": "a"}}),
         "x.tasks.a.outlets.nam",
@@ -299,14 +309,19 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (
         dag(deadline={"reference": "queued", "interval": "1h", "callback": "os.getcwd"}),
         "x.deadline.reference",
-        "this is no reference for a deadline",
+        "this is not a reference for a deadline",
         "dagrun_queued_at",
     ),
     # What makes a task
-    (tasks(a={"operator": "bahs"}), "x.tasks.a.operator", "there is no operator 'bahs'", "bash"),
-    (tasks(a={"operator": 3}), "x.tasks.a.operator", "3 is no operator", "BaseOperator"),
-    (tasks(a={"operator": []}), "x.tasks.a.operator", "this is no operator", "short name"),
-    (tasks(a={"operator": "os.getcwd"}), "x.tasks.a.operator", "getcwd is no operator", "Base"),
+    (
+        tasks(a={"operator": "bahs"}),
+        "x.tasks.a.operator",
+        "there is not an operator 'bahs'",
+        "bash",
+    ),
+    (tasks(a={"operator": 3}), "x.tasks.a.operator", "3 is not an operator", "BaseOperator"),
+    (tasks(a={"operator": []}), "x.tasks.a.operator", "this is not an operator", "short name"),
+    (tasks(a={"operator": "os.getcwd"}), "x.tasks.a.operator", "getcwd is not an operator", "Base"),
     (
         tasks(a={"operator": "os.getcwdd"}),
         "x.tasks.a.operator",
@@ -320,22 +335,27 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "'airflow' has nothing named 'sdkk'",
         "airflow.sdk.DAG",
     ),
-    (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is no import path", "module.name"),
+    (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is not an import path", "module.name"),
     (tasks(a={"callable": "broken_module.f"}), "x.tasks.a.callable", "importing 'broken_mod", ""),
     (tasks(clan=[]), "x.tasks.clan", "nothing says what task 'clan' does", "clean"),
-    (tasks(number=[]), "x.tasks.number", "this is no task", "a function"),
+    (tasks(number=[]), "x.tasks.number", "this is not a task", "a function"),
     (tasks(a={**EMPTY, "callable": "os.getcwd"}), "x.tasks.a.callable", "not both", ""),
     (
         tasks(a={"callable": "load", "decorator": "brunch", "arguments": {"rows": 1}}),
         "x.tasks.a.decorator",
-        "there is no decorator @task.brunch",
+        "there is not a decorator @task.brunch",
         "branch",
     ),
-    (tasks(a={"callable": "load", "decorator": 3}), "x.tasks.a.decorator", "is no decorator", "py"),
+    (
+        tasks(a={"callable": "load", "decorator": 3}),
+        "x.tasks.a.decorator",
+        "is not a decorator",
+        "py",
+    ),
     (
         tasks(a={"callable": "load", "python": "3.13"}),
         "x.tasks.a.python",
-        "this is no Python",
+        "this is not a Python interpreter",
         "air",
     ),
     (
@@ -458,10 +478,10 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (
         dag(schedule={"dates": ["2026-01-01", "soon"]}),
         "x.schedule.dates[1]",
-        "this is no date",
+        "this is not a date",
         "",
     ),
-    (dag(schedule={"every": "often"}), "x.schedule.every", "this is no duration", ""),
+    (dag(schedule={"every": "often"}), "x.schedule.every", "this is not a duration", ""),
     (
         dag(on_failure_callback={"callback": "no.such"}),
         "x.on_failure_callback.callback",
@@ -492,16 +512,21 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     # Order
     (tasks(a={**EMPTY, "upstream": ["b"]}), "x.tasks.a.upstream[0]", "no task or group 'b'", "a"),
     (tasks(a={**EMPTY, "upstream": 3}), "x.tasks.a.upstream", "this must be a list of names", ""),
-    (tasks(a={**EMPTY, "upstream": [3]}), "x.tasks.a.upstream[0]", "this names no task", "label"),
-    (dag(chains=3), "x.chains", "this is no chain", ">>"),
-    (dag(chains=["a", 3]), "x.chains[1]", "this names no task", "a name"),
+    (
+        tasks(a={**EMPTY, "upstream": [3]}),
+        "x.tasks.a.upstream[0]",
+        "this does not name a task",
+        "label",
+    ),
+    (dag(chains=3), "x.chains", "this is not a chain", ">>"),
+    (dag(chains=["a", 3]), "x.chains[1]", "this does not name a task", "a name"),
     (dag(chains="a >> b"), "x.chains[1]", "there is no task or group 'b'", "a"),
     (
         tasks(
             a={**EMPTY, "upstream": "c"}, b={**EMPTY, "upstream": "a"}, c={**EMPTY, "upstream": "b"}
         ),
         "x.tasks.c.upstream",
-        "tasks wait for each other in a circle: ",
+        "the tasks depend on each other in a cycle: ",
         "",
     ),
     # What Airflow refuses
@@ -669,7 +694,12 @@ def _converted(**keys: Any) -> Any:
 
 
 OTHERS: list[tuple[Callable[[], Any], str, str]] = [
-    (lambda: convert({"datasets": []}), "this is no DAG of dag-factory", "datasets"),
+    (lambda: convert({"datasets": []}), "this is not a DAG of dag-factory", "datasets"),
+    (
+        lambda: convert({"services": {"web": {"image": "x"}}}),
+        "none of its mappings has a key of a DAG: this is not a file of dag-factory",
+        "the file",
+    ),
     (lambda: convert({}), "a file of dag-factory is a mapping of DAGs by their names", "the file"),
     (lambda: _converted(tasks=3), "'tasks' are a mapping or a list", "x.tasks"),
     (lambda: _converted(tasks={"a": 3}), "this must be a mapping of keys", "x.tasks.a"),
@@ -685,7 +715,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     ),
     (
         lambda: _converted(tasks={"a": {"dependencies": [[]]}}),
-        "this is no task's name",
+        "this is not the name of a task",
         "x.tasks.a.dependencies[0]",
     ),
     (
@@ -695,26 +725,26 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     ),
     (
         lambda: _converted(tasks={"a": {"variables_as_arguments": [3]}}),
-        "this names no variable and argument",
+        "this does not name a variable and an argument",
         "x.tasks.a.variables_as_arguments[0]",
     ),
     (
         lambda: _converted(task_groups={"g": {"parent_group_name": "g"}}),
-        "groups stand within each other in a circle: g in g",
+        "the groups contain each other in a cycle: g in g",
         "x.task_groups.g.parent_group_name",
     ),
     (lambda: _converted(default_args={True: 3}), "a key is a word", "x.default_args.True"),
-    (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is no name for a DAG", "a b"),
+    (lambda: dag_of("a b", {"tasks": {"a": EMPTY}}), "this is not a valid name for a DAG", "a b"),
     (lambda: dag_of("x", 3), "a DAG is a dictionary", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, tasks="no_such_module"), "tasks='no_such_module': ", "x"),
     (lambda: build_dag("x", {"a": []}, tasks=3), "tasks= gives no tasks by their names", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, ["f"]), "tasks= gives no tasks by their names", "x"),  # type: ignore[arg-type]
     (lambda: build_dag("x", {"a": []}, "os.path.join"), "tasks= gives no tasks by their", "x"),
-    (lambda: build_dag("x", {"a": []}, tasks=""), "tasks='': '' is no import path", "x"),
+    (lambda: build_dag("x", {"a": []}, tasks=""), "tasks='': '' is not an import path", "x"),
     (lambda: build_dag("x", dag(), defaults=3), "defaults= is a mapping of a DAG's keys", "x"),  # type: ignore[arg-type]
     (
         lambda: build_dags("x", {"tasks": {"${c}": EMPTY}}, [{"c": [1]}]),
-        "this is no name for a key",
+        "this is not a valid name for a key",
         'x.tasks["${c}"]',
     ),
     (_two_dags_of_one_id, "this file has two DAGs with the id 'twice'", "twice"),
@@ -760,10 +790,10 @@ def test_mistake_outside_of_a_dictionary(make: Callable[[], Any], message: str, 
 
 
 YAML_CASES = [
-    ("dags:\n  x:\n    tasks: {a: {operator: empt}}\n", "there is no operator", 3, 27),
+    ("dags:\n  x:\n    tasks: {a: {operator: empt}}\n", "there is not an operator", 3, 27),
     ("dag_id: x\ntasks:\n  a:\n    operator: empty\n    retris: 3\n", "has no 'retris'", 5, 5),
     ("dag_id: x\ntasks:\n  a: {operator: empty}\n  a: {operator: empty}\n", "there twice", 4, 3),
-    ("dag_id: x\n  tasks: [\n", "this is no YAML: ", 2, 8),
+    ("dag_id: x\n  tasks: [\n", "this is not valid YAML: ", 2, 8),
     ("dag_id: x\ntasks:\n  a: {retries: !!int abc}\n", "YAML's tag !!int cannot be read", 3, 16),
     ("dag_id: x\ntags: !!timestamp abc\n", "YAML's tag !!timestamp cannot be read", 2, 7),
     ("dag_id: x\ntags: &t [*t]\n", "an alias stands within what it is an alias of", 2, 7),
@@ -792,13 +822,13 @@ YAML_CASES = [
     ),
     (
         "dag_id: x\ntasks:\n  a: {operator: emtpy}\n  a: {operator: emtpy}\n",
-        "there is no operator 'emtpy'",
+        "there is not an operator 'emtpy'",
         4,
         17,
     ),
     ("- a\n- b\n", "a file of DAGs is a mapping", 1, 1),
     ("dags:\n", "'dags' is a mapping of DAGs by their ids", 1, 6),
-    ("x:\n  tasks: {a: {operator: empty}}\n", "the file names no DAG", 1, 1),
+    ("x:\n  tasks: {a: {operator: empty}}\n", "the file does not name a DAG", 1, 1),
     (
         "dags: {x: {tasks: {a: {operator: empty}}}}\ndefault: {}\n",
         "a file with 'dags' has no",

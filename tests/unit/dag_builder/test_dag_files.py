@@ -231,7 +231,7 @@ UNFORESEEN_CALLS = [
     ('build_dag("bad", {"tasks": {"a": {"operator": "empty"}}, "params": Sly(a=1)})', "", "moon"),
     ('build_dag("bad", {"a": []}, defaults=3)', "bad", ""),
     ('build_dag("bad", 3, schedule=None)', "bad", ""),
-    ('build_dag("bad", {"tasks": {"a": Unprintable()}})', "bad.tasks.a", "this is no task"),
+    ('build_dag("bad", {"tasks": {"a": Unprintable()}})', "bad.tasks.a", "this is not a task"),
     ('build_dag("bad", {"a": []}, tasks="module_that_exits")', "bad", "SystemExit: 3"),
     ('build_dag("bad", {"tasks": {"a": {"callable": "module_that_exits.f"}}})', "bad.tasks.a", ""),
     ('build_dags("bad_${c}", {"tasks": {"a": {"operator": "empty"}}}, sets())', "bad_", "the sun"),

@@ -185,16 +185,16 @@ WRONG = [
     ("sales: {tasks: abc}", "'tasks' are a mapping or a list"),
     ("sales: {tasks: {x: abc}}", "sales.tasks.x (FILE, line 1, column 20)"),
     ("sales: {tasks: {x: {dependencies: a}}}", "this must be a list"),
-    ("sales: {tasks: {x: {dependencies: [[a]]}}}", "this is no task's name"),
+    ("sales: {tasks: {x: {dependencies: [[a]]}}}", "this is not the name of a task"),
     ("sales: {tasks: {x: {task_group_name: g}}}", "there is no task group 'g'"),
-    ("sales: {tasks: {x: {variables_as_arguments: [a]}}}", "this names no variable"),
+    ("sales: {tasks: {x: {variables_as_arguments: [a]}}}", "this does not name a variable"),
     (
         "sales: {tasks: {x: {variables_as_arguments: [{variable: a, attribute: []}]}}}",
-        "this names no variable",
+        "this does not name a variable",
     ),
     ("sales: {task_groups: {g: {default_args: 1}}}", "this must be a mapping"),
     ("sales: {task_groups: [{tooltip: a}]}", "its name under 'group_name'"),
-    ("sales: {task_groups: {g: {parent_group_name: g}}}", "in a circle: g in g"),
+    ("sales: {task_groups: {g: {parent_group_name: g}}}", "in a cycle: g in g"),
     ("sales: {task_groups: {g: {parent_group_name: []}}}", "there is no task group []"),
     ("sales: {on: 1}", "bare yes, no, on and off are booleans in YAML 1.1"),
     ("sales: {default_args: {1: 2}}", "a key is a word"),
@@ -212,7 +212,7 @@ def test_what_cannot_be_converted_is_told(
     assert main(["import", str(file)]) == 1
     told = capsys.readouterr().err
     assert words.replace("FILE", str(file)) in told
-    assert "this is no YAML" not in told
+    assert "this is not valid YAML" not in told
 
 
 def test_a_join_of_no_list_stays(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_cyclic_structure_is_refused_with_its_cycle(
     with pytest.raises(DagError) as caught:
         dag_of("x", structure(names, cyclic), dict.fromkeys(names, print_nothing))
     for problem in caught.value.problems:
-        assert "in a circle: " in problem.message
+        assert "in a cycle: " in problem.message
         shown = problem.message.rpartition(": ")[2].split(" → ")
         assert shown[0] == shown[-1]
         assert len(shown) > 1

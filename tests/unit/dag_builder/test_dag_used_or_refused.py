@@ -139,6 +139,12 @@ def test_a_cron_counts_in_the_dags_timezone(schedule: str, keys: dict[str, Any])
     assert str(getattr(zone, "name", zone)) == "America/New_York"
 
 
+@pytest.mark.parametrize("asset", [{"uri": "s3://a/b"}, {"name": "b"}, {"alias": "b"}])
+def test_a_schedule_is_one_asset(asset: dict[str, str]) -> None:
+    assert type(made({"a": E}, schedule=asset).timetable).__name__ == "AssetTriggeredTimetable"
+    assert "an asset has no 'grup'" in one({"a": E}, schedule={"uri": "s3://a/b", "grup": "g"})
+
+
 def test_a_cron_without_a_timezone_stays_airflows() -> None:
     dag = made({"a": E}, schedule="0 6 * * *", start_date="2026-01-01T00:00+05:00")
     assert dag.schedule == "0 6 * * *"
@@ -482,7 +488,9 @@ def test_a_decorated_function_takes_no_other_decorator(extra: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", ["run_if", "skip_if", "__call__", "__init__", "_x"])
 def test_not_everything_of_task_is_a_decorator(name: str) -> None:
-    assert f"there is no decorator @task.{name}" in one({"a": {"callable": f, "decorator": name}})
+    assert f"there is not a decorator @task.{name}" in one(
+        {"a": {"callable": f, "decorator": name}}
+    )
 
 
 class Called:

@@ -49,7 +49,7 @@ def _run_folder(options: argparse.Namespace) -> int:
 
 def _write(converted: Converted, file: Path, options: argparse.Namespace) -> bool:
     if file.exists():
-        print(f"{file} is already there and stays as it is", file=sys.stderr)
+        print(f"{file} already exists and is not changed", file=sys.stderr)
         return False
     if options.file.is_dir():
         file.parent.mkdir(parents=True, exist_ok=True)

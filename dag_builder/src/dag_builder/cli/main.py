@@ -63,7 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--format", choices=["text", "json", "github"], default="text", help="how to tell"
     )
-    check.add_argument("-q", "--quiet", action="store_true", help="say nothing when all is well")
+    check.add_argument(
+        "-q", "--quiet", action="store_true", help="print nothing if everything is valid"
+    )
 
     show = _add(commands, "show", "show DAGs as a text tree, or as Mermaid")
     _add_paths(show)

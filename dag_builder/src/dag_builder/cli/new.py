@@ -21,14 +21,14 @@ def run(options: argparse.Namespace) -> int:
     starter = starters.get(file.suffix)
     reason = ""
     if starter is None:
-        reason = f"{file.name!r} is no DAG file: the name must end in .py or .yaml"
+        reason = f"{file.name!r} is not a DAG file: the name must end in .py or .yaml"
     elif file.exists():
-        reason = f"{file} is already there and stays as it is"
+        reason = f"{file} already exists and is not changed"
     elif not file.parent.is_dir():
         reason = f"there is no folder {file.parent}"
     dag_id = options.dag or re.sub(r"[^A-Za-z0-9_.\-]", "_", file.stem)
     if not DAG_ID.fullmatch(dag_id):
-        reason = f"{dag_id!r} is no name for a DAG; valid: {DAG_ID_FORM}"
+        reason = f"{dag_id!r} is not a valid name for a DAG; valid: {DAG_ID_FORM}"
     if starter is None or reason:
         print(reason, file=sys.stderr)
         return 1

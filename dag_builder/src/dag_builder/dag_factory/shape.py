@@ -42,7 +42,7 @@ def check_shape(given: object, name: str, problems: Problems) -> None:
         elif dag is not None:
             problems.add(
                 (str(dag_id),),
-                "this is no DAG of dag-factory",
+                "this is not a DAG of dag-factory",
                 given=dag,
                 valid="a mapping of keys",
             )
@@ -84,7 +84,7 @@ def _check_dag(
             if not all(isinstance(names.get(key), str) for key in ("variable", "attribute")):
                 problems.add(
                     (*inner, "variables_as_arguments", index),
-                    "this names no variable and argument",
+                    "this does not name a variable and an argument",
                     given=cast("object", variable),
                     valid="{variable: name, attribute: argument}",
                 )
@@ -139,7 +139,9 @@ def _check_item(
     _check_mappings(item, _TASK_MAPPINGS, path, problems)
     for index, name in enumerate(_list(item, "dependencies", path, problems)):
         if not isinstance(name, str | int):
-            problems.add((*path, "dependencies", index), "this is no task's name", given=name)
+            problems.add(
+                (*path, "dependencies", index), "this is not the name of a task", given=name
+            )
     group = item.get(group_key)
     if group is not None and group != "" and str(group) not in groups:
         problems.add(
@@ -159,7 +161,7 @@ def _check_parents(
         if parent in seen:
             problems.add(
                 (*path, "parent_group_name"),
-                f"groups stand within each other in a circle: {' in '.join([*seen, parent])}",
+                f"the groups contain each other in a cycle: {' in '.join([*seen, parent])}",
             )
             return
         seen.append(parent)

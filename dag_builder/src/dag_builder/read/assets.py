@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dag_builder.read.values import Reader
 
 ASSET_FORMS = "a name, a URI, {name:, uri:, group:, extra:} or {alias:}"
-_ASSET_KEYS = ("name", "uri", "group", "extra")
+ASSET_KEYS = ("name", "uri", "group", "extra")
 
 
 def read_assets(reader: Reader, value: Any, path: Path) -> Any:
@@ -41,15 +41,15 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:
             return reader.call(
                 AssetAlias, (mapping["alias"],), _read(reader, mapping, "alias", path), path
             )
-        unknown = [name for name in mapping if name not in _ASSET_KEYS]
+        unknown = [name for name in mapping if name not in ASSET_KEYS]
         for name in unknown:
             reader.problems.add_unknown(
-                (*path, name), f"an asset has no {name!r}", name, _ASSET_KEYS, on_key=True
+                (*path, name), f"an asset has no {name!r}", name, ASSET_KEYS, on_key=True
             )
         if unknown:
             return NOTHING
         return reader.call(Asset, (), _read(reader, mapping, "", path), path)
-    reader.problems.add(path, "this is no asset", given=value, valid=ASSET_FORMS)
+    reader.problems.add(path, "this is not an asset", given=value, valid=ASSET_FORMS)
     return NOTHING
 
 

@@ -66,7 +66,7 @@ class _DagParser:
         if not isinstance(dag_id, str) or not DAG_ID.fullmatch(dag_id):
             self.problems.add(
                 self.path,
-                "this is no name for a DAG",
+                "this is not a valid name for a DAG",
                 given=dag_id,
                 valid=DAG_ID_FORM,
             )
@@ -249,7 +249,7 @@ class _DagParser:
             return True
         self.problems.add(
             path,
-            "this is no name for a task",
+            "this is not a valid name for a task",
             given=name,
             valid="letters, digits, dashes, dots and underscores, as text",
             on_key=True,

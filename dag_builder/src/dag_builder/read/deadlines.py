@@ -16,7 +16,7 @@ from dag_builder.read.argument_types import is_marked
 if TYPE_CHECKING:
     from dag_builder.read.values import Reader
 
-_DEADLINE_KEYS = ("reference", "interval", "callback", "name")
+DEADLINE_KEYS = ("reference", "interval", "callback", "name")
 _DEADLINE_REFERENCES = ("dagrun_logical_date", "dagrun_queued_at", "average_runtime")
 _AVERAGE = "average_runtime"
 _AVERAGE_OPTIONS = ("max_runs", "min_runs")
@@ -34,13 +34,13 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
         return reader.new_object(mapping, path)
     before = len(reader.problems.found)
     for name in mapping:
-        if name not in _DEADLINE_KEYS:
+        if name not in DEADLINE_KEYS:
             reader.problems.add_unknown(
-                (*path, name), f"a deadline has no {name!r}", name, _DEADLINE_KEYS, on_key=True
+                (*path, name), f"a deadline has no {name!r}", name, DEADLINE_KEYS, on_key=True
             )
     for name in ("reference", "interval", "callback"):
         if name not in mapping:
-            reader.problems.add(path, f"a deadline needs {name!r}", valid=listed(_DEADLINE_KEYS))
+            reader.problems.add(path, f"a deadline needs {name!r}", valid=listed(DEADLINE_KEYS))
     if len(reader.problems.found) > before:
         return NOTHING
     reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
@@ -76,13 +76,13 @@ def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
             return references.FIXED_DATETIME(times.moment(value, reader.timezone))
         except ValueError:
             reader.problems.add_unknown(
-                path, "this is no reference for a deadline", str(value), _DEADLINE_REFERENCES
+                path, "this is not a reference for a deadline", str(value), _DEADLINE_REFERENCES
             )
             return NOTHING
     if isinstance(value, int | float | list):
         reader.problems.add(
             path,
-            "this is no reference for a deadline",
+            "this is not a reference for a deadline",
             given=cast("object", value),
             valid=f"{listed(_DEADLINE_REFERENCES)}, or a date",
         )

@@ -53,7 +53,7 @@ def import_object(path: str) -> object:
     """
     parts = path.replace(":", ".").split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):  # noqa: PLR2004
-        message = f"{path!r} is no import path"
+        message = f"{path!r} is not an import path"
         raise ImportPathError(message, valid="'module.name' or 'package.module.name'")
     for length in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:length])
@@ -72,7 +72,7 @@ def import_object(path: str) -> object:
 def import_module(name: str) -> object:
     """The module of a name without dots. Raises ImportPathError as import_object does."""
     if not name.isidentifier():
-        message = f"{name!r} is no import path"
+        message = f"{name!r} is not an import path"
         raise ImportPathError(message, valid="a module's name, 'module' or 'package.module'")
     try:
         return importlib.import_module(name)

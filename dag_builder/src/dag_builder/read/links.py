@@ -34,11 +34,11 @@ def connect(
     linker.fill_functions()
     for number, (names, path) in enumerate(cycles(plan)):
         if number == MAX_CIRCLES:  # finding each costs a walk over the whole graph
-            problems.add(path, f"there are more than {MAX_CIRCLES} circles of tasks")
+            problems.add(path, f"there are more than {MAX_CIRCLES} cycles of tasks")
             break
         problems.add(
             path,
-            f"tasks wait for each other in a circle: {_joined(names)}",
+            f"the tasks depend on each other in a cycle: {_joined(names)}",
             hint="take one of these dependencies away",
         )
 
@@ -108,7 +108,7 @@ class Linker:
                 return mapping["task"], mapping["label"]
         self.problems.add(
             path,
-            "this names no task",
+            "this does not name a task",
             given=cast("object", item),
             valid="a name, or {task: name, label: text}",
         )
@@ -144,7 +144,10 @@ class Linker:
         whole = [given] if isinstance(given, str) else given
         if not isinstance(whole, list):
             self.problems.add(
-                path, "this is no chain", given=given, valid="[a, [b, c], d] or 'a >> [b, c] >> d'"
+                path,
+                "this is not a chain",
+                given=given,
+                valid="[a, [b, c], d] or 'a >> [b, c] >> d'",
             )
             return
         items = cast("list[Any]", whole)
@@ -161,7 +164,9 @@ class Linker:
             for position, name in enumerate(names):
                 where = (*path, index, position) if isinstance(step, list) else (*path, index)
                 if not isinstance(name, str):
-                    self.problems.add(where, "this names no task", given=name, valid="a name")
+                    self.problems.add(
+                        where, "this does not name a task", given=name, valid="a name"
+                    )
                     continue
                 node = self.find(name, group, where)
                 if node is not None:

@@ -143,7 +143,7 @@ def signature_of(operator: object) -> Signature:
     from airflow.sdk import BaseOperator
 
     if not (isinstance(found, type) and issubclass(found, BaseOperator)):
-        message = f"{_name(cast('object', found))} is no operator"
+        message = f"{_name(cast('object', found))} is not an operator"
         raise ImportPathError(message, valid="a class made from BaseOperator")
     return _signature(found, found, hidden=frozenset())
 
@@ -184,7 +184,7 @@ def _decorator_of_providers(name: str) -> object:
     # What the class itself has (run_if, skip_if, __call__) decorates tasks and makes none.
     found = None if hasattr(type(task), name) else getattr(task, name, None)
     if found is None:
-        msg = f"there is no decorator @task.{name}"
+        msg = f"there is not a decorator @task.{name}"
         raise ImportPathError(
             msg,
             valid=listed(DECORATORS),
@@ -205,7 +205,7 @@ def _path_of(name: str) -> str:
     for entry in _entry_points():
         if entry.name == name:
             return entry.value
-    msg = f"there is no operator {name!r}"
+    msg = f"there is not an operator {name!r}"
     raise ImportPathError(
         msg,
         valid=f"{listed(OPERATORS)}, or an import path",

@@ -31,7 +31,7 @@ SCHEDULE_FORMS = (
 )
 _CRON_OPTIONS = ("timezone", "interval", "run_immediately")
 #: The keys that say which schedule a mapping is, with the others it may have.
-_FORMS: dict[str, tuple[str, ...]] = {
+FORMS: dict[str, tuple[str, ...]] = {
     # These first: the arguments of a timetable may be named like any other form.
     "timetable": (),
     "$object": (),
@@ -43,6 +43,8 @@ _FORMS: dict[str, tuple[str, ...]] = {
     "any": (),
     "assets": ("cron", "crons", "every", "dates"),
 }
+#: Keys by which a mapping is one asset.
+_ASSET = frozenset({"uri", "name", "alias"})
 _HOLDS = {
     "cron": "text such as '0 6 * * *' (several stand in 'crons')",
     "crons": "a list of cron expressions",
@@ -59,7 +61,7 @@ def read_schedule(reader: Reader, value: Any, path: Path) -> Any:
     if isinstance(value, list):
         return assets.read_condition(reader, value, path)
     if isinstance(value, bool):
-        reader.problems.add(path, "this is no schedule", given=value, valid=SCHEDULE_FORMS)
+        reader.problems.add(path, "this is not a valid schedule", given=value, valid=SCHEDULE_FORMS)
         return NOTHING
     if isinstance(value, int | float):
         return reader.interval(value, path)
@@ -90,7 +92,7 @@ def _read_text(reader: Reader, text: str, path: Path) -> Any:
         presets = [name for name in PRESETS if closest(text.lower(), [name.removeprefix("@")])]
         reader.problems.add(
             path,
-            "this is no schedule",
+            "this is not a valid schedule",
             given=text,
             valid=SCHEDULE_FORMS,
             suggestion=presets[0] if presets else "",
@@ -135,15 +137,17 @@ def in_timezone(schedule: Any, zone: Any, dag_zone: Any) -> Any:
 
 
 def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
-    form = next((name for name in _FORMS if name in value), None)
+    form = next((name for name in FORMS if name in value), None)
+    if form is None and not _ASSET.isdisjoint(value):
+        return [asset] if (asset := assets.read_asset(reader, value, path)) else NOTHING
     if form is None:
         unknown = next(iter(value), "")
         reader.problems.add(
             path,
-            "this says no schedule",
+            "this mapping is not a schedule",
             given=dict(value),
-            valid=listed(_FORMS),
-            suggestion=closest(str(unknown), _FORMS),
+            valid=listed(FORMS),
+            suggestion=closest(str(unknown), FORMS),
         )
         return NOTHING
     if form == "timetable":
@@ -153,13 +157,13 @@ def _read_mapping(reader: Reader, value: Mapping[str, Any], path: Path) -> Any:
         )
     if form == "$object":
         return reader.new_object(value, path)
-    unknown_keys = [name for name in value if name != form and name not in _FORMS[form]]
+    unknown_keys = [name for name in value if name != form and name not in FORMS[form]]
     for name in unknown_keys:
         reader.problems.add_unknown(
             (*path, name),
             f"a schedule with {form!r} has no {name!r}",
             name,
-            _FORMS[form],
+            FORMS[form],
             on_key=True,
         )
     if unknown_keys:
@@ -208,7 +212,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
     wrong = [text for text in items if _cron_fault(str(text)) is not None]
     for text in wrong:
         reader.problems.add(
-            inner, f"this is no cron expression: {_cron_fault(str(text))}", given=text
+            inner, f"this is not a valid cron expression: {_cron_fault(str(text))}", given=text
         )
     if wrong:
         return NOTHING

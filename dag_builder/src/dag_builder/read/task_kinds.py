@@ -75,7 +75,7 @@ def _of_object(
     else:
         context.problems.add(
             path,
-            "this is no task",
+            "this is not a task",
             given=found,
             valid="a function, an operator or a dictionary",
         )
@@ -158,7 +158,7 @@ def read_operator(context: TaskContext, operator: Any, path: Path) -> Signature 
         )
     except TypeError:
         context.problems.add(
-            path, "this is no operator", given=operator, valid="a short name or an import path"
+            path, "this is not an operator", given=operator, valid="a short name or an import path"
         )
     return None
 
@@ -181,7 +181,7 @@ def _decorator(
         task.kwargs["python"] = _interpreter(context, python, (*path, "python"))
     if not isinstance(name, str):
         context.problems.add(
-            (*path, "decorator"), "this is no decorator", given=name, valid=listed(DECORATORS)
+            (*path, "decorator"), "this is not a decorator", given=name, valid=listed(DECORATORS)
         )
         return None
     try:
@@ -204,7 +204,7 @@ def _interpreter(context: TaskContext, python: Any, path: Path) -> str:
         return python
     context.problems.add(
         path,
-        "this is no Python to run in",
+        "this is not a Python interpreter",
         given=python,
         valid=f"{AIRFLOW_ENV!r}, or an interpreter's full path such as '/opt/other/bin/python'",
         suggestion=closest(str(python), [AIRFLOW_ENV]),

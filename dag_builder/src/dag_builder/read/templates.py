@@ -85,7 +85,7 @@ def _filled(value: Any, parameters: Mapping[str, Any], path: Path, problems: Pro
         for key, item in cast("Mapping[str, Any]", value).items():
             name, inner = _filled(key, parameters, path, problems), (*path, str(key))
             if not isinstance(name, Hashable):
-                problems.add(inner, "this is no name for a key", given=name, on_key=True)
+                problems.add(inner, "this is not a valid name for a key", given=name, on_key=True)
                 continue
             if name in result:
                 problems.add(

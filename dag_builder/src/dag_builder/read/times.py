@@ -50,7 +50,7 @@ def duration(value: object) -> dt.timedelta:
         return _timedelta(seconds=value)
     if isinstance(value, Mapping):
         return _duration_of_mapping(cast("Mapping[Any, Any]", value))
-    message = "this is no duration"
+    message = "this is not a duration"
     raise ValueError(message)
 
 
@@ -65,12 +65,12 @@ def _duration_of_text(text: str) -> dt.timedelta:
     while part := _PART.match(lowered, position):
         unit = part[2] if part[2] in _UNITS else part[2].removesuffix("s")
         if unit not in _UNITS:
-            message = f"{part[2]!r} is no unit of time"
+            message = f"{part[2]!r} is not a unit of time"
             raise ValueError(message)
         seconds += float(part[1]) * _UNITS[unit]
         position = part.end()
     if not lowered or position != len(lowered):
-        message = "this is no duration"
+        message = "this is not a duration"
         raise ValueError(message)
     return _timedelta(seconds=seconds)
 
@@ -87,7 +87,7 @@ def _duration_of_mapping(parts: Mapping[Any, Any]) -> dt.timedelta:
     units = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
     unknown = [str(name) for name in parts if name not in units]
     if unknown:
-        message = f"{unknown[0]!r} is no unit of time: use {', '.join(sorted(units))}"
+        message = f"{unknown[0]!r} is not a unit of time: use {', '.join(sorted(units))}"
         raise ValueError(message)
     try:
         return _timedelta(**parts)
@@ -121,7 +121,7 @@ def moment(value: object, timezone: str) -> dt.datetime:
         return dt.datetime(value.year, value.month, value.day, tzinfo=zone(timezone))
     if isinstance(value, str):
         return _moment_of_text(value, timezone)
-    message = "this is no date"
+    message = "this is not a date"
     raise ValueError(message)
 
 
@@ -130,7 +130,7 @@ def _moment_of_text(text: str, timezone: str) -> dt.datetime:
     try:
         found = dt.datetime.fromisoformat(text.strip())
     except ValueError as error:
-        message = "this is no date"
+        message = "this is not a date"
         if _MOVING.search(text):
             message = "a date that moves with the clock changes the DAG at every parse"
         raise ValueError(message) from error
@@ -144,7 +144,7 @@ def zone(name: str) -> dt.tzinfo:
     from pendulum.tz.exceptions import InvalidTimezone
 
     if not isinstance(cast("object", name), str):  # pendulum takes a number for a fixed offset
-        message = "this is no name of a time zone"
+        message = "this is not the name of a time zone"
         raise ValueError(message)  # noqa: TRY004
     try:
         return pendulum.timezone(name)

@@ -24,7 +24,9 @@ class DrawingError(Exception):
 def draw(dag: DAG, file: Path) -> None:
     """Write a picture; the file's suffix says which kind. Raises DrawingError."""
     if file.suffix not in FORMATS:
-        message = f"{file.name!r} is no picture: the name must end in {', '.join(FORMATS)}"
+        message = (
+            f"unsupported output format {file.name!r}: the name must end in {', '.join(FORMATS)}"
+        )
         raise DrawingError(message)
     if not file.parent.is_dir():
         message = f"there is no folder {file.parent}"

@@ -223,7 +223,7 @@ def read_conf(text: str | None) -> Mapping[str, Any] | None:
     try:
         conf = json.loads(text)
     except json.JSONDecodeError as error:
-        message = f"--conf is no JSON: {error}"
+        message = f"--conf is not valid JSON: {error}"
         raise RunError(message) from error
     if not isinstance(conf, dict):
         message = '--conf must be a JSON object such as {"country": "fr"}'

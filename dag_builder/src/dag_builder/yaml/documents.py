@@ -236,7 +236,7 @@ class _File:
             self.found.extend(self.source.problems)
             problems.add(
                 (self.name,),
-                "the file names no DAG",
+                "the file does not name a DAG",
                 given=list(value),
                 valid="'dag_id' for one DAG beside its other keys, or 'dags' with DAGs by their "
                 "ids",

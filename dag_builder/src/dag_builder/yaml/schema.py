@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.fields import (
     DAG_FIELDS,
@@ -13,6 +13,8 @@ from dag_builder.fields import (
     Field,
     Kind,
 )
+from dag_builder.read.assets import ASSET_KEYS
+from dag_builder.read.deadlines import DEADLINE_KEYS
 from dag_builder.read.imports import ImportPathError
 from dag_builder.read.keys import dag_keys
 from dag_builder.read.operators import (
@@ -23,7 +25,7 @@ from dag_builder.read.operators import (
     entry_point_names,
     signature_of,
 )
-from dag_builder.read.schedules import PRESETS
+from dag_builder.read.schedules import FORMS, PRESETS
 from dag_builder.read.values import choices
 
 if TYPE_CHECKING:
@@ -44,50 +46,136 @@ _CALLBACK: Schema = {
 }
 
 
+#: YAML's merge key, which editors see as a key like any other.
+_MERGED: Schema = {"<<": {}}
+#: Keys at the top of a file for the author's own anchors.
+_FREE_NAMES = ("^x-",)
+_FREE: Schema = dict.fromkeys(_FREE_NAMES, cast("Schema", {}))
+#: What read/keys.py takes for a name, in the words that every editor's regular expressions have.
+_NAME = r"^[^\s/\\:;,?!()\[\]]{1,250}$"
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+_DURATION: Schema = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": r"^\s*[0-9]"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "properties": dict.fromkeys(_UNITS, cast("Schema", {"type": "number"})),
+            "additionalProperties": False,
+        },
+        {"$ref": "#/definitions/parameter"},
+    ]
+}
+_MADE: Schema = {"type": "object", "anyOf": [{"required": [m]} for m in ("$object", "$import")]}
+_SCHEDULE: Schema = {
+    "type": "object",
+    "anyOf": [
+        {"required": ["timetable"]},
+        {"required": ["$object"]},
+        {"required": ["uri"]},
+        {"required": ["name"]},
+        {"required": ["alias"]},
+        {
+            "minProperties": 1,
+            "propertyNames": {
+                "enum": sorted({*FORMS, *(key for keys in FORMS.values() for key in keys), "<<"})
+            },
+        },
+    ],
+}
+_DEADLINE: Schema = {
+    "anyOf": [
+        _MADE,
+        {
+            "type": "object",
+            "required": ["reference", "interval", "callback"],
+            "properties": {**{key: cast("Schema", {}) for key in DEADLINE_KEYS}, **_MERGED},
+            "additionalProperties": False,
+        },
+    ]
+}
+_ASSET: Schema = {
+    "anyOf": [
+        _TEXT,
+        _MADE,
+        {"type": "object", "required": ["$asset"]},
+        {"type": "object", "required": ["alias"]},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {**{key: cast("Schema", {}) for key in ASSET_KEYS}, **_MERGED},
+            "additionalProperties": False,
+        },
+    ]
+}
+_JSON_TYPES: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
+
+
 def json_schema() -> Schema:
     """The schema. Operators that are not installed are known by name, not by their arguments."""
     dag = {**DAG_FIELDS, **DAG_OWN_FIELDS}
     others: Schema = {key: {} for key in sorted(dag_keys() - dag.keys())}
     dag_id = {"dag_id": {**_TEXT, "description": "The DAG's id."}}
+    several: Schema = {
+        "required": ["dags"],
+        "properties": {
+            "dags": {
+                "type": "object",
+                "description": "DAGs by their ids.",
+                "minProperties": 1,
+                "additionalProperties": {"$ref": "#/definitions/any_dag"},
+                "properties": _MERGED,
+            },
+            "defaults": {
+                "type": ["object", "null"],
+                "description": "Keys of a DAG, for every DAG that does not set them.",
+                "properties": {**_keys(dag), **others, **_MERGED},
+                "additionalProperties": False,
+            },
+        },
+        "patternProperties": _FREE,
+        "additionalProperties": False,
+    }
+    full = _object({**dag_id, **_keys(dag), **others}, required=["dag_id", "tasks"])
+    short = _short({**dag_id, **_keys({"for_each": dag["for_each"]})}, required=["dag_id"])
+    one = _either({**short, "patternProperties": _FREE}, full, extra=[*_FREE_NAMES])
+    one["else"]["patternProperties"] = {**full["patternProperties"], **_FREE}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "DAGs of dag-builder",
         "type": "object",
-        "anyOf": [
-            _object({**dag_id, **_keys(dag), **others}, required=["dag_id", "tasks"]),
-            _short({**dag_id, **_keys({"for_each": dag["for_each"]})}, required=["dag_id"]),
-            {
-                "required": ["dags"],
-                "properties": {
-                    "dags": {
-                        "type": "object",
-                        "description": "DAGs by their ids.",
-                        "minProperties": 1,
-                        "additionalProperties": {
-                            "anyOf": [
-                                {"$ref": "#/definitions/dag"},
-                                {"$ref": "#/definitions/short_dag"},
-                            ]
-                        },
-                    },
-                    "defaults": {
-                        "type": ["object", "null"],
-                        "description": "Keys of a DAG, for every DAG that does not set them.",
-                        "properties": {**_keys(dag), **others},
-                        "additionalProperties": False,
-                    },
-                },
-                "additionalProperties": False,
-            },
-        ],
+        # By 'if' and not 'anyOf', so that an editor reports the wrong key and not each form.
+        "if": {"required": ["dags"]},
+        "then": several,
+        "else": one,
         "definitions": {
             "dag": _object({**_keys(dag), **others}, required=["tasks"]),
-            "short_dag": _short(_keys({"for_each": dag["for_each"]}), required=[]),
+            "any_dag": {
+                "type": "object",
+                # Without a condition, so that an editor completes them in an empty DAG too.
+                "properties": {key: {"description": field.about} for key, field in dag.items()},
+                **_either(
+                    _short(_keys({"for_each": dag["for_each"]}), required=[]),
+                    {"$ref": "#/definitions/dag"},
+                    extra=[],
+                ),
+            },
             "group": _object(_keys(GROUP_FIELDS), required=["tasks"]),
             "task": _task(),
             "tasks": {
                 "type": "object",
                 "minProperties": 1,
+                "properties": _MERGED,
+                "propertyNames": {"anyOf": [{"pattern": _NAME}, {"pattern": _PARAMETER}]},
                 "additionalProperties": {
                     "anyOf": [
                         {"$ref": "#/definitions/group"},
@@ -115,7 +203,9 @@ def json_schema() -> Schema:
                 ]
             },
             "default_args": {"type": "object", "properties": _keys(TASK_FIELDS)},
-            "duration": {"type": ["number", "string", "object"]},
+            "duration": _DURATION,
+            "deadline": _DEADLINE,
+            "asset": _ASSET,
             "parameter": {
                 "type": "string",
                 "pattern": _PARAMETER,
@@ -132,6 +222,25 @@ def json_schema() -> Schema:
     }
 
 
+def _either(short: Schema, full: Schema, *, extra: list[str]) -> Schema:
+    """The full form unless every value is one of the short form, and no key is a DAG's."""
+    only_full = sorted(DAG_FIELDS.keys() - {"tags"}) + sorted(
+        DAG_OWN_FIELDS.keys() - {"tasks", "for_each"}
+    )
+    link: Schema = {"type": ["string", "array", "null"]}
+    return {
+        "if": {
+            "minProperties": 1,
+            "propertyNames": {"not": {"enum": only_full}},
+            "properties": {"for_each": {}, "tasks": link, "dag_id": {}},
+            "patternProperties": dict.fromkeys(extra, cast("Schema", {})),
+            "additionalProperties": link,
+        },
+        "then": short,
+        "else": full,
+    }
+
+
 def _short(properties: Schema, *, required: list[str]) -> Schema:
     """Only tasks, each with the ones before it: no key of a DAG stands there."""
     return {
@@ -139,7 +248,7 @@ def _short(properties: Schema, *, required: list[str]) -> Schema:
         "required": required,
         "minProperties": len(required) + 1,
         "propertyNames": {"not": {"enum": sorted(DAG_FIELDS.keys() - {"tags"})}},
-        "properties": {**properties, "tasks": _NAMES},
+        "properties": {**properties, **_MERGED, "tasks": _NAMES},
         "additionalProperties": {
             "anyOf": [
                 _TEXT,
@@ -154,7 +263,7 @@ def _object(properties: Schema, *, required: list[str]) -> Schema:
     return {
         "type": "object",
         "required": required,
-        "properties": properties,
+        "properties": {**properties, **_MERGED},
         "patternProperties": {_PARAMETER: {}},
         "additionalProperties": False,
     }
@@ -165,7 +274,7 @@ def _task() -> Schema:
     operators = {name: signature for name in OPERATORS if (signature := _signature(name))}
     return {
         "type": "object",
-        "not": {"required": ["tasks"]},
+        "not": {"anyOf": [{"required": ["tasks"]}, {"required": ["operator", "callable"]}]},
         "properties": _keys({**TASK_FIELDS, **TASK_OWN_FIELDS}),
         "allOf": [
             {
@@ -174,10 +283,10 @@ def _task() -> Schema:
                     "properties": {"operator": {"enum": [name, class_name(name)]}},
                 },
                 "then": {
-                    "properties": {argument: {} for argument in _own(signature)},
+                    "properties": {name: _of_argument(signature, name) for name in _own(signature)},
                     "propertyNames": {
                         "anyOf": [
-                            {"enum": sorted({*signature.arguments, *TASK_OWN_FIELDS})},
+                            {"enum": sorted({*signature.arguments, *TASK_OWN_FIELDS, "<<"})},
                             {"pattern": _PARAMETER},
                         ]
                     },
@@ -186,6 +295,20 @@ def _task() -> Schema:
             for name, signature in operators.items()
         ],
     }
+
+
+def _of_argument(signature: Signature, name: str) -> Schema:
+    """The types that an operator's argument accepts, where its annotation says so."""
+    expected = signature.type_of(name)
+    if expected.accepted is None:
+        return {}
+    types = {_JSON_TYPES[kind] for kind in expected.accepted if kind in _JSON_TYPES}
+    if expected.converted is not None or expected.templated:
+        types.add("string")
+    if expected.converted is Kind.DIFFERENCE:
+        types.add("number")
+    # A mapping may stand for something else: {$output: …}.
+    return {"type": sorted(types | {"object"})} if types else {}
 
 
 def _own(signature: Signature) -> list[str]:
@@ -229,7 +352,10 @@ def _of_kind(kind: Kind) -> Schema:
             return {
                 "anyOf": [
                     {"enum": list(PRESETS)},
-                    {"type": ["string", "number", "null", "object", "array"]},
+                    {"type": "string", "pattern": "^[^@]"},
+                    {"type": "number", "exclusiveMinimum": 0},
+                    {"type": ["null", "array"]},
+                    _SCHEDULE,
                 ]
             }
         case _:
@@ -252,12 +378,22 @@ _SIMPLE: dict[Kind, Schema] = {
     Kind.TIME: _TEXT,
     Kind.FILTERS: {"type": "object"},
     Kind.DURATION: {"$ref": "#/definitions/duration"},
-    Kind.MOMENT: _TEXT,
+    Kind.MOMENT: {"type": "string", "pattern": r"^\s*[0-9]{4}-?[0-9W]"},
     Kind.CALLBACK: {"anyOf": [_CALLBACK, {"type": "array", "items": _CALLBACK}]},
     Kind.OBJECTS: {"type": "object"},
     Kind.PARAMS: {"type": "object"},
-    Kind.ASSETS: {"type": ["string", "array", "object"]},
-    Kind.DEADLINE: {"type": ["object", "array"]},
+    Kind.ASSETS: {
+        "anyOf": [
+            {"$ref": "#/definitions/asset"},
+            {"type": "array", "items": {"$ref": "#/definitions/asset"}},
+        ]
+    },
+    Kind.DEADLINE: {
+        "anyOf": [
+            {"$ref": "#/definitions/deadline"},
+            {"type": "array", "items": {"$ref": "#/definitions/deadline"}},
+        ]
+    },
     Kind.WEIGHT_RULE: _TEXT,
     Kind.CALLABLE: _TEXT,
 }
@@ -289,6 +425,19 @@ _SPECIAL: dict[str, Schema] = {
     "callable": _TEXT,
     "decorator": {"anyOf": [{"enum": list(DECORATORS)}, _TEXT]},
     "default_args": {"$ref": "#/definitions/default_args"},
+    "expand": {"type": "object", "minProperties": 1},
+    "expand_kwargs": {"type": ["array", "object"]},
+    "operator_defaults": {
+        "type": "object",
+        "properties": _MERGED,
+        "propertyNames": {
+            "anyOf": [
+                {"enum": [*OPERATORS, *entry_point_names(), *map(class_name, OPERATORS), "<<"]},
+                {"pattern": r"[.:]"},
+            ]
+        },
+        "additionalProperties": {"type": ["object", "null"]},
+    },
     "teardown": {"type": ["boolean", "string", "array"]},
     "chains": {"type": ["string", "array"]},
     "for_each": {"type": ["array", "object"]},

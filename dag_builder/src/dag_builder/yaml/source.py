@@ -401,11 +401,11 @@ def _syntax(error: yaml.YAMLError, file: str, name: str) -> Problem:
         parts = [part for part in (error.context, error.problem) if part]
         return Problem(
             path=(name,),
-            message=f"this is no YAML: {', '.join(parts)}",
+            message=f"this is not valid YAML: {', '.join(parts)}",
             position=_position(mark, file) if mark else None,
             hint="a tab, a missing space after ':' or a wrong indentation are the usual causes",
         )
-    return Problem(path=(name,), message=f"this is no YAML: {error}")
+    return Problem(path=(name,), message=f"this is not valid YAML: {error}")
 
 
 def _position(mark: Any, file: str) -> Position:
