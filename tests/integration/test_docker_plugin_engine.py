@@ -194,6 +194,26 @@ def test_build_push_change_and_delete(
     assert plugin.lines(severities=[engine_pb2.WARNING]) == []
 
 
+def test_a_credential_helper_that_is_missing(
+    engine: docker.DockerClient,
+    registry: str,
+    program: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only a push without a sign-in of its own needs it, and then the message names it."""
+    (program / "config.json").write_text('{"credsStore": "no-such-store"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(program))
+    with PluginProcess(program) as plugin:
+        plugin.configure()
+        _, state = plugin.create(checked(plugin, inputs(registry)))
+        assert state["repoDigest"]
+        without = inputs(registry)
+        del without["registry"]
+        assert "docker-credential-no-such-store" in str(failed(plugin, without).details())
+        plugin.delete(state)
+    assert state["imageName"] not in tags(engine)
+
+
 def test_a_new_name_takes_the_old_tag_away(
     plugin: PluginProcess, engine: docker.DockerClient, registry: str
 ) -> None:

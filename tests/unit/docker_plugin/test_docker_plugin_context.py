@@ -156,3 +156,16 @@ def test_everything_is_sent_as_roots_and_hard_links_as_files(context: BuildConte
     assert {(member.uid, member.gid, member.uname) for member in members.values()} == {(0, 0, "")}
     assert members["z.txt"].isreg()
     assert members["z.txt"].size == len("a.txt")
+
+
+@pytest.mark.parametrize("ignored", ["*\n!dags\n", "Dockerfile\n.dockerignore\n"])
+def test_what_is_sent_although_it_is_ignored_is_not_digested(
+    context: BuildContext, ignored: str
+) -> None:
+    """Pulumi-docker's ``hashContext`` walks with the user's patterns alone."""
+    file = context.root / ".dockerignore"
+    file.write_text(ignored)
+    before = context.digest()
+    file.write_text(f"# a comment\n{ignored}")
+    assert context.digest() == before
+    assert ".dockerignore" in archived(context)

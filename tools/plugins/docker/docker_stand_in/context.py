@@ -15,7 +15,8 @@ from typing import IO
 
 from . import lean_import
 
-_exclude_paths = lean_import.module("docker.utils.build", forget=True).exclude_paths
+_docker_build = lean_import.module("docker.utils.build", forget=True)
+_exclude_paths = _docker_build.exclude_paths
 
 DOCKERFILE = "Dockerfile"
 IGNORE_FILE = ".dockerignore"
@@ -75,7 +76,7 @@ class BuildContext:
         """
         total = hashlib.sha256()
         total.update(_record(DOCKERFILE, "-" * 10, _content_digest(self.dockerfile)))
-        for name in self.paths():
+        for name in self._digested_paths():
             path = self.root / name
             mode = path.lstat().st_mode
             if stat.S_ISREG(mode):
@@ -84,6 +85,15 @@ class BuildContext:
                 named = hashlib.sha256(os.fsencode(path.readlink())).digest()
                 total.update(_record(name, _go_mode(mode), named))
         return total.hexdigest()
+
+    def _digested_paths(self) -> list[str]:
+        """List the paths without those that are sent although a pattern ignores them."""
+        matcher = _docker_build.PatternMatcher(self._ignore_patterns())
+        matcher.patterns.pop()  # docker-py's own exception for the ignore file
+        sent_anyway = {self.relative_dockerfile, IGNORE_FILE}
+        return [
+            name for name in self.paths() if name not in sent_anyway or not matcher.matches(name)
+        ]
 
     def archive(self, target: IO[bytes]) -> None:
         """Write the context as a tar archive, everything owned by root.

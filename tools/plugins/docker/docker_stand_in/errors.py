@@ -10,6 +10,10 @@ class EngineError(Exception):
     """Docker's engine, or a registry through it, refused or failed; the text is for the user."""
 
 
+_CREDENTIALS = "Credentials store error"
+"""What an error of docker-py's begins with if a credential helper is missing or fails."""
+
+
 def explain(exc: Exception) -> str:
     """Say what went wrong on the way to the engine or in it, without the request itself.
 
@@ -26,4 +30,9 @@ def explain(exc: Exception) -> str:
         return f"nothing was heard of it for {SILENCE_SECONDS // 60} minutes"
     if isinstance(exc, OSError) and exc.filename:
         return f"{exc.filename}: {exc.strerror}"
+    if str(exc).startswith(_CREDENTIALS):
+        return (
+            f"{exc}. Install the program that `credsStore` or `credHelpers` in Docker's config.json"
+            " names, or remove that entry"
+        )
     return f"the connection to Docker's engine was lost ({type(exc).__name__})"

@@ -1,17 +1,21 @@
-"""Former releases' images on a real engine and in a real registry: gone, and nothing else.
+"""The registry on a real engine with each image store, and the removal of former releases.
 
-One machine is node and registry. A release is an image of one small layer of its own.
+The operator's engine gives the machine the registry's image. The machine pushes and pulls as well.
+A release is an image of one small layer of its own.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra import credentials, image_retention, project_images, registry
 from infra.machines import local_engine
+from infra.remote.runner import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +34,10 @@ KEPT = 2
 class Site:
     """A machine with the registry, its trust in it, and releases pushed and pulled there."""
 
-    def __init__(self, lab: Any, base: bytes) -> None:
+    def __init__(self, lab: Any, base: bytes, store: str) -> None:
         self.lab = lab
         self.machine = lab.machine("manager-1")
+        self._keep_images_in(store)
         address = self.machine.private_address
         self.address = f"{address}:{registry.PORT}"
         certificate = credentials.registry_certificate([address])
@@ -42,13 +47,15 @@ class Site:
             authority=certificate.authority,
             password=PASSWORD,
         )
-        spec = registry.RegistrySpec(
+        self.spec = registry.RegistrySpec(
             image=project_images.reference("registry"),
             certificate=certificate.certificate,
             private_key=certificate.private_key,
             password=PASSWORD,
         )
-        registry.ensure(self.runner, spec, save_image=lambda: local_engine.archive(spec.image))
+        registry.ensure(
+            self.runner, self.spec, save_image=lambda: local_engine.archive(self.spec.image)
+        )
         self.run(f"mkdir -p /etc/docker/certs.d/{self.address}")
         self.runner.write_file(
             f"/etc/docker/certs.d/{self.address}/ca.crt", certificate.authority.encode()
@@ -66,6 +73,15 @@ class Site:
 
     def run(self, command: str, **options: Any) -> str:
         return self.runner.run(command, **options).stdout.strip()
+
+    def _keep_images_in(self, store: str) -> None:
+        if store == "containerd":
+            settings = json.loads(self.run("cat /etc/docker/daemon.json"))
+            settings["features"] = {"containerd-snapshotter": True}
+            self.runner.write_file("/etc/docker/daemon.json", json.dumps(settings).encode())
+            self.lab.restart(self.machine)
+        status = self.run("docker info --format '{{.DriverStatus}}'")
+        assert ("io.containerd.snapshotter" in status) == (store == "containerd"), status
 
     def release(self, number: int) -> str:
         """Push a release, and pull it as the swarm does; its layer has half a megabyte."""
@@ -96,20 +112,50 @@ class Site:
         return said
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["classic", "containerd"])
 def site(
+    request: pytest.FixtureRequest,
     docker_client: docker.DockerClient,
     test_mark: str,
-    node_image: str,
     lab: Any,
     probe_image: bytes,
 ) -> Iterator[Site]:
-    del node_image
-    own = type(lab)(docker_client, test_mark, "leftovers-images")
+    own = type(lab)(docker_client, test_mark, f"images-{request.param}")
     try:
-        yield Site(own, probe_image)
+        yield Site(own, probe_image, request.param)
     finally:
         own.close()
+
+
+def test_a_pushed_image_runs_by_its_digest(site: Site) -> None:
+    site.run(f"docker rmi {site.references[0]}")
+    size = site.run(
+        f"docker run --rm {site.references[0]} sh -c 'exec perl -e \"print -s q(/layer)\"'"
+    )
+    assert int(size) == 500_000
+    layers = "docker image inspect --format '{{len .RootFS.Layers}}'"
+    counts = [int(site.run(f"{layers} {one}")) for one in ("other/probe", site.references[0])]
+    assert counts == [1, 2]
+
+
+def test_what_runs_stays_until_its_successor_is_there(site: Site) -> None:
+    before = site.run(f"docker inspect --format '{{{{.State.StartedAt}}}}' {registry.CONTAINER}")
+    unknown = replace(site.spec, image="dairflow/registry:no-such-image")
+    with pytest.raises(RemoteError):
+        registry.ensure(site.runner, unknown, save_image=lambda: b"this is not an archive")
+    with pytest.raises(RemoteError, match="No such image"):
+        registry.ensure(
+            site.runner, unknown, save_image=lambda: local_engine.archive(site.spec.image)
+        )
+    after = site.run(f"docker inspect --format '{{{{.State.StartedAt}}}}' {registry.CONTAINER}")
+    assert after == before
+
+    other = credentials.registry_certificate([site.machine.private_address])
+    renewed = replace(site.spec, certificate=other.certificate, private_key=other.private_key)
+    registry.ensure(site.runner, renewed, save_image=pytest.fail)
+    endpoint = replace(site.endpoint, authority=other.authority)
+    assert registry.digest(endpoint, "app", "0"), "the images outlive the registry's container"
+    registry.ensure(site.runner, site.spec, save_image=pytest.fail)
 
 
 def test_a_node_keeps_the_newest_releases_and_what_is_in_use(site: Site) -> None:
