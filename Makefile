@@ -8,7 +8,7 @@ WORKERS ?= 2
 LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
 MARKDOWN = $(shell git ls-files '*.md')
-UNIT_TESTS := -m "not contract and not integration and not e2e and not chaos"
+UNIT_TESTS := -m "not chaos" tests/unit
 
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
@@ -65,7 +65,10 @@ dev-reset: ## stop the laptop's services and remove their data
 	@$(COMPOSE) down --remove-orphans --volumes
 
 test: setup-test ## run every test, a real cluster included
-	@$(ENV) pytest -m "not chaos"
+	@$(ENV) status=0; \
+		pytest --numprocesses auto $(UNIT_TESTS) || status=1; \
+		pytest -m "not chaos" tests/contract tests/e2e tests/integration || status=1; \
+		exit $$status
 
 chaos: setup-test ## run the long faults: absences, lost messages, expired certificates
 	@$(ENV) pytest -m chaos

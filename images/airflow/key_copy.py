@@ -79,11 +79,12 @@ def load(connection: Connection) -> KeyCopy | None:
     """Read the copy; None before the first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('public.dairflow_fernet_key') IS NOT NULL")
-        if not cursor.fetchone()[0]:
+        row = cursor.fetchone()
+        if row is None or not row[0]:
             return None
         cursor.execute("SELECT salt, encrypted, fingerprint FROM public.dairflow_fernet_key")
         row = cursor.fetchone()
-    return row and KeyCopy(bytes(row[0]), bytes(row[1]), row[2])
+    return KeyCopy(bytes(row[0]), bytes(row[1]), row[2]) if row else None
 
 
 def store(connection: Connection, copy: KeyCopy) -> None:

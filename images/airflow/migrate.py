@@ -190,7 +190,7 @@ def dump_before_migration(connection: Connection) -> str | None:
     return dump
 
 
-def keep_fernet_key(connection: object) -> None:
+def keep_fernet_key(connection: Connection) -> None:
     """Store the Fernet key beside what it encrypts; see `key_copy`.
 
     A database that was restored has a copy of another stack's key: its values are encrypted again.
@@ -199,7 +199,7 @@ def keep_fernet_key(connection: object) -> None:
         SystemExit: the copy cannot be read.
 
     """
-    present, passphrase = secret_files.read("fernet_key"), secret_files.read("backup_passphrase")
+    present, passphrase = required_secret("fernet_key"), required_secret("backup_passphrase")
     copy = key_copy.load(connection)
     if copy is not None:
         try:
@@ -210,6 +210,19 @@ def keep_fernet_key(connection: object) -> None:
             print("the database has another Fernet key: encrypting its values with this stack's")
             encrypt_again(",".join([present, *others]))
     key_copy.store(connection, key_copy.encrypt(present, passphrase))
+
+
+def required_secret(name: str) -> str:
+    """Return a secret that every database has.
+
+    Raises:
+        SystemExit: the service does not have it.
+
+    """
+    value = secret_files.read(name)
+    if value is None:
+        sys.exit(f"the secret {name} is missing in {secret_files.folder()}: migrate needs it")
+    return value
 
 
 def encrypt_again(keys: str) -> None:

@@ -38,7 +38,7 @@ MIN_FREE_BYTES = 8 * 10**9
 """Three nodes hold the Airflow image unpacked (about 0.7 GB each), and the registry once more."""
 DELETION_SECONDS = 300.0
 """How long the end of a stack waits for the deletion of its volumes."""
-SILENCE_SECONDS = 600.0
+SILENCE_SECONDS = 600
 """How long a call to the engine may be silent. A busy machine sends parts of an image more than a
 minute apart, and the library's own limit is a minute."""
 VOLUME_SECONDS = 3.0

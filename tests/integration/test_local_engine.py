@@ -315,10 +315,10 @@ def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
 
 @pytest.mark.parametrize(
     ("silence", "expected"),
-    [(1.0, "gave no answer within 1 s"), (60.0, "could not be pushed: .*unexpected status")],
+    [(1, "gave no answer within 1 s"), (60, "could not be pushed: .*unexpected status")],
 )
 def test_a_push_to_a_slow_registry_takes_its_time(
-    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: float, expected: str
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: int, expected: str
 ) -> None:
     monkeypatch.setattr(local_engine, "SILENCE_SECONDS", silence)
     with slow_registry(seconds=3) as address:

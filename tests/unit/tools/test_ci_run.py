@@ -10,6 +10,7 @@ import pytest
 
 MakeProgram = Callable[..., Path]
 SOURCE = Path(__file__).parents[3] / ".ci" / "run"
+UNIT = "============ 2000 passed in 99.00s (0:01:39) ============"
 PYTEST = "============ 2 failed, 133 passed in 4.75s ============"
 
 
@@ -26,16 +27,19 @@ def ci_run(script: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script], capture_output=True, text=True, check=False, cwd="/")
 
 
-def test_it_ends_with_pytests_closing_line_and_makes_status(
+def test_it_ends_with_pytests_closing_lines_and_makes_status(
     script: Path, programs: MakeProgram
 ) -> None:
     programs("docker")
-    programs("make", f'echo "$PWD $*"; echo "{PYTEST}"; echo "make: *** [test] Error 1"; exit 2')
+    programs(
+        "make",
+        f'echo "$PWD $*"; echo "{UNIT}"; echo "{PYTEST}"; echo "make: *** [test] Error 1"; exit 2',
+    )
     done = ci_run(script)
     assert done.returncode == 2
     lines = done.stdout.splitlines()
     assert lines[0] == f"{script.parents[1]} test"
-    assert lines[-1] == PYTEST
+    assert lines[-2:] == [UNIT, PYTEST]
 
 
 def test_tests_cannot_wait_for_an_answer(script: Path, programs: MakeProgram) -> None:
