@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from infra import lean_import
+from infra.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ _TOKEN_LENGTH = 20
 """Of a random token: shorter ones are rare, and names of repositories with digits are shorter."""
 
 
-class BuildArgumentError(Exception):
+class BuildArgumentError(UserError):
     """An argument of a build cannot be kept in a stack's state."""
 
 

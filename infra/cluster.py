@@ -11,6 +11,7 @@ import pulumi
 from infra import registry
 from infra.airflow_settings import airflow_config, unknown_sections
 from infra.firewall import Policy
+from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
 from infra.resources.images import EcrAccess, EmbeddedAccess, PublishedImage, RegistryAccess
@@ -24,7 +25,7 @@ from infra.resources.swarm import Swarm
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
-from infra.stack.network import Demand, NoSubnetError, choose
+from infra.stack.network import Demand, choose
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE
@@ -346,10 +347,8 @@ def _subnet(settings: Settings, fleet: Fleet) -> pulumi.Output[str]:
     )
 
     def subnet(machines: list[dict[str, Any]]) -> str:
-        try:
+        with shown_to_users():
             return choose(demand, [machine["private_address"] for machine in machines])
-        except NoSubnetError as error:
-            raise pulumi.RunError(str(error)) from None
 
     if settings.overlay_network:
         return pulumi.Output.from_input(settings.overlay_network)

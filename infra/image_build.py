@@ -11,6 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.errors import UserError
 from infra.project import ROOT
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LOGS = ROOT / ".dairflow" / "logs"
 
 
-class ImageBuildError(Exception):
+class ImageBuildError(UserError):
     """An image cannot be built; says which step failed, its last lines and where the rest is."""
 
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 
+from infra.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -74,7 +76,7 @@ _START_TIMEOUT_SECONDS = 60.0
 _QUERY_TIMEOUT_SECONDS = 20.0
 
 
-class RegistryError(Exception):
+class RegistryError(UserError):
     """The registry could not be started or asked; says what came back and what to do next."""
 
 

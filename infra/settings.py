@@ -18,10 +18,12 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from infra import build_context, capacity, registry
 from infra.airflow_settings import airflow_problems
 from infra.backup_settings import BackupSettings, backup_problems
+from infra.errors import UserError
 from infra.machines import aws_settings, existing_settings
 from infra.machines.aws_settings import AwsSettings
 from infra.machines.existing_settings import ExistingSettings
 from infra.memory_settings import memory_limits, memory_problems
+from infra.program_errors import shown_to_users
 from infra.project import ROOT
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
@@ -48,7 +50,7 @@ OTHER_IMAGES = ("postgres", "redis", "web")
 """The images besides Airflow's, by their names in the registry."""
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """One or more settings are invalid; the text names every one, its value and what is valid."""
 
 
@@ -210,11 +212,9 @@ def load() -> Settings:
             ROOT / f"Pulumi.{pulumi.get_stack()}.yaml",
         )
 
-    try:
+    with shown_to_users():
         build_context.refuse_credentials(os.environ)
         return parse(marked, secrets)
-    except (SettingsError, build_context.BuildArgumentError) as error:
-        raise pulumi.RunError(str(error)) from None
 
 
 def _decode(text: str) -> object:

@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.errors import UserError
 from infra.machines import aws_inventory, aws_running
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
 }
 
 
-class AwsError(Exception):
+class AwsError(UserError):
     """The account cannot carry the cluster; the text says everything that is in the way."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from infra.errors import UserError
 
-class HostError(Exception):
+
+class HostError(UserError):
     """Hosts that exist cannot be used, or not be left; says which, why and what to do next."""

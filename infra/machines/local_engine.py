@@ -23,6 +23,7 @@ from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import ConnectionError, ReadTimeout  # noqa: A004 - not Python's own
 
 from infra import project_images
+from infra.errors import UserError
 from infra.machines import node_container
 from infra.machines.addresses import LOOPBACK
 
@@ -45,7 +46,7 @@ VOLUME_SECONDS = 3.0
 """How long the removal of a machine's volume is waited for."""
 
 
-class LocalError(Exception):
+class LocalError(UserError):
     """Docker on this machine refused or cannot serve; says what to do next."""
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from infra.program_errors import shown_to_users
 from infra.resources.place import Place
 
 if TYPE_CHECKING:
@@ -46,15 +47,11 @@ def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[s
 def _look_around_aws(settings: Settings) -> Site:
     from infra.machines import target_packages  # noqa: PLC0415 - for this target alone
 
-    try:
+    with shown_to_users():
         target_packages.use("aws")
-        from infra.machines.aws_preflight import AwsError, Wanted, look  # noqa: PLC0415
-    except target_packages.TargetPackagesError as error:
-        raise pulumi.RunError(str(error)) from None
-    try:
+        from infra.machines.aws_preflight import Wanted, look  # noqa: PLC0415
+
         site = look(Wanted(stack=pulumi.get_stack(), settings=settings))
-    except AwsError as error:
-        raise pulumi.RunError(str(error)) from None
     for note in site.notes:
         pulumi.log.warn(note)
     return site

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from infra.errors import UserError
 
-class TargetPackagesError(Exception):
+
+class TargetPackagesError(UserError):
     """The target's packages are not installed; says what to do."""
 
 

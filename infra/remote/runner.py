@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from infra.errors import UserError
+
 if TYPE_CHECKING:
     from infra.remote.machine import Machine
 
@@ -27,7 +29,7 @@ class Completed:
         return self.exit_status != 0
 
 
-class RemoteError(Exception):
+class RemoteError(UserError):
     """Something on a machine could not be done.
 
     Its text says on which machine, what was tried, what came back and what to do next. It never

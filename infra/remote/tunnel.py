@@ -11,6 +11,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from infra.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
@@ -43,7 +45,7 @@ _ATTEMPTS = 200
 _CHUNK_BYTES = 65_536
 
 
-class TunnelError(Exception):
+class TunnelError(UserError):
     """A loopback port cannot be had; says which one, why and what to do next."""
 
 

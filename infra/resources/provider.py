@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
 
-from infra.remote.runner import RemoteError
+from infra.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,32 +54,11 @@ def explained(method: Method) -> Method:
     def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return method(*args, **kwargs)
-        except tuple(_user_errors()) as error:
+        except UserError as error:
             message = f"\n{error}"
             raise ResourceError(message) from None
 
     return wrapper  # type: ignore[return-value]
-
-
-def _user_errors() -> set[type[BaseException]]:
-    from infra.image_build import ImageBuildError
-    from infra.machines.errors import HostError
-    from infra.machines.local_engine import LocalError
-    from infra.registry import RegistryError
-    from infra.remote.tunnel import TunnelError
-    from infra.stack.errors import StackError
-    from infra.swarm.errors import SwarmError
-
-    return {
-        RemoteError,
-        SwarmError,
-        StackError,
-        HostError,
-        ImageBuildError,
-        LocalError,
-        RegistryError,
-        TunnelError,
-    }
 
 
 class Provider(ResourceProvider):

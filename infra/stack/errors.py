@@ -1,7 +1,9 @@
 """What goes wrong with a stack."""
 
+from infra.errors import UserError
 
-class StackError(Exception):
+
+class StackError(UserError):
     """The stack could not be rendered, deployed or removed; the text says which part and why.
 
     For a failed task it names the service, the task, the node, the engine's error and the last

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
+from infra.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,7 +30,7 @@ _STARTS = ("10.192.0.0", "172.16.0.0", "100.112.0.0")
 its overlays at 10.0.0.0), and no target of this project makes one."""
 
 
-class NoSubnetError(ValueError):
+class NoSubnetError(UserError):
     """No subnet that is large enough is clear of the machines."""
 
 

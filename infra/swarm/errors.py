@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from infra.errors import UserError
 
-class SwarmError(Exception):
+
+class SwarmError(UserError):
     """The swarm could not be brought to what is wanted; the text says why and what to do."""
 
 
