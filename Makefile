@@ -83,9 +83,9 @@ backups: setup-up ## show the cluster's backups, and what is wrong with them
 coverage: setup-up ## run the unit tests and list the lines that they do not reach
 	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
 
-lint: setup-up ## check style, prose and types
+lint: setup-up ## check style, prose, layers and types
 	@$(ENV) ruff check . && ruff format --check . && mdformat --check $(MARKDOWN) \
-		&& python -m tools.prose && pyright
+		&& python -m tools.prose && lint-imports --no-cache && pyright
 
 format: setup-up ## rewrite code and Markdown in the project's style
 	@$(ENV) ruff check --fix . ; ruff format . ; mdformat $(MARKDOWN)
