@@ -1,0 +1,125 @@
+"""Every setting of `Pulumi.yaml` reaches a resource: one that is wired to nothing fails here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from infra.machines import target_packages
+from tests.unit.resources.recorder import run_program
+from tests.unit.resources.test_state_names import STACKS, AnyTarget
+
+target_packages.use("aws")
+from infra.machines.aws_preflight import Site, Wanted  # noqa: E402
+
+SUBNET = "subnet-0123456789abcdef0"
+LOCAL, EXISTING, AWS = STACKS["local"], STACKS["existing"], STACKS["aws"]
+BUCKET = {
+    "backupS3Bucket": "nightly",
+    "backupS3AccessKey": "access",
+    "backupS3SecretKey": "secret",
+}
+HOSTS = json.loads(EXISTING["hosts"])
+
+CHANGES: dict[str, tuple[dict[str, str], str]] = {
+    "target": (LOCAL, "existing"),
+    "managers": (LOCAL, "3"),
+    "workers": (LOCAL, "3"),
+    "workersPerNode": (LOCAL, "2"),
+    "workerConcurrency": (LOCAL, "8"),
+    "overlayNetwork": (LOCAL, "10.50.0.0/20"),
+    "taskGrace": (LOCAL, "60"),
+    "registry": (AWS, "ecr"),
+    "imageName": (LOCAL, "flow"),
+    "webPort": (LOCAL, "8090"),
+    "flowerPort": (LOCAL, "5556"),
+    "connectionsPerSecond": (LOCAL, "5"),
+    "allowedCidrs": (AWS, '["198.51.100.8/32"]'),
+    "airflowConfig": (LOCAL, '{"core": {"default_timezone": "Europe/Berlin"}}'),
+    "taskMemory": (LOCAL, "1g"),
+    "memoryLimits": (LOCAL, '{"scheduler": "2g"}'),
+    "logRetentionDays": (LOCAL, "7"),
+    "keepReleases": (LOCAL, "5"),
+    "backups": (LOCAL, "false"),
+    "backupEveryHours": (LOCAL, "12"),
+    "backupRetentionDays": (LOCAL, "7"),
+    "backupPassphrase": (LOCAL, "a passphrase of my own for backups"),
+    "backupS3Bucket": ({**LOCAL, **BUCKET}, "weekly"),
+    "backupS3Endpoint": ({**LOCAL, **BUCKET}, "s3.example.org:9000"),
+    "backupS3Region": ({**LOCAL, **BUCKET}, "eu-central-1"),
+    "backupS3Path": ({**LOCAL, **BUCKET}, "/another"),
+    "backupS3AccessKey": ({**LOCAL, **BUCKET}, "another"),
+    "backupS3SecretKey": ({**LOCAL, **BUCKET}, "another"),
+    "backupS3Ca": ({**LOCAL, **BUCKET}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "restoreFrom": (LOCAL, "latest"),
+    "rotateSecrets": (LOCAL, '{"redis_password": 1}'),
+    "fernetKey": (LOCAL, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+    "hosts": (EXISTING, json.dumps(HOSTS[:2])),
+    "adopt": (EXISTING, "true"),
+    "removeEngine": (EXISTING, "true"),
+    "awsRegion": (AWS, "eu-west-1"),
+    "awsProfile": (AWS, "work"),
+    "awsManagerType": (AWS, "m6i.large"),
+    "awsWorkerType": (AWS, "m6i.large"),
+    "awsManagerVolume": (AWS, "50"),
+    "awsWorkerVolume": (AWS, "50"),
+    "awsSpotWorkers": (AWS, "true"),
+    "awsVpcCidr": (AWS, "10.81.0.0/16"),
+    "awsSubnetIds": (AWS, f'["{SUBNET}"]'),
+    "awsPublicAddresses": ({**AWS, "awsSubnetIds": f'["{SUBNET}"]'}, "false"),
+    "awsOpenToInternet": ({**AWS, "allowedCidrs": '["0.0.0.0/0"]'}, "true"),
+    "awsProtect": (AWS, "true"),
+}
+"""Setting → a stack, and another value for it."""
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(wanted: Wanted) -> Site:
+        zone = f"{wanted.region}a"
+        given = wanted.settings.aws_subnet_ids
+        return Site(
+            region=wanted.region,
+            zones=(zone,),
+            architecture="x86_64",
+            account="1234",
+            vpc_id="vpc-1" if given else "",
+            subnets={zone: SUBNET} if given else {},
+        )
+
+    monkeypatch.setattr("infra.machines.aws_preflight.look", look)
+    monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
+
+
+def outcome(settings: dict[str, str]) -> Any:
+    """Return what the program asks for: resources with their inputs, or a refusal."""
+    made = AnyTarget()
+    try:
+        run_program(made, {f"dairflow:{key}": value for key, value in settings.items()})
+    except pulumi.RunError as error:
+        return str(error)
+    return made.resources
+
+
+def test_every_setting_is_listed() -> None:
+    project = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())
+    assert CHANGES.keys() == project["config"].keys()
+
+
+@pytest.mark.parametrize("stack", [LOCAL, EXISTING, AWS])
+def test_the_same_settings_make_the_same(stack: dict[str, str]) -> None:
+    assert outcome(stack) == outcome(stack)
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_another_value_changes_what_is_made(key: str) -> None:
+    stack, value = CHANGES[key]
+    before, after = outcome(stack), outcome({**stack, key: value})
+    assert before != after
+    if key not in ("target", "awsOpenToInternet"):
+        assert not isinstance(before, str), before
+    if key != "target":  # a target has settings of its own that are required
+        assert not isinstance(after, str), after
