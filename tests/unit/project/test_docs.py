@@ -75,3 +75,11 @@ def test_links_of_the_site_lead_to_the_pages_places() -> None:
     assert docs_site.with_site_links("[a](../../README.md)", "docs/adr/0001.md") == (
         "[a](../index.md)"
     )
+
+
+def test_the_paths_that_the_guide_for_contributors_names_exist() -> None:
+    """A path has a slash and no placeholder; `infra/` and the like are folders."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", text)
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists() and "NAME" not in path] == []
