@@ -3,6 +3,10 @@
 
 At its end Python collects garbage once more. For the API server and the scheduler that takes more
 than 30 s of computing (seen with Python 3.13.5), in which a deployment waits for them.
+
+A part that fails because the database is away waits for it and starts again, in the same process:
+a deployment may replace the database in the seconds in which the part starts, and the swarm stops
+the update of a service whose new task ends with an error.
 """
 
 from __future__ import annotations
@@ -11,31 +15,63 @@ import atexit
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
+import psutil
 from airflow.__main__ import main
+
+ENTRYPOINT = Path(__file__).with_name("entrypoint.sh")
+LOST_DATABASE = "OperationalError"
+"""The name that psycopg2, asyncpg's wrapper and SQLAlchemy give the error (PEP 249)."""
+STARTS = "DAIRFLOW_STARTS"
+MAX_STARTS = 5
+"""What fails more often is the database's answer, not its absence: the container ends."""
 
 
 def run() -> NoReturn:
     """Run Airflow's command and end the process with its status."""
+    starts = int(os.environ.get(STARTS, "1"))
     status = _status_of_command()
     atexit._run_exitfuncs()  # noqa: SLF001 - all that is wanted of the usual end
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    if status is not None:
+        os._exit(status)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    if starts < MAX_STARTS:
+        _start_again(starts + 1)
+    os._exit(1)
 
 
-def _status_of_command() -> int:
+def _start_again(number: int) -> NoReturn:
+    """Replace this process with the part's start, which waits for the database."""
+    print("the database is away: waits for it, and starts again", file=sys.stderr, flush=True)
+    os.environ[STARTS] = str(number)
+    os.execv(ENTRYPOINT, [str(ENTRYPOINT), *sys.argv[1:]])  # noqa: S606 - the image's own
+
+
+def _status_of_command() -> int | None:
+    """Run the command; return its status, or None if the database was away."""
     try:
         main()
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - Python's own answer to it
+    except BaseException as error:  # noqa: BLE001 - Python's own answer to it
         traceback.print_exc()
-        return 1
+        return None if _is_lost_database(error) else 1
     return 0
+
+
+def _is_lost_database(error: BaseException | None) -> bool:
+    while error is not None:
+        if type(error).__name__ == LOST_DATABASE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +10,24 @@ from pathlib import Path
 import pytest
 
 PART = Path(__file__).parents[3] / "images" / "airflow" / "part.py"
+ENTRYPOINT = """#!/bin/sh
+echo "starts again: $*" >&2
+exec {python} {part} "$@"
+"""
 
 
 def end(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     """Run ``part.py`` with a command of Airflow's that has this body."""
+    part, entrypoint = tmp_path / "part.py", tmp_path / "entrypoint.sh"
+    shutil.copy(PART, part)
+    entrypoint.write_text(ENTRYPOINT.format(python=sys.executable, part=part))
+    entrypoint.chmod(0o755)
     package = tmp_path / "airflow"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(f"import atexit, sys\n\n\ndef main():\n    {body}\n")
     return subprocess.run(
-        [sys.executable, str(PART)],
+        [sys.executable, str(part), "api-server", "--proxy-headers"],
         env={"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -56,3 +65,32 @@ def test_a_part_ends_without_a_last_collection(tmp_path: Path) -> None:
         "    one.self = one"
     )
     assert end(tmp_path, body).returncode == 0
+
+
+AWAY = """
+    import os, subprocess
+    class OperationalError(Exception): pass
+    if os.environ.get("DAIRFLOW_STARTS", "1") == "{times}":
+        print("served", *sys.argv[1:])
+        return
+    subprocess.Popen(["sleep", "3600"])
+    try:
+        raise OperationalError("could not translate host name")
+    except OperationalError as error:
+        raise RuntimeError("it cannot start") from error
+"""
+
+
+def test_a_part_that_the_database_leaves_waits_and_starts_again(tmp_path: Path) -> None:
+    """Without the processes that its first start had: they hold this test's output open."""
+    ended = end(tmp_path, AWAY.format(times=3))
+    assert ended.returncode == 0
+    assert ended.stdout == "served api-server --proxy-headers\n"
+    assert ended.stderr.count("starts again: api-server --proxy-headers") == 2
+    assert "could not translate host name" in ended.stderr
+
+
+def test_a_database_that_answers_with_an_error_ends_the_part(tmp_path: Path) -> None:
+    ended = end(tmp_path, AWAY.format(times="never"))
+    assert ended.returncode == 1
+    assert ended.stderr.count("starts again: api-server") == 4
