@@ -83,7 +83,7 @@ def _clean(props: Props, former: list[list[str]]) -> Props:
             begun = [threads.submit(_clean_node, pool, one, props, kept) for one in machines]
         for one in begun:
             one.result()
-        if props["registry"]:
+        if props.get("registry"):  # Pulumi leaves out an input without a value
             _clean_registry(pool, machines[0], props["registry"], kept)
     return {**props, "releases": releases}
 
