@@ -1,4 +1,4 @@
-"""The images that stay, as the resource keeps them in the state; their removal is tested elsewhere."""
+"""The images that stay, as the resource keeps them in the state."""
 
 from infra.resources.kept_images import KeptImagesProvider
 
