@@ -21,6 +21,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import ConnectionError, ReadTimeout  # noqa: A004 - not Python's own
+from urllib3.exceptions import ReadTimeoutError
 
 from infra import project_images
 from infra.errors import UserError
@@ -78,7 +79,7 @@ def engine() -> Generator[Engine]:
     except APIError as error:
         msg = f"Docker on this machine refused: {error.explanation or error}"
         raise LocalError(msg) from error
-    except (ReadTimeout, ConnectionError) as error:  # the second one in the middle of an answer
+    except (ReadTimeout, ConnectionError, ReadTimeoutError) as error:  # the last amid an answer
         msg = (
             f"Docker on this machine gave no answer within {client.api.timeout:g} s: {error}.\n"
             "If `docker info` answers, run the same command again: completed steps are kept."

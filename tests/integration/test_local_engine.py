@@ -315,7 +315,7 @@ def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
 
 @pytest.mark.parametrize(
     ("silence", "expected"),
-    [(1, "gave no answer within 1 s"), (60, "could not be pushed: .*unexpected status")],
+    [(1, "gave no answer within 1 s"), (60, "could not be pushed: .*418")],
 )
 def test_a_push_to_a_slow_registry_takes_its_time(
     client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: int, expected: str

@@ -141,7 +141,7 @@ def test_ctrl_c_lets_pulumi_end_by_itself_and_says_what_is_next(project: Project
     project.finish_the_work()
     assert up.end() == 128 + signal.SIGINT
     assert "Traceback" not in up.shown
-    assert "`make up` goes on" in up.shown.splitlines()[-1]
+    assert "`make up` continues" in up.shown.splitlines()[-1]
     assert project.locks() == []
     assert "one" in project.resources(), "what Pulumi was making, it finished and wrote down"
 
@@ -155,7 +155,7 @@ def test_a_second_ctrl_c_is_pulumis_too(project: Project) -> None:
     assert up.end() == 128 + signal.SIGINT
     assert "^C received; terminating" in up.shown
     assert "Traceback" not in up.shown
-    assert "`make up` goes on" in up.shown.splitlines()[-1]
+    assert "`make up` continues" in up.shown.splitlines()[-1]
 
 
 def test_the_lock_stays_while_its_update_lives_and_goes_when_it_was_killed(
