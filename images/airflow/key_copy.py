@@ -13,6 +13,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import schema
+
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
@@ -79,8 +81,7 @@ def load(connection: Connection) -> KeyCopy | None:
     """Read the copy; None before the first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('public.dairflow_fernet_key') IS NOT NULL")
-        row = cursor.fetchone()
-        if row is None or not row[0]:
+        if not schema.value(cursor):
             return None
         cursor.execute("SELECT salt, encrypted, fingerprint FROM public.dairflow_fernet_key")
         row = cursor.fetchone()

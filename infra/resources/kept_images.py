@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
@@ -11,7 +10,7 @@ from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, side_by_side, sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     import pulumi
 
     from infra.remote.pool import SshPool
-
-NODES_AT_A_TIME = 16
 
 
 class KeptImagesProvider(Provider):
@@ -79,10 +76,7 @@ def _clean(props: Props, former: list[list[str]]) -> Props:
     kept = {reference for release in releases for reference in release}
     machines = [Machine.from_dict(record) for record in props["machines"]]
     with ssh_pool(props) as pool:
-        with ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
-            begun = [threads.submit(_clean_node, pool, one, props, kept) for one in machines]
-        for one in begun:
-            one.result()
+        side_by_side(lambda machine: _clean_node(pool, machine, props, kept), machines)
         if props.get("registry"):  # Pulumi leaves out an input without a value
             _clean_registry(pool, machines[0], props["registry"], kept)
     return {**props, "releases": releases}

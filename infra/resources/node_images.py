@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
@@ -12,7 +11,7 @@ from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, side_by_side, sign_in, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
 
 _T = TypeVar("_T")
-NODES_AT_A_TIME = 16
 
 
 class NodeImagesProvider(Provider):
@@ -103,6 +101,5 @@ def _on_every_node(
         connect = functools.partial(pool.runner, machine, timeout=timeout)
         return act(connect, props["references"][machine.role])
 
-    with ssh_pool(props) as pool, ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
-        begun = [threads.submit(on, pool, machine) for machine in machines]
-    return [one.result() for one in begun]
+    with ssh_pool(props) as pool:
+        return side_by_side(functools.partial(on, pool), machines)

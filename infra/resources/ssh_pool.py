@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
@@ -10,13 +11,16 @@ from infra.remote.login import Login
 from infra.remote.pace import CONNECTIONS_PER_SECOND, shared_pace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from infra.remote.machine import Machine
     from infra.remote.pace import Pace
     from infra.remote.pool import SshPool
     from infra.resources.provider import Props
 
 
+_T = TypeVar("_T")
+NODES_AT_A_TIME = 16
 READ_CONNECT_SECONDS = 20.0
 """How long a machine may be silent on a refresh, where its silence shows as drift."""
 
@@ -52,3 +56,10 @@ def ssh_pool(props: Props) -> SshPool:
         logins=logins_of(props),
         pace=pace_of(props),
     )
+
+
+def side_by_side(act: Callable[[Machine], _T], machines: Sequence[Machine]) -> list[_T]:
+    """Act on machines, some at a time; the first error is raised when all have ended."""
+    with ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
+        begun = [threads.submit(act, machine) for machine in machines]
+    return [one.result() for one in begun]

@@ -58,7 +58,7 @@ def without_unknown(
 
 
 def arguments_of_decorator(name: str, function: object) -> frozenset[str]:
-    """Return the arguments of ``@task.<name>`` that are no parameters of the function."""
+    """Return the arguments of ``@task.<name>`` that are not parameters of the function."""
     try:
         arguments = decorator_signature(name).arguments
     except ImportPathError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inherit(
     context: TaskContext, task: TaskPlan, signature: Signature, given: Mapping[str, Any], path: Path
 ) -> None:
-    """What is no work for Airflow's default_args: an operator's defaults, and joined mappings.
+    """What Airflow's default_args does not handle: an operator's defaults, and joined mappings.
 
     From far to near: the DAG, the operator, the groups around the task, the task.
     """
