@@ -2,18 +2,18 @@
 
 An account's token lasts 12 hours. A swarm keeps what ``--with-registry-auth`` gives it, so that a
 task which moves to another node a day later could not be pulled. So nothing is given to the swarm:
-each node pulls by itself before the deployment, with Amazon's credential helper and the role of its
-instance. Of an image that is there by its digest, the swarm pulls nothing (moby's
-``daemon/cluster/executor/container/adapter.go``).
+each node pulls by itself before the deployment, with a token that Amazon's credential helper gets
+by the role of its instance. Of an image that is there by its digest, the swarm pulls nothing
+(moby's ``daemon/cluster/executor/container/adapter.go``).
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from typing import TYPE_CHECKING
 
+from infra.remote.runner import RemoteError
 from infra.swarm.commands import INSTALL_ECR_HELPER, INSTALL_SECONDS
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ ROLE_TIMEOUT_SECONDS = 180.0
 """IAM makes a new role known everywhere within minutes at most ("eventual consistency")."""
 _POLL_SECONDS = 3.0
 TOKEN_TIMEOUT_SECONDS = 60.0
+_NO_TOKEN = 75
+"""The exit status of a command that got no token (``EX_TEMPFAIL`` of ``sysexits.h``)."""
 
 
 def missing(runner: Runner, references: Sequence[str]) -> list[str]:
@@ -50,53 +52,41 @@ def pull(runner: Runner, references: Sequence[str], *, report: Callable[[str], N
         return
     name = runner.machine.name
     runner.run(INSTALL_ECR_HELPER, timeout=INSTALL_SECONDS)
-    registry = wanted[0].partition("/")[0]
-    _wait_for_role(runner, registry, report)
+    command, timeout = _pull(wanted), TOKEN_TIMEOUT_SECONDS + PULL_TIMEOUT_SECONDS * len(wanted)
     begun = time.monotonic()
-    for reference in wanted:
-        runner.run(_pull(registry, reference), timeout=PULL_TIMEOUT_SECONDS)
+    answer = runner.run(command, timeout=timeout, check=False)
+    if answer.exit_status == _NO_TOKEN:
+        report(f"{name}: waits until ECR gives its instance's role a token")
+    while answer.exit_status == _NO_TOKEN and time.monotonic() < begun + ROLE_TIMEOUT_SECONDS:
+        time.sleep(_POLL_SECONDS)
+        answer = runner.run(command, timeout=timeout, check=False)
+    if answer.failed:
+        raise RemoteError.of_command(runner.machine, command, answer)
     report(f"{name}: pulled {len(wanted)} image(s) from ECR ({time.monotonic() - begun:.1f} s)")
 
 
-def _wait_for_role(runner: Runner, registry: str, report: Callable[[str], None]) -> None:
-    """Wait until the machine's instance may ask ECR for a token."""
-    deadline = time.monotonic() + ROLE_TIMEOUT_SECONDS
-    told = False
-    while True:
-        last = time.monotonic() > deadline
-        answer = runner.run(_ask(registry), timeout=TOKEN_TIMEOUT_SECONDS, check=last)
-        if not answer.failed:
-            return
-        if not told:
-            report(f"{runner.machine.name}: waits for its instance's role to be known to ECR")
-            told = True
-        time.sleep(_POLL_SECONDS)
+def _pull(references: Sequence[str]) -> str:
+    """Return the command that gets one token and pulls every image with it.
 
-
-# The helper keeps tokens in a file unless it is told not to, and its complaints in another one.
-_HELPER = """set -e
-folder=$(mktemp -d)
+    The helper is not given to the Docker client, which would run it for each image: the helper of
+    Debian 12 fails now and then when ECR answers fast (its SDK closes the request's body while it
+    is being sent, and the connection with it). The folder is in memory: no disk has the token.
+    """
+    registry = references[0].partition("/")[0]
+    return f"""# pull images from ECR by the role of the machine's instance
+set -e
+folder=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$folder"' EXIT
 export AWS_ECR_DISABLE_CACHE=true AWS_ECR_CACHE_DIR="$folder"
-complain() {
+printf %s {shlex.quote(registry)} | docker-credential-ecr-login get > "$folder/token" || {{
     cat "$folder/log/ecr-login.log" >&2
-    exit 1
-}
+    exit {_NO_TOKEN}
+}}
+secret=$(sed 's/.*"Secret":"\\([^"]*\\)".*/\\1/' "$folder/token")
+auth=$(printf 'AWS:%s' "$secret" | base64 -w 0)
+printf '{{"auths":{{"%s":{{"auth":"%s"}}}}}}' {shlex.quote(registry)} "$auth" \\
+    > "$folder/config.json"
+for image in {shlex.join(references)}; do
+    docker --config "$folder" pull --quiet "$image" > /dev/null
+done
 """
-
-
-def _ask(registry: str) -> str:
-    return (
-        f"# ask ECR for a token by the role of the machine's instance\n{_HELPER}"
-        f"printf %s {shlex.quote(registry)} | docker-credential-ecr-login get > /dev/null"
-        " || complain"
-    )
-
-
-def _pull(registry: str, reference: str) -> str:
-    config = json.dumps({"credHelpers": {registry: "ecr-login"}})
-    return (
-        f"# pull {reference}\n{_HELPER}"
-        f'printf %s {shlex.quote(config)} > "$folder/config.json"\n'
-        f'docker --config "$folder" pull --quiet {shlex.quote(reference)} > /dev/null || complain'
-    )

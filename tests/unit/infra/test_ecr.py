@@ -1,5 +1,11 @@
 """Amazon's registry: how a node pulls, and how the operator signs in."""
 
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from infra import ecr
@@ -14,8 +20,10 @@ from infra.machines.aws_ecr import sign_in  # noqa: E402
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 AIRFLOW = f"{REGISTRY}/dairflow-test/airflow@sha256:{'a' * 64}"
+WEB = f"{REGISTRY}/dairflow-test/web@sha256:{'c' * 64}"
 REDIS = f"{REGISTRY}/dairflow-test/redis@sha256:{'b' * 64}"
-NO_ROLE = Completed(stdout="", stderr="no EC2 IMDS role found", exit_status=1)
+NO_ROLE = Completed(stdout="", stderr="no EC2 IMDS role found", exit_status=75)
+PULL = "docker-credential-ecr-login get"
 
 
 def runner(lacks: str) -> FakeRunner:
@@ -30,37 +38,76 @@ def runner(lacks: str) -> FakeRunner:
     return FakeRunner(machine).on("", "").on("docker image inspect", lacks)
 
 
+def program(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
 def test_a_node_that_has_every_image_is_not_touched() -> None:
     node = runner(lacks="")
     ecr.pull(node, [AIRFLOW, REDIS], report=pytest.fail)
     assert len(node.commands) == 1
 
 
-def test_only_what_is_missing_is_pulled_by_the_helper_and_the_role() -> None:
-    node, said = runner(lacks=f"{REDIS}\n"), []
-    ecr.pull(node, [AIRFLOW, REDIS], report=said.append)
-    install, ask, pull = node.commands[1:]
+def test_only_what_is_missing_is_pulled_with_one_token_of_the_role() -> None:
+    said: list[str] = []
+    node = runner(lacks=f"{AIRFLOW}\n{REDIS}\n")
+    ecr.pull(node, [AIRFLOW, REDIS, WEB], report=said.append)
+    install, pull = node.commands[1:]
     assert "amazon-ecr-credential-helper" in install
-    assert "docker-credential-ecr-login get" in ask
-    assert f'{{"credHelpers": {{"{REGISTRY}": "ecr-login"}}}}' in pull
-    assert f"pull --quiet {REDIS}" in pull
-    assert said[0].startswith("worker-1: pulled 1 image(s) from ECR")
+    assert pull.count("docker-credential-ecr-login get") == 1
+    assert f"for image in {AIRFLOW} {REDIS};" in pull
+    assert said == [said[0]]
+    assert said[0].startswith("worker-1: pulled 2 image(s) from ECR")
 
 
-def test_the_helper_keeps_no_token() -> None:
+def test_the_token_is_what_docker_signs_in_with_and_is_gone_after(tmp_path: Path) -> None:
+    """By the shell itself, with a helper and a client that stand for the node's."""
+    seen = tmp_path / "seen"
+    answer = '{"ServerURL":"x","Username":"AWS","Secret":"abc+/=="}'
+    program(tmp_path / "docker-credential-ecr-login", f"echo '{answer}'")
+    program(tmp_path / "docker", f'cat "$2/config.json" >> {seen}; echo " $2 $5" >> {seen}')
+    node = runner(lacks=f"{AIRFLOW}\n{REDIS}\n")
+    ecr.pull(node, [AIRFLOW, REDIS], report=lambda _: None)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", node.commands[-1]], check=True, env=environment)
+    for line, image in zip(seen.read_text().splitlines(), (AIRFLOW, REDIS), strict=True):
+        config, folder, pulled = line.split(" ")
+        (given,) = json.loads(config)["auths"].items()
+        assert given[0] == REGISTRY
+        assert base64.b64decode(given[1]["auth"]) == b"AWS:abc+/=="
+        assert pulled == image
+        assert folder.startswith("/dev/shm/")  # noqa: S108
+        assert not Path(folder).exists()
+
+
+def test_a_helper_that_fails_is_waited_for_and_nothing_is_pulled(tmp_path: Path) -> None:
+    program(
+        tmp_path / "docker-credential-ecr-login",
+        'mkdir "$AWS_ECR_CACHE_DIR/log"\n'
+        'echo no role > "$AWS_ECR_CACHE_DIR/log/ecr-login.log"; exit 1',
+    )
+    program(tmp_path / "docker", f"touch {tmp_path}/pulled")
     node = runner(lacks=AIRFLOW)
     ecr.pull(node, [AIRFLOW], report=lambda _: None)
-    for command in node.commands[2:]:
-        assert "AWS_ECR_DISABLE_CACHE=true" in command
-        assert "trap 'rm -rf \"$folder\"' EXIT" in command
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", node.commands[-1]],
+        check=False,
+        env=environment,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (NO_ROLE.exit_status, b"no role\n")
+    assert not (tmp_path / "pulled").exists()
 
 
 def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.ecr._POLL_SECONDS", 0)
-    node, said = runner(lacks=AIRFLOW), []
-    node.on("docker-credential-ecr-login get", NO_ROLE, NO_ROLE, "")
+    said: list[str] = []
+    node = runner(lacks=AIRFLOW)
+    node.on(PULL, NO_ROLE, NO_ROLE, "")
     ecr.pull(node, [AIRFLOW], report=said.append)
-    assert said[0] == "worker-1: waits for its instance's role to be known to ECR"
+    assert said[0] == "worker-1: waits until ECR gives its instance's role a token"
     assert len(said) == 2
 
 
@@ -68,10 +115,10 @@ def test_a_role_that_never_comes_is_told_with_the_helpers_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("infra.ecr.ROLE_TIMEOUT_SECONDS", -1)
-    node = runner(lacks=AIRFLOW).on("docker-credential-ecr-login get", NO_ROLE)
+    node = runner(lacks=AIRFLOW).on(PULL, NO_ROLE)
     with pytest.raises(RemoteError, match="no EC2 IMDS role found") as caught:
         ecr.pull(node, [AIRFLOW], report=lambda _: None)
-    assert "ask ECR for a token by the role of the machine's instance" in str(caught.value)
+    assert "pull images from ECR by the role of the machine's instance" in str(caught.value)
 
 
 def test_refused_credentials_are_told_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
