@@ -65,9 +65,14 @@ dev-reset: ## stop the laptop's services and remove their data
 	@$(COMPOSE) down --remove-orphans --volumes
 
 test: setup-test ## run every test, a real cluster included
+	@mkdir -p .dairflow/logs
 	@$(ENV) status=0; \
+		pytest tests/contract >.dairflow/logs/contract.log 2>&1 & contract=$$!; \
+		trap 'kill $$contract' INT TERM; \
 		pytest --numprocesses auto $(UNIT_TESTS) || status=1; \
-		pytest -m "not chaos" tests/contract tests/e2e tests/integration || status=1; \
+		pytest -m "not chaos" tests/e2e tests/integration || status=1; \
+		wait $$contract || status=1; \
+		cat .dairflow/logs/contract.log; \
 		exit $$status
 
 chaos: setup-test ## run the long faults: absences, lost messages, expired certificates

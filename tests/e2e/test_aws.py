@@ -227,7 +227,9 @@ def test_an_image_that_was_deleted_comes_back(project: Project, cloud: Cloud) ->
     project.on("worker-1", f"docker image inspect {reference}")
 
 
+@pytest.mark.chaos
 def test_an_instance_that_was_lost_is_made_again(project: Project, cloud: Cloud) -> None:
+    project.up()
     lost = named(cloud)["worker-2"]
     cloud.server.client().terminate_instances(InstanceIds=[lost["InstanceId"]])
     project.up("--refresh")

@@ -566,11 +566,14 @@ def test_a_task_can_draw_a_table_without_a_screen(idle: Container) -> None:
     assert output_of(idle, "python", "-c", script).splitlines()[-1] == r"b'\x89PNG'"
 
 
+TEST_PACKAGES = ("pytest", "pytest-xdist", "hypothesis", "jsonschema")
+
+
 def test_the_builder_s_own_tests_pass_with_the_image_s_python(
     start: Callable[..., Container], tmp_path: Path
 ) -> None:
     """It is developed with this machine's Python; tasks run with the image's."""
-    packages = [f"{name}=={version(name)}" for name in ("pytest", "hypothesis", "jsonschema")]
+    packages = [f"{name}=={version(name)}" for name in TEST_PACKAGES]
     libraries = tmp_path / "libraries"
     subprocess.run(
         [
@@ -584,6 +587,7 @@ def test_the_builder_s_own_tests_pass_with_the_image_s_python(
     container = start(
         "airflow",
         *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/dag_builder"),
+        "--numprocesses=auto",
         "--ignore=tests/unit/dag_builder/test_dag_builder_package.py",  # it needs set-up's uv
         working_dir="/project",
         environment={

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 UP_SECONDS = 300
 RUN_SECONDS = 300
-SHORT = 20
+SHORT = 10
 """Seconds for what is a year (the timeout of queued tasks) or ten minutes (a lost message)."""
 
 VISIBILITY_SECONDS = 30
