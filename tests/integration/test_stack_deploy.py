@@ -133,7 +133,8 @@ class Site:
         self.lab.run(
             self.manager,
             f"container=$(docker create {image})"
-            f" && docker commit -c 'LABEL edited=yes' $container {image} && docker rm --volumes $container",
+            f" && docker commit -c 'LABEL edited=yes' $container {image}"
+            " && docker rm --volumes $container",
             timeout=300,
         )
         return self._push(name)
