@@ -24,6 +24,7 @@ SERVICES = (
     "backup",
     "dag-processor",
     "flower",
+    "log-store",
     "migrate",
     "pgbouncer",
     "postgres",

@@ -63,6 +63,9 @@ fi
 if docker rename {_NEXT} {CONTAINER} && docker start {CONTAINER} >/dev/null; then
     docker rm -f {_FORMER} >/dev/null 2>&1
     rm -rf {_FORMER_FOLDER}
+    docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {REPOSITORY} |
+        grep -vxF "$(docker inspect --format '{{{{.Config.Image}}}}' {CONTAINER})" |
+        xargs -r docker image rm >/dev/null 2>&1
     exit 0
 fi
 docker rm -f {CONTAINER} >/dev/null 2>&1

@@ -50,11 +50,16 @@ bound_logs() {
     (
         set +e # another container of this node may remove the same file first
         while sleep "${LOG_CHECK_SECONDS:-3600}"; do
-            find "$logs" -mindepth 1 -type f -mtime "+$((${LOG_RETENTION_DAYS:-30} - 1))" -delete
+            find "$logs" -mindepth 1 -type f ! -name .store-id \
+                -mtime "+$((${LOG_RETENTION_DAYS:-30} - 1))" -delete
             find "$logs" -mindepth 1 -depth -type d -empty -mtime +0 -delete
         done
     ) &
 }
+
+# Copies task logs to the managers for as long as this container runs. On the laptop all services
+# share one volume, LOG_STORE is empty, and nothing is copied.
+copy_logs() { [ -z "${LOG_STORE:-}" ] || /opt/dairflow/task_logs.sh follow & }
 
 # Makes this process and its children what the kernel ends first when the machine's memory is used
 # up: a task, and not the database beside it. A process may raise this without any privilege.
@@ -82,6 +87,7 @@ case $part in
         wait_for_migration
         bound_connects
         bound_logs
+        [ "$part" != triggerer ] || copy_logs
         exec /opt/dairflow/part.py "$part" "$@"
         ;;
     scheduler)
@@ -96,11 +102,17 @@ case $part in
         wait_for_port "$BROKER_ADDRESS"
         wait_for_port "$WAREHOUSE_ADDRESS"
         bound_logs
+        copy_logs
         yield_memory
         # tini signals this process only, so that SIGTERM is Celery's warm shutdown: it takes no new
         # task and ends when the running ones have. Mingle and gossip tell workers of each other,
         # which nothing here needs.
         exec /opt/dairflow/worker.py celery worker --without-mingle --without-gossip "$@"
+        ;;
+    log-store)
+        require_secrets log-store api_secret_key
+        bound_logs
+        exec /opt/dairflow/task_logs.sh keep
         ;;
     flower)
         require_secrets flower redis_password flower_password
@@ -111,7 +123,7 @@ case $part in
         exec celery --app dairflow.monitor flower "$@"
         ;;
     '')
-        printf 'usage: migrate | api-server | scheduler | dag-processor | triggerer | worker | flower\n' >&2
+        printf 'usage: migrate | api-server | scheduler | dag-processor | triggerer | worker | log-store | flower\n' >&2
         exit 2
         ;;
     *)

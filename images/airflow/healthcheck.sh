@@ -44,9 +44,10 @@ case ${1:-} in
     dag-processor) /opt/dairflow/database.py check-job DagProcessorJob ;;
     triggerer) /opt/dairflow/database.py check-job TriggererJob ;;
     worker) is_connected_to 6379 && listens 8793 ;;
+    log-store) listens "${LOG_STORE_PORT:-8730}" ;;
     flower) answers 5555 /healthcheck ;;
     *)
-        printf 'usage: api-server | scheduler | dag-processor | triggerer | worker | flower\n' >&2
+        printf 'usage: api-server | scheduler | dag-processor | triggerer | worker | log-store | flower\n' >&2
         exit 2
         ;;
 esac

@@ -4,6 +4,8 @@
 At its end Python collects garbage once more. For the API server and the scheduler that takes more
 than 30 s of computing (seen with Python 3.13.5), in which a deployment waits for them.
 
+The API server reads task logs from their copies (`log_copies`) if there is a place for them.
+
 A part that fails because the database is away waits for it and starts again, in the same process:
 a deployment may replace the database in the seconds in which the part starts, and the swarm stops
 the update of a service whose new task ends with an error.
@@ -75,4 +77,10 @@ def _is_lost_database(error: BaseException | None) -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["api-server"] and os.environ.get("LOG_STORE"):
+        # Last, so that no file here hides a module of that name.
+        sys.path.append(str(Path(__file__).parent))
+        import log_copies
+
+        log_copies.install()
     run()

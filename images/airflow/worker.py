@@ -10,6 +10,7 @@
   cannot be dropped, and there is nothing yet that it could cut off.
 - A task's slot is free as soon as its process has ended (``wake_at_exit``).
 - What every task imports is imported once, before Celery forks the slots' processes.
+- Before it ends, the managers have a copy of every log (``task_logs.sh``).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import contextlib
 import os
 import selectors
 import signal
+import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow.__main__ import main
@@ -28,6 +31,8 @@ from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+TASK_LOGS = Path(__file__).with_name("task_logs.sh")
 
 EVERY_TASK_IMPORTS = (
     "airflow.dag_processing.dagbag",
@@ -84,8 +89,17 @@ def import_early() -> None:
         import_module(module)
 
 
+def finish_logs() -> None:
+    """Wait until the managers have a copy of every log of this worker, for a minute at most."""
+    if os.environ.get("LOG_STORE"):
+        subprocess.run([TASK_LOGS, "finish"], check=False)
+
+
 if __name__ == "__main__":
     daemon_utils.sigint_handler = signal.SIG_DFL  # type: ignore[assignment]
     free_slots_in_time()
     import_early()
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        finish_logs()

@@ -21,8 +21,8 @@ RESERVED_ADDRESSES = 3
 
 SERVICES_OF_ONE_TASK = 12
 """Services that run once, with some to spare for a user's own."""
-SERVICES_ON_EACH_MANAGER = 2
-"""The web server, and what is in front of it."""
+SERVICES_ON_EACH_MANAGER = 3
+"""The web server, what is in front of it, and the copies of task logs."""
 
 _PREFIXES = (20, 18, 16)
 _STARTS = ("10.192.0.0", "172.16.0.0", "100.112.0.0")

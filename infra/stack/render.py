@@ -53,6 +53,9 @@ DAG_PARSE_SECONDS = 60
 BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 """The log of a service that has no ``logging``, since an engine's default has no bound."""
 
+LOG_STORE = "log-store"
+"""The service that workers copy task logs to: one task of it on each manager."""
+
 _AIRFLOW_VARIABLE = "AIRFLOW__"
 _REPOSITORY_VARIABLE = "BACKUP_S3_BUCKET"
 """What a service has in its environment that reads the repository of the backups."""
@@ -201,6 +204,8 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_RUNS_PER_DAG": str(options.runs_per_dag),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
+        "DAIRFLOW_LOG_STORE": LOG_STORE,
+        "DAIRFLOW_LOG_STORES": str(options.managers),
         **{memory_variable(name): size for name, size in options.memory_limits.items()},
         **options.backups.variables,
         "DAIRFLOW_PARSE_SECONDS": str(DAG_PARSE_SECONDS),

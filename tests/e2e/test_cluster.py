@@ -300,6 +300,7 @@ def test_a_leaving_worker_finishes_its_running_task(
         assert ended[key].state == "success"
         assert ended[key].hostname == "worker-3"
         assert ended[key].try_number == 1
+        assert "words in" in airflow.log(DAG, run, ended[key]), "a log outlives its worker"
     assert "worker-3" in printed
     project.expect_no_changes()
 
@@ -308,13 +309,22 @@ def test_removed_machines_are_drift_and_come_back(
     project: Project, engine: docker.DockerClient
 ) -> None:
     """A worker with its disk, and the container of the manager, whose disk has the database."""
-    runs = project.airflow().runs(DAG)
+    airflow = project.airflow()
+    runs = airflow.runs(DAG)
+    ran = {
+        task.hostname: (run, task)
+        for run in runs
+        for task in airflow.tasks(DAG, run)
+        if task.task_id == "count"
+    }
     engine.containers.get(f"dairflow-{STACK}-worker-2").remove(force=True, v=True)
     engine.volumes.get(f"dairflow-{STACK}-worker-2").remove()
     engine.containers.get(f"dairflow-{STACK}-manager-1").remove(force=True, v=True)
     project.up("--refresh")
     assert project.nodes() == dict.fromkeys(("manager-1", "worker-1", "worker-2"), "Ready")
-    assert set(project.airflow().runs(DAG)) >= set(runs)
+    airflow = project.airflow()
+    assert set(airflow.runs(DAG)) >= set(runs)
+    assert "words in" in airflow.log(DAG, *ran["worker-2"]), "a log outlives its machine"
     assert {task.hostname for task in run_dag(project)} <= {"worker-1", "worker-2"}
     # worker-1 stayed, with connections whose other end vanished without a word.
     wait_until(lambda: _hosts(project) == {"worker-1", "worker-2"}, 150, "tasks on both workers")

@@ -1,26 +1,34 @@
 """The registry on a real engine with each image store, and the removal of former releases.
 
-The operator's engine gives the machine the registry's image. The machine pushes and pulls as well.
-A release is an image of one small layer of its own.
+The operator's engine gives the machine the registry's image, and pushes through the tunnel: this
+machine's own engine (Docker's store), and a newer one (containerd's store, as Docker 29 and newer
+have it). The machine pushes and pulls as well. A release is an image of one small layer of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import docker
 import pytest
 
 from infra import credentials, image_retention, project_images, registry
 from infra.machines import local_engine
+from infra.remote import tunnel
 from infra.remote.runner import RemoteError
+from tools.plugins.docker.docker_stand_in.build import BuildRequest, build
+from tools.plugins.docker.docker_stand_in.cancellation import Cancellation
+from tools.plugins.docker.docker_stand_in.connection import connect
+from tools.plugins.docker.docker_stand_in.context import BuildContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import docker
+    from pathlib import Path
 
     from infra.remote.runner import Runner
 
@@ -138,6 +146,96 @@ def test_a_pushed_image_runs_by_its_digest(site: Site) -> None:
     assert counts == [1, 2]
 
 
+@pytest.fixture(scope="module")
+def newer_engine(
+    docker_client: docker.DockerClient,
+    lab: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """Run an engine with containerd's store beside this machine's; yield its `DOCKER_HOST`.
+
+    It is on this machine's network, as the operator's engine is, and changes nothing there.
+    """
+    folder = tmp_path_factory.mktemp("engine")
+    host = f"unix://{folder}/docker.sock"
+    quiet = "--bridge=none --iptables=false --ip6tables=false --ip-forward=false"
+    container = docker_client.containers.run(
+        project_images.reference("node"),
+        f"-c 'exec dockerd --host {host} {quiet} --feature containerd-snapshotter=true'",
+        entrypoint="/bin/sh",
+        labels=lab.labels,
+        network_mode="host",
+        privileged=True,
+        init=True,
+        detach=True,
+        volumes={str(folder): {"bind": str(folder)}},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while "API listen on" not in container.logs().decode():
+            assert time.monotonic() < deadline, container.logs().decode()
+            time.sleep(0.2)
+        yield host
+    finally:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture(params=["classic", "containerd"])
+def operator(
+    request: pytest.FixtureRequest, probe_image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Make an engine the operator's, with set-up's registry image in it."""
+    saved = local_engine.archive(project_images.reference("registry"))
+    if request.param == "containerd":
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("newer_engine"))
+    client: Any = docker.from_env(version="auto")
+    client.images.load(saved)
+    store = str(client.info()["DriverStatus"])
+    assert ("io.containerd.snapshotter" in store) == (request.param == "containerd"), store
+    client.api.import_image_from_data(probe_image, repository="other/operator", tag="probe")
+    yield client
+    client.images.remove("other/operator:probe", force=True)
+    client.close()
+
+
+def dial(site: Site) -> Any:
+    return site.lab.pool.runner(site.machine).dial("127.0.0.1", registry.PORT)
+
+
+def test_the_operators_images_run_on_the_machine(site: Site, operator: Any, tmp_path: Path) -> None:
+    """With each store on either side: the registry is loaded, and an image built and pushed."""
+    site.run(f"docker rm -f {registry.CONTAINER} && docker rmi -f {site.spec.image}")
+    registry.ensure(
+        site.runner, site.spec, save_image=lambda: local_engine.archive(site.spec.image)
+    )
+    assert registry.fingerprint(site.runner)
+
+    (tmp_path / "Dockerfile").write_text("FROM other/operator:probe\nCOPY added /added\n")
+    (tmp_path / "added").write_text("a layer")
+    port = tunnel.open_tunnel(0, lambda: dial(site), lambda error: pytest.fail(str(error)))
+    name = f"127.0.0.1:{port}/built"
+    request = BuildRequest(
+        image_name=f"{name}:1",
+        context=BuildContext(root=tmp_path, dockerfile=tmp_path / "Dockerfile"),
+        args={},
+        platform=None,
+    )
+    cancellation = Cancellation()
+    with contextlib.closing(connect(None, cancellation)) as client:
+        build(client, request, lambda _: None, cancellation)
+    pushed = local_engine.push(f"{name}:1", user=registry.USER, password=PASSWORD)
+    assert pushed == registry.digest(site.endpoint, "built", "1")
+    reference = f"{site.address}/built@{pushed}"
+    site.run(f"docker pull -q {reference}")
+    show = 'exec perl -e "open F, q(/added); print <F>"'
+    assert site.run(f"docker run --rm {reference} sh -c '{show}'") == "a layer"
+    layers = f"docker image inspect --format '{{{{len .RootFS.Layers}}}}' {reference}"
+    assert site.run(layers) == "2"
+    assert len(operator.images.get(f"{name}:1").attrs["RootFS"]["Layers"]) == 2
+    site.run(f"docker rmi -f {reference}")
+    local_engine.untag(f"{name}:1")
+
+
 def test_what_runs_stays_until_its_successor_is_there(site: Site) -> None:
     before = site.run(f"docker inspect --format '{{{{.State.StartedAt}}}}' {registry.CONTAINER}")
     unknown = replace(site.spec, image="dairflow/registry:no-such-image")
@@ -155,7 +253,13 @@ def test_what_runs_stays_until_its_successor_is_there(site: Site) -> None:
     registry.ensure(site.runner, renewed, save_image=pytest.fail)
     endpoint = replace(site.endpoint, authority=other.authority)
     assert registry.digest(endpoint, "app", "0"), "the images outlive the registry's container"
+    former = f"{registry.REPOSITORY}:former"
+    site.run(f"docker tag other/probe:latest {former}")
     registry.ensure(site.runner, site.spec, save_image=pytest.fail)
+    names = site.run(
+        f"docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {registry.REPOSITORY}"
+    )
+    assert names == site.spec.image, "former images of the registry go"
 
 
 def test_a_node_keeps_the_newest_releases_and_what_is_in_use(site: Site) -> None:

@@ -146,6 +146,7 @@ HARDENING = {
     "dag-processor": {"postgres_password", "fernet_key"},
     "triggerer": {"postgres_password", "fernet_key", "api_secret_key", "warehouse_password"},
     "worker": {"redis_password", "api_secret_key", "warehouse_password"},
+    "log-store": {"api_secret_key"},
     "flower": {"redis_password", "flower_password"},
 }
 """What each part gets, and nothing else: only two of them create or check tokens."""

@@ -64,9 +64,9 @@ def test_hosts_are_counted_where_they_are_a_list() -> None:
 
 def test_a_network_that_is_too_small_is_refused_with_every_figure() -> None:
     said = refusal(workers="50", workersPerNode="16", overlayNetwork="10.192.0.0/22")
-    assert "overlayNetwork: '10.192.0.0/22' given; valid: a network with 1,279 addresses" in said
+    assert "overlayNetwork: '10.192.0.0/22' given; valid: a network with 1,281 addresses" in said
     assert "800 for Celery workers" in said
-    assert "414 for tasks that an update replaces" in said
+    assert "415 for tasks that an update replaces" in said
     assert "10.192.0.0/22 has 1,021" in said
 
 

@@ -34,6 +34,7 @@ SERVICES = {
     "dag-processor",
     "triggerer",
     "worker",
+    "log-store",
     "flower",
 }
 
@@ -251,6 +252,19 @@ def test_tokens_outlive_what_they_are_for(services: Document) -> None:
     assert renewal > 2 * heartbeat * int(environment["AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"])
 
 
+def test_each_manager_keeps_a_copy_of_the_logs_that_workers_and_triggerers_send(
+    compose: Compose, options: StackOptions
+) -> None:
+    services = render(compose, replace(options, managers=3)).document["services"]
+    deploy = services["log-store"]["deploy"]
+    assert deploy["replicas"] == 3
+    assert deploy["placement"]["max_replicas_per_node"] == 1
+    kept = services["log-store"]["volumes"][0]
+    for name in ("worker", "triggerer", "api-server"):
+        assert services[name]["environment"]["LOG_STORE"] == "log-store"
+        assert services[name]["volumes"][0] == kept
+
+
 def test_only_workers_run_on_worker_nodes(services: Document) -> None:
     primary = {"postgres", "backup", "pgbouncer", "redis", "flower"}
     for name, service in services.items():
@@ -426,7 +440,7 @@ def test_options_of_airflows_reach_all_of_its_services_and_no_other(
     for name, service in rendered.document["services"].items():
         environment = service.get("environment", {})
         mounted = {entry["target"] for entry in service.get("secrets", [])}
-        if name in {"postgres", "backup", "pgbouncer", "redis", "web", "flower"}:
+        if name in {"postgres", "backup", "pgbouncer", "redis", "web", "log-store", "flower"}:
             assert "AIRFLOW__API__WORKERS" not in environment
             assert secret not in mounted
         else:
