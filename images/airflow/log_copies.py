@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from airflow.utils.log.file_task_handler import FileTaskHandler
 
 if TYPE_CHECKING:
+    from airflow._shared.logging.remote import StreamingLogResponse
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskinstancehistory import TaskInstanceHistory
-    from airflow._shared.logging.remote import StreamingLogResponse
 
 FRESH_SECONDS = 15.0
 """Several times what passes between two copies (``task_logs.sh``)."""
