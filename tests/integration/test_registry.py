@@ -18,7 +18,7 @@ import docker
 import pytest
 
 from infra import credentials, image_retention, project_images, registry
-from infra.machines import local_engine
+from infra.machines import local_engine, node_container
 from infra.remote import tunnel
 from infra.remote.runner import RemoteError
 from tools.plugins.docker.docker_stand_in.build import BuildRequest, build
@@ -158,18 +158,29 @@ def newer_engine(
     """
     folder = tmp_path_factory.mktemp("engine")
     host = f"unix://{folder}/docker.sock"
-    quiet = "--bridge=none --iptables=false --ip6tables=false --ip-forward=false"
-    container = docker_client.containers.run(
-        project_images.reference("node"),
-        f"-c 'exec dockerd --host {host} {quiet} --feature containerd-snapshotter=true'",
-        entrypoint="/bin/sh",
-        labels=lab.labels,
-        network_mode="host",
-        privileged=True,
-        init=True,
-        detach=True,
-        volumes={str(folder): {"bind": str(folder)}},
-    )
+    settings = {
+        "hosts": [host],
+        "features": {"containerd-snapshotter": True},
+        "bridge": "none",
+        "iptables": False,
+        "ip6tables": False,
+        "ip-forward": False,
+    }
+    (folder / "daemon.json").write_text(json.dumps(settings))
+    body = {
+        "Image": project_images.reference("node"),
+        "Entrypoint": ["dockerd", "--config-file", f"{folder}/daemon.json"],
+        "Labels": lab.labels,
+        "HostConfig": {
+            "Binds": [f"{folder}:{folder}"],
+            "CapAdd": ["ALL"],
+            "CapDrop": ["SYS_RESOURCE"],
+            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+            "NetworkMode": "host",
+        },
+    }
+    container: Any = node_container.create(docker_client, lab.container_name("operator"), body)
+    container.start()
     try:
         deadline = time.monotonic() + 60
         while "API listen on" not in container.logs().decode():
@@ -185,11 +196,13 @@ def operator(
     request: pytest.FixtureRequest, probe_image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """Make an engine the operator's, with set-up's registry image in it."""
-    saved = local_engine.archive(project_images.reference("registry"))
+    saved = None
     if request.param == "containerd":
+        saved = local_engine.archive(project_images.reference("registry"))
         monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("newer_engine"))
     client: Any = docker.from_env(version="auto")
-    client.images.load(saved)
+    if saved:
+        client.images.load(saved)
     store = str(client.info()["DriverStatus"])
     assert ("io.containerd.snapshotter" in store) == (request.param == "containerd"), store
     client.api.import_image_from_data(probe_image, repository="other/operator", tag="probe")
