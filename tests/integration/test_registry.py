@@ -1,24 +1,24 @@
 """The registry on a real engine with each image store, and the removal of former releases.
 
-The operator's engine gives the machine the registry's image, and pushes through the tunnel: this
-machine's own engine (Docker's store), and a newer one (containerd's store, as Docker 29 and newer
-have it). The machine pushes and pulls as well. A release is an image of one small layer of its own.
+The operator's engine gives the machine the registry's image, and pushes: this machine's own engine
+through the tunnel (Docker's store), and another machine's (containerd's store, as Docker 29 and
+newer have it). The machine pushes and pulls as well. A release is an image of one small layer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
 
 from infra import credentials, image_retention, project_images, registry
-from infra.machines import local_engine, node_container
+from infra.machines import local_engine
 from infra.remote import tunnel
 from infra.remote.runner import RemoteError
 from tools.plugins.docker.docker_stand_in.build import BuildRequest, build
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from infra.remote.machine import Machine
     from infra.remote.runner import Runner
 
 pytestmark = pytest.mark.integration
@@ -37,6 +38,21 @@ pytestmark = pytest.mark.integration
 PASSWORD = "registry-password"
 RELEASES = 5
 KEPT = 2
+ENGINE_PORT = 2375
+
+
+def keep_images_in(store: str, lab: Any, machine: Machine, **options: object) -> None:
+    """Choose a machine's image store, and give its engine other options."""
+    if store == "containerd":
+        settings = json.loads(lab.run(machine, "cat /etc/docker/daemon.json"))
+        settings |= {"features": {"containerd-snapshotter": True}, **options}
+        runner = lab.pool.runner(machine)
+        runner.write_file("/etc/docker/daemon.json", json.dumps(settings).encode())
+        lab.restart(machine)
+    answers = "until docker version >/dev/null 2>&1; do sleep 0.2; done"
+    lab.run(machine, f"timeout 60 sh -c '{answers}'")
+    status = lab.run(machine, "docker info --format '{{.DriverStatus}}'")
+    assert ("io.containerd.snapshotter" in status) == (store == "containerd"), status
 
 
 class Site:
@@ -45,7 +61,7 @@ class Site:
     def __init__(self, lab: Any, base: bytes, store: str) -> None:
         self.lab = lab
         self.machine = lab.machine("manager-1")
-        self._keep_images_in(store)
+        keep_images_in(store, lab, self.machine)
         address = self.machine.private_address
         self.address = f"{address}:{registry.PORT}"
         certificate = credentials.registry_certificate([address])
@@ -82,14 +98,25 @@ class Site:
     def run(self, command: str, **options: Any) -> str:
         return self.runner.run(command, **options).stdout.strip()
 
-    def _keep_images_in(self, store: str) -> None:
-        if store == "containerd":
-            settings = json.loads(self.run("cat /etc/docker/daemon.json"))
-            settings["features"] = {"containerd-snapshotter": True}
-            self.runner.write_file("/etc/docker/daemon.json", json.dumps(settings).encode())
-            self.lab.restart(self.machine)
-        status = self.run("docker info --format '{{.DriverStatus}}'")
-        assert ("io.containerd.snapshotter" in status) == (store == "containerd"), status
+    def dial(self) -> Any:
+        """Open a channel to the registry through SSH, as the operator's tunnel does."""
+        return self.lab.pool.runner(self.machine).dial("127.0.0.1", registry.PORT)
+
+    @functools.cached_property
+    def newer_engine(self) -> str:
+        """The `DOCKER_HOST` of another machine's engine, with containerd's store."""
+        machine = self.lab.machine("worker-1")
+        keep_images_in(
+            "containerd",
+            self.lab,
+            machine,
+            **{
+                "hosts": ["unix://", f"tcp://0.0.0.0:{ENGINE_PORT}"],
+                "tls": False,  # said, the engine starts without its delay for those who forgot
+                "insecure-registries": [self.address],
+            },
+        )
+        return f"tcp://{machine.private_address}:{ENGINE_PORT}"
 
     def release(self, number: int) -> str:
         """Push a release, and pull it as the swarm does; its layer has half a megabyte."""
@@ -144,109 +171,6 @@ def test_a_pushed_image_runs_by_its_digest(site: Site) -> None:
     layers = "docker image inspect --format '{{len .RootFS.Layers}}'"
     counts = [int(site.run(f"{layers} {one}")) for one in ("other/probe", site.references[0])]
     assert counts == [1, 2]
-
-
-@pytest.fixture(scope="module")
-def newer_engine(
-    docker_client: docker.DockerClient,
-    lab: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    """Run an engine with containerd's store beside this machine's; yield its `DOCKER_HOST`.
-
-    It is on this machine's network, as the operator's engine is, and changes nothing there.
-    """
-    folder = tmp_path_factory.mktemp("engine")
-    host = f"unix://{folder}/docker.sock"
-    settings = {
-        "hosts": [host],
-        "features": {"containerd-snapshotter": True},
-        "bridge": "none",
-        "iptables": False,
-        "ip6tables": False,
-        "ip-forward": False,
-    }
-    (folder / "daemon.json").write_text(json.dumps(settings))
-    body = {
-        "Image": project_images.reference("node"),
-        "Entrypoint": ["dockerd", "--config-file", f"{folder}/daemon.json"],
-        "Labels": lab.labels,
-        "HostConfig": {
-            "Binds": [f"{folder}:{folder}"],
-            "CapAdd": ["ALL"],
-            "CapDrop": ["SYS_RESOURCE"],
-            "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            "NetworkMode": "host",
-        },
-    }
-    container: Any = node_container.create(docker_client, lab.container_name("operator"), body)
-    container.start()
-    try:
-        deadline = time.monotonic() + 60
-        while "API listen on" not in container.logs().decode():
-            assert time.monotonic() < deadline, container.logs().decode()
-            time.sleep(0.2)
-        yield host
-    finally:
-        container.remove(force=True, v=True)
-
-
-@pytest.fixture(params=["classic", "containerd"])
-def operator(
-    request: pytest.FixtureRequest, probe_image: bytes, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
-    """Make an engine the operator's, with set-up's registry image in it."""
-    saved = None
-    if request.param == "containerd":
-        saved = local_engine.archive(project_images.reference("registry"))
-        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("newer_engine"))
-    client: Any = docker.from_env(version="auto")
-    if saved:
-        client.images.load(saved)
-    store = str(client.info()["DriverStatus"])
-    assert ("io.containerd.snapshotter" in store) == (request.param == "containerd"), store
-    client.api.import_image_from_data(probe_image, repository="other/operator", tag="probe")
-    yield client
-    client.images.remove("other/operator:probe", force=True)
-    client.close()
-
-
-def dial(site: Site) -> Any:
-    return site.lab.pool.runner(site.machine).dial("127.0.0.1", registry.PORT)
-
-
-def test_the_operators_images_run_on_the_machine(site: Site, operator: Any, tmp_path: Path) -> None:
-    """With each store on either side: the registry is loaded, and an image built and pushed."""
-    site.run(f"docker rm -f {registry.CONTAINER} && docker rmi -f {site.spec.image}")
-    registry.ensure(
-        site.runner, site.spec, save_image=lambda: local_engine.archive(site.spec.image)
-    )
-    assert registry.fingerprint(site.runner)
-
-    (tmp_path / "Dockerfile").write_text("FROM other/operator:probe\nCOPY added /added\n")
-    (tmp_path / "added").write_text("a layer")
-    port = tunnel.open_tunnel(0, lambda: dial(site), lambda error: pytest.fail(str(error)))
-    name = f"127.0.0.1:{port}/built"
-    request = BuildRequest(
-        image_name=f"{name}:1",
-        context=BuildContext(root=tmp_path, dockerfile=tmp_path / "Dockerfile"),
-        args={},
-        platform=None,
-    )
-    cancellation = Cancellation()
-    with contextlib.closing(connect(None, cancellation)) as client:
-        build(client, request, lambda _: None, cancellation)
-    pushed = local_engine.push(f"{name}:1", user=registry.USER, password=PASSWORD)
-    assert pushed == registry.digest(site.endpoint, "built", "1")
-    reference = f"{site.address}/built@{pushed}"
-    site.run(f"docker pull -q {reference}")
-    show = 'exec perl -e "open F, q(/added); print <F>"'
-    assert site.run(f"docker run --rm {reference} sh -c '{show}'") == "a layer"
-    layers = f"docker image inspect --format '{{{{len .RootFS.Layers}}}}' {reference}"
-    assert site.run(layers) == "2"
-    assert len(operator.images.get(f"{name}:1").attrs["RootFS"]["Layers"]) == 2
-    site.run(f"docker rmi -f {reference}")
-    local_engine.untag(f"{name}:1")
 
 
 def test_what_runs_stays_until_its_successor_is_there(site: Site) -> None:
@@ -322,3 +246,70 @@ def test_the_registrys_log_is_bounded(site: Site) -> None:
     )
     assert '"max-size":"10m"' in options
     assert re.search(r'"max-file":"\d"', options)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The operator's engine, and the registry's address as it pushes there."""
+
+    engine: Any
+    registry: str
+
+
+@pytest.fixture(params=["classic", "containerd"])
+def operator(
+    request: pytest.FixtureRequest,
+    site: Site,
+    probe_image: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Operator]:
+    """Make an engine the operator's, with set-up's registry image in it."""
+    if request.param == "classic":
+        port = tunnel.open_tunnel(0, site.dial, lambda error: pytest.fail(str(error)))
+        address = f"127.0.0.1:{port}"
+    else:
+        saved, address = local_engine.archive(site.spec.image), site.address
+        monkeypatch.setenv("DOCKER_HOST", site.newer_engine)
+        docker.from_env(version="auto").images.load(saved)
+    engine: Any = docker.from_env(version="auto")
+    store = str(engine.info()["DriverStatus"])
+    assert ("io.containerd.snapshotter" in store) == (request.param == "containerd"), store
+    engine.api.import_image_from_data(probe_image, repository="other/operator", tag="probe")
+    yield Operator(engine, address)
+    engine.images.remove("other/operator:probe", force=True)
+    engine.close()
+
+
+def test_the_operators_images_run_on_the_machine(
+    site: Site, operator: Operator, tmp_path: Path
+) -> None:
+    """With each store on either side: the registry is loaded, and an image built and pushed."""
+    site.run(f"docker rm -f {registry.CONTAINER} && docker rmi -f {site.spec.image}")
+    registry.ensure(
+        site.runner, site.spec, save_image=lambda: local_engine.archive(site.spec.image)
+    )
+    assert registry.fingerprint(site.runner)
+
+    (tmp_path / "Dockerfile").write_text("FROM other/operator:probe\nCOPY added /added\n")
+    (tmp_path / "added").write_text("a layer")
+    name = f"{operator.registry}/built:1"
+    request = BuildRequest(
+        image_name=name,
+        context=BuildContext(root=tmp_path, dockerfile=tmp_path / "Dockerfile"),
+        args={},
+        platform=None,
+    )
+    cancellation = Cancellation()
+    with contextlib.closing(connect(None, cancellation)) as client:
+        build(client, request, lambda _: None, cancellation)
+    pushed = local_engine.push(name, user=registry.USER, password=PASSWORD)
+    assert pushed == registry.digest(site.endpoint, "built", "1")
+    reference = f"{site.address}/built@{pushed}"
+    site.run(f"docker pull -q {reference}")
+    show = 'exec perl -e "open F, q(/added); print <F>"'
+    assert site.run(f"docker run --rm {reference} sh -c '{show}'") == "a layer"
+    layers = f"docker image inspect --format '{{{{len .RootFS.Layers}}}}' {reference}"
+    assert site.run(layers) == "2"
+    assert len(operator.engine.images.get(name).attrs["RootFS"]["Layers"]) == 2
+    site.run(f"docker rmi -f {reference}")
+    local_engine.untag(name)
