@@ -37,18 +37,18 @@ class DockerPlugin:
     name: str = "Pulumi's Docker plugin"
 
     def check(self) -> str | None:
-        """Return what is installed, or None: nothing, another version, or an older stand-in."""
+        """Return what is installed, or None: nothing, another version, or an older stand-in.
+
+        A stand-in counts for a day: then the official plugin is tried again.
+        """
         version = self._version()
         if version is None or not (self._installed(version) / PROGRAM).exists():
             return None
-        try:
-            source = self._stamp.read_text()
-        except OSError:
-            return None
-        if source == f"{version} {OFFICIAL}":
+        if self._source() == f"{version} {OFFICIAL}":
             return None if self._is_script(version) else version
-        same = self._stand_in.is_dir() and source == self._stand_in_source(version)
-        return f"{version} (stand-in)" if same else None
+        if self._has_stand_in(version) and self.official.holds(self._stamp.stat().st_mtime):
+            return f"{version} (stand-in)"
+        return None
 
     def install(self) -> None:
         """Let Pulumi download it; else install the project's stand-in."""
@@ -82,6 +82,10 @@ class DockerPlugin:
                 f"{self._stand_in}: this clone is incomplete. Try `git status`."
             )
             raise SetupError(message)
+        if self._has_stand_in(version):
+            self.say(f"• {self.name}: cannot be downloaded ({refusal}), so the stand-in stays")
+            self._stamp.touch()
+            return
         self.say(
             f"• {self.name}: cannot be downloaded ({refusal}), so the stand-in in tools/plugins/"
             f"docker serves the resource types that this project uses"
@@ -117,6 +121,20 @@ class DockerPlugin:
 
     def _installed(self, version: str) -> Path:
         return self.paths.pulumi_home / "plugins" / f"resource-docker-v{version}"
+
+    def _source(self) -> str:
+        try:
+            return self._stamp.read_text()
+        except OSError:
+            return ""
+
+    def _has_stand_in(self, version: str) -> bool:
+        """Return whether the stand-in that is installed is this clone's."""
+        return (
+            (self._installed(version) / PROGRAM).exists()
+            and self._stand_in.is_dir()
+            and self._source() == self._stand_in_source(version)
+        )
 
     def _is_script(self, version: str) -> bool:
         """Tell whether the installed plugin is a stand-in: the official one is a binary."""

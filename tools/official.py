@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ class Official:
     retry: bool = False
     open_url: Callable[..., IO[bytes]] = urllib.request.urlopen
     now: Callable[[], float] = time.time
+    started: float = field(default_factory=time.time)
+    """When this run began: what it finds out itself holds with `retry`, too."""
+
+    def holds(self, found_at: float) -> bool:
+        """Return whether what was found out at a time (Unix seconds) need not be tried again."""
+        return found_at >= (self.started if self.retry else self.now() - REMEMBERED_SECONDS)
 
     def require(self, host: str) -> None:
         """Raise UnreachableError when the host does not answer within a few seconds."""
@@ -120,15 +126,12 @@ class Official:
         return self.cache / "unreachable.json"
 
     def _remembered(self) -> dict[str, str]:
-        if self.retry:
-            return {}
         try:
             entries: dict[str, dict[str, object]] = json.loads(self._memory.read_text())
-            fresh = self.now() - REMEMBERED_SECONDS
             return {
                 host: str(entry["reason"])
                 for host, entry in entries.items()
-                if float(str(entry["at"])) > fresh
+                if self.holds(float(str(entry["at"])))
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}

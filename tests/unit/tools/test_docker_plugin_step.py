@@ -1,12 +1,14 @@
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tools.docker_plugin import PROGRAM, DockerPlugin
 from tools.errors import SetupError
-from tools.official import UnreachableError
+from tools.official import Official, UnreachableError
 from tools.paths import Paths
 
 VERSION = "5.2.0"
@@ -18,9 +20,11 @@ touch "$PULUMI_HOME/plugins/resource-docker-v5.2.0/pulumi-resource-docker"
 """
 
 
-class Network:
-    def __init__(self, *, reachable: bool) -> None:
-        self.reachable = reachable
+@dataclass(frozen=True, kw_only=True)
+class Network(Official):
+    """The official sources, of which one host answers or does not."""
+
+    reachable: bool
 
     def require(self, host: str) -> None:
         if not self.reachable:
@@ -46,9 +50,14 @@ def plugin(
     sdk.mkdir(parents=True)
     (sdk / "pulumi-plugin.json").write_text(json.dumps({"name": "docker", "version": VERSION}))
 
-    def make(*, reachable: bool = False) -> DockerPlugin:
-        network = Network(reachable=reachable)
-        return DockerPlugin(paths=paths, official=network, say=said.append)  # type: ignore[arg-type]
+    def make(
+        *, reachable: bool = False, days_later: float = 0, retry: bool = False
+    ) -> DockerPlugin:
+        def now() -> float:
+            return time.time() + days_later * 86_400
+
+        network = Network(cache=paths.cache, reachable=reachable, retry=retry, now=now)
+        return DockerPlugin(paths=paths, official=network, say=said.append)
 
     return make
 
@@ -98,6 +107,35 @@ def test_a_stand_in_recorded_as_official_is_replaced(
     program = paths.pulumi_home / "plugins" / f"resource-docker-v{VERSION}" / PROGRAM
     program.write_text("#!/bin/sh\n")
     assert plugin(reachable=True).check() is None
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_stand_in_gives_way_when_the_official_one_can_be_had(
+    plugin: Callable[..., DockerPlugin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried once a day, and whenever the user says so."""
+    plugin().install()
+    assert plugin(days_later=0.9).check() == f"{VERSION} (stand-in)"
+    assert plugin(days_later=1.1).check() is None
+    assert plugin(retry=True).check() is None
+    monkeypatch.setenv("OPEN", "yes")
+    plugin(reachable=True).install()
+    assert plugin().check() == VERSION
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_stand_in_stays_while_the_official_one_cannot_be_had(
+    plugin: Callable[..., DockerPlugin], paths: Paths, said: list[str]
+) -> None:
+    """Set-up goes on, and installs nothing again; also when the plugin alone is missing there."""
+    plugin().install()
+    for reachable in (False, True):
+        step = plugin(reachable=reachable, retry=True)
+        assert step.check() is None
+        step.install()
+        assert step.check() == f"{VERSION} (stand-in)"
+        assert said[-1].endswith("so the stand-in stays")
+    assert [call for call in calls(paths) if "--file" in call] == calls(paths)[:1]
 
 
 @pytest.mark.usefixtures("stand_in")

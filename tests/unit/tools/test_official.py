@@ -30,7 +30,7 @@ def refused() -> OSError:
 
 def test_a_host_that_cannot_be_reached_is_asked_once_a_day(tmp_path: Path) -> None:
     network, clock = Network(refused(), refused()), [1000.0]
-    official = Official(cache=tmp_path, open_url=network, now=lambda: clock[0])
+    official = Official(cache=tmp_path, open_url=network, now=lambda: clock[0], started=clock[0])
     with pytest.raises(UnreachableError, match="Name or service not known"):
         official.require(HOST)
     with pytest.raises(UnreachableError, match="DAIRFLOW_RETRY_OFFICIAL=1"):
@@ -47,6 +47,15 @@ def test_the_user_can_have_it_asked_again(tmp_path: Path) -> None:
         Official(cache=tmp_path, open_url=Network(refused())).require(HOST)
     network = Network(b"")
     Official(cache=tmp_path, open_url=network, retry=True).require(HOST)
+    assert network.asked == 1
+
+
+def test_what_the_user_has_tried_again_is_tried_once_in_a_run(tmp_path: Path) -> None:
+    network = Network(refused())
+    official = Official(cache=tmp_path, open_url=network, retry=True)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            official.require(HOST)
     assert network.asked == 1
 
 
