@@ -20,7 +20,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 KEY = "airflowConfig"
 OPTIONS_FILE = ROOT / "infra/airflow_options.txt"

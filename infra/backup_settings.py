@@ -15,7 +15,7 @@ from infra.stack.backups import BackupOptions, Bucket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 PASSPHRASE_CHARACTERS = 16
 """The fewest characters of a passphrase."""

@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, cast
 
-from infra.machines.aws_settings import DEFAULT_VPC
+from infra.machines.aws.settings import DEFAULT_VPC
 from infra.machines.docker_networks import POOL
 from infra.stack import network
 from infra.stack.network import Demand
@@ -18,7 +18,7 @@ from infra.stack.network import Demand
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 REDIS_CLIENTS = 10_000
 """Redis's `maxclients` by default."""

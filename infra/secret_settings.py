@@ -15,7 +15,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
 """What ``rotateSecrets`` may name. A repository has one passphrase for good."""

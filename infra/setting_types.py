@@ -28,3 +28,6 @@ def _true_or_false(value: object) -> object:
 
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Boolean = Annotated[bool, BeforeValidator(_true_or_false)]
+
+Problem = tuple[str, object, str]
+"""Key, value given, what is valid."""

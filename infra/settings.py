@@ -19,9 +19,10 @@ from infra import build_context, capacity, registry
 from infra.airflow_settings import airflow_problems
 from infra.backup_settings import BackupSettings, backup_problems
 from infra.errors import UserError
-from infra.machines import aws_settings, existing_settings
-from infra.machines.aws_settings import AwsSettings
-from infra.machines.existing_settings import ExistingSettings
+from infra.machines.aws import settings as aws_settings
+from infra.machines.aws.settings import AwsSettings
+from infra.machines.existing import settings as existing_settings
+from infra.machines.existing.settings import ExistingSettings
 from infra.memory_settings import memory_limits, memory_problems
 from infra.program_errors import shown_to_users
 from infra.project import ROOT
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 MAX_PORT = 65_535
 MAX_WORKER_NODES = 500

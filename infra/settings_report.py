@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, get_origin
 
-from infra.machines.existing_settings import Host, Jump
+from infra.machines.existing.settings import Host, Jump
 from infra.secret_values import leaves
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, ValidationError
 
-Problem = tuple[str, object, str]
-"""Key, value given, what is valid."""
+    from infra.setting_types import Problem
 
 UNUSED = "nothing: "
 """What begins a text that a setting has no use where it is given."""

@@ -10,7 +10,7 @@ from infra.program_errors import shown_to_users
 from infra.resources.place import Place
 
 if TYPE_CHECKING:
-    from infra.machines.aws_preflight import Site
+    from infra.machines.aws.preflight import Site
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
 
@@ -30,16 +30,16 @@ def look_around(settings: Settings) -> Site | None:
 def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[str]) -> Fleet:
     """Make or find the machines that the settings ask for; ``site`` is what was found before."""
     if site is not None:
-        from infra.machines.aws import AwsMachines  # noqa: PLC0415 - for this target alone
+        from infra.machines.aws.machines import AwsMachines  # noqa: PLC0415 - for this target alone
 
         place = Place("place", target=settings.target, region=site.region, account=site.account)
         return AwsMachines("machines", settings, site, cluster_id=cluster_id, place=place).fleet
     Place("place", target=settings.target)
     if settings.target == "existing":
-        from infra.machines.existing import ExistingMachines  # noqa: PLC0415
+        from infra.machines.existing.machines import ExistingMachines  # noqa: PLC0415
 
         return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet
-    from infra.machines.local import LocalMachines  # noqa: PLC0415
+    from infra.machines.local.machines import LocalMachines  # noqa: PLC0415
 
     return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
 
@@ -49,7 +49,7 @@ def _look_around_aws(settings: Settings) -> Site:
 
     with shown_to_users():
         target_packages.use("aws")
-        from infra.machines.aws_preflight import Wanted, look  # noqa: PLC0415
+        from infra.machines.aws.preflight import Wanted, look  # noqa: PLC0415
 
         site = look(Wanted(stack=pulumi.get_stack(), settings=settings))
     for note in site.notes:

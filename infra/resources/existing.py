@@ -14,7 +14,7 @@ from infra.resources.ssh_pool import logins_of, pace_of, ssh_pool
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.machines.hosts import Site
+    from infra.machines.existing.hosts import Site
 
 
 class AcceptedHostKeyProvider(Provider):
@@ -26,8 +26,8 @@ class AcceptedHostKeyProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a host whose hostKey is accept-once."""
-        from infra.machines import hosts
         from infra.machines.errors import HostError
+        from infra.machines.existing import hosts
         from infra.remote.runner import RemoteError
         from infra.remote.ssh import shown_host_key
 
@@ -93,7 +93,7 @@ class ExistingHostsProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: the operator may be at another address now."""
-        from infra.machines import hosts
+        from infra.machines.existing import hosts
 
         with ssh_pool(props) as pool:
             seen = hosts.revisit(_machines(props), pool)
@@ -101,7 +101,7 @@ class ExistingHostsProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this last of all, when the swarm is gone."""
-        from infra.machines import hosts
+        from infra.machines.existing import hosts
         from infra.swarm.release import Release
 
         with ssh_pool(props) as pool:
@@ -159,7 +159,7 @@ def _machines(props: Props) -> list[Machine]:
 
 
 def _claimed(props: Props) -> Props:
-    from infra.machines import hosts
+    from infra.machines.existing import hosts
     from infra.swarm.release import Release
 
     machines, stack = _machines(props), props["stack"]

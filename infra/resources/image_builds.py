@@ -26,7 +26,7 @@ class ImageBuildProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for another content, and for another place that it is pushed to."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         _build(news)
         kept = {f"{props['pushed_as']}:{props['tag']}" for props in (olds, news)}
@@ -39,7 +39,7 @@ class ImageBuildProvider(Provider):
 
         A name that a failed update gave the image is in no resource's state.
         """
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         local_engine.remove_names(props["pushed_as"])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from infra.machines.aws_ecr import SignIn
+    from infra.machines.aws.ecr import SignIn
 
 HTTPS_PORT = 443
 
@@ -165,7 +165,7 @@ class BuiltImageProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this after the build of another content."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         outs = {**news, "digest": self.digest(news)}
         if self.local_name(olds) != self.local_name(news):
@@ -174,7 +174,7 @@ class BuiltImageProvider(Provider):
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this on destroy: the name goes, the builder keeps its cache."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         local_engine.untag(self.local_name(props))
 
@@ -257,7 +257,7 @@ class EcrImageProvider(BuiltImageProvider):
 
     def digest(self, props: Props) -> str:
         """Push; what the registry has already is not sent again."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         login = _ecr_sign_in(props)
         name = self.local_name(props)
@@ -302,7 +302,7 @@ def _ecr_sign_in(props: Props) -> SignIn:
     from infra.machines import target_packages
 
     target_packages.use("aws")
-    from infra.machines import aws_ecr
+    from infra.machines.aws import ecr as aws_ecr
 
     return aws_ecr.sign_in(props["region"], props["profile"])
 

@@ -12,7 +12,7 @@ from infra.resources.provider import GONE, Props, Provider, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.machines.local_engine import MachineSpec, Network
+    from infra.machines.local.engine import MachineSpec, Network
 
 
 class LocalNetworkProvider(Provider):
@@ -27,7 +27,7 @@ class LocalNetworkProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first of all: what this machine lacks is found here."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         ports = {setting: int(port) for setting, port in props["published"].items()}
         found = local_engine.ensure_network(props["network"], props["cluster"], ports)
@@ -35,7 +35,7 @@ class LocalNetworkProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: without the network, its subnet is still to be kept."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         found = local_engine.read_network(id_)
         if found is None:
@@ -44,7 +44,7 @@ class LocalNetworkProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when the network was removed."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         found = local_engine.ensure_network(
             news["network"], news["cluster"], {}, subnet=olds["subnet"]
@@ -53,7 +53,7 @@ class LocalNetworkProvider(Provider):
 
     def delete(self, id_: str, props: Props) -> None:
         """Pulumi calls this after the machines' deletion, which leaves volumes being deleted."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         local_engine.wait_for_volumes(props["cluster"], say)
         local_engine.remove_network(id_)
@@ -96,7 +96,7 @@ class LocalMachineProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this for a new machine, or again after an interrupted run: it adopts."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         published = local_engine.ensure_machine(_spec(props), {})
         say(f"{props['hostname']}: its container runs")
@@ -107,14 +107,14 @@ class LocalMachineProvider(Provider):
 
         The machine is gone where its disk, the volume, is gone too.
         """
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         running = local_engine.is_running(id_)
         return GONE if running is None else ReadResult(id_, {**props, "running": running})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when ports or keys changed or the container does not run."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         known = {int(inner): int(outer) for inner, outer in olds["published"].items()}
         published = local_engine.ensure_machine(_spec(news), known)
@@ -123,7 +123,7 @@ class LocalMachineProvider(Provider):
 
     def delete(self, id_: str, props: Props) -> None:
         """Pulumi calls this after the node has left the swarm."""
-        from infra.machines import local_engine
+        from infra.machines.local import engine as local_engine
 
         gone = local_engine.remove_machine(id_)
         still = "" if gone else "; Docker is still deleting the volume's files"
@@ -174,7 +174,7 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
 
 
 def _spec(props: Props) -> MachineSpec:
-    from infra.machines.local_engine import MachineSpec
+    from infra.machines.local.engine import MachineSpec
 
     return MachineSpec(
         container=props["container"],

@@ -89,7 +89,7 @@ class Registry(Resource, module="registry", name="Registry"):
 
 
 def _ensure(props: Props) -> Props:
-    from infra.machines import local_engine
+    from infra.machines.local import engine as local_engine
 
     spec = registry.RegistrySpec(
         image=project_images.reference("registry"),

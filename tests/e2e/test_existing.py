@@ -21,7 +21,7 @@ import yaml
 from plain_hosts import PASSWORD, PASSWORD_USER, USER, PlainHost, PlainHosts, build, differences
 from project import Project, make_project
 
-from infra.machines.hosts import LEAVE_FILE
+from infra.machines.existing.hosts import LEAVE_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

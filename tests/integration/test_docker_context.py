@@ -11,7 +11,7 @@ from docker_stand_in.cancellation import Cancellation
 from docker_stand_in.connection import connect
 from docker_stand_in.errors import EngineError
 
-from infra.machines import local_engine
+from infra.machines.local import engine as local_engine
 
 pytestmark = pytest.mark.integration
 SYSTEM_SOCKET = "/var/run/docker.sock"

@@ -24,8 +24,8 @@ from plain_hosts import (
 from infra.firewall import Policy
 from infra.machines.docker_networks import about_to_take
 from infra.machines.errors import HostError
-from infra.machines.host_check import CLAIM_FILE
-from infra.machines.hosts import LEAVE_FILE, claim, inspect, let_go, refuse_leftovers
+from infra.machines.existing.host_check import CLAIM_FILE
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, let_go, refuse_leftovers
 from infra.remote.keys import generate_key_pair
 from infra.remote.login import Login
 from infra.remote.machine import Jump, Machine
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from conftest import Lab
 
-    from infra.machines.host_check import HostFacts
+    from infra.machines.existing.host_check import HostFacts
 
 pytestmark = pytest.mark.integration
 
@@ -295,7 +295,7 @@ def test_the_key_that_is_shown_is_the_host_s_and_another_one_is_refused_later(
 def test_a_host_that_does_not_answer_is_told_with_a_next_step(
     alpha: PlainHost, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("infra.machines.existing.hosts.CONNECT_SECONDS", 1.0)
     with pytest.raises(HostError, match=r"waited 1 s for SSH.*\nNext: check that the machine runs"):
         look(replace(machine(alpha), port=9), login)
 

@@ -16,9 +16,9 @@ import docker
 import pytest
 
 from infra import project_images
-from infra.machines import local_engine
 from infra.machines.addresses import address
-from infra.machines.local_engine import LocalError, MachineSpec
+from infra.machines.local import engine as local_engine
+from infra.machines.local.engine import LocalError, MachineSpec
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.ssh import connect
@@ -242,7 +242,7 @@ def test_disks_that_are_deleted_at_once_all_go_although_nobody_waits(
         local_engine.ensure_machine(each, {})
         many = "cd /var/lib/docker && mkdir many && cd many && seq 40000 | xargs touch"
         assert client.containers.get(name).exec_run(["sh", "-c", many]).exit_code == 0
-    code = "import sys; from infra.machines import local_engine; "
+    code = "import sys; from infra.machines.local import engine as local_engine; "
     code += "local_engine.VOLUME_SECONDS = 0.01; local_engine.remove_machine(sys.argv[1])"
     removals = [subprocess.Popen([sys.executable, "-c", code, name], cwd=ROOT) for name in names]
     assert [removal.wait(60) for removal in removals] == [0, 0, 0]

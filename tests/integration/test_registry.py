@@ -18,7 +18,7 @@ import docker
 import pytest
 
 from infra import credentials, image_retention, project_images, registry
-from infra.machines import local_engine
+from infra.machines.local import engine as local_engine
 from infra.remote import tunnel
 from infra.remote.runner import RemoteError
 from tools.plugins.docker.docker_stand_in.build import BuildRequest, build

@@ -15,8 +15,8 @@ from aws_cloud.hypervisor import Cloud, security_group_rules
 
 from infra import credentials, firewall, project_images, registry
 from infra.firewall import Policy
-from infra.machines import local_engine
 from infra.machines.cloud_config import cloud_config
+from infra.machines.local import engine as local_engine
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.pool import SshPool

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from infra import credentials, project_images, registry
-from infra.machines import local_engine
+from infra.machines.local import engine as local_engine
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
 from infra.stack.errors import StackError
 from infra.stack.options import StackOptions

@@ -16,9 +16,9 @@ from aws_cloud.server import Server  # noqa: E402
 from aws_standin.kinds import KINDS  # noqa: E402
 from aws_standin.resources import get_ami  # noqa: E402
 
-from infra.machines.aws_ecr import sign_in  # noqa: E402
-from infra.machines.aws_preflight import Wanted, look  # noqa: E402
-from infra.machines.aws_registry import LIFECYCLE, pull_policy, trust_policy  # noqa: E402
+from infra.machines.aws.ecr import sign_in  # noqa: E402
+from infra.machines.aws.preflight import Wanted, look  # noqa: E402
+from infra.machines.aws.registry import LIFECYCLE, pull_policy, trust_policy  # noqa: E402
 
 REGION = "eu-central-1"
 TAGS = {"Name": "test"}

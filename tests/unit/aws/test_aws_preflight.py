@@ -16,7 +16,7 @@ from infra.machines import target_packages
 from infra.settings import parse
 
 target_packages.use("aws")
-from infra.machines.aws_preflight import (  # noqa: E402
+from infra.machines.aws.preflight import (  # noqa: E402
     AwsError,
     Site,
     Wanted,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.machines.aws_prices import hourly, monthly_estimate
+from infra.machines.aws.prices import hourly, monthly_estimate
 from infra.settings import Settings, parse
 
 

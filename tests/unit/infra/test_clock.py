@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.clock import LARGEST_DIFFERENCE_SECONDS, ClockReading, difference
-from infra.machines import host_check, hosts
 from infra.machines.errors import HostError
+from infra.machines.existing import host_check, hosts
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 

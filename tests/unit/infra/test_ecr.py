@@ -16,7 +16,7 @@ from infra.remote.machine import Machine
 from infra.remote.runner import Completed, RemoteError
 
 target_packages.use("aws")
-from infra.machines.aws_ecr import sign_in  # noqa: E402
+from infra.machines.aws.ecr import sign_in  # noqa: E402
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 AIRFLOW = f"{REGISTRY}/dairflow-test/airflow@sha256:{'a' * 64}"

@@ -9,9 +9,9 @@ import pytest
 
 from infra.clock import ClockReading
 from infra.machines.errors import HostError
-from infra.machines.existing import operator_cidrs
-from infra.machines.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
-from infra.machines.hosts import LEAVE_FILE, claim, inspect, leave_script, let_go, site
+from infra.machines.existing.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, leave_script, let_go, site
+from infra.machines.existing.machines import operator_cidrs
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.machines.errors import HostError
-from infra.machines.host_check import CLAIM_FILE, HostFacts
-from infra.machines.hosts import LEAVE_FILE, claim, inspect, refuse_leftovers
+from infra.machines.existing.host_check import CLAIM_FILE, HostFacts
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, refuse_leftovers
 from infra.remote.fake import FakePool
 from infra.remote.machine import Machine, Role
 from infra.swarm.release import Release

@@ -157,7 +157,7 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
     booting: BootingHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pulumi runs several resources at once; the rate is that of all of them."""
-    monkeypatch.setattr("infra.machines.hosts.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("infra.machines.existing.hosts.CONNECT_SECONDS", 1.0)
     hosts = [booting.machine(f"worker-{number}") for number in range(1, 5)]
     key = Login(private_key=generate_key_pair().private).to_dict()
     props = {"logins": {host.name: key for host in hosts}, "connections_per_second": 11.0}

@@ -21,9 +21,9 @@ from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 target_packages.use("aws")
 from aws_standin import upstream  # noqa: E402
 
-from infra.machines.aws import _known  # noqa: E402
-from infra.machines.aws_preflight import AwsError, Site, Wanted  # noqa: E402
-from infra.machines.aws_registry import repository_name  # noqa: E402
+from infra.machines.aws.machines import _known  # noqa: E402
+from infra.machines.aws.preflight import AwsError, Site, Wanted  # noqa: E402
+from infra.machines.aws.registry import repository_name  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 REGION = "eu-central-1"
@@ -67,7 +67,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         zones = tuple(f"{wanted.region}{letter}" for letter in "abc")
         return Site(**{"region": wanted.region, "zones": zones, **found})
 
-    monkeypatch.setattr("infra.machines.aws_preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
     return found
 
@@ -486,7 +486,7 @@ def test_an_objection_of_the_account_stops_before_any_resource(
         raise AwsError(message)
 
     made: list[str] = []
-    monkeypatch.setattr("infra.machines.aws_preflight.look", refuse)
+    monkeypatch.setattr("infra.machines.aws.preflight.look", refuse)
     monkeypatch.setattr(Cloud, "new_resource", lambda _, args: (made.append(args.name), {}))
     with pytest.raises(pulumi.RunError, match="no room"):
         run()

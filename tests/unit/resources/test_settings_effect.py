@@ -13,7 +13,7 @@ from tests.unit.resources.recorder import run_program
 from tests.unit.resources.test_state_names import STACKS, AnyTarget
 
 target_packages.use("aws")
-from infra.machines.aws_preflight import Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import Site, Wanted  # noqa: E402
 
 SUBNET = "subnet-0123456789abcdef0"
 LOCAL, EXISTING, AWS = STACKS["local"], STACKS["existing"], STACKS["aws"]
@@ -90,7 +90,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
             subnets={zone: SUBNET} if given else {},
         )
 
-    monkeypatch.setattr("infra.machines.aws_preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 

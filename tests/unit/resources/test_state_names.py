@@ -19,7 +19,7 @@ from infra.machines import target_packages
 from tests.unit.resources.recorder import Recorder, run_program
 
 target_packages.use("aws")
-from infra.machines.aws_preflight import Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import Site, Wanted  # noqa: E402
 
 NAMES = json.loads(Path(__file__).with_name("state_names.json").read_text())
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA3CL5OPqBDSOhdoiRE3V413DE+Me1p/0n/2ovi2QCsv"
@@ -64,7 +64,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
         zones = tuple(f"{wanted.region}{letter}" for letter in "ab")
         return Site(region=wanted.region, zones=zones, architecture="x86_64", account="1234")
 
-    monkeypatch.setattr("infra.machines.aws_preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 

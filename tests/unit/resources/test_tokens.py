@@ -10,7 +10,7 @@ import pytest
 from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
 
-from infra.machines.local import LocalMachines
+from infra.machines.local.machines import LocalMachines
 from infra.resources import (
     existing,
     image_builds,

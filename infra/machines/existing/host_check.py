@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from infra import registry
 from infra.clock import ClockReading, difference
 from infra.machines.docker_networks import about_to_take
-from infra.machines.leftovers import LEAVE_FILE
+from infra.machines.existing.leftovers import LEAVE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.machines.aws_inventory import CLUSTER_TAG, STACK_TAG
+from infra.machines.aws.inventory import CLUSTER_TAG, STACK_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.machines.aws_inventory import Running, Vpc
+    from infra.machines.aws.inventory import Running, Vpc
     from infra.settings import Settings
 
 _TYPES = {"manager": "awsManagerType", "worker": "awsWorkerType"}

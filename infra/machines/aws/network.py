@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from infra.firewall import Policy
-    from infra.machines.aws_preflight import Site
+    from infra.machines.aws.preflight import Site
 
 EVERYWHERE = "0.0.0.0/0"
 SUBNET_BITS = 4

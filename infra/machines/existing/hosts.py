@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from infra.machines import host_check, leftovers
 from infra.machines.errors import HostError
-from infra.machines.host_check import CLAIM_FILE
-from infra.machines.leftovers import LEAVE_FILE
+from infra.machines.existing import host_check, leftovers
+from infra.machines.existing.host_check import CLAIM_FILE
+from infra.machines.existing.leftovers import LEAVE_FILE
 from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
 from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE
@@ -24,8 +24,8 @@ from infra.swarm.release import RELEASE_SECONDS, way_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from infra.machines.host_check import HostFacts
-    from infra.machines.leftovers import Leftovers
+    from infra.machines.existing.host_check import HostFacts
+    from infra.machines.existing.leftovers import Leftovers
     from infra.remote.machine import Machine
     from infra.remote.runner import RunnerPool
     from infra.swarm.release import Release

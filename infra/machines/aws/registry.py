@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_aws import ecr, iam
 
-from infra.machines.aws_inventory import role_prefix
+from infra.machines.aws.inventory import role_prefix
 from infra.machines.fleet import EcrRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from infra.machines.aws_network import Naming
+    from infra.machines.aws.network import Naming
 
 KEPT_IMAGES = 30
 """Of each repository. Every content of an image is one, and the newest is what runs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from infra.machines.existing_settings import ACCEPT_ONCE, key_file
+from infra.machines.existing.settings import ACCEPT_ONCE, key_file
 from infra.machines.fleet import Fleet, Record
 from infra.project import STACK_NAME
 from infra.remote.login import Login
@@ -17,7 +17,7 @@ from infra.swarm.release import Release
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from infra.machines.existing_settings import Access, Host
+    from infra.machines.existing.settings import Access, Host
     from infra.settings import Settings
 
 _TYPE = "dairflow:machines:Existing"

@@ -9,21 +9,21 @@ import pulumi_aws as aws
 from pulumi_aws import ec2
 
 from infra.firewall import Policy
-from infra.machines.aws_network import (
+from infra.machines.aws.network import (
     Naming,
     existing_network,
     make_network,
     make_security_group,
 )
-from infra.machines.aws_prices import monthly_estimate
+from infra.machines.aws.prices import monthly_estimate
 from infra.machines.cloud_config import cloud_config
 from infra.machines.fleet import Fleet, Record, names
 from infra.remote.machine import SSH_PORT
 from infra.resources.keys import SshKey
 
 if TYPE_CHECKING:
-    from infra.machines.aws_preflight import Site
-    from infra.machines.aws_registry import InstanceRole
+    from infra.machines.aws.preflight import Site
+    from infra.machines.aws.registry import InstanceRole
     from infra.machines.fleet import EcrRegistry
     from infra.settings import Settings
 
@@ -114,7 +114,7 @@ class AwsMachines(pulumi.ComponentResource):
         """
         if self._settings.registry != "ecr" and not self._site.has_profile:
             return None, None
-        from infra.machines.aws_registry import make_registry, make_role  # noqa: PLC0415
+        from infra.machines.aws.registry import make_registry, make_role  # noqa: PLC0415
 
         opts = self._opts()
         if self._settings.registry != "ecr":

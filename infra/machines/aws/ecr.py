@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.machines.aws_preflight import CONFIG
+from infra.machines.aws.preflight import CONFIG
 from infra.registry import RegistryError
 
 

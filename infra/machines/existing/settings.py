@@ -17,7 +17,7 @@ from infra.setting_types import Boolean, Integer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 ACCEPT_ONCE = "accept-once"
 """In place of a host key: take the one that the host shows at first, and no other from then on."""

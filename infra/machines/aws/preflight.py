@@ -16,12 +16,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import UserError
-from infra.machines import aws_inventory, aws_running
+from infra.machines.aws import inventory as aws_inventory
+from infra.machines.aws import running as aws_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.machines.aws_inventory import Running
+    from infra.machines.aws.inventory import Running
     from infra.settings import Settings
 
 Client = Any

@@ -13,7 +13,7 @@ from infra.setting_types import Boolean, Integer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings_report import Problem
+    from infra.setting_types import Problem
 
 DEFAULT_VPC = "10.80.0.0/16"
 WIDEST_PREFIX = 16

@@ -1,0 +1,1 @@
+"""The ``aws`` target: the machines are EC2 instances."""

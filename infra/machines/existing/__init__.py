@@ -1,0 +1,1 @@
+"""The ``existing`` target: the machines are hosts that the user has SSH to."""

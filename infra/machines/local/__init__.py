@@ -1,0 +1,1 @@
+"""The ``local`` target: the machines are containers on this machine."""
