@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ class DockerPlugin:
             raise SetupError(message)
         if self._has_stand_in(version):
             self.say(f"• {self.name}: cannot be downloaded ({refusal}), so the stand-in stays")
-            self._stamp.touch()
+            self._note_try()
             return
         self.say(
             f"• {self.name}: cannot be downloaded ({refusal}), so the stand-in in tools/plugins/"
@@ -99,6 +100,7 @@ class DockerPlugin:
             env=self._environment(),
         )
         self._stamp.write_text(self._stand_in_source(version))
+        self._note_try()
 
     def _command(self, version: str) -> list[str]:
         search = f"{self.paths.programs}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -121,6 +123,11 @@ class DockerPlugin:
 
     def _installed(self, version: str) -> Path:
         return self.paths.pulumi_home / "plugins" / f"resource-docker-v{version}"
+
+    def _note_try(self) -> None:
+        """Date the stamp. The time that a file system gives a file is some milliseconds behind."""
+        now = time.time()
+        os.utime(self._stamp, (now, now))
 
     def _source(self) -> str:
         try:
