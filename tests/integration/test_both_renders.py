@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from infra.stack.options import StackOptions
-from infra.stack.render import DAG_PARSE_SECONDS, render
+from infra.stack.render import DAG_PARSE_SECONDS, LOG_STORE, render
 from infra.stack.secrets import SECRET_NAMES
 
 pytestmark = pytest.mark.integration
@@ -60,6 +60,7 @@ def laptop(compose_command: list[str]) -> dict[str, Service]:
         "DAIRFLOW_FLOWER_PORT": "5556",
         "DAIRFLOW_BASE_URL": OPTIONS.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": "3",
+        "DAIRFLOW_LOG_STORE": LOG_STORE,
         "DAIRFLOW_PARALLELISM": "6",
         "DAIRFLOW_RUNS_PER_DAG": "16",
         "DAIRFLOW_TASK_GRACE": "900",
