@@ -163,7 +163,6 @@ class PlainHosts:
 
     def snapshot(self, host: PlainHost) -> dict[str, set[str]]:
         """Return all of the host that its owner could find changed."""
-        processes = "ps -eo args= | grep -v -e '^ps ' -e '^bash -c' -e '^grep ' -e '^sshd-session'"
         files = (
             "find /etc /home /opt /root /srv /usr/local /var -xdev -type f -exec sha256sum {} +;"
             " find /etc /home /opt /root /run /srv /usr/local /var -xdev ! -type f"
@@ -172,7 +171,12 @@ class PlainHosts:
             "files": set(host.run(files).splitlines()),
             "packages": set(host.run("dpkg-query -W").splitlines()),
             "groups": set(host.run("cut -d : -f 1,4 /etc/group").splitlines()),
-            "processes": set(host.run(f"{processes} || true").splitlines()),
+            # No pipeline: while a program of it is loaded, it has a line of its own.
+            "processes": {
+                line
+                for line in host.run("ps -eo args=").splitlines()
+                if not line.startswith(("ps ", "bash -c", "sshd-session"))
+            },
             "devices": set(host.run("ls /sys/class/net").split()),
             "mounts": set(host.run("cut -d ' ' -f 1-3 /proc/mounts").splitlines()),
             "packet filter": set(self.ruleset(host).splitlines()),

@@ -379,15 +379,19 @@ def assert_no_process_has_a_secret(laptop: Laptop) -> None:
         if container.status != "running":
             continue
         script = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
-        read = docker.from_env().containers.run(
-            project_images.reference("base"),
-            ["sh", "-c", script],
-            pid_mode=f"container:{container.id}",
-            cap_add=["SYS_PTRACE"],  # a task's process hides from its own user
-            stderr=True,
-            remove=True,
+        # Attached: the engine may not have written all of a log when its container has ended.
+        read = subprocess.run(
+            [
+                *("docker", "run", "--rm", "--pid", f"container:{container.id}"),
+                *("--cap-add", "SYS_PTRACE"),  # a task's process hides from its own user
+                *(project_images.reference("base"), "sh", "-c", script),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=True,
+            timeout=60,
         )
-        said = read.decode(errors="replace")
+        said = read.stdout.decode(errors="replace")
         assert container.attrs["Path"] in said  # the program itself: everything was read
         assert "Permission denied" not in said
         assert secrets_in(laptop, said) == set(), container.name
