@@ -68,7 +68,7 @@ test: setup-test ## run every test, a real cluster included
 	@mkdir -p .dairflow/logs
 	@$(ENV) status=0; \
 		pytest tests/contract >.dairflow/logs/contract.log 2>&1 & contract=$$!; \
-		trap 'kill $$contract' INT TERM; \
+		trap 'kill $$contract 2>/dev/null; exit 130' INT TERM; \
 		pytest --numprocesses auto $(UNIT_TESTS) || status=1; \
 		pytest -m "not chaos" tests/e2e tests/integration || status=1; \
 		wait $$contract || status=1; \

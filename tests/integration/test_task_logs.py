@@ -1,6 +1,6 @@
 """Task logs are copied to every manager, whatever is away meanwhile; with the image's own programs.
 
-A sender stands for a worker, with a volume of its own; each store for a manager.
+A sender acts as a worker, with its own volume. Each store acts as a manager.
 """
 
 from __future__ import annotations

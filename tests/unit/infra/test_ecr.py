@@ -62,7 +62,7 @@ def test_only_what_is_missing_is_pulled_with_one_token_of_the_role() -> None:
 
 
 def test_the_token_is_what_docker_signs_in_with_and_is_gone_after(tmp_path: Path) -> None:
-    """By the shell itself, with a helper and a client that stand for the node's."""
+    """The real shell runs the command; the helper and the client are replacements."""
     seen = tmp_path / "seen"
     answer = '{"ServerURL":"x","Username":"AWS","Secret":"abc+/=="}'
     program(tmp_path / "docker-credential-ecr-login", f"echo '{answer}'")
