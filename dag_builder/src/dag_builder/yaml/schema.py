@@ -280,7 +280,9 @@ def _task() -> Schema:
             {
                 "if": {
                     "required": ["operator"],
-                    "properties": {"operator": {"enum": [name, class_name(name)]}},
+                    # By a pattern: when yaml-language-server completes keys, it takes 'bash' as
+                    # equal to an enum's 'bash_sensor', and would offer the arguments of both.
+                    "properties": {"operator": {"pattern": f"^({name}|{class_name(name)})$"}},
                 },
                 "then": {
                     "properties": {name: _of_argument(signature, name) for name in _own(signature)},
