@@ -14,6 +14,7 @@ from dag_builder.yaml.schema import json_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.contract
 LOCKED = Path(__file__).parent / "editor"
 BASH = "dag_id: d\ntasks:\n  a:\n    operator: bash\n    "
 
