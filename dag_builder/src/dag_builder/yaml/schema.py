@@ -67,7 +67,10 @@ _DURATION: Schema = {
         {"$ref": "#/definitions/parameter"},
     ]
 }
-_MADE: Schema = {"type": "object", "anyOf": [{"required": [m]} for m in ("$object", "$import")]}
+_MADE: Schema = {
+    "type": "object",
+    "anyOf": [{"required": [m]} for m in ("$object", "$import", "$env")],
+}
 _SCHEDULE: Schema = {
     "type": "object",
     "anyOf": [
@@ -215,7 +218,7 @@ def json_schema() -> Schema:
                 "type": "object",
                 "anyOf": [
                     {"required": [marker]}
-                    for marker in ("$object", "$import", "$duration", "$date")
+                    for marker in ("$object", "$import", "$env", "$duration", "$date")
                 ],
             },
         },
