@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 _CONTEXT = "airflow.sdk.definitions._internal.contextmanager"
+_TASK_RUNNER = "airflow.sdk.execution_time.task_runner"
 
 
 # The file that Airflow reads
@@ -34,6 +35,24 @@ def autoregister(dag: DAG, module: ModuleType) -> None:
     from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     DagContext.autoregistered_dags.add((dag, module))
+
+
+def dag_id_of_starting_task() -> str | None:
+    """Return the DAG of the task for which a worker reads a DAG file now, if a worker does.
+
+    The parsing context alone does not say so: Airflow 3.2 and 3.3 set it in the environment and
+    leave it there. So the task, and programs that it starts, still have it when they read DAGs.
+    """
+    runner = sys.modules.get(_TASK_RUNNER)
+    if runner is None or not hasattr(runner, "SUPERVISOR_COMMS"):
+        return None
+    from airflow.sdk import get_current_context, get_parsing_context
+
+    try:
+        get_current_context()
+    except RuntimeError:  # no task runs yet
+        return get_parsing_context().dag_id
+    return None
 
 
 # What a DAG is made of

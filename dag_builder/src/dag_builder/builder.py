@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
 from dag_builder.make import register
 from dag_builder.make.dag import make_dag, try_out
+from dag_builder.make.stand_in import is_wanted, stand_in
 from dag_builder.read import templates
 from dag_builder.read.dag import parse_dag
 from dag_builder.read.imports import ImportPathError, import_module, import_object
@@ -20,7 +21,7 @@ from dag_builder.read.keys import merged
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from dag_builder.yaml.documents import Document
+    from dag_builder.yaml.documents import Document, Entry
 
 Tasks = Mapping[str, Any] | ModuleType | str | None
 
@@ -77,8 +78,12 @@ def build_dags(
         return [register.report(error, place.module, place.fileloc, place.line)]
     problems = wrong.found
     for name, dictionary, filled in instances:
+
+        def build(name: str = name, dictionary: Any = dictionary, filled: Any = filled) -> DAG:
+            return place.build(name, dictionary, tasks, filled)
+
         try:
-            built.append(place.build(name, dictionary, tasks, filled))
+            built.append(place.build_if_wanted(name, build))
         except DagError as error:
             problems.extend(error.problems)
     if problems:
@@ -144,9 +149,13 @@ def _in_file(  # noqa: PLR0917
     options: Mapping[str, Any],
 ) -> DAG:
     place = _Place.of(frame)
-    try:
+
+    def build() -> DAG:
         with place.fence(dag_id):
             return place.build(dag_id, dag, tasks, _with_options(defaults, options, dag))
+
+    try:
+        return place.build_if_wanted(dag_id, build)
     except DagError as error:
         return register.report(error, place.module, place.fileloc, place.line)
 
@@ -261,17 +270,28 @@ class _Place:
             if entry.lacks_defaults:
                 problems.extend(entry.problems)
                 continue
+
+            def build(entry: Entry = entry) -> DAG:
+                return self._build_entry(entry, tasks, defaults)
+
             try:
-                found = Problems(entry.locate)
-                found.found.extend(entry.problems)
-                with self.fence(entry.dag_id, found):
-                    joined = merged(defaults, entry.defaults)
-                built.append(
-                    self.build(entry.dag_id, entry.dictionary, tasks, joined, problems=found)
-                )
+                built.append(self.build_if_wanted(entry.dag_id, build))
             except DagError as error:
                 problems.extend(error.problems)
         return built
+
+    def build_if_wanted(self, dag_id: str, build: Callable[[], DAG]) -> DAG:
+        """Build a DAG, or return a stand-in while a worker reads the file for another DAG."""
+        if is_wanted(dag_id, str(self.module.get("__name__", ""))):
+            return build()
+        return stand_in(dag_id, build)
+
+    def _build_entry(self, entry: Entry, tasks: Tasks, defaults: Mapping[str, Any]) -> DAG:
+        found = Problems(entry.locate)
+        found.found.extend(entry.problems)
+        with self.fence(entry.dag_id, found):
+            joined = merged(defaults, entry.defaults)
+        return self.build(entry.dag_id, entry.dictionary, tasks, joined, problems=found)
 
     def _namespace(
         self, dag_id: str, tasks: Tasks, problems: Problems

@@ -14,6 +14,7 @@ MARKERS = (
     "$concat",
     "$object",
     "$import",
+    "$env",
     "$asset",
     "$duration",
     "$date",

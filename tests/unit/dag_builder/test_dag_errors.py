@@ -413,6 +413,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "key",
     ),
     (
+        tasks(a={"operator": "bash", "bash_command": {"$env": "NO_SUCH_VARIABLE"}}),
+        "x.tasks.a.bash_command.$env",
+        "the environment variable 'NO_SUCH_VARIABLE' is not set",
+        "default",
+    ),
+    (
         tasks(a={"operator": "bash", "bash_command": {"$zip": 3}}),
         "x.tasks.a.bash_command.$zip",
         "this must be a list of two or more",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk import DAG
 from dag_builder.builder import dags_of_document
 from dag_builder.cli.main import main
@@ -194,6 +195,38 @@ def test_old_operators_and_decorators(tmp_path: Path) -> None:
     decorated: Any = tasks["c"]
     assert decorated.templates_dict == {"a": "b"}
     assert decorated.op_kwargs == {"p": "x"}
+
+
+DECORATED = """
+g:
+  tasks:
+    a:
+      decorator: airflow.providers.docker.decorators.docker.docker_task
+      python_callable: {function}
+      image: python:3
+      p: x
+"""
+
+
+def test_the_arguments_of_a_decorator_that_is_not_installed(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text(DECORATED.format(function="os.path.basename"), encoding="utf-8")
+    made = convert_file(file)
+    assert not made.notes
+    assert yaml.safe_load(made.to_yaml())["dags"]["g"]["tasks"]["a"] == {
+        "callable": "os.path.basename",
+        "decorator": "docker",
+        "image": "python:3",
+        "arguments": {"p": "x"},
+    }
+
+
+@pytest.mark.parametrize("function", ["nowhere.function", "subprocess.run"])
+def test_arguments_that_cannot_be_distinguished_are_noted(tmp_path: Path, function: str) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text(DECORATED.format(function=function), encoding="utf-8")
+    [note] = convert_file(file).notes
+    assert "@task.docker" in note
 
 
 @pytest.mark.parametrize(

@@ -96,3 +96,11 @@ def test_keys_of_a_dag_are_offered_inside_dags() -> None:
     inside = schema["then"]["properties"]["dags"]["additionalProperties"]
     assert inside == {"$ref": "#/definitions/any_dag"}
     assert {"schedule", "tags", "tasks"} <= schema["definitions"]["any_dag"]["properties"].keys()
+
+
+def test_an_operator_is_compared_with_a_pattern() -> None:
+    """Editors take the beginning of an enum's value as equal to it when they complete keys."""
+    conditions = [one["if"] for one in json_schema()["definitions"]["task"]["allOf"]]
+    assert conditions
+    for condition in conditions:
+        assert condition["properties"]["operator"].keys() == {"pattern"}

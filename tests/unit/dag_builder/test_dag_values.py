@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import airflow
 import pytest
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -29,6 +30,7 @@ from dag_builder.read.keys import dag_keys
 from dag_builder.read.operators import DECORATORS, OPERATORS, decorator_signature, signature_of
 from dag_builder.read.times import duration, moment
 from dag_builder.typing import ArgumentsDict, DagDict, GroupDict, TaskDict
+from dag_builder.yaml.schema import json_schema
 from dag_builder.yaml.source import read_text
 from hypothesis import given
 from hypothesis import strategies as st
@@ -478,12 +480,28 @@ def test_typed_dictionaries_have_the_keys_of_the_table() -> None:
     assert DagDict.__annotations__.keys() == DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys()
 
 
+#: Arguments that Airflow 3.3 added.
+LATER = (
+    {"rerun_with_latest_version", "retry_policy"}
+    if tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 3)
+    else set[str]()
+)
+
+
 def test_table_has_every_argument_of_airflow() -> None:
     """A new argument in a new Airflow is taken as it is, but is to be added to the table."""
-    assert dag_keys() == DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys()
+    assert dag_keys() | LATER == DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys() | LATER
     base = signature_of("empty").arguments
     assert base - TASK_FIELDS.keys() <= {"sla"}
-    assert TASK_FIELDS.keys() <= base
+    assert TASK_FIELDS.keys() <= base | LATER
+
+
+def test_the_schema_has_the_keys_of_the_installed_airflow() -> None:
+    """What a later release adds is in the table, and is refused by the one that is installed."""
+    definitions = json_schema()["definitions"]
+    assert definitions["dag"]["properties"].keys() - {"<<"} == dag_keys()
+    taken = signature_of("empty").arguments | TASK_OWN_FIELDS.keys()
+    assert definitions["task"]["properties"].keys() <= taken
 
 
 def test_library_is_typed() -> None:

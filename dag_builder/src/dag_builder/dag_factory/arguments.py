@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from dag_builder.fields import DAG_FIELDS, TASK_FIELDS
@@ -57,14 +57,23 @@ def without_unknown(
     return result
 
 
-def arguments_of_decorator(name: str, function: object) -> frozenset[str]:
-    """Return the arguments of ``@task.<name>`` that are not parameters of the function."""
+def arguments_of_decorator(
+    name: str, function: object, given: Collection[str]
+) -> frozenset[str] | None:
+    """Return which of the given arguments are those of ``@task.<name>`` and not of the function.
+
+    Where the decorator's package is not installed, the function's parameters decide. Returns None
+    where the function cannot be imported either, or takes any argument.
+    """
     try:
-        arguments = decorator_signature(name).arguments
+        arguments: frozenset[str] | None = decorator_signature(name).arguments
     except ImportPathError:
-        return frozenset()
+        arguments = None
     try:
         found: Any = import_object(str(function))
     except ImportPathError:
         return arguments
-    return arguments - set(parameters_of(found).names)
+    parameters = parameters_of(found)
+    if arguments is None:
+        return None if parameters.takes_any else frozenset(given) - set(parameters.names)
+    return arguments - set(parameters.names)

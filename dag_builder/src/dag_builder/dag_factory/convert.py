@@ -377,7 +377,7 @@ def _task(
 ) -> dict[str, Any]:
     given = _with_json(with_dates_as_text(with_functions(given, path, notes)), path, notes)
     given = _with_asset_names(_renamed(given), path, notes)
-    task, of_decorator = _kind_of_task(given)
+    task, of_decorator = _kind_of_task(given, path, notes)
     decorated = "decorator" in given
     skipped = {"operator", "decorator", "dependencies", "task_group_name", "task_id"}
     for key, value in given.items():
@@ -409,7 +409,9 @@ def _task(
     return task
 
 
-def _kind_of_task(given: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+def _kind_of_task(
+    given: Mapping[str, Any], path: str, notes: list[str]
+) -> tuple[dict[str, Any], frozenset[str]]:
     """What makes the task, and the arguments that its decorator takes."""
     task: dict[str, Any] = {}
     if "decorator" not in given:
@@ -423,7 +425,13 @@ def _kind_of_task(given: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[s
     word = _DECORATOR_WORDS.get(last, last.removesuffix("_task"))
     if word != "python":
         task["decorator"] = word
-    return task, arguments_of_decorator(word, function)
+    of_decorator = arguments_of_decorator(word, function, given.keys())
+    if of_decorator is None:
+        notes.append(
+            f"{path}: move the arguments of @task.{word} out of 'arguments': its package is not "
+            "installed here, so they cannot be distinguished from those of the function"
+        )
+    return task, of_decorator or frozenset()
 
 
 def _with_json(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:

@@ -127,6 +127,11 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
         return value
     if expected.own_kind is not None:
         return reader.read(expected.own_kind, value, path)
+    if _is_of_environment(value):
+        value = _of_environment(reader, expected, value, path)
+        if value is NOTHING:
+            return NOTHING
+        kind = cast("type[object]", type(value))
     if kind not in _WRITTEN or is_marked(value):
         return reader.value(value, path)
     if kind is str and expected.templated and any(mark in value for mark in _TEMPLATE_MARKS):
@@ -139,6 +144,18 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
         return reader.value(value, path)
     reader.wrong(path, value, _described(expected))
     return NOTHING
+
+
+def _is_of_environment(value: object) -> bool:
+    return isinstance(value, Mapping) and "$env" in value
+
+
+def _of_environment(
+    reader: Reader, expected: ArgumentType, mapping: Mapping[str, Any], path: Path
+) -> Any:
+    takes_text = expected.accepted is None or str in expected.accepted
+    as_text = takes_text or expected.converted is not None
+    return reader.environment(mapping, path, as_text=as_text)
 
 
 def is_marked(value: object) -> bool:

@@ -47,11 +47,11 @@ _NAMED_BY_ITS_KEY = frozenset({"task_id", "group_id", "task_group"})
 
 @functools.cache
 def dag_keys() -> frozenset[str]:
-    """Every key of a DAG: the table's, and whatever else this Airflow's DAG class takes."""
+    """Every key of a DAG: the builder's own, and what this Airflow's DAG class takes."""
     from airflow.sdk import DAG
 
     arguments = set(inspect.signature(DAG).parameters) - {"dag_id", "task_group"}
-    return frozenset(arguments | DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys()) - {"sla_miss_callback"}
+    return frozenset(arguments | DAG_OWN_FIELDS.keys()) - {"sla_miss_callback"}
 
 
 def refuse_unknown(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import json
+import os
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -28,11 +30,16 @@ _BESIDE: dict[str, tuple[str, ...]] = {
     "$zip": ("map", "fillvalue"),
     "$concat": ("map",),
     "$import": (),
+    "$env": ("default",),
     "$asset": (),
     "$duration": (),
     "$date": (),
 }
 _VALUES = SCALARS | {list, tuple, dict}
+#: Kinds that no text is written for, so that an environment variable's is read as JSON.
+_NO_TEXT = frozenset(
+    {Kind.INTEGER, Kind.COUNT, Kind.NUMBER, Kind.BOOLEAN, Kind.NATURAL, Kind.BACKOFF}
+)
 #: The types that JSON Schema has, and its keywords, with those that Airflow's form reads.
 _SCHEMA_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 _SCHEMA_KEYS = frozenset(
@@ -70,6 +77,12 @@ class Reader:
         """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
         if value is None:
             return None
+        if isinstance(value, dict) and "$env" in value:
+            value = self.environment(
+                cast("dict[str, Any]", value), path, as_text=kind not in _NO_TEXT
+            )
+            if value is NOTHING:
+                return NOTHING
         if isinstance(value, dict) and not _READY_MADE.isdisjoint(cast("dict[str, Any]", value)):
             found = self.value(value, path)
             if found is NOTHING or not ("$duration" in value or "$date" in value):
@@ -131,12 +144,43 @@ class Reader:
                 return self.new_object(mapping, path)
             case "$import":
                 return self.imported(given, inner)
+            case "$env":
+                return self.environment(mapping, path)
             case "$asset":
                 return assets.read_asset(self, given, inner)
             case "$duration":
                 return self.duration(given, inner)
             case _:
                 return self.moment(given, inner)
+
+    def environment(self, mapping: Mapping[str, Any], path: Path, *, as_text: bool = True) -> Any:
+        """``{$env: NAME, default: value}``, the value of an environment variable.
+
+        It is text. If the place takes no text, it is what the text is in JSON: 3, true.
+        """
+        if not self._only_known("$env", mapping, path):
+            return NOTHING
+        inner = (*path, "$env")
+        name = self.typed(mapping["$env"], inner, types=(str,), valid="an environment variable")
+        if name is NOTHING:
+            return NOTHING
+        if name not in os.environ and "default" in mapping:
+            return mapping["default"]
+        if name not in os.environ:
+            self.problems.add(
+                inner,
+                f"the environment variable {name!r} is not set",
+                given=name,
+                valid="{$env: NAME, default: value}, or a variable of every Airflow service",
+                suggestion=closest(name, os.environ),
+            )
+            return NOTHING
+        if as_text:
+            return os.environ[name]
+        try:
+            return json.loads(os.environ[name])
+        except ValueError:
+            return os.environ[name]  # which the type of the place refuses
 
     def _output(self, mapping: Mapping[str, Any], path: Path) -> Any:
         task = self.typed(

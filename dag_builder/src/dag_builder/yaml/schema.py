@@ -29,7 +29,7 @@ from dag_builder.read.schedules import FORMS, PRESETS
 from dag_builder.read.values import choices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 Schema = dict[str, Any]
 
@@ -67,7 +67,10 @@ _DURATION: Schema = {
         {"$ref": "#/definitions/parameter"},
     ]
 }
-_MADE: Schema = {"type": "object", "anyOf": [{"required": [m]} for m in ("$object", "$import")]}
+_MADE: Schema = {
+    "type": "object",
+    "anyOf": [{"required": [m]} for m in ("$object", "$import", "$env")],
+}
 _SCHEDULE: Schema = {
     "type": "object",
     "anyOf": [
@@ -122,7 +125,7 @@ _JSON_TYPES: dict[type, str] = {
 
 def json_schema() -> Schema:
     """The schema. Operators that are not installed are known by name, not by their arguments."""
-    dag = {**DAG_FIELDS, **DAG_OWN_FIELDS}
+    dag = {**_of_this_airflow(DAG_FIELDS, dag_keys()), **DAG_OWN_FIELDS}
     others: Schema = {key: {} for key in sorted(dag_keys() - dag.keys())}
     dag_id = {"dag_id": {**_TEXT, "description": "The DAG's id."}}
     several: Schema = {
@@ -202,7 +205,7 @@ def json_schema() -> Schema:
                     },
                 ]
             },
-            "default_args": {"type": "object", "properties": _keys(TASK_FIELDS)},
+            "default_args": {"type": "object", "properties": _keys(_task_fields())},
             "duration": _DURATION,
             "deadline": _DEADLINE,
             "asset": _ASSET,
@@ -215,11 +218,20 @@ def json_schema() -> Schema:
                 "type": "object",
                 "anyOf": [
                     {"required": [marker]}
-                    for marker in ("$object", "$import", "$duration", "$date")
+                    for marker in ("$object", "$import", "$env", "$duration", "$date")
                 ],
             },
         },
     }
+
+
+def _task_fields() -> Mapping[str, Field]:
+    return _of_this_airflow(TASK_FIELDS, signature_of("empty").arguments)
+
+
+def _of_this_airflow(fields: Mapping[str, Field], taken: Collection[str]) -> Mapping[str, Field]:
+    """The fields of the table without those of a later release than the one that is installed."""
+    return {key: field for key, field in fields.items() if key in taken}
 
 
 def _either(short: Schema, full: Schema, *, extra: list[str]) -> Schema:
@@ -275,12 +287,14 @@ def _task() -> Schema:
     return {
         "type": "object",
         "not": {"anyOf": [{"required": ["tasks"]}, {"required": ["operator", "callable"]}]},
-        "properties": _keys({**TASK_FIELDS, **TASK_OWN_FIELDS}),
+        "properties": _keys({**_task_fields(), **TASK_OWN_FIELDS}),
         "allOf": [
             {
                 "if": {
                     "required": ["operator"],
-                    "properties": {"operator": {"enum": [name, class_name(name)]}},
+                    # By a pattern: when yaml-language-server completes keys, it takes 'bash' as
+                    # equal to an enum's 'bash_sensor', and would offer the arguments of both.
+                    "properties": {"operator": {"pattern": f"^({name}|{class_name(name)})$"}},
                 },
                 "then": {
                     "properties": {name: _of_argument(signature, name) for name in _own(signature)},
