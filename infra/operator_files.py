@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KEY_FILE = "id_ed25519"
 CONFIG_FILE = "ssh_config"
 KNOWN_HOSTS_FILE = "known_hosts"
+OWNER_FILE = "owner"
 SOCKET_FILE = "docker.sock"
 MAX_SOCKET_PATH_BYTES = 90
 """A Unix socket's path has at most 107 bytes on Linux and 103 on macOS (unix(7), unix(4)), of which
@@ -34,14 +35,20 @@ def write(
     machines: Sequence[Machine],
     private_key: str,
     logins: Mapping[str, Login] | None = None,
+    *,
+    owner: str = "",
 ) -> None:
     """Write the files, readable by their owner only; what was there is replaced.
 
-    ``logins`` are of machines with a sign-in of their own, whose keys stay where the user has them.
+    ``owner`` is the identity of the resource that the files belong to. ``logins`` are of machines
+    with a sign-in of their own, whose keys stay where the user has them.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name, text in _contents(folder, machines, private_key, logins or {}).items():
+    contents = _contents(folder, machines, private_key, logins or {})
+    if owner:
+        contents = {**contents, OWNER_FILE: owner}
+    for name, text in contents.items():
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -58,6 +65,14 @@ def are_written(
         (folder / name).is_file() and (folder / name).read_text() == text
         for name, text in _contents(folder, machines, private_key, logins or {}).items()
     )
+
+
+def owner_of(folder: Path) -> str:
+    """Return the identity of the resource that the files belong to; empty if none is noted."""
+    try:
+        return (folder / OWNER_FILE).read_text()
+    except OSError:
+        return ""
 
 
 def remove(folder: Path) -> None:

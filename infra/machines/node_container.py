@@ -139,8 +139,9 @@ def start(
     container = create(client, name, body)
     api: Any = client.api
     try:
-        keys = _archive({"host_key": host_key, "authorized_key": authorized_key})
-        api.put_archive(container.id, "/", keys)
+        texts = {"host_key": host_key, "authorized_key": authorized_key}
+        keys = {path: (texts[key], mode) for key, (path, mode) in _KEY_FILES.items()}
+        api.put_archive(container.id, "/", archive(keys))
         container.start()
     except APIError:
         container.remove(force=True)
@@ -148,13 +149,13 @@ def start(
     return container
 
 
-def _archive(contents: Mapping[str, str]) -> bytes:
+def archive(files: Mapping[str, tuple[str, int]]) -> bytes:
+    """Return files for Docker to unpack into a container: their texts and modes by their paths."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for key, text in contents.items():
-            path, mode = _KEY_FILES[key]
+    with tarfile.open(fileobj=buffer, mode="w") as written:
+        for path, (text, mode) in files.items():
             data = (text.rstrip("\n") + "\n").encode()
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode, entry.mtime = len(data), mode, int(time.time())
-            archive.addfile(entry, io.BytesIO(data))
+            written.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()

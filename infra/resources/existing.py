@@ -8,7 +8,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
-from infra.resources.provider import Props, Provider, say
+from infra.resources.provider import OWNER, Props, Provider, owning, say
 from infra.resources.ssh_pool import logins_of, pace_of, ssh_pool
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ class ExistingHostsProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this before anything is installed anywhere."""
-        return CreateResult(props["stack"], _claimed(props))
+        return CreateResult(props["stack"], _claimed(owning(props)))
 
-    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when the list changed: hosts that are to go are not asked here."""
-        return UpdateResult(_claimed(news))
+        return UpdateResult(_claimed(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: the operator may be at another address now."""
@@ -110,6 +110,7 @@ class ExistingHostsProvider(Provider):
                 pool,
                 say,
                 stack=props["stack"],
+                owner=props.get(OWNER, ""),
                 release=Release.from_dict(props["release"]),
                 forget=props.get("forget") or "",
             )
@@ -173,7 +174,7 @@ def _claimed(props: Props) -> Props:
         )
         hosts.refuse_leftovers(machines, found, pool, stack=stack)
         release = Release.from_dict(props["release"])
-        hosts.claim(machines, found, pool, say, stack=stack, release=release)
+        hosts.claim(machines, found, pool, say, stack=stack, owner=props[OWNER], release=release)
     return {**props, **_outs(hosts.site(machines, found))}
 
 

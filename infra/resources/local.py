@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.resources.provider import GONE, Props, Provider, say
+from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,9 @@ class LocalNetworkProvider(Provider):
         """Pulumi calls this after the machines' deletion, which leaves volumes being deleted."""
         from infra.machines.local import engine as local_engine
 
+        if used_by := local_engine.machines_in(id_):
+            say(f"the network {id_} stays, since these machines are in it: {', '.join(used_by)}")
+            return
         local_engine.wait_for_volumes(props["cluster"], say)
         local_engine.remove_network(id_)
 
@@ -98,6 +101,7 @@ class LocalMachineProvider(Provider):
         """Pulumi calls this for a new machine, or again after an interrupted run: it adopts."""
         from infra.machines.local import engine as local_engine
 
+        props = owning(props)
         published = local_engine.ensure_machine(_spec(props), {})
         say(f"{props['hostname']}: its container runs")
         return CreateResult(props["container"], _machine_outs(props, published))
@@ -110,12 +114,18 @@ class LocalMachineProvider(Provider):
         from infra.machines.local import engine as local_engine
 
         running = local_engine.is_running(id_)
-        return GONE if running is None else ReadResult(id_, {**props, "running": running})
+        if running is None:
+            return GONE
+        if is_adopted(props, local_engine.owner_of_machine(id_)):
+            say(f"{props['hostname']}: belongs to another resource; `pulumi up` takes it back")
+            running = False
+        return ReadResult(id_, {**props, "running": running})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this when ports or keys changed or the container does not run."""
         from infra.machines.local import engine as local_engine
 
+        news = owning(news, olds)
         known = {int(inner): int(outer) for inner, outer in olds["published"].items()}
         published = local_engine.ensure_machine(_spec(news), known)
         say(f"{news['hostname']}: its container runs")
@@ -125,6 +135,9 @@ class LocalMachineProvider(Provider):
         """Pulumi calls this after the node has left the swarm."""
         from infra.machines.local import engine as local_engine
 
+        if is_adopted(props, local_engine.owner_of_machine(id_)):
+            say(f"{props['hostname']}: stays with its data, since another resource has adopted it")
+            return
         gone = local_engine.remove_machine(id_)
         still = "" if gone else "; Docker is still deleting the volume's files"
         say(f"{props['hostname']}: its container and volume are removed{still}")
@@ -187,6 +200,7 @@ def _spec(props: Props) -> MachineSpec:
         host_key=props["host_key"],
         host_public_key=props["host_public_key"],
         authorized_key=props["authorized_key"],
+        owner=props[OWNER],
     )
 
 

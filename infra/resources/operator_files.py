@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra import operator_files
 from infra.project import ROOT
 from infra.remote.machine import Machine
-from infra.resources.provider import Props, Provider
+from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning
 from infra.resources.ssh_pool import logins_of, sign_in
 
 if TYPE_CHECKING:
@@ -28,19 +28,20 @@ class OperatorFilesProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once the machines' addresses and host keys are known."""
-        return CreateResult(props["folder"], _write(props))
+        return CreateResult(props["folder"], _write(owning(props)))
 
-    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for another machine or key, or when a file was changed."""
-        return UpdateResult(_write(news))
+        return UpdateResult(_write(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh."""
         return ReadResult(id_, {**props, "written": operator_files.are_written(*_files(props))})
 
-    def delete(self, id_: str, _props: Props) -> None:
+    def delete(self, id_: str, props: Props) -> None:
         """Pulumi calls this on destroy."""
-        operator_files.remove(ROOT / id_)
+        if not is_adopted(props, operator_files.owner_of(ROOT / id_)):
+            operator_files.remove(ROOT / id_)
 
 
 class OperatorFiles(Resource, module="operator", name="OperatorFiles"):
@@ -80,5 +81,5 @@ def _files(props: Props) -> tuple[Path, list[Machine], str, dict[str, Login]]:
 
 
 def _write(props: Props) -> Props:
-    operator_files.write(*_files(props))
+    operator_files.write(*_files(props), owner=props[OWNER])
     return {**props, "written": True}

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -28,6 +29,9 @@ Method = TypeVar("Method", bound="Callable[..., Any]")
 
 GONE = ReadResult("", {})
 """What ``read`` returns of something that is not there any more."""
+
+OWNER = "owner"
+"""The output that identifies a resource on what it owns (ADR 24)."""
 
 _ENGINE_POLL_SECONDS = 1.0
 _SHELLS = frozenset({"sh", "dash", "bash"})
@@ -87,6 +91,19 @@ class Provider(ResourceProvider):
         return DiffResult(
             changes=bool(replaces or changed), replaces=replaces, delete_before_replace=True
         )
+
+
+def owning(props: Props, olds: Props | None = None) -> Props:
+    """Return inputs with the resource's identity: the one that it has, or a new one."""
+    return {**props, OWNER: (olds or {}).get(OWNER) or uuid.uuid4().hex}
+
+
+def is_adopted(props: Props, owner: str) -> bool:
+    """Return whether what ``owner`` was found on belongs to another resource by now.
+
+    What carries no identity belongs to whoever has its name: an earlier release made it.
+    """
+    return bool(owner) and owner != props.get(OWNER)
 
 
 def say(message: str) -> None:

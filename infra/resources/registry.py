@@ -11,12 +11,14 @@ from infra import project_images, registry
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
-from infra.resources.provider import Props, Provider, say
+from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
 from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+from infra.swarm import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KIND = "registry"
 CONNECT_SECONDS = 20.0
 """How long the machine may be silent when the registry is removed."""
 
@@ -28,11 +30,11 @@ class RegistryProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
-        return CreateResult(props["machine"]["name"], _ensure(props))
+        return CreateResult(props["machine"]["name"], _ensure(owning(props)))
 
-    def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for a new certificate or password, or when it does not run."""
-        return UpdateResult(_ensure(news))
+        return UpdateResult(_ensure(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh; a machine that does not answer is drift as well."""
@@ -41,6 +43,7 @@ class RegistryProvider(Provider):
             try:
                 runner = pool.runner(machine, timeout=READ_CONNECT_SECONDS)
                 running = registry.fingerprint(runner) == props["fingerprint"]
+                running = running and not is_adopted(props, ownership.owner_of(runner, KIND))
             except RemoteError as error:
                 say(f"whether the registry runs is not known: {error.machine}: {error.answer}")
                 running = False
@@ -54,6 +57,9 @@ class RegistryProvider(Provider):
                 runner = pool.runner(machine, timeout=CONNECT_SECONDS)
             except RemoteError:
                 say(f"{machine.name}: the registry stays there for now, since it does not answer")
+                return
+            if is_adopted(props, ownership.owner_of(runner, KIND)):
+                say(f"{machine.name}: the registry stays, since another resource has adopted it")
                 return
             registry.remove(runner)
 
@@ -99,6 +105,7 @@ def _ensure(props: Props) -> Props:
     )
     with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
+        ownership.claim(runner, KIND, props[OWNER])
         registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
     say(f"{props['machine']['name']}: the registry runs")
     return {**props, "running": True, "fingerprint": spec.fingerprint()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,6 +10,8 @@ import pulumi
 
 from infra.remote.login import Login
 from infra.remote.pace import CONNECTIONS_PER_SECOND, shared_pace
+from infra.remote.runner import RemoteError
+from infra.swarm import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,3 +66,12 @@ def side_by_side(act: Callable[[Machine], _T], machines: Sequence[Machine]) -> l
     with ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
         begun = [threads.submit(act, machine) for machine in machines]
     return [one.result() for one in begun]
+
+
+def owner_on(machines: Sequence[Machine], pool: SshPool, kind: str) -> str:
+    """Return who owns what is of a kind, by the first manager that answers; empty if none does."""
+    for machine in machines:
+        if machine.role == "manager":
+            with contextlib.suppress(RemoteError):
+                return ownership.owner_of(pool.runner(machine, timeout=READ_CONNECT_SECONDS), kind)
+    return ""

@@ -11,9 +11,10 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
-from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, owner_on, sign_in, ssh_pool
 from infra.stack.render import RenderedStack, render
+from infra.swarm import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from infra.stack.options import StackOptions
 
 
+KIND = "stack"
+
+
 class StackProvider(Provider):
     """Deploys the rendered compose file and waits until Airflow is healthy."""
 
@@ -31,11 +35,11 @@ class StackProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
-        return CreateResult(props["name"], _deploy(props, {}))
+        return CreateResult(props["name"], _deploy(owning(props), {}))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this for another image, number of workers or secret, or after drift."""
-        return UpdateResult(_deploy(news, olds))
+        return UpdateResult(_deploy(owning(news, olds), olds))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift.
@@ -55,6 +59,9 @@ class StackProvider(Provider):
             else:
                 rendered = RenderedStack(**_whole(props["rendered"]))
                 backup_check.report_problems(manager, rendered, say)
+                if is_adopted(props, ownership.owner_of(manager, KIND)):
+                    say("the services belong to another resource; `pulumi up` takes them back")
+                    state = None
         converged = state is not None and _services(state) == props["services"]
         return ReadResult(id_, {**props, "converged": converged})
 
@@ -64,6 +71,9 @@ class StackProvider(Provider):
 
         machines = [Machine.from_dict(record) for record in props["machines"]]
         with ssh_pool(props) as pool:
+            if is_adopted(props, owner_on(machines, pool, KIND)):
+                say("the services stay with their data, since another resource has adopted them")
+                return
             remove_from(machines, pool, props["name"], report=say)
 
 
@@ -129,6 +139,7 @@ def _deploy(props: Props, olds: Props) -> Props:
                 manager, rendered, secrets, configs=props["configs"], registry=login, report=say
             )
 
+        ownership.claim(manager, KIND, props[OWNER])
         if backup_check.is_due(final, before):
             backup_check.check(manager, final, props["secrets"], login=login and login.parts)
         state = rotation.deploy_rotating(

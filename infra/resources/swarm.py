@@ -11,8 +11,9 @@ from infra import firewall
 from infra.firewall import Policy
 from infra.remote.machine import Machine
 from infra.remote.pace import CONNECTIONS_PER_SECOND
-from infra.resources.provider import GONE, Props, Provider, say
-from infra.resources.ssh_pool import sign_in, ssh_pool
+from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
+from infra.resources.ssh_pool import owner_on, sign_in, ssh_pool
+from infra.swarm import ownership
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.errors import SwarmGoneError, SwarmSilentError
@@ -21,6 +22,7 @@ from infra.swarm.release import Release
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+KIND = "swarm"
 JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 
 
@@ -40,7 +42,9 @@ class SwarmProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        props = owning(props)
         state = _reconcile(props)
+        _claim(props)
         return CreateResult(state.cluster_id, _outs(props, state))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
@@ -52,6 +56,8 @@ class SwarmProvider(Provider):
             leaving=_leaving(olds, news),
             cluster_id=olds["cluster_id"],
         )
+        news = owning(news, olds)
+        _claim(news)
         return UpdateResult(_outs(news, state))
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -75,8 +81,12 @@ class SwarmProvider(Provider):
         """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
         from infra.swarm.dismantle import dismantle
 
+        cluster = _cluster(props)
         with ssh_pool(props) as pool:
-            dismantle(_cluster(props), pool, say, cluster_id=props["cluster_id"])
+            if is_adopted(props, owner_on(cluster.machines, pool, KIND)):
+                say("the swarm stays, since another resource has adopted it")
+                return
+            dismantle(cluster, pool, say, cluster_id=props["cluster_id"])
 
 
 class Swarm(Resource, module="swarm", name="Swarm"):
@@ -122,6 +132,12 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             opts, pulumi.ResourceOptions(additional_secret_outputs=list(JOIN_TOKENS))
         )
         super().__init__(SwarmProvider(), name, props, opts)
+
+
+def _claim(props: Props) -> None:
+    with ssh_pool(props) as pool:
+        manager = Machine.from_dict(props["machines"][0])
+        ownership.claim(pool.runner(manager), KIND, props[OWNER])
 
 
 def _cluster(props: Props) -> Cluster:

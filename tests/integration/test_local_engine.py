@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import docker
 import pytest
@@ -22,7 +23,7 @@ from infra.machines.local.engine import LocalError, MachineSpec
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.ssh import connect
-from infra.resources.local import LocalNetworkProvider
+from infra.resources.local import LocalMachineProvider, LocalNetworkProvider
 
 pytestmark = pytest.mark.integration
 
@@ -205,6 +206,49 @@ def test_another_clusters_machine_is_never_touched(
     with pytest.raises(LocalError, match=f"{for_it} network rm {NAME}`"):
         local_engine.ensure_network(NAME, "cluster-b", {})
     assert client.containers.get(spec.container).id == first
+
+
+def test_the_delete_of_a_renamed_resource_leaves_what_the_new_one_adopted(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    """As Pulumi does it: the new name's create adopts the machine, then the old name is deleted."""
+    provider, props = LocalMachineProvider(), inputs(spec)
+    former = provider.create(props).outs
+    mark_the_disk(spec, client)
+    adopting = provider.create(props).outs
+    provider.delete(spec.container, former)
+    assert has_the_marked_disk(spec, client)
+
+    networks = LocalNetworkProvider()
+    networks.delete(NAME, {"cluster": spec.cluster})
+    assert local_engine.read_network(NAME) is not None
+
+    # Its disk alone says whose it is, too.
+    client.containers.get(spec.container).remove(force=True, v=True)
+    provider.delete(spec.container, former)
+    provider.update(spec.container, adopting, props)
+    assert has_the_marked_disk(spec, client)
+    provider.delete(spec.container, adopting)
+    assert local_engine.is_running(spec.container) is None
+
+
+def test_a_rename_that_was_taken_back_owns_its_machine_again(spec: MachineSpec) -> None:
+    provider, props = LocalMachineProvider(), inputs(spec)
+    former = provider.create(props).outs
+    provider.create(props)  # of the new name, in an update that failed later
+    drifted = provider.read(spec.container, former).outs
+    assert provider.diff(spec.container, drifted, props).changes
+    owned = provider.update(spec.container, drifted, props).outs
+    assert not provider.diff(spec.container, owned, props).changes
+    provider.delete(spec.container, owned)
+    assert local_engine.is_running(spec.container) is None
+
+
+def inputs(spec: MachineSpec) -> dict[str, Any]:
+    """Return a machine's inputs as Pulumi hands them over."""
+    given = {key: value for key, value in asdict(spec).items() if key != "owner"}
+    ports = {str(inner): outer for inner, outer in spec.ports.items()}
+    return {**given, "ports": ports, "port_settings": {}, "running": True, "published": None}
 
 
 def test_removal_takes_the_disk_too_and_may_be_repeated(

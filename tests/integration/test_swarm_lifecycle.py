@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import tenacity
 
+from infra.swarm import ownership
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL, Cluster
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmGoneError
@@ -72,6 +73,19 @@ def test_three_machines_are_one_swarm_with_a_firewall(trio: Trio) -> None:
     assert by_name["worker-1"].firewall_digest
     assert trio.state.mtu == 1500
     assert trio.state.worker_join_token != trio.state.manager_join_token
+
+
+def test_the_last_resource_that_claimed_it_owns_what_is_on_a_swarm(trio: Trio) -> None:
+    runner = trio.lab.pool.runner(trio.cluster.machines[0])
+    assert ownership.owner_of(runner, "stack") == ""
+    for owner in ("first", "second", "second"):
+        ownership.claim(runner, "stack", owner)
+        ownership.claim(runner, "registry", f"{owner}-registry")
+    assert ownership.owner_of(runner, "stack") == "second"
+    assert ownership.owner_of(runner, "registry") == "second-registry"
+    names = runner.run("docker config ls -q --filter name=dairflow-owner").stdout.split()
+    assert len(names) == 2
+    runner.run(f"docker config rm {' '.join(names)}")
 
 
 def test_a_second_run_takes_no_step(trio: Trio) -> None:

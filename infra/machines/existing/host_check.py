@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CLAIM_FILE = "/etc/dairflow/stack"
 """Holds the random identity of the stack that a host belongs to."""
+OWNER_FILE = "/etc/dairflow/owner"
+"""Holds the random identity of the stack's resource that has the host."""
 
 SUPPORTED = {"debian": (11,), "ubuntu": (20, 4)}
 """The oldest release of each system."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from infra.machines.errors import HostError
 from infra.machines.existing import host_check, leftovers
-from infra.machines.existing.host_check import CLAIM_FILE
+from infra.machines.existing.host_check import CLAIM_FILE, OWNER_FILE
 from infra.machines.existing.leftovers import LEAVE_FILE
 from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.machines.existing.host_check import HostFacts
     from infra.machines.existing.leftovers import Leftovers
     from infra.remote.machine import Machine
-    from infra.remote.runner import RunnerPool
+    from infra.remote.runner import Runner, RunnerPool
     from infra.swarm.release import Release
 
 AT_ONCE = 64
@@ -132,8 +132,11 @@ def claim(
     *,
     stack: str,
     release: Release,
+    owner: str = "",
 ) -> None:
     """Note on every host which stack it belongs to, and by which script it lets itself go.
+
+    ``owner`` is the identity of the resource that has the hosts.
 
     One to be adopted leaves its swarm before, and the stack that it belongs to, as that would.
 
@@ -142,10 +145,15 @@ def claim(
 
     """
 
+    def note_owner(runner: Runner) -> None:
+        if owner:
+            runner.write_file(OWNER_FILE, f"{owner}\n".encode())
+
     def take(machine: Machine) -> None:
         facts = found[machine.name]
         runner = pool.runner(machine)
         if facts.claim == stack:
+            note_owner(runner)
             runner.write_file(LEAVE_FILE, leave_script(release).encode())
             return
         if facts.claim:
@@ -159,6 +167,7 @@ def claim(
             runner.run(FORGET_SWARM, timeout=LEAVE_SECONDS)
             report(f"{machine.name}: left the swarm that it was in, as `adopt` says")
         runner.write_file(CLAIM_FILE, f"{stack}\n".encode())
+        note_owner(runner)
         runner.write_file(LEAVE_FILE, leave_script(release).encode())
         report(f"{machine.name}: {facts.system}, Docker {facts.engine or 'to be installed'}")
 
@@ -187,9 +196,10 @@ def let_go(
     *,
     stack: str,
     release: Release,
+    owner: str = "",
     forget: str = "",
 ) -> None:
-    """Leave every host that is still ours as it was found.
+    """Leave every host that is still ours as it was found; not one that another resource has.
 
     Most have been left already, with their swarm; this finds what an interrupted run left behind,
     and hosts that did not answer before. ``forget`` is a command that takes the hosts out of the
@@ -204,7 +214,10 @@ def let_go(
 
     def leave(machine: Machine) -> None:
         runner = pool.runner(machine, timeout=CONNECT_SECONDS)
-        if runner.run(f"cat {CLAIM_FILE}", check=False).stdout.strip() == stack:
+        noted = runner.run(f"cat {CLAIM_FILE} {OWNER_FILE}", check=False).stdout.split()
+        if noted[:1] == [stack] and noted[1:] not in ([], [owner]):
+            report(f"{machine.name}: stays in use, since another resource has adopted it")
+        elif noted[:1] == [stack]:
             said = runner.run(leave_script(release), timeout=RELEASE_SECONDS).stdout.strip()
             if said:
                 report(f"{machine.name}: {said}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import shutil
 import socket
 import subprocess
+import tarfile
 import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -27,12 +29,15 @@ from infra import project_images
 from infra.errors import UserError
 from infra.machines import node_container
 from infra.machines.addresses import LOOPBACK
+from infra.machines.node_container import ENGINE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
 CLUSTER_LABEL = "dairflow.cluster"
 """Label of every container, network and volume of ours: the cluster's random identity."""
+OWNER_FILE = "dairflow-owner"
+"""On a machine's disk: the identity of the resource that the machine belongs to."""
 NETWORK_PREFIX = 22
 CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
 """Swarm's own overlay networks are taken from the beginning of 10.0.0.0/8, far from here."""
@@ -191,6 +196,8 @@ class MachineSpec:
     host_public_key: str
     authorized_key: str
     port_settings: Mapping[int, str] = field(default_factory=dict[int, str])
+    owner: str = ""
+    """The identity of the resource that the machine belongs to; kept on its disk."""
 
 
 def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
@@ -209,6 +216,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
         ports = _chosen_ports(spec.ports, known_ports or (_published(found) if found else {}))
         if found is not None and _is(client, found, spec, ports):
             found.start()
+            _note_owner(found, spec.owner)
             return ports
         _check_image(client)
         for port in set(ports.values()) - set(_published(found).values() if found else ()):
@@ -216,7 +224,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
         _ensure_volume(client, spec)
         if found is not None:
             found.remove(force=True, v=True)
-        node_container.start(
+        made = node_container.start(
             client,
             name=spec.container,
             hostname=spec.hostname,
@@ -228,7 +236,42 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
             host_key=spec.host_key,
             authorized_key=spec.authorized_key,
         )
+        _note_owner(made, spec.owner)
         return ports
+
+
+def owner_of_machine(container: str) -> str:
+    """Return the identity that a machine's disk carries; empty if there is none.
+
+    A machine whose container was removed is looked at by a container that is never started.
+
+    Raises:
+        LocalError: as `engine`.
+
+    """
+    with engine() as client:
+        try:
+            return _owner_on_disk(client.containers.get(container))
+        except NotFound:
+            pass
+        try:
+            client.volumes.get(container)
+            disk = {container: {"bind": ENGINE_FOLDER, "mode": "ro"}}
+            image = project_images.reference("node")
+            reader = client.containers.create(image, volumes=disk)
+        except NotFound:
+            return ""
+        try:
+            return _owner_on_disk(reader)
+        finally:
+            reader.remove()
+
+
+def machines_in(network: str) -> list[str]:
+    """Return the names of the containers that are in a network, whether they run or not."""
+    with engine() as client:
+        found = client.containers.list(all=True, filters={"network": network})
+        return sorted(container.name for container in found)
 
 
 def is_running(container: str) -> bool | None:
@@ -359,6 +402,22 @@ def _find_container(client: Engine, spec: MachineSpec) -> Object | None:
         return None
     _check_owner("container", spec.container, container.labels, spec.cluster)
     return container
+
+
+def _note_owner(container: Object, owner: str) -> None:
+    """Write an identity to a machine's disk."""
+    if owner:
+        container.put_archive(ENGINE_FOLDER, node_container.archive({OWNER_FILE: (owner, 0o600)}))
+
+
+def _owner_on_disk(container: Object) -> str:
+    try:
+        chunks, _ = container.get_archive(f"{ENGINE_FOLDER}/{OWNER_FILE}")
+    except NotFound:
+        return ""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as read:
+        file = read.extractfile(OWNER_FILE)
+        return file.read().decode().strip() if file else ""
 
 
 def _check_owner(kind: str, name: str, labels: Mapping[str, str], cluster: str) -> None:

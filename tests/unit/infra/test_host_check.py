@@ -291,6 +291,28 @@ def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last
     assert len(hosts.runners["beta"].commands) == 1
 
 
+@pytest.mark.parametrize(
+    ("noted", "owner", "left"),
+    [
+        (STACK, "", True),
+        (STACK, "mine", True),
+        (f"{STACK}\nmine", "mine", True),
+        (f"{STACK}\nanother's", "mine", False),
+        (f"{STACK}\nanother's", "", False),
+    ],
+    ids=["an older release's", "updated since", "ours", "adopted", "adopted from an older one"],
+)
+def test_a_host_that_another_resource_has_adopted_stays(
+    noted: str, owner: str, *, left: bool
+) -> None:
+    hosts = FakePool(lambda on: FakeRunner(on).on(f"cat {CLAIM_FILE}", noted).on("leave"))
+    lines: list[str] = []
+    release = Release(stack="airflow")
+    let_go([machine()], hosts, lines.append, stack=STACK, owner=owner, release=release)
+    assert len(hosts.runners["alpha"].commands) == 1 + left
+    assert ("left as it was found" in lines[0]) == left
+
+
 def test_packages_are_removed_only_when_asked() -> None:
     assert "apt-get" not in Release(stack="airflow").script
     assert "apt-get" in Release(stack="airflow", remove_engine=True).script

@@ -94,5 +94,13 @@ def test_a_host_that_left_and_keeps_volumes_is_not_claimed() -> None:
     runner.on(f"sh {LEAVE_FILE}")
     found = {"one": HostFacts(claim="ffff0000")}
     with pytest.raises(HostError, match="it has airflow_postgres"):
-        claim([on], found, hosts, lines.append, stack=STACK, release=Release(stack="airflow"))
+        claim(
+            [on],
+            found,
+            hosts,
+            lines.append,
+            stack=STACK,
+            owner="o",
+            release=Release(stack="airflow"),
+        )
     assert (runner.files, lines) == ({}, [])

@@ -58,4 +58,4 @@ def test_a_host_with_another_stack_s_data_is_refused_before_any_is_touched(
     assert runner.files == {}
     runner.on("look for volumes")
     ExistingHostsProvider().create(props)
-    assert len(runner.files) == 2
+    assert len(runner.files) == 3

@@ -54,7 +54,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the deployments and the commands; only the wait for real services is left out."""
     seen: list[str] = []
     runner = (
-        FakeRunner(MANAGER).on("docker ps", "c0ffee\n").on("docker exec", "").on("run --rm", "")
+        FakeRunner(MANAGER)
+        .on("docker config", "")
+        .on("docker ps", "c0ffee\n")
+        .on("docker exec", "")
+        .on("run --rm", "")
     )
 
     @contextmanager
@@ -65,7 +69,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         _runner: Any, rendered: RenderedStack, secrets: Values, **_others: Any
     ) -> StackState:
         assert set(rendered.secrets) <= set(secrets)
-        seen.extend(runner.commands[len([s for s in seen if s.startswith("docker")]) :])
+        commands = [command for command in runner.commands if command.startswith("docker")]
+        seen.extend(commands[len([s for s in seen if s.startswith("docker")]) :])
         keys = secrets["fernet_key"].count(",") + 1
         seen.append(f"{keys} Fernet, {sum('redis' in name for name in rendered.secrets)} Redis")
         return StackState(name="airflow", digest="", services=())

@@ -101,5 +101,6 @@ def test_only_those_that_the_state_calls_managers_are_believed_besides(
 
     monkeypatch.setattr(reconcile, "reconcile", look)
     monkeypatch.setattr(observe, "observe", look)
+    monkeypatch.setattr(swarm, "_claim", lambda _props: None)
     call(swarm.SwarmProvider())
     assert [cluster.former_managers for cluster in seen] == [believed]

@@ -1,0 +1,42 @@
+"""Which resource owns what is on a swarm, so that a delete leaves what another has adopted.
+
+A resource notes its identity as a config object of the swarm: it is on every manager, outlives
+machines and containers, and ends with the swarm.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.remote.runner import Runner
+
+_PREFIX = "dairflow-owner"
+
+
+def claim(runner: Runner, kind: str, owner: str) -> None:
+    """Note on a manager that ``owner`` owns what is of this kind; whoever did owns it no more.
+
+    Raises:
+        RemoteError: the command failed.
+
+    """
+    name, former = quote(f"{_PREFIX}.{kind}.{owner}"), quote(f"{_PREFIX}.{kind}.")
+    runner.run(
+        f"# note which resource owns the {kind}\n"
+        f"docker config inspect {name} > /dev/null 2>&1 ||"
+        f" printf %s {quote(owner)} | docker config create {name} - > /dev/null || exit 1\n"
+        f"docker config ls --format '{{{{.Name}}}}' --filter name={former} | grep -vxF {name}"
+        " | xargs -r docker config rm > /dev/null"
+    )
+
+
+def owner_of(runner: Runner, kind: str) -> str:
+    """Return who owns what is of this kind; empty if nobody has noted it, or no manager answers."""
+    prefix = f"{_PREFIX}.{kind}."
+    answer = runner.run(
+        f"docker config ls --format '{{{{.Name}}}}' --filter name={quote(prefix)}", check=False
+    )
+    owners = [line.removeprefix(prefix) for line in answer.stdout.split()]
+    return owners[0] if owners else ""
