@@ -37,9 +37,11 @@ class AcceptedHostKeyProvider(Provider):
             shown = shown_host_key(machine, login, timeout=hosts.CONNECT_SECONDS, pace=pace)
         except RemoteError as error:
             message = (
-                f"No host was touched.\n{error}\n{machine.name}'s key is to be accepted once,"
-                " which comes before the look at all hosts: what speaks against the others is told"
-                f" once {machine.name} answers, or is taken out of `hosts`."
+                "No host was changed.\n"
+                f"{error}\n"
+                f"{machine.name}'s key is to be accepted once, which comes before the look at all"
+                f" hosts: what speaks against the others is told once {machine.name} answers, or is"
+                " taken out of `hosts`."
             )
             raise HostError(message) from error
         say(
@@ -105,7 +107,7 @@ class ExistingHostsProvider(Provider):
         from infra.swarm.release import Release
 
         with ssh_pool(props) as pool:
-            hosts.let_go(
+            hosts.release_hosts(
                 _machines(props),
                 pool,
                 say,
@@ -172,7 +174,7 @@ def _claimed(props: Props) -> Props:
             adopt=bool(props["adopt"]),
             manager_ports=[int(port) for port in props["manager_ports"]],
         )
-        hosts.refuse_leftovers(machines, found, pool, stack=stack)
+        hosts.reject_orphans(machines, found, pool, stack=stack)
         release = Release.from_dict(props["release"])
         hosts.claim(machines, found, pool, say, stack=stack, owner=props[OWNER], release=release)
     return {**props, **_outs(hosts.site(machines, found))}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from infra.machines.aws.ecr import SignIn
+    from infra.machines.aws.ecr import EcrLogin
 
 HTTPS_PORT = 443
 
@@ -243,7 +243,7 @@ class EcrImageProvider(BuiltImageProvider):
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: an image that was deleted there is drift."""
         host, _, repository = props["pushed_as"].partition("/")
-        login = _ecr_sign_in(props)
+        login = _ecr_login(props)
         endpoint = registry.Endpoint(
             host=host,
             port=HTTPS_PORT,
@@ -259,7 +259,7 @@ class EcrImageProvider(BuiltImageProvider):
         """Push; what the registry has already is not sent again."""
         from infra.machines.local import engine as local_engine
 
-        login = _ecr_sign_in(props)
+        login = _ecr_login(props)
         name = self.local_name(props)
         say(f"{props['repository']}: pushes it to {props['pushed_as']}")
         pushed = local_engine.push(name, user=login.user, password=login.password)
@@ -298,13 +298,13 @@ class EcrImage(Resource, module="images", name="EcrImage"):
         super().__init__(EcrImageProvider(), name, props, opts)
 
 
-def _ecr_sign_in(props: Props) -> SignIn:
+def _ecr_login(props: Props) -> EcrLogin:
     from infra.machines import target_packages
 
     target_packages.use("aws")
     from infra.machines.aws import ecr as aws_ecr
 
-    return aws_ecr.sign_in(props["region"], props["profile"])
+    return aws_ecr.login(props["region"], props["profile"])
 
 
 class PublishedImage(pulumi.ComponentResource):

@@ -119,7 +119,7 @@ def test_hosts_and_their_passwords(project: Project) -> None:
     hidden = "a value that is not shown given; valid:"
     for expected in (
         f"hosts[1].pasword: {hidden} no such setting; did you mean password?",
-        f"hosts[1].privateKeyFile: {hidden} a file that can be read",
+        f"hosts[1].privateKeyFile: {hidden} a readable file",
         f"hosts[1].port: {hidden} a whole number",
         f"taskGrace: {hidden} a whole number",
     ):

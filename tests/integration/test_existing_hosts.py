@@ -25,7 +25,7 @@ from infra.firewall import Policy
 from infra.machines.docker_networks import about_to_take
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE
-from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, let_go, refuse_leftovers
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans, release_hosts
 from infra.remote.keys import generate_key_pair
 from infra.remote.login import Login
 from infra.remote.machine import Jump, Machine
@@ -325,7 +325,7 @@ def test_an_engine_that_is_too_old_is_refused_before_it_is_installed_or_started(
     old = "#!/bin/sh\necho Docker version 20.10.24+dfsg1, build 297e128\n"
     alpha.run(f"printf {quote(old)} > /usr/local/bin/dockerd; chmod +x /usr/local/bin/dockerd")
     try:
-        with pytest.raises(HostError, match=r"the Docker engine 20\.10\.24.*needed is 25 or newer"):
+        with pytest.raises(HostError, match=r"the Docker engine 20\.10\.24.*25 or newer is needed"):
             look(on, login)
     finally:
         alpha.run("rm /usr/local/bin/dockerd")
@@ -336,7 +336,7 @@ def test_another_system_is_refused(alpha: PlainHost, login: Login) -> None:
     alpha.run("cp -L /etc/os-release /tmp/kept; rm /etc/os-release")
     alpha.run("printf 'ID=fedora\\nVERSION_ID=41\\nPRETTY_NAME=Fedora\\n' > /etc/os-release")
     try:
-        with pytest.raises(HostError, match="it runs Fedora; supported are Debian from 11"):
+        with pytest.raises(HostError, match=r"it runs Fedora; Debian 11, Ubuntu 20.04 and later"):
             look(machine(alpha), login)
     finally:
         alpha.run("cp /tmp/kept /etc/os-release")
@@ -367,7 +367,7 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
         runner.run(commands.LOAD_FIREWALL, stdin=b"table inet dairflow { }\n")
         runner.run("docker volume create --label com.docker.stack.namespace=airflow data")
         runner.run("docker volume create of-the-owner")
-        let_go([on], pool, lines.append, stack=STACK, release=release)
+        release_hosts([on], pool, lines.append, stack=STACK, release=release)
         assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
     after = hosts.snapshot(alpha)
     assert not [line for line in after["files"] if "dairflow" in line]
@@ -393,9 +393,9 @@ def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
         runner.run(f"docker swarm init && {data} && docker volume create of-the-owner")
 
         found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
-        refuse_leftovers([on], found, pool, stack=STACK)
+        reject_orphans([on], found, pool, stack=STACK)
         claim([on], found, pool, lines.append, stack=STACK, release=release)
-        assert "alpha: left stack ffff0000 with its data, as `adopt` says" in lines
+        assert "alpha: left stack ffff0000 and removed its data, because `adopt` is set" in lines
         assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
         assert runner.run(f"cat {CLAIM_FILE}").stdout == f"{STACK}\n"
         look(on, login)
@@ -403,9 +403,9 @@ def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
         runner.run(f"{data} && rm {CLAIM_FILE}")
         found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
         with pytest.raises(HostError, match=f"it has airflow_postgres, .*\nNext: .*{LEAVE_FILE}"):
-            refuse_leftovers([on], found, pool, stack=STACK)
+            reject_orphans([on], found, pool, stack=STACK)
         runner.run(f"sh {LEAVE_FILE}")
-        refuse_leftovers([on], found, pool, stack=STACK)
+        reject_orphans([on], found, pool, stack=STACK)
         runner.run("docker volume rm of-the-owner")
 
 
@@ -429,7 +429,7 @@ def test_an_engine_that_another_package_needs_by_now_goes_on_running(
             claimed = Release(stack="airflow", remove_engine=True)
             runner.write_file(CLAIM_FILE, f"{STACK}\n".encode())
             runner.write_file("/etc/dairflow/installed", b"docker.io\n")
-            let_go([on], pool, lines.append, stack=STACK, release=claimed)
+            release_hosts([on], pool, lines.append, stack=STACK, release=claimed)
             assert lines[0] == "alpha: kept, since others need them: docker.io (needing)"
             assert runner.run("pgrep -x dockerd").stdout == engine
             after = runner.run("iptables-save | grep -v '^[#:]'; ls /sys/class/net").stdout

@@ -174,7 +174,7 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
             ExistingHostsProvider().create(checked)
 
     def look(host: Machine) -> None:
-        with pytest.raises(ResourceError, match=r"No host was touched\.\n.*waited 1 s for SSH"):
+        with pytest.raises(ResourceError, match=r"No host was changed\.\n.*waited 1 s for SSH"):
             AcceptedHostKeyProvider().create({**props, "machine": host.to_dict()})
 
     with ThreadPoolExecutor(3) as threads:
