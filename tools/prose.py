@@ -36,7 +36,6 @@ UNCHECKED = (
     "infra/secret_values.py",
     "infra/settings",
     "infra/stack/",
-    "infra/swarm/",
     "dag_builder/",
     "tests/",
 )

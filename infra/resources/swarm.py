@@ -16,7 +16,7 @@ from infra.resources.ssh_pool import owner_on, sign_in, ssh_pool
 from infra.swarm import ownership
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.errors import SwarmGoneError, SwarmSilentError
+from infra.swarm.errors import SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.release import Release
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class SwarmProvider(Provider):
         with ssh_pool(props) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
-            except SwarmGoneError:
+            except SwarmNotFoundError:
                 return GONE
-            except SwarmSilentError as error:
+            except SwarmUnreachableError as error:
                 say(f"how the swarm stands is not known: {error}")
                 return ReadResult(id_, {**props, "pending": str(error).splitlines()})
         return ReadResult(id_, _outs(props, state))

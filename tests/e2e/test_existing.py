@@ -218,7 +218,7 @@ def test_a_worker_that_does_not_answer_is_named_and_leaves_with_the_list(site: S
         printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)
         assert "No host was changed." in printed
         assert f"second (root@{site.second.address}:{SSH_PORT}): waited 20 s for SSH" in printed
-        assert "take it out of `hosts` and run `pulumi up`" in printed
+        assert "remove it from `hosts` and run `pulumi up`" in printed
         site.list_hosts("head", "first", flowerPort=5555)
         printed = site.project.up()
         assert "second: does not answer within 20 s" in printed

@@ -311,7 +311,9 @@ def test_a_way_back_that_docker_would_hide_is_refused(
     ip(hosts, "address", "add", f"{ours}/32", "dev", "lo")
     try:
         ip(hosts, "route", "add", f"{alpha.address}/32", "dev", route["dev"], "src", ours)
-        with pytest.raises(HostError, match=f"give {network} to .* your SSH comes from {ours}"):
+        with pytest.raises(
+            HostError, match=f"give {network} to .* your SSH connection comes from {ours}"
+        ):
             look(on, login)
     finally:
         ip(hosts, "address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
@@ -430,7 +432,7 @@ def test_an_engine_that_another_package_needs_by_now_goes_on_running(
             runner.write_file(CLAIM_FILE, f"{STACK}\n".encode())
             runner.write_file("/etc/dairflow/installed", b"docker.io\n")
             release_hosts([on], pool, lines.append, stack=STACK, release=claimed)
-            assert lines[0] == "alpha: kept, since others need them: docker.io (needing)"
+            assert lines[0] == "alpha: kept, because other packages need them: docker.io (needing)"
             assert runner.run("pgrep -x dockerd").stdout == engine
             after = runner.run("iptables-save | grep -v '^[#:]'; ls /sys/class/net").stdout
             assert after == before

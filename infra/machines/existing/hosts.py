@@ -19,7 +19,7 @@ from infra.machines.existing.orphans import LEAVE_FILE
 from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
 from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE
-from infra.swarm.release import RELEASE_SECONDS, way_on
+from infra.swarm.release import RELEASE_SECONDS, recovery_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,7 +87,7 @@ def inspect(
     if problems:
         unreachable = [machine.name for machine in machines if machine.name not in found]
         first = next((m.name for m in machines if m.role == "manager"), "")
-        hint = [way_on(unreachable, first)] if unreachable else []
+        hint = [recovery_hint(unreachable, first)] if unreachable else []
         raise HostError("\n".join(["No host was changed.", *problems, *hint]))
     return found
 

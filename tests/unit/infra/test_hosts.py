@@ -39,8 +39,10 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
         inspect(listed, hosts, stack=STACK, adopt=False, manager_ports=[])
     text = str(caught.value)
     assert text.startswith("No host was changed.")
-    assert ("cannot be taken out of `hosts`: start it again. If its disk is lost" in text) is first
-    assert ("take it out of `hosts` and run `pulumi up`" in text) is others
+    assert (
+        "you cannot remove it from `hosts`: start it again. If its disk is lost" in text
+    ) is first
+    assert ("remove it from `hosts` and run `pulumi up`" in text) is others
 
 
 @pytest.mark.parametrize(
