@@ -35,7 +35,6 @@ UNCHECKED = (
     "infra/resources/",
     "infra/secret_values.py",
     "infra/settings",
-    "infra/stack/",
     "dag_builder/",
     "tests/",
 )

@@ -353,7 +353,7 @@ def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
-    with pytest.raises(LocalError, match=r"has no image 127\.0\.0\.1:9/nothing:there"):
+    with pytest.raises(LocalError, match=r"does not have the image 127\.0\.0\.1:9/nothing:there"):
         local_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
 
 

@@ -90,7 +90,7 @@ def test_who_has_the_data_is_not_let_go(five: World) -> None:
     cluster = five.cluster(*OTHERS)
     with pytest.raises(
         SwarmError,
-        match=r"manager-1: it is removed from .*, but its disk has .*\nNext: keep .*backup",
+        match=r"manager-1: it is removed from .*, but its disk has .*\nNext: keep .*back up",
     ):
         plan(cluster, five.told(cluster), leaving=(five.machines["manager-1"],))
 

@@ -106,7 +106,7 @@ def test_the_first_manager_is_never_said_to_be_taken_out(cluster: Cluster, pool:
     pool.silent = {"manager-1"}
     with pytest.raises(SwarmError) as caught:
         reconcile(hosts, pool, ignore)
-    assert "take it out" not in str(caught.value)
+    assert "remove it from `hosts` and run" not in str(caught.value)
     assert "manager-1 is the first manager." in str(caught.value)
     assert "start it again. If its disk is lost, so is the database" in str(caught.value)
     pool.silent = {"manager-1", "worker-1"}
