@@ -26,7 +26,7 @@ from infra.machines.existing.settings import ExistingSettings
 from infra.memory_settings import memory_limits, memory_problems
 from infra.program_errors import shown_to_users
 from infra.project import ROOT
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
 from infra.secret_values import secret_texts, with_secrets
 from infra.setting_types import Integer

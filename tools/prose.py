@@ -31,8 +31,6 @@ UNCHECKED = (
     "infra/lean_import.py",
     "infra/operator_files.py",
     "infra/registry.py",
-    "infra/remote/",
-    "infra/resources/",
     "infra/secret_values.py",
     "infra/settings",
     "dag_builder/",

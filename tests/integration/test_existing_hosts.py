@@ -240,12 +240,12 @@ def test_a_password_makes_root_and_never_becomes_a_command_s_input(alpha: PlainH
 
 
 def test_no_sign_in_at_all_is_told_at_once(alpha: PlainHost) -> None:
-    with pytest.raises(RemoteError, match="neither a key nor a password is known"):
+    with pytest.raises(RemoteError, match="neither a key nor a password is set"):
         connect(machine(alpha), Login(), timeout=300)
 
 
 def test_a_wrong_password_is_told_without_it(alpha: PlainHost) -> None:
-    with pytest.raises(RemoteError, match="signed in with the password that is set") as caught:
+    with pytest.raises(RemoteError, match="logged in with the configured password") as caught:
         connect(machine(alpha, user=PASSWORD_USER), Login(password="wrong-secret"), timeout=20)
     assert "wrong-secret" not in str(caught.value)
 
@@ -256,7 +256,7 @@ def test_a_password_that_sudo_refuses_is_told_before_any_command(
     alpha.run(f"cp -rp /home/{USER}/.ssh /home/{PASSWORD_USER}/")
     alpha.run(f"chown -R {PASSWORD_USER}: /home/{PASSWORD_USER}/.ssh")
     login = Login(private_key=hosts.operator.private, password="wrong-secret")
-    with pytest.raises(RemoteError, match=r"became root with sudo .*: sudo refuses it") as caught:
+    with pytest.raises(RemoteError, match=r"became root with sudo .*: sudo rejects it") as caught:
         connect(machine(alpha, user=PASSWORD_USER), login, timeout=20)
     assert "wrong-secret" not in str(caught.value)
     with pytest.raises(HostError, match="sudo: a password is required"):
@@ -288,7 +288,7 @@ def test_the_key_that_is_shown_is_the_host_s_and_another_one_is_refused_later(
     own = alpha.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key").split()[1]
     assert shown.fingerprint == own
     changed = replace(machine(alpha), host_key=generate_key_pair().public)
-    with pytest.raises(HostError, match=r"which is another key: .* Nothing was sent"):
+    with pytest.raises(HostError, match=r"which is another key: .* No data was sent"):
         look(changed, login)
 
 
