@@ -250,7 +250,7 @@ class EcrImageProvider(BuiltImageProvider):
             authority=None,
             user=login.user,
             password=login.password,
-            advice="Is this machine online?",
+            advice="Check that this machine is online.",
         )
         found = registry.digest(endpoint, repository, props["tag"])
         return ReadResult(id_, {**props, "present": found == props["digest"]})

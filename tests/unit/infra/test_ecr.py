@@ -107,7 +107,7 @@ def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
     node = runner(lacks=AIRFLOW)
     node.on(PULL, NO_ROLE, NO_ROLE, "")
     ecr.pull(node, [AIRFLOW], report=said.append)
-    assert said[0] == "worker-1: waits until ECR gives its instance's role a token"
+    assert said[0] == "worker-1: waiting for ECR to issue a token to its instance's role"
     assert len(said) == 2
 
 

@@ -114,7 +114,7 @@ def test_an_answer_is_read() -> None:
         ({"ufw": True}, "ufw is active"),
         (
             {"clock": BEHIND},
-            "its clock says 2026-11-27 10:00:00 UTC, and this machine's 2026-11-27",
+            "its clock is at 2026-11-27 10:00:00 UTC, and this machine's at 2026-11-27",
         ),
         ({"claim": "ffff0000"}, "it belongs to another stack of this project (identity ffff0000)"),
         ({"swarm": "active"}, "it is in another swarm (its state there is active)"),
