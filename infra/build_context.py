@@ -1,4 +1,4 @@
-"""The content of a Docker build, as a tag: the same files and arguments give the same tag."""
+"""Computes a tag of a Docker build: equal files and arguments give an equal tag."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAG_LENGTH = 16
-"""Hexadecimal digits: 64 bits, far more than a repository's images need to differ."""
+"""Hexadecimal digits: 64 bits, far more than a repository needs for different tags."""
 
 
 BASE_ARGUMENT = "BASE_IMAGE"
 ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
-"""Where the Airflow image's packages come from: build arguments that the environment may set."""
+"""Build arguments that the environment may set: the sources of the Airflow image's packages."""
 
 _DECLARED = re.compile(r"^ARG\s+(\w+)", re.MULTILINE)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TOKEN_LENGTH = 20
-"""Of a random token: shorter ones are rare, and names of repositories with digits are shorter."""
+"""Minimum length of a random token: names of repositories with digits are shorter."""
 
 
 class BuildArgumentError(UserError):
@@ -35,9 +35,9 @@ class BuildArgumentError(UserError):
 def arguments(
     dockerfile: Path, environment: Mapping[str, str], base: str | None = None
 ) -> dict[str, str]:
-    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes, and the base image.
+    """Return those of `ARGUMENTS` that are set and declared in the Dockerfile, and the base image.
 
-    The base's name is another one after each renewal, so the image's content is as well.
+    The base's name changes with each renewal, and so does the image's content.
     """
     declared = set(_DECLARED.findall(dockerfile.read_text()))
     known = {name: environment.get(name) for name in ARGUMENTS} | {BASE_ARGUMENT: base}
@@ -45,18 +45,18 @@ def arguments(
 
 
 def refuse_credentials(environment: Mapping[str, str]) -> None:
-    """Refuse build arguments that a stack's state and an image's history would keep readable.
+    """Reject build arguments that would be readable in a stack's state and an image's history.
 
     Raises:
-        BuildArgumentError: naming each, and the part of the address that is one, without the value.
+        BuildArgumentError: names each, and the part of the address, without the value.
 
     """
     found = {name: _credential(environment.get(name, "")) for name in ARGUMENTS}
-    unsafe = [f"{name}: the address holds {what}" for name, what in found.items() if what]
+    unsafe = [f"{name}: the address contains {what}" for name, what in found.items() if what]
     if unsafe:
         msg = (
-            f"{'; '.join(unsafe)}. Pulumi would keep it readable in the stack's state. Use an "
-            "address that needs no credentials from this network, such as your package proxy's."
+            f"{'; '.join(unsafe)}. It would be readable in the stack's state. Use an address that"
+            " does not need credentials from this network, such as your package proxy's."
         )
         raise BuildArgumentError(msg)
 
@@ -72,12 +72,12 @@ def _credential(addresses: str) -> str | None:
         segments = parts.path.split("/")
         # Conda's own form is https://HOST/t/TOKEN/CHANNEL.
         if "t" in segments[:-1] or any(_looks_random(segment) for segment in segments):
-            return "what looks like a token in its path"
+            return "a possible token in its path"
     return None
 
 
 def _looks_random(segment: str) -> bool:
-    """Whether a part of a path is long and mixes letters with digits; a UUID names a project."""
+    """Whether a part of a path is long and mixes letters with digits; UUIDs identify projects."""
     text = unquote(segment)
     return (
         len(text) >= _TOKEN_LENGTH
@@ -88,12 +88,12 @@ def _looks_random(segment: str) -> bool:
 
 
 def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:
-    """Return a tag that changes with any file that the build can see, and with nothing else.
+    """Return a tag that changes only with the files that the build can read.
 
-    ``dockerfile`` lies in or below ``context``; the context's ``.dockerignore`` counts.
+    ``dockerfile`` is in or below ``context``; the context's ``.dockerignore`` applies.
 
     Raises:
-        OSError: when a file cannot be read.
+        OSError: if a file cannot be read.
 
     """
     digest = hashlib.sha256()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PASSWORD_BYTES = 24
 CERTIFICATE_DAYS = 3_650
-"""The authority is trusted by the cluster's own nodes only, and is made anew with the cluster."""
+"""Only the cluster's own nodes trust the authority, and each cluster has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +31,14 @@ class Certificate:
 
 
 def password() -> str:
-    """Make a password of 192 random bits, safe in URLs and shells."""
+    """Generate a password of 192 random bits, safe in URLs and shells."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def registry_certificate(addresses: Sequence[str]) -> Certificate:
-    """Make an authority and a certificate that it signed for ``addresses`` (IPs or names).
+    """Generate an authority and a certificate signed by it for ``addresses`` (IPs or names).
 
-    They have what strict verification asks for (RFC 5280, 4.2.1.1 and 4.2.1.2), which is Python's
-    default from 3.13 on.
+    They meet strict verification (RFC 5280, 4.2.1.1 and 4.2.1.2), Python's default from 3.13 on.
     """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("dairflow registry authority")

@@ -91,12 +91,12 @@ def test_an_address_without_credentials_is_taken(address: str) -> None:
     [
         ("https://me:hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
         ("https://hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
-        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a token in its path"),
-        ("conda-forge,https://c.example/t/x1/ours", "x1", "a token in its path"),
+        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a possible token in its path"),
+        ("conda-forge,https://c.example/t/x1/ours", "x1", "a possible token in its path"),
         (
             "https://p.example/Zm9vYmFyYmF6cXV4MTIzNA/simple",
             "Zm9vYmFyYmF6cXV4MTIzNA",
-            "a token in its path",
+            "a possible token in its path",
         ),
         ("https://pypi.example.com/simple?token=hunter2", "hunter2", "a query"),
         ("https://pypi.example.com/simple#hunter2", "hunter2", "a query"),
@@ -105,6 +105,8 @@ def test_an_address_without_credentials_is_taken(address: str) -> None:
 def test_an_address_with_credentials_is_refused_without_showing_them(
     name: str, address: str, secret: str, what: str
 ) -> None:
-    with pytest.raises(BuildArgumentError, match=f"{name}: the address holds.*{what}") as refusal:
+    with pytest.raises(
+        BuildArgumentError, match=f"{name}: the address contains.*{what}"
+    ) as refusal:
         refuse_credentials({name: address})
     assert secret not in str(refusal.value)

@@ -121,7 +121,7 @@ def test_a_password_for_a_build_stops_before_any_resource(
 ) -> None:
     monkeypatch.setenv("CONDA_CHANNELS", "https://me:hunter2@conda.example.com/ours")
     with pytest.raises(
-        pulumi.RunError, match="CONDA_CHANNELS: the address holds a user name or password"
+        pulumi.RunError, match="CONDA_CHANNELS: the address contains a user name or password"
     ):
         run()
 
