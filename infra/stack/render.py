@@ -59,6 +59,8 @@ LOG_STORE = "log-store"
 _AIRFLOW_VARIABLE = "AIRFLOW__"
 _MERGED_VARIABLE = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 """An option whose value is a JSON object: the user's keys are added to the compose file's."""
+_SECRET_FILES_VARIABLE = "SECRET_FILES"  # noqa: S105 - its name
+"""The paths of secrets outside of ``/run/secrets``, a line each: Airflow's logs mask those too."""
 _REPOSITORY_VARIABLE = "BACKUP_S3_BUCKET"
 """What a service has in its environment that reads the repository of the backups."""
 _SECRET_FILE_MODE = 0o444
@@ -271,6 +273,9 @@ def _configure_airflow(rendered: Document, options: StackOptions) -> None:
     }
     files = [_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
     rendered["secrets"] = [*rendered.get("secrets", []), *files]
+    targets = (str(entry["target"]) for entry in rendered["secrets"])
+    if elsewhere := [target for target in targets if target.startswith("/")]:
+        rendered["environment"][_SECRET_FILES_VARIABLE] = "\n".join(elsewhere)
 
 
 def _merged_variable(environment: Mapping[str, Any], options: StackOptions) -> dict[str, str]:

@@ -462,3 +462,15 @@ def test_the_users_celery_configuration_is_added_to_the_projects(
     compose["services"]["worker"]["environment"] = {variable: "nothing"}
     with pytest.raises(StackError, match="it has to be a JSON object"):
         render(compose, given)
+
+
+def test_airflow_masks_secrets_that_are_outside_of_their_folder(
+    compose: Compose, options: StackOptions
+) -> None:
+    compose["secrets"]["token"] = {"external": True}
+    compose["secrets"]["key"] = {"external": True}
+    references = ["token", {"source": "key", "target": "/etc/ours/key"}]
+    compose["services"]["worker"]["secrets"].extend(references)
+    services = render(compose, options).document["services"]
+    assert services["worker"]["environment"]["SECRET_FILES"] == "/etc/ours/key"
+    assert "SECRET_FILES" not in services["scheduler"]["environment"]
