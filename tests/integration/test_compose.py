@@ -655,6 +655,27 @@ def test_refused_logins_are_limited_for_an_address(laptop: Laptop) -> None:
     assert sign_in(laptop.secret("admin_password"), 99) == 429
 
 
+def test_refused_logins_on_the_page_are_limited_for_an_address(laptop: Laptop) -> None:
+    """The page's limit is FAB's; the address must be the one that reaches `web`."""
+    url = f"http://127.0.0.1:{laptop.web_port}/auth/login/"
+    with requests.Session() as browser:
+        form = browser.get(url, timeout=30).text
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
+        assert token, form
+
+        def sign_in(claimed: int) -> int:
+            body = {"username": "admin", "password": "a guess", "csrf_token": token[1]}
+            headers = {"X-Forwarded-For": f"203.0.113.{claimed}"}
+            answer = browser.post(
+                url, data=body, headers=headers, timeout=30, allow_redirects=False
+            )
+            return answer.status_code
+
+        answers = [sign_in(n) for n in range(6)]
+    too_many = requests.codes.too_many_requests
+    assert [answer == too_many for answer in answers] == [False] * 5 + [True], answers
+
+
 def test_a_reset_leaves_nothing(laptop: Laptop, docker_client: docker.DockerClient) -> None:
     """The last test of this file: the laptop is gone after it."""
     laptop.make("dev-reset")

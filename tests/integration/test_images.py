@@ -404,6 +404,21 @@ tis = [types.SimpleNamespace(external_executor_id=name, key=key(name), id=name) 
 assert executor.try_adopt_task_instances(tis) == []
 adopted = {name: str(executor.event_buffer.get(key(name), ["running"])[0]) for name in names}
 assert adopted == seen, adopted
+sys.path.append("/opt/dairflow")
+import handover, lost_messages
+message = json.dumps({"headers": {"id": "a message"}})
+entries = ["x", "5", "[]", "null", "{}", b"\xff", "[" * 4000, '{"headers": []}',
+           '{"headers": {"id": [1]}}', "[5]", "[[]]", '[{"headers": 5}]']
+raw.rpush("nobody", message, *entries)
+raw.set("text", "x")
+raw.hset("unacked", mapping={str(n): entry for n, entry in enumerate([*entries, f"[{message}]"])})
+queues = {"nobody", "text", "nothing", None}
+found = [lost_messages.waiting(executor.celery_app, queues)]
+found.append(handover.ids_in_broker(executor, queues))
+raw.delete("unacked", "nobody")
+raw.set("unacked", "x")
+found.append(handover.ids_in_broker(executor, queues))
+assert found == [{"a message"}, {"a message"}, set()], found
 print(json.dumps({
     "seen": seen,
     "executed": mark.exists(),
@@ -417,7 +432,7 @@ print("went on")
 """
 
 
-def test_a_malformed_result_neither_runs_code_nor_stops_the_scheduler(
+def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
     start: Callable[..., Container],
 ) -> None:
     """The scheduler's own code reads what a task can write, and goes on when Redis is away."""
