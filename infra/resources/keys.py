@@ -146,9 +146,7 @@ class RegistryCertificateProvider(Provider):
         """
         from infra import credentials
 
-        certificate = credentials.renewed_registry_certificate(
-            news["addresses"], olds["authority"]
-        )
+        certificate = credentials.renewed_registry_certificate(news["addresses"], olds["authority"])
         say("the registry's certificate is renewed, since half of its life is over")
         return UpdateResult(_certificate_outs(news, certificate))
 

@@ -15,7 +15,7 @@ from infra import project_images
 from tools.airflow_api import Airflow
 
 ROOT = Path(__file__).parents[2]
-CLONE = "the user's clone für \"tests\" $1"
+CLONE = 'the user\'s clone für "tests" $1'
 """A folder's name that a shell, SSH's configuration and URLs each read in a way of their own."""
 STACK = "test-e2e"
 WEB_PORT = 28080

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
+import pytest  # noqa: TC002 - pytest reads it
 
 from infra.credentials import CERTIFICATE_DAYS
 from infra.resources import keys
