@@ -6,7 +6,7 @@ with the next update for another reason, which may never come.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -158,7 +158,7 @@ def test_a_renewed_image_reaches_a_registry_that_runs(monkeypatch: pytest.Monkey
 def test_another_processor_makes_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the digest of the images for the former one would be deployed."""
 
-    def tags(architecture: str) -> set[str]:
+    def tags(architecture: Literal["x86_64", "arm64"]) -> set[str]:
         def look(wanted: Wanted) -> Site:
             return Site(
                 region=wanted.region, zones=("a", "b"), architecture=architecture, account="1234"
