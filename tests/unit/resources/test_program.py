@@ -141,7 +141,7 @@ def test_an_option_that_a_guarantee_depends_on_is_warned_of(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("pulumi.log.warn", said.append)
+    monkeypatch.setattr("pulumi.warn", said.append)
     run(airflowConfig='{"celery": {"task_acks_late": false}}')
     (warning,) = said
     assert warning == (
