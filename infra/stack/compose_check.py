@@ -57,7 +57,6 @@ _LOG_OPTIONS = {
         | {"max-buffer-size", "mode"}
     ),
     "local": frozenset({"compress", "max-buffer-size", "max-file", "max-size", "mode"}),
-    "none": frozenset[str](),
 }
 """The options of the drivers that an engine checks when it creates a container."""
 
@@ -234,7 +233,7 @@ def _log_options(path: str, service: Compose) -> Iterator[Problem]:
         if name not in known:
             yield Problem(
                 path=f"{path}.logging.options.{name}",
-                valid=f"valid: {', '.join(sorted(known)) or 'nothing'}, which {driver} has",
+                valid=f"valid: {', '.join(sorted(known))}, which {driver} has",
             )
 
 

@@ -83,6 +83,8 @@ def value_problems(document: object) -> list[Problem]:
 
     The first such place ends the search, since a document may be endless by its aliases.
     """
+    if not is_object(document):
+        return [Problem(path="services", valid="valid: an object with services")]
     for count, (path, value, depth) in enumerate(_values(document)):
         problem = _value_problem(path or "services", value)
         if problem is None and (depth > MAX_DEPTH or count >= MAX_VALUES):

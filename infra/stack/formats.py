@@ -19,6 +19,10 @@ from infra.stack.yaml_values import as_list, as_object
 _ID = "[0-9]{1,10}"
 _DIGEST = "@sha256:[0-9a-f]{64}"
 _MAX_MODE = 0o7777
+_LEAST_SECONDS = 1e-3
+"""What a health check's durations are at least, but for 0, which is the image's (swarmkit's
+``validateHealthCheck``)."""
+
 _RESTART = "no, always, unless-stopped, on-failure or on-failure:NUMBER"
 
 RESTART = matching(r"no|always|unless-stopped|on-failure(:[0-9]{1,9})?", _RESTART)
@@ -89,7 +93,7 @@ CHECK = Shape("[CMD, PROGRAM, …], [CMD-SHELL, COMMAND], [NONE], or a command a
 
 def _is_check_duration(value: object) -> bool:
     length = seconds(value) if isinstance(value, str) else None
-    return length is not None and (length == 0 or length >= 1e-3)
+    return length is not None and (length == 0 or length >= _LEAST_SECONDS)
 
 
 CHECK_DURATION = Shape("a duration from 1ms on, such as 30s", _is_check_duration)
@@ -335,7 +339,7 @@ LOG_DRIVER = Shape(
     lambda value: (
         isinstance(value, str)
         and (
-            value in _LOG_DRIVERS
+            value in _LOG_DRIVERS.split()
             or re.fullmatch(r"[a-z0-9][a-z0-9./_-]*:[\w.-]+", value) is not None
         )
     ),

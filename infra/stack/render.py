@@ -24,7 +24,7 @@ from infra.stack.mounts import rendered_mounts
 from infra.stack.network import NETWORK
 from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
-from infra.stack.problems import refuse
+from infra.stack.problems import FILE, refuse
 from infra.stack.quantities import seconds
 from infra.stack.secrets import NAMING_KEY, hashed_name, require
 from infra.stack.sections import write_section
@@ -158,7 +158,7 @@ def prepared(
     compose: Mapping[str, Any], options: StackOptions
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the compose file with its variables filled in, and what the swarm cannot run of it."""
-    if odd := value_problems(dict(compose)):
+    if odd := value_problems(compose):
         return {}, odd
     source, unfilled = interpolate(dict(compose), _variables(options))
     found = problems(source, options.task_grace_seconds, _worker_memory(options))
@@ -193,7 +193,7 @@ def _files(declared: object, names: Mapping[str, str]) -> Document:
 
 def _swarm_name(name: str, names: Mapping[str, str]) -> str:
     if name not in names:
-        msg = f"{name} has no value: the file, the variable or the text that it is declared with"
+        msg = f"{name} has no value. Next: declare it in {FILE} with its file, environment or content."
         raise StackError(msg)
     return names[name]
 

@@ -10,6 +10,7 @@ import yaml
 
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
+from infra.stack.limits import OWN_SERVICE
 from infra.stack.mounts import SHARED_MEMORY
 from infra.stack.render import render
 from tests.unit.stack.conftest import DIGEST
@@ -188,7 +189,12 @@ def test_what_compose_writes_beside_deploy_is_in_it(
 ) -> None:
     deploy = rendered_web(compose, options, text)["deploy"]
     default = {"endpoint_mode", "update_config"}
-    assert {key: value for key, value in deploy.items() if key not in default} == expected
+    resources: Document = expected.get("resources", {})
+    limits = {"memory": OWN_SERVICE, **resources.get("limits", {})}
+    assert {key: value for key, value in deploy.items() if key not in default} == {
+        **expected,
+        "resources": {**resources, "limits": limits},
+    }
 
 
 def test_the_users_update_config_is_kept(compose: Compose, options: StackOptions) -> None:
