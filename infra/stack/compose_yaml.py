@@ -45,7 +45,11 @@ class _Loader(yaml.CSafeLoader):
 
 for _name, _pattern, _first in (
     ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", "[-+]?(?:0b[01]+|0o?[0-7]+|0x[0-9a-fA-F]+|0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "int",
+        "[-+]?(?:0b[01][01_]*|0o?[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|0|[1-9][0-9_]*)",
+        "-+0123456789",
+    ),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
     ("merge", "<<", "<"),
@@ -89,9 +93,10 @@ def value_problems(document: object) -> list[Problem]:
         problem = _value_problem(path or "services", value)
         if problem is None and (depth > MAX_DEPTH or count >= MAX_VALUES):
             problem = Problem(
-                path=path,
+                path=re.split(r"[.\[]", path)[0],
                 valid=f"valid: up to {MAX_VALUES:,} values in {MAX_DEPTH} levels, with each alias"
                 " replaced by what it stands for",
+                advice="write what is needed without aliases",
             )
         if problem:
             return [problem]

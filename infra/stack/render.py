@@ -193,7 +193,7 @@ def _files(declared: object, names: Mapping[str, str]) -> Document:
 
 def _swarm_name(name: str, names: Mapping[str, str]) -> str:
     if name not in names:
-        msg = f"{name} has no value. Next: declare it in {FILE} with its file, environment or content."
+        msg = f"{name} has no value. Next: declare its file, environment or content in {FILE}."
         raise StackError(msg)
     return names[name]
 

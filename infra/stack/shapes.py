@@ -38,6 +38,9 @@ _LEAST_PROCESSORS = 0.001
 _LEAST_MEMORY_BYTES = 6 * 1_024**2
 """What an engine takes at least for a container (moby's ``linuxMinMemory``)."""
 
+_LEAST_EXPONENT = 1e21
+"""Go writes a number without a fraction and with an exponent from here on."""
+
 _YES, _NO = ("true", "yes", "y", "on"), ("false", "no", "n", "off")
 """How Compose lets a text mean true and false."""
 
@@ -134,6 +137,8 @@ def _texts(value: Any) -> dict[str, str]:  # noqa: ANN401 - a table
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LEAST_EXPONENT:
+        return str(int(value))
     return "" if value is None else str(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import datetime
+import datetime as dt
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -159,7 +159,7 @@ ODD: list[Any] = [
     *("", "²", "٣", "\0", "\ud800", "$", "${X}", "9" * 5_000, "host-gateway", "./here", "a:b:c:d"),
     *(-1, 10**5_000, 2**63, 1e308, float("inf"), float("nan"), None, True),
     *([], {}, [[]], [{}], [None], {"x": []}, {"": ""}, {1: 2}, {None: None}, {"x-a": 1}),
-    *(datetime.date(2026, 1, 1), b"bytes", {1, 2}, (1, 2), object()),
+    *(dt.date(2026, 1, 1), b"bytes", {1, 2}, (1, 2), object()),
 ]
 TEXTS = st.text(max_size=8)
 JUNK = st.one_of(
@@ -190,15 +190,11 @@ def objects(section: Section) -> st.SearchStrategy[Compose]:
 DECLARATIONS = st.fixed_dictionaries(
     {
         kind: st.dictionaries(
-            st.sampled_from(["data", "front", "default", "token", "page", "other"]),
-            objects(section),
-            max_size=2,
+            st.sampled_from(["data", "front", "default", "other"]), objects(section), max_size=1
         )
         for kind, section in (
             ("networks", keys.NETWORK),
             ("volumes", keys.VOLUME),
-            ("secrets", keys.SECRET),
-            ("configs", keys.CONFIG),
         )
     }
 )
@@ -212,10 +208,8 @@ def documents(draw: st.DrawFn) -> Any:
         service |= {"command": "worker", "secrets": ["redis_password"]}
     made = copy.deepcopy(
         {
-            **{
-                kind: {**entries, **DECLARED.get(kind, {})}
-                for kind, entries in draw(DECLARATIONS).items()
-            },
+            **DECLARED,
+            **{kind: {**DECLARED[kind], **entries} for kind, entries in draw(DECLARATIONS).items()},
             "services": {draw(st.sampled_from(["site", "worker"])): service},
         }
     )
@@ -247,9 +241,11 @@ def test_a_document_is_rendered_as_the_swarm_takes_it_or_refused_by_name(documen
     try:
         rendered = render(document, OPTIONS)
     except StackError as error:
-        assert "valid: " in str(error) or "cannot be used" in str(error) or "Next" in str(error)
+        refusal = str(error)
     else:
-        SCHEMA.validate(json.loads(rendered.to_bytes(datetime.datetime.now(datetime.UTC))))
+        refusal = ""
+        SCHEMA.validate(json.loads(rendered.to_bytes(dt.datetime.now(dt.UTC))))
+    assert not refusal or "valid: " in refusal or "cannot be used" in refusal or "Next" in refusal
 
 
 @QUICK
