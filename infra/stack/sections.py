@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infra.stack.shapes import Shape
 
 _SHOWN_CHARACTERS = 80
+_KEYS = "valid: a key of the Compose specification, or x-NAME, which the swarm does not get"
 
 
 def section_problems(path: str, value: object, section: Section) -> Iterator[Problem]:
@@ -72,4 +73,4 @@ def shown(value: object) -> str:
 
 def _similar(name: str, section: Section) -> str:
     close = difflib.get_close_matches(name, sorted(section.keys), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else f"; {_KEYS}"
