@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, ip_address
 from typing import Any, cast
 
 from infra.stack.quantities import seconds
-from infra.stack.shapes import SCALAR, TEXT, TEXTS, WHOLE, Shape, list_of, matching, one_of
+from infra.stack.shapes import TEXT, TEXTS, WHOLE, Shape, list_of, matching, one_of
 from infra.stack.yaml_values import as_list, as_object
 
 _ID = "[0-9]{1,10}"
@@ -253,9 +253,13 @@ def _pairs(value: object) -> list[tuple[str, object]]:
     return [*((name, text) for name, _, text in listed), *as_object(value).items()]
 
 
+def _is_setting(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
 def _is_sysctls(value: object) -> bool:
     return isinstance(value, dict | list) and all(
-        _SYSCTL.fullmatch(name) and SCALAR.fits(setting) and str(setting)
+        _SYSCTL.fullmatch(name) and str(setting) and _is_setting(setting)
         for name, setting in _pairs(cast("object", value))
     )
 

@@ -143,7 +143,6 @@ def _text(value: object) -> str:
 
 
 TEXT = Shape("a text", lambda value: isinstance(value, str))
-SCALAR = Shape("a text or a number", _is_scalar)
 FLAG = Shape(
     "true or false",
     _is_flag,

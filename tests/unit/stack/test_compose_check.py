@@ -183,6 +183,7 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
         ("dns: [one]", "dns: a list given; valid: an IP address"),
         ("cap_add: [NETADMIN]", "cap_add[0]: 'NETADMIN' given; valid: a capability such as"),
         ("cap_drop: [ALL, ALL]", "cap_drop: a list given; valid: a list of capabilities, each"),
+        ("sysctls: {net.core.somaxconn: true}", "sysctls: an object given; valid: an object of"),
         ("sysctls: {vm.swappiness: 1}", "sysctls: an object given; valid: an object of those"),
         ("stop_signal: SIGSTOPP", "stop_signal: 'SIGSTOPP' given; valid: a signal such as SIGTERM"),
         ("working_dir: src", "working_dir: 'src' given; valid: an absolute path"),
