@@ -76,7 +76,7 @@ def load(text: str) -> object:
         _check_keys(node)
         return loader.construct_document(node)
     except RecursionError:
-        msg = "an alias stands for something that it is a part of"
+        msg = "an object is merged with `<<` from too many others, one in another"
         raise yaml.YAMLError(msg) from None
     finally:
         loader.dispose()

@@ -641,6 +641,9 @@ def test_what_cannot_be_read_is_named_with_every_other_mistake(folder: Folder) -
         *("services: [", "just text", "a: !reset null", "a: !!int x", "a: !!timestamp x"),
         *("a: &a [*a]", "a: " + "9" * 5_000, "a: [" * 100 + "]" * 100),
         "[" * 100_000,
+        "x: {y: {z: [&a0 {k: 1}, "
+        + ", ".join(f"&a{n} {{<<: *a{n - 1}}}" for n in range(1, 2_000))
+        + "]}}\ns: {<<: *a1999}",
         "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9)),
     ],
 )
