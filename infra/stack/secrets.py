@@ -41,6 +41,11 @@ RETIRED_FERNET_KEYS = "fernet_keys_retired"
 """Every Fernet key before the present one, newest first, with commas between them. Rotations that
 were interrupted may have left values that only an older one can read. It is not a file anywhere."""
 
+JWT_SECRET = "jwt_secret"  # noqa: S105 - its name
+RETIRED_JWT_SECRET = "jwt_secret_retired"  # noqa: S105 - its name
+"""The key before the present one, after a rotation: running and waiting tasks have tokens by it.
+It is a file beside ``jwt_secret`` (``images/airflow/jwt_keys.py``)."""
+
 _HASH_DIGITS = 12
 _NAME_CHARACTERS = 64
 _PASSWORD_BYTES = 24
