@@ -62,7 +62,8 @@ def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
         elif name not in SERVICES:
             close = difflib.get_close_matches(name, SERVICES, n=1)
             guess = f"; did you mean {close[0]}?" if close else ""
-            yield (key, size, f"one of {', '.join(SERVICES)}{guess}")
+            own = "; a service of yours has its limit in docker-compose.yaml"
+            yield (key, size, f"one of {', '.join(SERVICES)}{guess or own}")
         elif not _is_enough(size):
             yield (key, size, VALID)
 

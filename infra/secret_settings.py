@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 from infra.settings_report import HIDDEN
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
 
+_COUNT = re.compile(r"0*[1-9][0-9]{0,8}")
 FERNET_KEY_BYTES = 32
 
 
@@ -49,7 +51,7 @@ def _rotation_problems(name: str, number: object) -> Iterator[Problem]:
         close = difflib.get_close_matches(name, ROTATED, n=1)
         guess = f"; did you mean {close[0]}?" if close else ""
         yield (f"rotateSecrets.{name}", number, f"one of {', '.join(ROTATED)}{guess}")
-    elif isinstance(number, bool) or not str(number).isdigit() or int(str(number)) < 1:
+    elif isinstance(number, bool) or not _COUNT.fullmatch(str(number)):
         yield (
             f"rotateSecrets.{name}",
             number,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from infra.stack.compose_yaml import load
 from infra.stack.errors import StackError
 from infra.stack.own_files import read_own_files
 from infra.stack.problems import FILE, refuse
@@ -79,9 +80,12 @@ def _counts(path: Path) -> bool:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content: Any = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        content = load(path.read_text(encoding="utf-8"))
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}. Next: git checkout {FILE}"
+        raise StackError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8 text. Next: save it as UTF-8."
         raise StackError(msg) from None
     except yaml.YAMLError as error:
         msg = f"{path} is not valid YAML: {error}. Next: fix that line."

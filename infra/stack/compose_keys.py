@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.stack import shapes
+from infra.stack import formats, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,44 +78,44 @@ _ADDRESS = Refusal(
 
 SERVICE = Section(
     taken={
-        "cap_add": shapes.TEXTS,
-        "cap_drop": shapes.TEXTS,
-        "command": shapes.WORDS,
+        "cap_add": formats.CAPABILITIES,
+        "cap_drop": formats.CAPABILITIES,
+        "command": formats.COMMAND,
         "configs": shapes.LIST,
-        "container_name": shapes.TEXT,
+        "container_name": formats.SWARM_NAME,
         "cpus": shapes.DECIMAL,
         "deploy": shapes.OBJECT,
-        "dns": shapes.WORDS,
-        "dns_search": shapes.WORDS,
-        "entrypoint": shapes.WORDS,
+        "dns": formats.DNS,
+        "dns_search": formats.SEARCH,
+        "entrypoint": formats.COMMAND,
         "environment": shapes.TABLE,
-        "extra_hosts": shapes.HOSTS,
+        "extra_hosts": formats.HOSTS,
         "healthcheck": shapes.OBJECT,
         "hostname": shapes.TEXT,
         "image": shapes.TEXT,
         "init": shapes.FLAG,
         "labels": shapes.TABLE,
         "logging": shapes.OBJECT,
-        "mem_limit": shapes.SIZE,
-        "mem_reservation": shapes.SIZE,
-        "networks": shapes.NAMES,
+        "mem_limit": shapes.MEMORY,
+        "mem_reservation": shapes.MEMORY,
+        "networks": formats.ATTACHMENTS,
         "pids_limit": shapes.WHOLE,
         "ports": shapes.LIST,
         "read_only": shapes.FLAG,
-        "restart": shapes.TEXT,
+        "restart": formats.RESTART,
         "scale": shapes.WHOLE,
         "secrets": shapes.LIST,
         "shm_size": shapes.SIZE,
         "stdin_open": shapes.FLAG,
         "stop_grace_period": shapes.DURATION,
-        "stop_signal": shapes.TEXT,
-        "sysctls": shapes.TABLE,
+        "stop_signal": formats.SIGNAL,
+        "sysctls": formats.SYSCTLS,
         "tmpfs": shapes.WORDS,
         "tty": shapes.FLAG,
-        "ulimits": shapes.OBJECT,
+        "ulimits": formats.ULIMITS,
         "user": shapes.TEXT,
         "volumes": shapes.LIST,
-        "working_dir": shapes.TEXT,
+        "working_dir": formats.FOLDER,
     },
     laptop=frozenset(
         {
@@ -200,16 +200,16 @@ SERVICE = Section(
 HEALTH_CHECK = Section(
     taken={
         "disable": shapes.FLAG,
-        "interval": shapes.DURATION,
+        "interval": formats.CHECK_DURATION,
         "retries": shapes.WHOLE,
-        "start_interval": shapes.DURATION,
-        "start_period": shapes.DURATION,
-        "test": shapes.WORDS,
-        "timeout": shapes.DURATION,
+        "start_interval": formats.CHECK_DURATION,
+        "start_period": formats.CHECK_DURATION,
+        "test": formats.CHECK,
+        "timeout": formats.CHECK_DURATION,
     }
 )
 
-LOGGING = Section(taken={"driver": shapes.TEXT, "options": shapes.TABLE})
+LOGGING = Section(taken={"driver": formats.LOG_DRIVER, "options": shapes.TABLE})
 
 DEPLOY = Section(
     taken={
@@ -227,26 +227,30 @@ DEPLOY = Section(
 
 PLACEMENT = Section(
     taken={
-        "constraints": shapes.TEXTS,
+        "constraints": formats.CONSTRAINTS,
         "max_replicas_per_node": shapes.WHOLE,
-        "preferences": shapes.LIST,
+        "preferences": formats.PREFERENCES,
     }
 )
 
 RESOURCES = Section(taken={"limits": shapes.OBJECT, "reservations": shapes.OBJECT})
 
 LIMITS = Section(
-    taken={"cpus": shapes.DECIMAL, "memory": shapes.SIZE, "pids": shapes.WHOLE},
+    taken={"cpus": shapes.DECIMAL, "memory": shapes.MEMORY, "pids": shapes.WHOLE},
 )
 
 RESERVATIONS = Section(
-    taken={"cpus": shapes.DECIMAL, "memory": shapes.SIZE, "generic_resources": shapes.LIST},
+    taken={
+        "cpus": shapes.DECIMAL,
+        "memory": shapes.MEMORY,
+        "generic_resources": formats.GENERIC_RESOURCES,
+    },
     refused={"devices": _DEVICES},
 )
 
 RESTART_POLICY = Section(
     taken={
-        "condition": shapes.TEXT,
+        "condition": formats.CONDITION,
         "delay": shapes.DURATION,
         "max_attempts": shapes.WHOLE,
         "window": shapes.DURATION,
@@ -256,12 +260,16 @@ RESTART_POLICY = Section(
 UPDATE_CONFIG = Section(
     taken={
         "delay": shapes.DURATION,
-        "failure_action": shapes.TEXT,
-        "max_failure_ratio": shapes.NUMBER,
+        "failure_action": formats.UPDATE_FAILURE,
+        "max_failure_ratio": shapes.RATIO,
         "monitor": shapes.DURATION,
-        "order": shapes.TEXT,
+        "order": formats.ORDER,
         "parallelism": shapes.WHOLE,
     }
+)
+
+ROLLBACK_CONFIG = Section(
+    taken={**UPDATE_CONFIG.taken, "failure_action": formats.ROLLBACK_FAILURE},
 )
 
 PORT = Section(
@@ -280,7 +288,7 @@ MOUNT = Section(
         "bind": shapes.OBJECT,
         "read_only": shapes.FLAG,
         "source": shapes.TEXT,
-        "target": shapes.TEXT,
+        "target": formats.FOLDER,
         "tmpfs": shapes.OBJECT,
         "type": shapes.TEXT,
         "volume": shapes.OBJECT,
@@ -292,7 +300,7 @@ MOUNT = Section(
 )
 
 BIND = Section(
-    taken={"propagation": shapes.TEXT},
+    taken={"propagation": formats.PROPAGATION},
     laptop=frozenset({"create_host_path"}),
     refused=_same(Refusal(reason=_NOT_IN_STACKS, advice="remove it"), "recursive", "selinux"),
 )
@@ -312,11 +320,11 @@ MOUNT_TMPFS = Section(
 
 FILE_REFERENCE = Section(
     taken={
-        "gid": shapes.TEXT,
-        "mode": shapes.SCALAR,
+        "gid": formats.ID,
+        "mode": formats.MODE,
         "source": shapes.TEXT,
-        "target": shapes.TEXT,
-        "uid": shapes.TEXT,
+        "target": formats.FILE_NAME,
+        "uid": formats.ID,
     }
 )
 """Reference of a service to a secret or a config."""
@@ -345,7 +353,7 @@ NETWORK = Section(
         "internal": shapes.FLAG,
         "ipam": shapes.OBJECT,
         "labels": shapes.TABLE,
-        "name": shapes.TEXT,
+        "name": formats.SWARM_NAME,
     },
     refused=_same(
         Refusal(reason="an overlay network of a stack is IPv4", advice="remove it"),
@@ -355,12 +363,12 @@ NETWORK = Section(
 )
 
 IPAM = Section(
-    taken={"config": shapes.LIST, "driver": shapes.TEXT},
+    taken={"config": shapes.LIST, "driver": formats.IPAM_DRIVER},
     refused={"options": Refusal(reason=_NOT_IN_STACKS, advice="remove it")},
 )
 
 IPAM_CONFIG = Section(
-    taken={"subnet": shapes.TEXT},
+    taken={"subnet": formats.SUBNET},
     refused=_same(
         Refusal(reason=_NOT_IN_STACKS, advice="give the subnet alone"),
         "aux_addresses",
@@ -375,7 +383,7 @@ VOLUME = Section(
         "driver_opts": shapes.TABLE,
         "external": shapes.FLAG,
         "labels": shapes.TABLE,
-        "name": shapes.TEXT,
+        "name": formats.SWARM_NAME,
     },
     refused={
         "x-cluster-spec": Refusal(reason="the nodes do not have a CSI driver", advice="remove it")
@@ -392,7 +400,7 @@ SECRET = Section(
         "environment": shapes.TEXT,
         "external": shapes.FLAG,
         "file": shapes.TEXT,
-        "name": shapes.TEXT,
+        "name": formats.SWARM_NAME,
     },
     refused={
         **_same(_DRIVER, "driver", "driver_opts", "template_driver"),
@@ -406,7 +414,7 @@ CONFIG = Section(
         "environment": shapes.TEXT,
         "external": shapes.FLAG,
         "file": shapes.TEXT,
-        "name": shapes.TEXT,
+        "name": formats.SWARM_NAME,
     },
     refused={
         **_same(_DRIVER, "template_driver"),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any
 
-from infra.stack import compose_keys, shapes
+from infra.stack import compose_keys, formats, shapes
 from infra.stack.problems import Problem
 from infra.stack.quantities import size_bytes
-from infra.stack.sections import section_problems, write_section
+from infra.stack.sections import section_problems, shown, write_section
 from infra.stack.yaml_values import as_list, as_object, is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from infra.stack.compose_keys import Section
 
@@ -21,6 +22,9 @@ IN_THE_IMAGE = frozenset({"./dags", "./dag_builder/src/dag_builder"})
 """Folders of the project that the laptop mounts over the copies in Airflow's image."""
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the mount point, which a container has by itself
+
+_WITH_OPTIONS = 3
+"""Parts of a short mount that has options."""
 
 _KINDS: Mapping[str, Section] = {
     "bind": compose_keys.BIND,
@@ -47,25 +51,74 @@ def mount_problems(
     path: str, service: Mapping[str, Any], volumes: Collection[str]
 ) -> Iterator[Problem]:
     """Report mounts that a node does not have, or that a stack does not support."""
+    targets: list[tuple[str, str]] = []
     for index, mount in enumerate(as_list(service.get("volumes"))):
         place = f"{path}.volumes[{index}]"
         if is_object(mount):
             yield from _long_problems(place, as_object(mount))
         elif not isinstance(mount, str):
-            yield Problem(path=place, given=repr(mount), valid="valid: a text or an object")
+            yield Problem(path=place, given=shown(mount), valid="valid: a text or an object")
             continue
+        elif _source(mount) not in IN_THE_IMAGE:
+            yield from _short_problems(place, mount)
         yield from _source_problems(place, _source(mount), volumes)
+        if _source(mount) not in IN_THE_IMAGE:
+            targets.append((place, _target(mount)))
     for entry in _tmpfs_entries(service):
         yield from _tmpfs_problems(f"{path}.tmpfs", entry)
+        targets.append((f"{path}.tmpfs", entry.partition(":")[0]))
+    if service.get("shm_size") is not None:
+        targets.append((f"{path}.shm_size", SHARED_MEMORY))
+    yield from _repeated(targets)
 
 
 def _source(mount: object) -> str:
     """Return a mount's source; empty if it has none, like memory and anonymous volumes."""
     if is_object(mount):
         written = as_object(mount)
-        return str(written.get("source") or "") if written.get("type") in _KINDS else ""
+        return str(written.get("source") or "") if _kind(written) else ""
     source, separator, _ = str(mount).partition(":")
     return source if separator else ""
+
+
+def _target(mount: object) -> str:
+    if is_object(mount):
+        return str(as_object(mount).get("target") or "")
+    parts = str(mount).split(":")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def _repeated(targets: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    taken: set[str] = set()
+    for place, target in targets:
+        folder = posixpath.normpath(target)
+        if folder in taken:
+            yield Problem(
+                path=place,
+                given=repr(target),
+                valid="valid: another target: something is mounted there already",
+            )
+        taken.add(folder)
+
+
+def _short_problems(path: str, mount: str) -> Iterator[Problem]:
+    """Check ``[SOURCE:]TARGET[:OPTIONS]``; a stack passes over an option that it does not have."""
+    parts = mount.split(":")
+    source, target = _source(mount), _target(mount)
+    options = parts[2].split(",") if len(parts) == _WITH_OPTIONS else []
+    others = formats.PROPAGATION.fits if source.startswith("/") else "nocopy".__eq__
+    if (
+        len(parts) > _WITH_OPTIONS
+        or "" in parts
+        or not formats.FOLDER.fits(target)
+        or not all(option in ("ro", "rw") or others(option) for option in options)
+    ):
+        yield Problem(
+            path=path,
+            given=repr(mount),
+            valid="valid: VOLUME:/TARGET, /FOLDER:/TARGET or /TARGET, and then :ro or :rw, with a"
+            " volume :nocopy, and with a folder its propagation",
+        )
 
 
 def _source_problems(path: str, source: str, volumes: Collection[str]) -> Iterator[Problem]:
@@ -88,12 +141,22 @@ def _source_problems(path: str, source: str, volumes: Collection[str]) -> Iterat
         )
 
 
-def _long_problems(path: str, mount: Mapping[str, Any]) -> Iterator[Problem]:
+def _kind(mount: Mapping[str, Any]) -> str:
+    """Return what is mounted; empty if it is nothing that a stack has."""
     kind = mount.get("type")
-    if kind not in _KINDS:
+    return kind if isinstance(kind, str) and kind in _KINDS else ""
+
+
+def _long_problems(path: str, mount: Mapping[str, Any]) -> Iterator[Problem]:
+    kind = _kind(mount)
+    if not kind:
         yield Problem(
-            path=f"{path}.type", given=repr(kind), valid=f"valid: {', '.join(sorted(_KINDS))}"
+            path=f"{path}.type",
+            given=shown(mount.get("type")),
+            valid=f"valid: {', '.join(sorted(_KINDS))}",
         )
+        return
+    yield from _kind_problems(path, mount, kind)
     if not isinstance(mount.get("target"), str):
         yield Problem(path=f"{path}.target", valid="it is missing; valid: a path in the container")
     yield from section_problems(path, mount, compose_keys.MOUNT)
@@ -102,16 +165,43 @@ def _long_problems(path: str, mount: Mapping[str, Any]) -> Iterator[Problem]:
             yield from section_problems(f"{path}.{key}", mount[key], section)
 
 
-def _tmpfs_problems(path: str, entry: str) -> Iterator[Problem]:
-    _, _, options = entry.partition(":")
-    for option in filter(None, options.split(",")):
-        name, _, value = option.partition("=")
-        if name != "size" or not shapes.SIZE.fits(value):
+def _kind_problems(path: str, mount: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+    for other in _KINDS:
+        if other != kind and mount.get(other) is not None:
             yield Problem(
-                path=path,
-                given=repr(entry),
-                valid="valid: PATH or PATH:size=64m, because a stack supports no other option",
+                path=f"{path}.{other}",
+                valid=f"it cannot be used with type {kind}",
+                advice=f"write the options under {kind}",
             )
+    source = _source(mount)
+    if kind == "tmpfs" and source:
+        yield Problem(
+            path=f"{path}.source",
+            given=repr(source),
+            valid="it cannot be used with type tmpfs, which is memory",
+            advice="remove it",
+        )
+    is_path = source.startswith(("/", ".", "~"))
+    if (kind == "bind" and not is_path) or (kind == "volume" and is_path):
+        named = "the name of a volume" if kind == "volume" else "an absolute path on the nodes"
+        yield Problem(
+            path=f"{path}.source",
+            given=repr(source) if source else "nothing",
+            valid=f"valid: {named}, because the type is {kind}",
+        )
+
+
+def _tmpfs_problems(path: str, entry: str) -> Iterator[Problem]:
+    target, separator, options = entry.partition(":")
+    name, _, value = options.partition("=")
+    is_size = name == "size" and shapes.SIZE.fits(value)
+    if not formats.FOLDER.fits(target) or (separator and not is_size):
+        yield Problem(
+            path=path,
+            given=repr(entry),
+            valid="valid: PATH or PATH:size=64m, with an absolute path, because a stack has no"
+            " other option for it",
+        )
 
 
 def _long(mount: Mapping[str, Any]) -> Mount:

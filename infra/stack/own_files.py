@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack.problems import Problem
 from infra.stack.secrets import SECRET_NAMES
+from infra.stack.shapes import FLAG
 from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
@@ -60,15 +61,16 @@ def read_own_files(
 
 def is_external(declared: Mapping[str, Any]) -> bool:
     """Whether a secret, config, network or volume is managed outside of the stack."""
-    return declared.get("external") in (True, "true")
+    external = declared.get("external")
+    return FLAG.fits(external) and FLAG.write(external)
 
 
 def _value(
     path: str, declared: Mapping[str, Any], folder: Path, environment: Mapping[str, str]
 ) -> str | Problem:
-    if "content" in declared:
+    if declared.get("content") is not None:
         return str(declared["content"])
-    if "environment" in declared:
+    if declared.get("environment") is not None:
         variable = str(declared["environment"])
         if variable not in environment:
             return Problem(
@@ -78,7 +80,7 @@ def _value(
                 advice=f"export {variable}",
             )
         return environment[variable]
-    if "file" not in declared:
+    if declared.get("file") is None:
         return ""
     return _text_of(f"{path}.file", folder / str(declared["file"]))
 
@@ -86,11 +88,11 @@ def _value(
 def _text_of(path: str, file: Path) -> str | Problem:
     try:
         return file.expanduser().read_bytes().decode()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         return Problem(
             path=path,
             given=repr(str(file)),
-            valid=f"it cannot be read: {error.strerror}",
+            valid=f"it cannot be read: {getattr(error, 'strerror', error)}",
             advice="create the file on the machine that runs pulumi, or fix the path",
         )
     except UnicodeDecodeError:
@@ -103,7 +105,14 @@ def _text_of(path: str, file: Path) -> str | Problem:
 
 
 def _unusable(kind: str, name: str, value: str) -> Problem | None:
-    size = len(value.encode())
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return Problem(
+            path=f"{kind}.{name}.environment",
+            valid="valid: a variable of UTF-8 text, as the state keeps it",
+            advice="encode the value, with base64 for example, and decode it in the service",
+        )
     if 0 < size <= LIMITS_BYTES[kind]:
         return None
     return Problem(

@@ -19,7 +19,7 @@ RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "s
 VALID = "[ADDRESS:]PUBLISHED:TARGET[/tcp|/udp], one port each"
 _SHORT = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):)?"
-    r"(?P<published>\d+):(?P<target>\d+)(?:/(?P<protocol>tcp|udp))?"
+    r"(?P<published>[0-9]{1,5}):(?P<target>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?"
 )
 _EVERYWHERE = frozenset({"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::1]", "::", "::1"})  # noqa: S104
 """Addresses of the laptop, or all addresses of a host: a node publishes on all of its own."""
@@ -60,11 +60,11 @@ def port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem
 
 def _from_long(port: dict[str, Any]) -> dict[str, Any] | None:
     published, target = port.get("published"), port.get("target")
-    protocol = port.get("protocol", "tcp")
+    protocol = port.get("protocol") or "tcp"
     if (
         not (shapes.WHOLE.fits(published) and shapes.WHOLE.fits(target))
-        or port.get("mode", "host") != "host"
-        or port.get("host_ip", "127.0.0.1") not in _EVERYWHERE
+        or (port.get("mode") or "host") != "host"
+        or str(port.get("host_ip") or "127.0.0.1") not in _EVERYWHERE
         or protocol not in ("tcp", "udp")
     ):
         return None

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack import compose_keys
 from infra.stack.compose_check import problems
+from infra.stack.compose_yaml import value_problems
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
+from infra.stack.limits import OWN_SERVICE, memory_limit
 from infra.stack.mounts import rendered_mounts
 from infra.stack.network import NETWORK
 from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
-from infra.stack.problems import refuse
+from infra.stack.problems import FILE, refuse
 from infra.stack.quantities import seconds
 from infra.stack.secrets import JWT_SECRET, NAMING_KEY, RETIRED_JWT_SECRET, hashed_name, require
 from infra.stack.sections import write_section
@@ -161,8 +163,15 @@ def prepared(
     compose: Mapping[str, Any], options: StackOptions
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the compose file with its variables filled in, and its problems on a swarm."""
+    if odd := value_problems(compose):
+        return {}, odd
     source, unfilled = interpolate(dict(compose), _variables(options))
-    return source, [*unfilled, *problems(source, options.task_grace_seconds)]
+    found = problems(source, options.task_grace_seconds, _worker_memory(options))
+    return source, [*unfilled, *found]
+
+
+def _worker_memory(options: StackOptions) -> str:
+    return options.memory_limits.get(WORKER, OWN_SERVICE)
 
 
 def _swarm_names(options: StackOptions, values: Mapping[str, str]) -> dict[str, str]:
@@ -181,10 +190,17 @@ def _files(declared: object, names: Mapping[str, str]) -> Document:
             "external": True,
             "name": as_object(value).get("name", name)
             if is_external(as_object(value))
-            else names[name],
+            else _swarm_name(name, names),
         }
         for name, value in as_object(declared).items()
     }
+
+
+def _swarm_name(name: str, names: Mapping[str, str]) -> str:
+    if name not in names:
+        msg = f"{name} has no value. Next: declare its file, environment or content in {FILE}."
+        raise StackError(msg)
+    return names[name]
 
 
 def _encode(document: Document) -> bytes:
@@ -254,7 +270,7 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
         rendered["secrets"] = [*rendered.get("secrets", []), *files]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
-    rendered["logging"] = write_section(written.get("logging", BOUNDED_LOG), compose_keys.LOGGING)
+    rendered["logging"] = write_section(written.get("logging") or BOUNDED_LOG, compose_keys.LOGGING)
     if runs_worker(service):
         has_slots = rendered["deploy"].get("mode") != "global" and options.workers_per_node > 1
         rendered.setdefault("hostname", _worker_host_name(name, has_slots=has_slots))
@@ -298,9 +314,8 @@ def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
     """Return the reference to a secret or a config, with its path in the container."""
     given = {"source": entry} if isinstance(entry, str) else dict(entry)
     target = given["source"] if kind == "secrets" else f"/{given['source']}"
-    mode = given.get("mode", _SECRET_FILE_MODE)
-    mode = int(mode, 8) if isinstance(mode, str) else mode
-    return {"target": target, **write_section(given, compose_keys.FILE_REFERENCE), "mode": mode}
+    written = write_section(given, compose_keys.FILE_REFERENCE)
+    return {"target": target, "mode": _SECRET_FILE_MODE, **written}
 
 
 def _health_check(declared: Mapping[str, Any]) -> Document:
@@ -318,6 +333,12 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
     """Return a service's ``deploy``. Names resolve to tasks: virtual addresses need IPVS."""
     declared = deploy_of(service)
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
+    resources = declared.get("resources", {})
+    limits = {
+        **resources.get("limits", {}),
+        "memory": memory_limit(service, _worker_memory(options)),
+    }
+    deploy["resources"] = {**resources, "limits": limits}
     # A host-mode port, or a worker's place, exists once on a node: stop before start.
     update: Document = {
         "order": "stop-first",
@@ -332,8 +353,6 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
         update["failure_action"] = "continue"
     if runs_worker(service):
         deploy["labels"] = {**declared.get("labels", {}), WORKER_LABEL: "true"}
-        if WORKER in options.memory_limits:
-            deploy.setdefault("resources", {"limits": {"memory": options.memory_limits[WORKER]}})
         if declared.get("mode") != "global":
             _place_workers(deploy, update, options)
     deploy["update_config"] = {**update, **declared.get("update_config", {})}
@@ -390,6 +409,17 @@ def _network(name: str, declared: Mapping[str, Any], options: StackOptions) -> D
         "driver": "overlay",
         "driver_opts": {**mtu, **written.get("driver_opts", {})},
     }
-    if name == NETWORK and "ipam" not in written:
+    if "ipam" in written:
+        rendered["ipam"] = _ipam(written["ipam"])
+    elif name == NETWORK:
         rendered["ipam"] = {"config": [{"subnet": options.subnet}]}
     return rendered
+
+
+def _ipam(declared: Mapping[str, Any]) -> Document:
+    written = write_section(declared, compose_keys.IPAM)
+    if "config" in written:
+        written["config"] = [
+            write_section(entry, compose_keys.IPAM_CONFIG) for entry in written["config"]
+        ]
+    return written

@@ -20,6 +20,7 @@ from infra.stack.secrets import (
     FERNET_KEY,
     JWT_SECRET,
     NAMING_KEY,
+    NEXT_JWT_SECRET,
     RETIRED_FERNET_KEYS,
     hashed_name,
 )
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 REDIS_PASSWORD = "redis_password"  # noqa: S105 - its name
 PREVIOUS_REDIS_PASSWORD = "redis_password_previous"  # noqa: S105 - its name
-NEXT_JWT_SECRET = "jwt_secret_next"  # noqa: S105 - its name
 REDIS = "redis"
 
 

@@ -6,13 +6,16 @@ import difflib
 from typing import TYPE_CHECKING, Any, cast
 
 from infra.stack.problems import Problem
+from infra.stack.yaml_values import as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from infra.stack.compose_keys import Section
+    from infra.stack.shapes import Shape
 
 _SHOWN_CHARACTERS = 80
+_KEYS = "valid: a key of the Compose specification, or x-NAME, which the swarm does not get"
 
 
 def section_problems(path: str, value: object, section: Section) -> Iterator[Problem]:
@@ -31,9 +34,7 @@ def section_problems(path: str, value: object, section: Section) -> Iterator[Pro
                 path=place, valid=f"it cannot be used: {refusal.reason}", advice=refusal.advice
             )
         elif name in section.taken:
-            shape = section.taken[name]
-            if entry is not None and not shape.fits(entry):
-                yield Problem(path=place, given=shown(entry), valid=f"valid: {shape.valid}")
+            yield from _misfits(place, entry, section.taken[name])
         elif name not in section.laptop and not name.startswith("x-"):
             yield Problem(path=place, valid=f"Compose has no such key{_similar(name, section)}")
 
@@ -47,6 +48,21 @@ def write_section(value: Mapping[str, Any], section: Section) -> dict[str, Any]:
     }
 
 
+def _misfits(path: str, value: object, shape: Shape) -> Iterator[Problem]:
+    """Name each entry that does not fit; the value as a whole, if that is what does not."""
+    if value is None or shape.fits(value):
+        return
+    entries = {
+        **{f"{path}[{index}]": entry for index, entry in enumerate(as_list(value))},
+        **{f"{path}.{name}": entry for name, entry in as_object(value).items()},
+    }
+    part = shape.entry
+    wrong = {place: entry for place, entry in entries.items() if part and not part.fits(entry)}
+    for place, entry in (wrong or {path: value}).items():
+        valid = part.valid if part and wrong else shape.valid
+        yield Problem(path=place, given=shown(entry), valid=f"valid: {valid}")
+
+
 def shown(value: object) -> str:
     """Return a value of the wrong shape for display; an object may contain a secret."""
     if isinstance(value, dict | list):
@@ -57,4 +73,4 @@ def shown(value: object) -> str:
 
 def _similar(name: str, section: Section) -> str:
     close = difflib.get_close_matches(name, sorted(section.keys), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else f"; {_KEYS}"

@@ -32,7 +32,7 @@ _RESERVATIONS = {"mem_reservation": "memory"}
 _SECTIONS = {
     "placement": compose_keys.PLACEMENT,
     "restart_policy": compose_keys.RESTART_POLICY,
-    "rollback_config": compose_keys.UPDATE_CONFIG,
+    "rollback_config": compose_keys.ROLLBACK_CONFIG,
     "update_config": compose_keys.UPDATE_CONFIG,
 }
 
@@ -65,9 +65,13 @@ def attachments(service: Mapping[str, Any]) -> list[str] | dict[str, Any]:
         return list(networks)
     aliases = [name] if name else []
     return {
-        network: {"aliases": [*as_object(attachment).get("aliases", []), *aliases]}
+        network: {"aliases": list(dict.fromkeys([*_aliases(attachment), *aliases]))}
         for network, attachment in networks.items()
     }
+
+
+def _aliases(attachment: object) -> list[str]:
+    return as_object(attachment).get("aliases") or []
 
 
 def _amounts(

@@ -150,7 +150,7 @@ def test_a_requirement_with_credentials_is_refused_without_showing_them(
 ) -> None:
     for name in ("pip_requirements.txt", "conda_requirements.txt"):
         (tmp_path / name).write_text(f"# packages\n{line}\n")
-        message = f"^{name}:2: the address holds .*An index that needs a token"
+        message = f"^{name}:2: the address contains .*An index that needs a token"
         with pytest.raises(BuildArgumentError, match=message) as refusal:
             refuse_credentials_in_files(tmp_path)
         assert secret not in str(refusal.value)

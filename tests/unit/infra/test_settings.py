@@ -95,6 +95,10 @@ def test_numbers_come_from_pulumi_as_text() -> None:
             "rotateSecrets.redis_password: 0 given; valid: a whole number from 1 on",
         ),
         (
+            {"rotateSecrets": {"redis_password": "²"}},
+            "rotateSecrets.redis_password: '²' given; valid: a whole number from 1 on",
+        ),
+        (
             {"rotateSecrets": "now"},
             "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
         ),
@@ -124,6 +128,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"taskMemory": "1m"}, "taskMemory: '1m' given; valid: a size from 128m on"),
         ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' given; valid: a size"),
         ({"memoryLimits": {"schedular": "1g"}}, "did you mean scheduler?"),
+        ({"memoryLimits": {"site": "1g"}}, "a service of yours has its limit in docker-compose"),
         ({"memoryLimits": {"worker": "1g"}}, "set taskMemory"),
         ({"logRetentionDays": "0"}, "logRetentionDays: '0' given; valid: 1 or more"),
         ({"fernetKey": "short"}, "fernetKey: a value that is not shown given; valid: 32 bytes in"),

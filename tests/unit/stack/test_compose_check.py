@@ -10,6 +10,7 @@ import yaml
 
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
+from infra.stack.limits import OWN_SERVICE
 from infra.stack.mounts import SHARED_MEMORY
 from infra.stack.render import render
 from tests.unit.stack.conftest import DIGEST
@@ -101,6 +102,126 @@ def rendered_web(compose: Compose, options: StackOptions, text: str, **top: Any)
             "deploy.update_config.order: 'start-first' given; valid: stop-first",
         ),
         ("healthcheck: {tests: x}", "healthcheck.tests: Compose has no such key; did you mean"),
+        ("restart: allways", "restart: 'allways' given; valid: no, always, unless-stopped"),
+        ("restart: on-failure:abc", "restart: 'on-failure:abc' given; valid: no, always"),
+        (
+            "secrets: [{source: redis_password, mode: abc}]",
+            "secrets[0].mode: 'abc' given; valid: permissions",
+        ),
+        ("secrets: [{target: x}]", "secrets[0]: an object given; valid: a name that secrets"),
+        (
+            "secrets: [redis_password, {source: redis_password, uid: '0'}]",
+            "secrets[1]: '/run/secrets/redis_password' given; valid: another target",
+        ),
+        ("secrets: [{source: redis_password, uid: me}]", "secrets[0].uid: 'me' given; valid: a"),
+        ("healthcheck: {test: []}", "healthcheck.test: a list given; valid: [CMD, PROGRAM, …]"),
+        ("healthcheck: {test: [echo]}", "healthcheck.test: a list given; valid: [CMD, PROGRAM"),
+        ("healthcheck: {interval: 1us}", "healthcheck.interval: '1us' given; valid: a duration"),
+        (
+            "deploy: {restart_policy: {condition: sometimes}}",
+            "deploy.restart_policy.condition: 'sometimes' given; valid: any, on-failure, none",
+        ),
+        (
+            "deploy: {update_config: {order: start_first}}",
+            "deploy.update_config.order: 'start_first' given; valid: stop-first, start-first",
+        ),
+        (
+            "deploy: {update_config: {failure_action: explode}}",
+            "update_config.failure_action: 'explode' given; valid: pause, continue, rollback",
+        ),
+        (
+            "deploy: {rollback_config: {failure_action: rollback}}",
+            "rollback_config.failure_action: 'rollback' given; valid: pause, continue",
+        ),
+        (
+            "deploy: {update_config: {max_failure_ratio: 2}}",
+            "update_config.max_failure_ratio: 2 given; valid: a number from 0 to 1",
+        ),
+        (
+            "deploy: {placement: {constraints: ['node.role = manager']}}",
+            "placement.constraints[0]: 'node.role = manager' given; valid: KEY == VALUE",
+        ),
+        (
+            "deploy: {placement: {constraints: ['node.rol == manager']}}",
+            "placement.constraints[0]: 'node.rol == manager' given; valid: KEY == VALUE",
+        ),
+        (
+            "deploy: {placement: {preferences: [spread]}}",
+            "placement.preferences[0]: 'spread' given; valid: {spread: node.labels.NAME}",
+        ),
+        (
+            "deploy: {resources: {reservations: {generic_resources: [gpu]}}}",
+            "generic_resources[0]: 'gpu' given; valid: {discrete_resource_spec: {kind: NAME,",
+        ),
+        (
+            "deploy: {mode: global, replicas: 3}",
+            "deploy.replicas: 3 given; it cannot be used with mode global",
+        ),
+        ("{scale: 3, deploy: {mode: global}}", "scale: 3 given; it cannot be used with mode glo"),
+        ("{scale: 3, deploy: {replicas: 2}}", "scale: 3 given; valid: one of the two: deploy.rep"),
+        (
+            "{mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}}",
+            "mem_limit: '1g' given; valid: one of the two: deploy.resources.limits.memory is '2g'",
+        ),
+        ("scale: ²", "scale: '²' given; valid: a whole number"),
+        ("scale: '99999999999'", "scale: '99999999999' given; valid: a whole number"),
+        ("ulimits: {nofile: abc}", "ulimits.nofile: 'abc' given; valid: a number, or {soft"),
+        ("ulimits: {nofile: {soft: 1}}", "ulimits.nofile: an object given; valid: a number, or"),
+        ("ulimits: {files: 1}", "ulimits: an object given; valid: an object of core, cpu,"),
+        ("mem_limit: 1", "mem_limit: 1 given; valid: a size from 6m on"),
+        ("mem_limit: 5m", "mem_limit: '5m' given; valid: a size from 6m on"),
+        ("mem_limit: 512mi", "mem_limit: '512mi' given; valid: a size from 6m on"),
+        (
+            "mem_reservation: 2g",
+            "deploy.resources.reservations.memory: '2g' given; valid: up to the service's limit",
+        ),
+        ("cpus: .inf", "cpus: a float given; valid: a text, a number of 64 bits"),
+        ("cpus: inf", "cpus: 'inf' given; valid: a number such as 0.5"),
+        ("cpus: 1e-7", "cpus: '1e-7' given; valid: a number such as 0.5"),
+        ("extra_hosts: [a]", "extra_hosts: a list given; valid: an object of IP addresses"),
+        ("extra_hosts: {a: b}", "extra_hosts: an object given; valid: an object of IP addresses"),
+        ("dns: [one]", "dns: a list given; valid: an IP address"),
+        ("cap_add: [NETADMIN]", "cap_add[0]: 'NETADMIN' given; valid: a capability such as"),
+        ("cap_drop: [ALL, ALL]", "cap_drop: a list given; valid: a list of capabilities, each"),
+        ("sysctls: {net.core.somaxconn: true}", "sysctls: an object given; valid: an object of"),
+        ("sysctls: {vm.swappiness: 1}", "sysctls: an object given; valid: an object of those"),
+        ("stop_signal: SIGSTOPP", "stop_signal: 'SIGSTOPP' given; valid: a signal such as SIGTERM"),
+        ("working_dir: src", "working_dir: 'src' given; valid: an absolute path"),
+        ("command: 'say \"hello'", "command: 'say \"hello' given; valid: a list of texts, or"),
+        ("profiles: debug", "profiles: 'debug' given; valid: a list of texts"),
+        ("logging: {driver: nope}", "logging.driver: 'nope' given; valid: awslogs, fluentd"),
+        (
+            "logging: {driver: json-file, options: {max_size: 1m}}",
+            "logging.options.max_size: valid: compress, env",
+        ),
+        ("volumes: ['logs:relative']", "volumes[0]: 'logs:relative' given; valid: VOLUME:/TARGET"),
+        ("volumes: ['logs:/l:z']", "volumes[0]: 'logs:/l:z' given; valid: VOLUME:/TARGET"),
+        ("volumes: ['/l:/l:nocopy']", "volumes[0]: '/l:/l:nocopy' given; valid: VOLUME:/TARGET"),
+        (
+            "volumes: [{type: bind, target: /t}]",
+            "volumes[0].source: nothing given; valid: an absolute path on the nodes",
+        ),
+        (
+            "volumes: [{type: tmpfs, source: logs, target: /t}]",
+            "volumes[0].source: 'logs' given; it cannot be used with type tmpfs",
+        ),
+        (
+            "volumes: [{type: volume, source: logs, target: /t, tmpfs: {size: 1m}}]",
+            "volumes[0].tmpfs: it cannot be used with type volume",
+        ),
+        ("volumes: ['logs:/l', '/srv:/l/']", "volumes[1]: '/l/' given; valid: another target"),
+        ("{tmpfs: /dev/shm, shm_size: 1m}", "shm_size: '/dev/shm' given; valid: another target"),
+        ("volumes: [{type: [bind], target: /t}]", "volumes[0].type: a list given; valid: bind,"),
+        (
+            "ports: [{target: 80, published: 80, host_ip: []}]",
+            "ports[0].host_ip: a list given; valid: a text",
+        ),
+        ("networks: [[front]]", "networks: a list given; valid: a list of networks"),
+        ("environment: {1: a}", "environment: the key 1 given; valid: keys that are texts"),
+        ("environment: {A: 2026-01-01}", "environment.A: a date given; valid: a text, a number"),
+        ('environment: {A: "\\0"}', "environment.A: a str given; valid: a text, a number"),
+        ("environment: ['=a']", "environment: a list given; valid: an object of texts"),
+        ("image: 'no such@sha256:" + "ab" * 32 + "'", "valid: NAME@sha256:"),
     ],
 )
 def test_what_a_swarm_cannot_do_is_refused_by_name(
@@ -127,6 +248,30 @@ def test_what_a_swarm_cannot_do_is_refused_by_name(
         ({"secrets": {"mine": {}}}, "secrets.mine: it needs one source"),
         ({"configs": {"mine": {"file": "a", "content": "b"}}}, "configs.mine: it needs one source"),
         ({"secrets": {"mine": {"file": "a", "driver": "vault"}}}, "secrets.mine.driver"),
+        ({"secrets": {"mine": {"external": None}}}, "secrets.mine: it needs one source"),
+        (
+            {"secrets": {"mine": {"file": "a", "name": "bb"}}},
+            "secrets.mine.name: it cannot be used",
+        ),
+        ({"secrets": {"a b": {"file": "a"}}}, "secrets.a b: 'a b' given; valid: a name of letters"),
+        (
+            {"secrets": {"naming_key": {"file": "a"}}},
+            "secrets.naming_key: the name is the project's own",
+        ),
+        (
+            {"volumes": {"data": {"external": "yes", "driver": "local"}}},
+            "volumes.data.driver: it cannot be used with external: true",
+        ),
+        ({"networks": {"front": []}}, "networks.front: a list given; valid: an object"),
+        ({"services": {"a.b": BY_DIGEST}}, "services.a.b: 'a.b' given; valid: a name of letters"),
+        (
+            {"networks": {"front": {"ipam": {"config": [{"subnet": "nope"}]}}}},
+            "ipam.config[0].subnet: 'nope' given; valid: an IPv4 network such as 10.200.0.0/24",
+        ),
+        (
+            {"networks": {"front": {"ipam": {"config": [None]}}}},
+            "ipam.config[0]: None given; valid: {subnet: …}",
+        ),
         (
             {"secrets": {"redis_password": {"environment": "X"}}},
             "secrets.redis_password: the name is reserved",
@@ -188,7 +333,12 @@ def test_what_compose_writes_beside_deploy_is_in_it(
 ) -> None:
     deploy = rendered_web(compose, options, text)["deploy"]
     default = {"endpoint_mode", "update_config"}
-    assert {key: value for key, value in deploy.items() if key not in default} == expected
+    resources: Document = expected.get("resources", {})
+    limits = {"memory": OWN_SERVICE, **resources.get("limits", {})}
+    assert {key: value for key, value in deploy.items() if key not in default} == {
+        **expected,
+        "resources": {**resources, "limits": limits},
+    }
 
 
 def test_the_users_update_config_is_kept(compose: Compose, options: StackOptions) -> None:
@@ -372,9 +522,28 @@ def test_the_shortest_grace_of_tasks_is_no_bound_for_other_services(
     assert services["postgres"]["stop_grace_period"] == "60s"
 
 
-def test_the_workers_number_is_the_settings(compose: Compose, options: StackOptions) -> None:
-    compose["services"]["worker"]["deploy"]["replicas"] = 9
-    with pytest.raises(StackError, match=r"worker\.deploy\.replicas.*config set workers"):
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        (r"deploy\.replicas", {"deploy": {"replicas": 9}}),
+        (r"deploy\.mode", {"deploy": {"mode": "global"}}),
+        ("scale", {"scale": 9}),
+    ],
+)
+def test_the_workers_number_is_the_settings(
+    compose: Compose, options: StackOptions, place: str, change: Compose
+) -> None:
+    compose["services"]["worker"] |= change
+    with pytest.raises(StackError, match=rf"worker\.{place}: .* given; .*config set workers"):
+        render(compose, options)
+
+
+@pytest.mark.parametrize("text", ["text", "[1]", "5", "[]"])
+def test_a_service_that_is_no_object_is_refused_by_name(
+    compose: Compose, options: StackOptions, text: str
+) -> None:
+    compose["services"]["site"] = yaml.safe_load(text)
+    with pytest.raises(StackError, match=r"services\.site: .* given; valid: an object"):
         render(compose, options)
 
 
@@ -466,8 +635,121 @@ def test_what_cannot_be_read_is_named_with_every_other_mistake(folder: Folder) -
     assert "services.site.links" in report
 
 
-@pytest.mark.parametrize("text", ["services: [", "just text", "a: !reset null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("services: [", "just text", "a: !reset null", "a: !!int x", "a: !!timestamp x"),
+        *("a: &a [*a]", "a: " + "9" * 5_000, "a: [" * 100 + "]" * 100),
+        "[" * 100_000,
+        "x: {y: {z: [&a0 {k: 1}, "
+        + ", ".join(f"&a{n} {{<<: *a{n - 1}}}" for n in range(1, 2_000))
+        + "]}}\ns: {<<: *a1999}",
+        "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9)),
+    ],
+)
 def test_a_file_that_is_not_yaml_is_named(tmp_path: Path, options: StackOptions, text: str) -> None:
     (tmp_path / "docker-compose.yaml").write_text(text)
     with pytest.raises(StackError, match=r"(?s)docker-compose\.yaml .*Next:"):
         read_compose_file(tmp_path, options, {})
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, options: StackOptions) -> None:
+    (tmp_path / "docker-compose.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(StackError, match=r"docker-compose\.yaml is not UTF-8 text\. Next:"):
+        read_compose_file(tmp_path, options, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("environment: {A: 1}\n    environment: {B: 2}", "the key environment is there already"),
+        ("labels: {a: b, a: c}", "the key a is there already, in line 4"),
+        ("<<: *x\n    <<: *x", "the key << is there already, in line 4"),
+        ("labels: {[a]: b}", "a key is not a text"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named_with_its_line(
+    tmp_path: Path, options: StackOptions, text: str, message: str
+) -> None:
+    content = f"x-a: &x {{init: true}}\nservices:\n  site:\n    {text}\n"
+    (tmp_path / "docker-compose.yaml").write_text(content)
+    with pytest.raises(StackError) as caught:
+        read_compose_file(tmp_path, options, {})
+    assert message in str(caught.value)
+    assert "line " in str(caught.value)
+
+
+def test_a_merged_key_may_be_set_again(tmp_path: Path, options: StackOptions) -> None:
+    content = f"""
+x-base: {{inner: &base {{<<: &more {{init: true, user: a}}, user: b}}}}
+services:
+  site: {{<<: *base, image: "{IMAGE}", user: c}}
+"""
+    (tmp_path / "docker-compose.yaml").write_text(content)
+    read = read_compose_file(tmp_path, options, {})
+    assert read.content["services"]["site"] == {"init": True, "user": "c", "image": IMAGE}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("restart: no", "deploy.restart_policy", {"condition": "none"}),
+        ("read_only: yes", "read_only", True),
+        ("environment: {A: yes, B: 12:30, C: 2026-01-01, D: 1.0, E: 010}", "environment", None),
+        ("ports: [3000:22]", "ports.0.published", 3000),
+    ],
+)
+def test_bare_words_mean_what_they_mean_on_the_laptop(
+    tmp_path: Path, options: StackOptions, text: str, key: str, expected: object
+) -> None:
+    content = f"services: {{site: {{image: '{IMAGE}', {text}}}}}"
+    (tmp_path / "docker-compose.yaml").write_text(content)
+    read = read_compose_file(tmp_path, options, {})
+    value: Any = render(read.content, options).document["services"]["site"]
+    for part in key.split("."):
+        value = value[int(part) if part.isdecimal() else part]
+    assert value == (expected or {"A": "yes", "B": "12:30", "C": "2026-01-01", "D": "1", "E": "8"})
+
+
+def test_a_variable_that_is_not_text_is_named(folder: Folder) -> None:
+    folder.compose = with_web(folder.compose, "", secrets={"mine": {"environment": "MINE"}})
+    with pytest.raises(StackError, match=r"secrets\.mine\.environment: valid: .*UTF-8"):
+        folder.read(MINE="\udcff")
+
+
+def test_a_home_that_does_not_exist_is_named(folder: Folder) -> None:
+    folder.compose = with_web(
+        folder.compose, "", secrets={"mine": {"file": "~no-such-user-here/token"}}
+    )
+    with pytest.raises(StackError, match=r"secrets\.mine\.file: .*it cannot be read"):
+        folder.read()
+
+
+def test_a_secret_without_a_value_is_named(compose: Compose, options: StackOptions) -> None:
+    with pytest.raises(StackError, match=r"mine has no value\. Next:"):
+        render(with_web(compose, "", secrets={"mine": {"file": "./mine"}}), options)
+
+
+def test_every_service_of_the_users_has_a_memory_limit(
+    compose: Compose, options: StackOptions
+) -> None:
+    def memory(text: str, options: StackOptions = options) -> Any:
+        return rendered_web(compose, options, text)["deploy"]["resources"]["limits"]["memory"]
+
+    assert memory("") == OWN_SERVICE
+    assert memory("deploy: {resources: {reservations: {memory: 64m}}}") == OWN_SERVICE
+    assert memory("mem_limit: 2g") == "2g"
+    assert memory("deploy: {resources: {limits: {memory: 3g, cpus: 1}}}") == "3g"
+    gpu = "deploy: {resources: {reservations: {generic_resources: [%s]}}}"
+    gpu %= "{discrete_resource_spec: {kind: gpu, value: 1}}"
+    worker = f"command: [worker, -q, gpu]\nsecrets: [redis_password]\n{gpu}"
+    assert memory(worker, replace(options, memory_limits={"worker": "8g"})) == "8g"
+
+
+def test_the_workers_limit_is_there_with_reservations_only(
+    compose: Compose, options: StackOptions
+) -> None:
+    compose["services"]["worker"]["deploy"]["resources"] = {"reservations": {"memory": "256m"}}
+    given = replace(options, memory_limits={"worker": "8g"})
+    resources = render(compose, given).document["services"]["worker"]["deploy"]["resources"]
+    assert resources == {"limits": {"memory": "8g"}, "reservations": {"memory": "256m"}}
