@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
+    from infra.stack.memory import Needs
 
 
-def look_around(settings: Settings) -> Site | None:
+def look_around(settings: Settings, needed: Needs) -> Site | None:
     """Ask for what could stand in the machines' way; None where nothing is asked of the target.
+
+    ``needed`` is the memory that the services reserve. Existing hosts are asked by their resource.
 
     This comes before the first resource: where it fails, nothing was made.
 
@@ -24,10 +27,19 @@ def look_around(settings: Settings) -> Site | None:
         pulumi.RunError: with every objection.
 
     """
-    return _look_around_aws(settings) if settings.target == "aws" else None
+    if settings.target == "aws":
+        return _look_around_aws(settings, needed)
+    if settings.target == "local":
+        from infra.machines.local import memory  # noqa: PLC0415 - for this target alone
+
+        with shown_to_users():
+            memory.check(needed)
+    return None
 
 
-def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[str]) -> Fleet:
+def provision(
+    settings: Settings, site: Site | None, cluster_id: pulumi.Output[str], needed: Needs
+) -> Fleet:
     """Make or find the machines that the settings ask for; ``site`` is what was found before."""
     if site is not None:
         from infra.machines.aws.machines import AwsMachines  # noqa: PLC0415 - for this target alone
@@ -38,20 +50,20 @@ def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[s
     if settings.target == "existing":
         from infra.machines.existing.machines import ExistingMachines  # noqa: PLC0415
 
-        return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet
+        return ExistingMachines("machines", settings, cluster_id=cluster_id, needed=needed).fleet
     from infra.machines.local.machines import LocalMachines  # noqa: PLC0415
 
     return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
 
 
-def _look_around_aws(settings: Settings) -> Site:
+def _look_around_aws(settings: Settings, needed: Needs) -> Site:
     from infra.machines import target_packages  # noqa: PLC0415 - for this target alone
 
     with shown_to_users():
         target_packages.use("aws")
         from infra.machines.aws.preflight import Wanted, look  # noqa: PLC0415
 
-        site = look(Wanted(stack=pulumi.get_stack(), settings=settings))
+        site = look(Wanted(stack=pulumi.get_stack(), settings=settings, needed=needed))
     for note in site.notes:
         pulumi.log.warn(note)
     return site

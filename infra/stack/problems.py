@@ -33,8 +33,11 @@ class Problem:
         return f"{self.path}:{given} {self.valid}.{advice}"
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Report every mistake at once; of each place the first only.
+HEADLINE = f"{FILE} has entries that the swarm cannot run as they are:"
+
+
+def refuse(problems: Iterable[Problem], headline: str = HEADLINE) -> None:
+    """Report every mistake at once under a headline; of each place the first only.
 
     Raises:
         StackError: if there is a mistake.
@@ -46,7 +49,7 @@ def refuse(problems: Iterable[Problem]) -> None:
     lines = [f"  {first[path]}" for path in sorted(first)]
     msg = "\n".join(
         [
-            f"{FILE} has entries that the swarm cannot run as they are:",
+            headline,
             *lines,
             "Nothing was created or changed. Correct them and run `pulumi up` again.",
         ]

@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from infra.remote.keys import generate_key_pair
+from infra.resources.existing import ExistingHostsProvider
 from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 
 ROOT = Path(__file__).parents[3]
@@ -145,6 +146,17 @@ def test_a_compose_file_that_cannot_run_stops_before_any_resource(
     assert recorders == []
 
 
+def test_more_than_this_machine_has_stops_before_any_resource(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorders: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "new_resource", lambda self, _: recorders.append(self))
+    monkeypatch.setattr("infra.machines.local.memory._docker_bytes", lambda: 8 * 1024**3)
+    with pytest.raises(pulumi.RunError, match=r"this machine, which has all nodes: the services"):
+        run(workers="50")
+    assert recorders == []
+
+
 def test_settings_reach_the_services_and_the_secrets(run: Callable[..., Recorder]) -> None:
     asked = run(
         airflowConfig='{"core": {"default_timezone": "Europe/Berlin"}}',
@@ -214,6 +226,18 @@ def test_the_rate_of_connections_holds_for_the_check_of_hosts_too(
     for kind in (":ExistingHosts", ":AcceptedHostKey"):
         (inputs,) = asked.of_type(kind).values()
         assert inputs["connections_per_second"] == 5
+
+
+def test_the_hosts_are_checked_again_when_services_reserve_more(
+    existing: Callable[..., Recorder],
+) -> None:
+    """By an input that the resource compares; see `infra.machines.existing.host_check`."""
+    before, after = (
+        existing(workersPerNode=number).of_type(":ExistingHosts")["hosts"] for number in "19"
+    )
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {"needed"}
+    assert changed <= set(ExistingHostsProvider.compared)
 
 
 def test_images_are_pushed_through_ssh_and_no_port_is_opened_for_it(
