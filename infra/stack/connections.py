@@ -7,16 +7,17 @@ opened if all are in use. A web server has a second pool, for its asynchronous r
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from infra.stack.command_flags import CommandFlags, UnreadableCommandError
 from infra.stack.problems import Problem
 from infra.stack.services import file_sources, words_of
 from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from infra.stack.loads import Load
@@ -118,7 +119,7 @@ def _unbounded(
         )
     try:
         _flags(service)
-    except _UnreadableError as error:
+    except UnreadableCommandError as error:
         yield Problem(path=f"{path}.command", valid=f"Airflow's web server refuses it: {error}")
 
 
@@ -148,17 +149,8 @@ def _is_web_server(service: Mapping[str, Any]) -> bool:
     return _WEB_SERVER in words_of(service)
 
 
-class _UnreadableError(Exception):
-    """A command that Airflow's web server refuses; the text is argparse's reason."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _UnreadableError(message)
-
-
 def _flags(service: Mapping[str, Any]) -> argparse.Namespace:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = CommandFlags(add_help=False, allow_abbrev=False)
     parser.add_argument("-w", "--workers", type=int)
     words = words_of(service) if _is_web_server(service) else []
     return parser.parse_known_args(words)[0]

@@ -6,14 +6,15 @@ Airflow takes the number from the command's ``--concurrency``, or else from an o
 
 from __future__ import annotations
 
-import argparse
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from infra.stack.command_flags import CommandFlags, UnreadableCommandError
 from infra.stack.problems import Problem
 from infra.stack.services import worker_arguments
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Mapping
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
@@ -37,7 +38,7 @@ def slot_problems(path: str, service: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what leaves the number of a worker's slots open; ``service`` is as it is rendered."""
     try:
         flags = _flags(service)
-    except _UnreadableError as error:
+    except UnreadableCommandError as error:
         yield Problem(path=f"{path}.command", valid=f"Airflow's worker refuses it: {error}")
         return
     if flags.autoscale is not None:
@@ -70,18 +71,9 @@ def slot_problems(path: str, service: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-class _UnreadableError(Exception):
-    """A command that Airflow's worker refuses; the text is argparse's reason."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _UnreadableError(message)
-
-
 def _flags(service: Mapping[str, Any]) -> argparse.Namespace:
     """Read a worker's command as Airflow does, abbreviations included."""
-    parser = _Parser(add_help=False)
+    parser = CommandFlags(add_help=False)
     for names in (
         ("-a", "--autoscale"),
         ("-c", "--concurrency"),

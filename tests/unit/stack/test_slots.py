@@ -89,8 +89,8 @@ def test_the_own_command_of_the_projects_worker_counts(
         (
             "command: [worker, --autoscale, '64,1']",
             (
-                "worker-gpu.command: '--autoscale 64,1' given; it cannot be used: Airflow's parallelism"
-                " is the number of slots, which varies then. Next: write --concurrency"
+                "worker-gpu.command: '--autoscale 64,1' given; it cannot be used: Airflow's"
+                " parallelism is the number of slots, which varies then. Next: write --concurrency"
             ),
         ),
         ("command: [worker, '-a64,1']", "worker-gpu.command: '--autoscale 64,1' given"),
