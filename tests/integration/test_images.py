@@ -473,6 +473,65 @@ def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
     assert said["subscribed"] == []
 
 
+SCHEDULER_PAUSES = """
+import sys, threading, time
+sys.path.append("/opt/dairflow")
+import wake
+from airflow.jobs import scheduler_job_runner
+from airflow.providers.celery.executors.celery_executor_utils import app
+wake.install()
+
+def pause(seconds):
+    begun = time.monotonic()
+    scheduler_job_runner.time.sleep(seconds)
+    return time.monotonic() - begun
+
+def end_tasks():
+    for number in range(5):
+        app.backend.store_result(f"task {number}", None, "SUCCESS")
+
+print("nothing ended", pause(1), flush=True)
+threading.Timer(1, end_tasks).start()
+print("tasks ended", pause(60), flush=True)
+time.sleep(1)
+print("the rest", pause(1), flush=True)
+print("all are seen", pause(1), flush=True)
+sys.stdin.readline()
+print("no Redis", pause(1), flush=True)
+"""
+
+
+def test_a_task_that_ends_ends_the_schedulers_pause(start: Callable[..., Container]) -> None:
+    broker = start("redis", secrets={"redis_password": HOSTILE})
+    wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
+    scheduler = start(
+        "airflow",
+        *("sleep", "infinity"),
+        secrets={"redis_password": HOSTILE, "jwt_secret": "x", "fernet_key": "x"},
+        network_mode=f"container:{broker.id}",
+        environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
+    )
+    with subprocess.Popen(
+        ["docker", "exec", "-i", str(scheduler.id), "python", "-c", SCHEDULER_PAUSES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin
+        assert running.stdout
+        pauses: dict[str, float] = {}
+        for line in running.stdout:
+            name, _, seconds = line.strip().rpartition(" ")
+            pauses[name] = float(seconds)
+            if name == "all are seen":
+                broker.kill("KILL")
+                running.stdin.write("\n")
+                running.stdin.flush()
+    assert 1 <= pauses.pop("tasks ended") < 30
+    assert set(pauses) == {"nothing ended", "the rest", "all are seen", "no Redis"}
+    assert min(seconds for name, seconds in pauses.items() if name != "the rest") >= 1
+
+
 @pytest.fixture
 def idle(start: Callable[..., Container]) -> Container:
     """A container of the Airflow image that does nothing."""
