@@ -11,12 +11,14 @@ from infra.cluster import (
 from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
 from infra.settings import load
+from infra.stack.memory import needs
 
 settings = load()
 services = read_services(settings)
-site = preflight(settings)
+needed = needs(services.ready.loads, settings.task_memory)
+site = preflight(settings, needed)
 secrets = Secrets("secrets", rotations=settings.rotations, given=settings.given_secrets)
-fleet = provision(settings, site, secrets.cluster_id)
+fleet = provision(settings, site, secrets.cluster_id, needed)
 cluster = bootstrap(settings, fleet, secrets)
 images = publish_images(settings, cluster)
 stack = deploy_airflow(settings, cluster, images, secrets, services)

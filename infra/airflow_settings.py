@@ -53,7 +53,9 @@ OWNED = {
     "celery.flower_port": "nothing: set flowerPort",
     "celery.pool": _PREFORK,
     "celery.result_backend": _FOLLOWS,
-    "celery.worker_autoscale": f"{_PREFORK}; set workerConcurrency",
+    "celery.worker_autoscale": (
+        "nothing: parallelism is the number of slots, which would vary; set workerConcurrency"
+    ),
     "celery.worker_concurrency": "nothing: set workerConcurrency",
     "celery_broker_transport_options.visibility_timeout": _FOLLOWS,
     "core.auth_manager": _FOLLOWS,

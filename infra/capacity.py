@@ -1,7 +1,8 @@
 """Checks the settings against the hard limits of Redis and of networks. No I/O.
 
-PostgreSQL is not limited: Airflow's own services have a bounded number of connections, and tasks
-queue for the warehouse's in PgBouncer (`images/postgres/connections.sh`), with any settings.
+What also depends on the compose file, such as PostgreSQL's connections, is checked in
+`infra.compose_capacity`. Tasks queue for the warehouse's connections in PgBouncer, with any
+settings.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def conflicts(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[P
         yield from _overlaps(raw, IPv4Network(subnet))
 
 
+def redis_clients(*, slots: int, workers: int) -> int:
+    """Return how many clients the queue has: one for each task that runs, and their workers."""
+    return slots + workers * CLIENTS_OF_A_WORKER + OTHER_CLIENTS
+
+
 def _redis(
     raw: Mapping[str, Any],
     defaults: Mapping[str, Any],
@@ -81,7 +87,7 @@ def _redis(
     concurrency: int,
 ) -> Iterator[Problem]:
     slots = workers * concurrency
-    clients = slots + workers * CLIENTS_OF_A_WORKER + OTHER_CLIENTS
+    clients = redis_clients(slots=slots, workers=workers)
     if clients <= REDIS_CLIENTS:
         return
     valid = (
@@ -105,6 +111,14 @@ def _addresses(raw: Mapping[str, Any], subnet: str, demand: Demand) -> Iterator[
 
 
 def _overlaps(raw: Mapping[str, Any], subnet: IPv4Network) -> Iterator[Problem]:
+    if found := overlap(raw, subnet):
+        why, other = found
+        valid = f"a network that does not overlap {other}: {why}"
+        yield "overlayNetwork", raw["overlayNetwork"], valid
+
+
+def overlap(raw: Mapping[str, Any], subnet: IPv4Network) -> tuple[str, IPv4Network] | None:
+    """Return a network that is in use and overlaps a subnet, and who uses it."""
     others: list[tuple[str, IPv4Network]] = [
         ("Docker's own bridges come from it", pool) for pool in POOL
     ]
@@ -124,11 +138,7 @@ def _overlaps(raw: Mapping[str, Any], subnet: IPv4Network) -> Iterator[Problem]:
             ]
         case _:
             pass
-    for why, other in others:
-        if subnet.overlaps(other):
-            valid = f"a network that does not overlap {other}: {why}"
-            yield "overlayNetwork", raw["overlayNetwork"], valid
-            return
+    return next(((why, other) for why, other in others if subnet.overlaps(other)), None)
 
 
 def _nodes(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[int, int]:

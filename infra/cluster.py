@@ -10,6 +10,7 @@ import pulumi
 
 from infra import registry
 from infra.airflow_settings import airflow_config, lost_guarantees, unknown_sections
+from infra.compose_capacity import HEADLINE, excess
 from infra.firewall import Policy
 from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
@@ -25,10 +26,11 @@ from infra.resources.swarm import Swarm
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
-from infra.stack.network import Demand, choose
+from infra.stack.loads import Nodes, demand_on
+from infra.stack.network import NETWORK, choose, written_subnets
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
-from infra.stack.problems import FILE
+from infra.stack.problems import FILE, refuse
 from infra.stack.render import airflow_files
 from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
     from infra.stack.compose_file import ComposeFile
+    from infra.stack.render import Prepared
 
 ADMIN_USER = "admin"
 
@@ -74,6 +77,8 @@ def read_services(settings: Settings) -> ComposeFile:
     )
     try:
         services = read_compose_file(ROOT, options, os.environ)
+        given = settings.model_dump(mode="json", by_alias=True)
+        refuse(excess(services.ready, options, given), HEADLINE)
     except StackError as error:
         raise pulumi.RunError(str(error)) from None
     if services.laptop_only:
@@ -181,7 +186,7 @@ def deploy_airflow(
     return Stack(
         STACK_NAME,
         compose=services.content,
-        options=_stack_options(settings, fleet, images, secrets, services.own),
+        options=_stack_options(settings, fleet, images, secrets, services),
         secrets=pulumi.Output.all(
             secrets.values,
             pulumi.Output.secret(services.own.secrets),
@@ -283,14 +288,14 @@ def _stack_options(
     fleet: Fleet,
     images: Mapping[str, pulumi.Output[str]],
     secrets: Secrets,
-    own: OwnFiles,
+    services: ComposeFile,
 ) -> pulumi.Output[StackOptions]:
     known = pulumi.Output.all(
         images=images,
         base_url=fleet.web_url,
         mtu=fleet.mtu,
         secrets=secrets.values,
-        subnet=_subnet(settings, fleet),
+        subnet=_subnet(settings, fleet, services.ready),
     )
     return known.apply(
         lambda values: _options(
@@ -300,7 +305,7 @@ def _stack_options(
             mtu=int(values["mtu"]),
             subnet=values["subnet"],
             secrets={name: values["secrets"][name] for name in (*SECRET_NAMES, NAMING_KEY)},
-            own=own,
+            own=services.own,
         )
     )
 
@@ -340,20 +345,20 @@ def _options(
     )
 
 
-def _subnet(settings: Settings, fleet: Fleet) -> pulumi.Output[str]:
-    """Return the setting, or choose a network that does not overlap the machines' addresses."""
-    demand = Demand(
-        managers=settings.managers,
-        worker_nodes=settings.workers,
-        workers=settings.workers * settings.workers_per_node,
+def _subnet(settings: Settings, fleet: Fleet, ready: Prepared) -> pulumi.Output[str]:
+    """Return the compose file's network or the setting, or choose one without the machines."""
+    written = written_subnets(ready.source)
+    demand = demand_on(
+        NETWORK, ready.loads, Nodes(managers=settings.managers, workers=settings.workers)
     )
 
     def subnet(machines: list[dict[str, Any]]) -> str:
         with shown_to_users():
-            return choose(demand, [machine["private_address"] for machine in machines])
+            addresses = [machine["private_address"] for machine in machines]
+            return choose(demand, addresses, written.values())
 
-    if settings.overlay_network:
-        return pulumi.Output.from_input(settings.overlay_network)
+    if given := written.get(NETWORK) or settings.overlay_network:
+        return pulumi.Output.from_input(given)
     return pulumi.Output.all(*fleet.machines).apply(subnet)
 
 

@@ -35,6 +35,9 @@ SERVICES = (
 )
 """Services allowed in ``memoryLimits``: those whose limit does not depend on the tasks."""
 
+IDLE_MIB = {"api-server": 512, "dag-processor": 384, "migrate": 384, "triggerer": 384}
+"""What is used when idle, of services that import Airflow; others need twice what they reserve."""
+
 VALID = f"a size from {LEAST_MIB}m on, such as 512m or 2g"
 
 
@@ -42,6 +45,15 @@ def memory_limits(task_memory: str, tasks: int, given: Mapping[str, object]) -> 
     """Return the limits by service; ``tasks`` is the number of tasks that a worker runs at once."""
     worker = WORKERS_OWN_MIB + tasks * (size_bytes(task_memory) or 0) // MIB
     return {**{name: str(size) for name, size in given.items()}, WORKER: f"{worker}m"}
+
+
+def command(service: str) -> str:
+    """Return the command that sets the limit of a service of the project; empty for another."""
+    if service == WORKER:
+        return "`pulumi config set taskMemory SIZE`"
+    if service in SERVICES:
+        return f"`pulumi config set --path memoryLimits.{service} SIZE`"
+    return ""
 
 
 def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:

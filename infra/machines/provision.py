@@ -13,21 +13,32 @@ if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
     from infra.machines.fleet import Fleet
     from infra.settings import Settings
+    from infra.stack.memory import Needs
 
 
-def preflight(settings: Settings) -> Site | None:
-    """Run the target's preflight checks; None if the target has none.
+def preflight(settings: Settings, needed: Needs) -> Site | None:
+    """Run the target's preflight checks; None if they find out nothing that `provision` uses.
 
-    This runs before the first resource: if it fails, nothing has been created.
+    ``needed`` is the memory that the services reserve. Existing hosts are checked by their
+    resource. This runs before the first resource: if it fails, nothing has been created.
 
     Raises:
         pulumi.RunError: lists every problem.
 
     """
-    return _preflight_aws(settings) if settings.target == "aws" else None
+    if settings.target == "aws":
+        return _preflight_aws(settings, needed)
+    if settings.target == "local":
+        from infra.machines.local import memory  # noqa: PLC0415 - for this target only
+
+        with shown_to_users():
+            memory.check(needed)
+    return None
 
 
-def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[str]) -> Fleet:
+def provision(
+    settings: Settings, site: Site | None, cluster_id: pulumi.Output[str], needed: Needs
+) -> Fleet:
     """Create or find the machines of the settings; ``site`` is the result of `preflight`."""
     if site is not None:
         from infra.machines.aws.machines import AwsMachines  # noqa: PLC0415 - for this target alone
@@ -38,20 +49,20 @@ def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[s
     if settings.target == "existing":
         from infra.machines.existing.machines import ExistingMachines  # noqa: PLC0415
 
-        return ExistingMachines("machines", settings, cluster_id=cluster_id).fleet
+        return ExistingMachines("machines", settings, cluster_id=cluster_id, needed=needed).fleet
     from infra.machines.local.machines import LocalMachines  # noqa: PLC0415
 
     return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
 
 
-def _preflight_aws(settings: Settings) -> Site:
+def _preflight_aws(settings: Settings, needed: Needs) -> Site:
     from infra.machines import target_packages  # noqa: PLC0415 - for this target alone
 
     with shown_to_users():
         target_packages.use("aws")
         from infra.machines.aws.preflight import Request, check  # noqa: PLC0415
 
-        site = check(Request(stack=pulumi.get_stack(), settings=settings))
+        site = check(Request(stack=pulumi.get_stack(), settings=settings, needed=needed))
     for note in site.notes:
         pulumi.log.warn(note)
     return site

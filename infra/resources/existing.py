@@ -83,7 +83,7 @@ class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
 class ExistingHostsProvider(Provider):
     """Rejects unsuitable hosts before any host is changed, then claims the hosts."""
 
-    compared = ("machines", "logins", "manager_ports", "release")
+    compared = ("machines", "logins", "manager_ports", "release", "needed")
     replaced_by = ("stack",)
 
     def create(self, props: Props) -> CreateResult:
@@ -137,11 +137,13 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
         release: Mapping[str, Any],
         connections_per_second: int,
         forget: str,
+        needed: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``stack`` is the stack's random identity; ``release`` is what to remove from a host.
 
-        ``forget`` is a command that removes this resource from the state.
+        ``forget`` is a command that removes this resource from the state. ``needed`` is the memory
+        that the services reserve (`infra.stack.memory.Needs`).
         """
         props = {
             "machines": list(machines),
@@ -152,6 +154,7 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
             "release": release,
             "connections_per_second": connections_per_second,
             "forget": forget,
+            "needed": needed,
             "operator_addresses": None,
             "mtu": None,
         }
@@ -164,6 +167,7 @@ def _machines(props: Props) -> list[Machine]:
 
 def _claimed(props: Props) -> Props:
     from infra.machines.existing import hosts
+    from infra.stack.memory import Needs
     from infra.swarm.release import Release
 
     machines, stack = _machines(props), props["stack"]
@@ -174,6 +178,7 @@ def _claimed(props: Props) -> Props:
             stack=stack,
             adopt=bool(props["adopt"]),
             manager_ports=[int(port) for port in props["manager_ports"]],
+            needed=Needs.from_dict(props["needed"]),
         )
         hosts.reject_orphans(machines, found, pool, stack=stack)
         release = Release.from_dict(props["release"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from infra.stack.options import StackOptions
     from infra.stack.own_files import OwnFiles
+    from infra.stack.render import Prepared
 
 
 ENV_FILE = ".env"
@@ -48,6 +49,8 @@ class ComposeFile:
     own: OwnFiles
     laptop_only: tuple[str, ...]
     """Files beside it that Docker Compose reads on a laptop; the swarm does not use them."""
+    ready: Prepared
+    """The services as they are rendered, apart from the images and secrets."""
 
 
 def read_compose_file(
@@ -63,11 +66,11 @@ def read_compose_file(
 
     """
     content = _load(folder / FILE)
-    source, found = prepared(content, options)
-    own = read_own_files(source, folder, environment)
-    refuse([*found, *own.problems])
+    ready = prepared(content, options)
+    own = read_own_files(ready.source, folder, environment)
+    refuse([*ready.mistakes, *own.problems])
     laptop_only = tuple(name for name in LAPTOP_FILES if _counts(folder / name))
-    return ComposeFile(content=content, own=own, laptop_only=laptop_only)
+    return ComposeFile(content=content, own=own, laptop_only=laptop_only, ready=ready)
 
 
 def _counts(path: Path) -> bool:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from infra import memory_settings
 from infra.stack import convergence, engine, health, network, placement
 from infra.stack.errors import StackError
 from infra.stack.patience import Patience, limit, starting
+from infra.stack.problems import FILE
 from infra.stack.tasks import FAILURES
+from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
 NOT_PULLED = "No such image"
 """Error of a task whose node could not pull its image, for any cause (moby's executor)."""
+
+KILLED = "non-zero exit (137)"
+"""What a task says that SIGKILL has ended, as the kernel does at its memory limit."""
+UNHEALTHY = "unhealthy container"
+"""What it says as well if the engine has ended it, for its health check."""
 
 POLL_SECONDS = 1.5
 REMOVAL_TIMEOUT_SECONDS = 120.0
@@ -356,6 +364,8 @@ class _Deployment:
                     " rejects it. The firewall of that node or of the first manager may block the"
                     " connection: `pulumi up --refresh` restores both."
                 )
+            if KILLED in task.error and UNHEALTHY not in task.error:
+                lines.append(self._memory_advice(task.service))
             log = engine.task_log(self._runner, task.id)
             lines += ["Last lines of its log:", *(f"  {line}" for line in log.splitlines())]
         lines.append(
@@ -363,6 +373,18 @@ class _Deployment:
             f" run `docker stack ps --no-trunc {name}` on that machine."
         )
         return self._without_secrets("\n".join(lines))
+
+    def _memory_advice(self, service: str) -> str:
+        deploy = as_object(
+            as_object(self._rendered.document["services"].get(service)).get("deploy")
+        )
+        limit = as_object(as_object(deploy.get("resources")).get("limits")).get("memory")
+        has = f"its memory limit, {limit}, is" if limit else "the memory of its node is"
+        setting = f"services.{service}.deploy.resources.limits.memory in {FILE}"
+        return (
+            f"Exit code 137: {service} was ended by SIGKILL. The likeliest reason is that {has} too"
+            f" small. To change the limit: {memory_settings.command(service) or setting}."
+        )
 
     def _without_secrets(self, text: str) -> str:
         for value in self._secrets.values():

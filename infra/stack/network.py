@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.errors import UserError
+from infra.stack.yaml_values import as_list, as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NETWORK = "default"
 """The network's name in the compose file."""
@@ -36,15 +37,22 @@ class NoSubnetError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """Number of addresses that the network needs."""
+    """Number of addresses that the network needs.
+
+    ``counted`` are the tasks other than Celery workers in a compose file; without it they are those
+    of the project's own.
+    """
 
     managers: int
     worker_nodes: int
     workers: int
+    counted: int | None = None
 
     @property
     def others(self) -> int:
         """Tasks other than Celery workers."""
+        if self.counted is not None:
+            return self.counted
         return self.managers * SERVICES_ON_EACH_MANAGER + SERVICES_OF_ONE_TASK
 
     @property
@@ -61,10 +69,21 @@ class Demand:
     def __str__(self) -> str:
         """Show the parts of `addresses`."""
         return (
-            f"{self.workers:,} for Celery workers, {self.others} for the other services,"
+            f"{self.workers:,} for Celery workers, {self.others:,} for the other services,"
             f" {self.replaced:,} for tasks that an update replaces,"
             f" {self.managers + self.worker_nodes:,} for the nodes"
         )
+
+
+def written_subnets(compose: Mapping[str, Any]) -> dict[str, str]:
+    """Return the first subnet of each network that the compose file has one for, by name."""
+    found: dict[str, str] = {}
+    for name, declared in as_object(compose.get("networks")).items():
+        ranges = as_list(as_object(as_object(declared).get("ipam")).get("config"))
+        subnet = as_object(ranges[0]).get("subnet") if ranges else None
+        if subnet:
+            found[name] = str(subnet)
+    return found
 
 
 def capacity(subnet: str) -> int:
@@ -72,18 +91,22 @@ def capacity(subnet: str) -> int:
     return IPv4Network(subnet).num_addresses - RESERVED_ADDRESSES
 
 
-def choose(demand: Demand, machines: Iterable[str]) -> str:
+def choose(demand: Demand, machines: Iterable[str], taken: Iterable[str] = ()) -> str:
     """Choose a subnet that is large enough and does not contain a machine's address.
+
+    ``taken`` are subnets of the compose file's other networks.
 
     Raises:
         NoSubnetError: if there is none.
 
     """
     addresses = [IPv4Address(machine) for machine in machines]
+    others = [IPv4Network(subnet) for subnet in taken]
     for prefix in _PREFIXES:
         for start in _STARTS:
             subnet = f"{start}/{prefix}"
             clear = not any(address in IPv4Network(subnet) for address in addresses)
+            clear = clear and not any(other.overlaps(IPv4Network(subnet)) for other in others)
             if clear and capacity(subnet) >= demand.addresses:
                 return subnet
     msg = (

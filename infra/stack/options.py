@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from infra.stack.backups import BackupOptions
-from infra.stack.network import Demand
+from infra.stack.loads import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,21 +59,9 @@ class StackOptions:
         return self.worker_nodes * self.workers_per_node
 
     @property
-    def slots(self) -> int:
-        """Number of tasks that all workers run at the same time."""
-        return self.worker_replicas * self.worker_concurrency
-
-    @property
-    def runs_per_dag(self) -> int:
-        """Number of active runs of a DAG: enough to fill the slots with one task of each run."""
-        return max(AIRFLOW_RUNS_PER_DAG, self.slots)
-
-    @property
-    def demand(self) -> Demand:
-        """Number of addresses that the stack's network needs."""
-        return Demand(
-            managers=self.managers, worker_nodes=self.worker_nodes, workers=self.worker_replicas
-        )
+    def nodes(self) -> Nodes:
+        """Number of nodes in the cluster."""
+        return Nodes(managers=self.managers, workers=self.worker_nodes)
 
     @property
     def overlay_mtu(self) -> int:

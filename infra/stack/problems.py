@@ -33,8 +33,11 @@ class Problem:
         return f"{self.path}:{given} {self.valid}.{advice}"
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Report all problems together; only the first one for each path.
+HEADLINE = f"{FILE} has entries that the swarm cannot run as they are:"
+
+
+def refuse(problems: Iterable[Problem], headline: str = HEADLINE) -> None:
+    """Report all problems together under a headline; only the first one for each path.
 
     Raises:
         StackError: if there is a problem.
@@ -46,7 +49,7 @@ def refuse(problems: Iterable[Problem]) -> None:
     lines = [f"  {first[path]}" for path in sorted(first)]
     msg = "\n".join(
         [
-            f"{FILE} has entries that the swarm cannot run as they are:",
+            headline,
             *lines,
             "Nothing was created or changed. Fix them and run `pulumi up` again.",
         ]

@@ -20,8 +20,10 @@ from infra.stack.compose_yaml import value_problems
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
 from infra.stack.limits import OWN_SERVICE, memory_limit
+from infra.stack.loads import demand_on, load_problems, loads
 from infra.stack.mounts import rendered_mounts
-from infra.stack.network import NETWORK
+from infra.stack.network import NETWORK, written_subnets
+from infra.stack.options import AIRFLOW_RUNS_PER_DAG
 from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
 from infra.stack.problems import FILE, refuse
@@ -34,9 +36,10 @@ from infra.stack.translate import TRANSLATED, attachments, deploy_of
 from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from infra.stack.loads import Load
     from infra.stack.options import StackOptions
     from infra.stack.problems import Problem
 
@@ -116,19 +119,16 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
 
     """
     require(options.secrets)
-    source, found = prepared(compose, options)
-    refuse(found)
-    services = {
-        name: _service(name, service, options)
-        for name, service in source["services"].items()
-        if is_on_swarm(service)
-    }
+    ready = prepared(compose, options)
+    refuse(ready.mistakes)
+    source = ready.source
+    demand = demand_on(NETWORK, ready.loads, options.nodes)
     files = {**airflow_files(options.airflow_secrets), **options.backups.secrets}
     secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
         "version": FILE_FORMAT,
-        "services": services,
+        "services": ready.services,
         "networks": _networks(source, options),
         "volumes": {
             name: write_section(as_object(declared), compose_keys.VOLUME)
@@ -148,9 +148,9 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         configs=configs,
         web_port=options.web_port,
         task_grace_seconds=options.task_grace_seconds,
-        subnet=options.subnet,
-        addresses=options.demand.addresses,
-        demand=str(options.demand),
+        subnet=written_subnets(source).get(NETWORK) or options.subnet,
+        addresses=demand.addresses,
+        demand=str(demand),
     )
 
 
@@ -159,19 +159,48 @@ def airflow_files(secrets: Mapping[str, str]) -> dict[str, str]:
     return {variable.lower(): value for variable, value in secrets.items()}
 
 
-def prepared(
-    compose: Mapping[str, Any], options: StackOptions
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the compose file with its variables filled in, and its problems on a swarm."""
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The compose file with its variables filled in, and its problems on a swarm.
+
+    ``services`` are as they are rendered, and ``loads`` what each puts on the cluster; both are
+    empty if there are ``mistakes``.
+    """
+
+    source: dict[str, Any]
+    mistakes: Sequence[Problem]
+    services: Mapping[str, Document] = field(default_factory=dict[str, Document])
+    loads: Sequence[Load] = ()
+
+
+def prepared(compose: Mapping[str, Any], options: StackOptions) -> Prepared:
+    """Fill in the compose file's variables, and check and count what it has."""
     if odd := value_problems(compose):
-        return {}, odd
-    source, unfilled = interpolate(dict(compose), _variables(options))
+        return Prepared(source={}, mistakes=odd)
+    # The number of slots is a variable, and follows from the services that are there.
+    source, unfilled = interpolate(dict(compose), _variables(options, slots=0))
     found = problems(source, options.task_grace_seconds, _worker_memory(options))
-    return source, [*unfilled, *found]
+    if mistakes := [*unfilled, *found]:
+        return Prepared(source=source, mistakes=mistakes)
+    services = _services(source, options)
+    if mistakes := list(load_problems(services, options.nodes)):
+        return Prepared(source=source, mistakes=mistakes)
+    counted = loads(services, options.nodes)
+    slots = sum(load.tasks * load.slots for load in counted)
+    source, _ = interpolate(dict(compose), _variables(options, slots=slots))
+    return Prepared(source=source, mistakes=(), services=_services(source, options), loads=counted)
 
 
 def _worker_memory(options: StackOptions) -> str:
     return options.memory_limits.get(WORKER, OWN_SERVICE)
+
+
+def _services(source: Mapping[str, Any], options: StackOptions) -> dict[str, Document]:
+    return {
+        name: _service(name, service, options)
+        for name, service in source["services"].items()
+        if is_on_swarm(service)
+    }
 
 
 def _swarm_names(options: StackOptions, values: Mapping[str, str]) -> dict[str, str]:
@@ -211,7 +240,7 @@ def _digest(document: Document) -> str:
     return hashlib.sha256(_encode(document)).hexdigest()
 
 
-def _variables(options: StackOptions) -> dict[str, str]:
+def _variables(options: StackOptions, *, slots: int) -> dict[str, str]:
     return {
         "DAIRFLOW_AIRFLOW_IMAGE": _image(options, "airflow"),
         "DAIRFLOW_POSTGRES_IMAGE": _image(options, "postgres"),
@@ -221,8 +250,9 @@ def _variables(options: StackOptions) -> dict[str, str]:
         "DAIRFLOW_FLOWER_PORT": str(options.flower_port),
         "DAIRFLOW_BASE_URL": options.base_url,
         "DAIRFLOW_WORKER_CONCURRENCY": str(options.worker_concurrency),
-        "DAIRFLOW_PARALLELISM": str(options.slots),
-        "DAIRFLOW_RUNS_PER_DAG": str(options.runs_per_dag),
+        "DAIRFLOW_PARALLELISM": str(slots),
+        # Enough to fill the slots with one task of each run.
+        "DAIRFLOW_RUNS_PER_DAG": str(max(AIRFLOW_RUNS_PER_DAG, slots)),
         "DAIRFLOW_TASK_GRACE": str(options.task_grace_seconds),
         "DAIRFLOW_LOG_RETENTION_DAYS": str(options.log_retention_days),
         "DAIRFLOW_LOG_STORE": LOG_STORE,

@@ -32,6 +32,17 @@ def runs_worker(service: Mapping[str, Any]) -> bool:
     )
 
 
+def words_of(service: Mapping[str, Any]) -> list[str]:
+    """Return the words of a service's entry point and command."""
+    return [*_words(service.get("entrypoint")), *_words(service.get("command"))]
+
+
+def worker_arguments(service: Mapping[str, Any]) -> list[str]:
+    """Return what follows the word ``worker`` in a worker service's command."""
+    words = words_of(service)
+    return words[words.index(WORKER) + 1 :]
+
+
 def networks_of(service: Mapping[str, Any]) -> dict[str, Any]:
     """Return a service's networks with their options; the default network if it has none."""
     given: object = service.get("networks")

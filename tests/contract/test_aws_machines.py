@@ -37,10 +37,12 @@ import pulumi
 from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
 from infra.settings import load
+from infra.stack.memory import Needs
 
 settings = load()
-site = preflight(settings)
-fleet = provision(settings, site, Secrets("secrets", rotations={{}}, given={{}}).cluster_id)
+site = preflight(settings, Needs())
+secrets = Secrets("secrets", rotations={{}}, given={{}})
+fleet = provision(settings, site, secrets.cluster_id, Needs())
 pulumi.export("machines", pulumi.Output.all(*fleet.machines))
 """
 

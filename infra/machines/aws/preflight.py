@@ -18,6 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.errors import UserError
 from infra.machines.aws import inventory as aws_inventory
 from infra.machines.aws import running as aws_running
+from infra.stack import memory
+from infra.stack.memory import MachineMemory, Needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +82,8 @@ class Request:
     settings: Settings
     build_machine: str = field(default_factory=lambda: platform.machine())  # noqa: PLW0108
     """The architecture of the machine that builds the images, as the system names it."""
+    needed: Needs = field(default_factory=Needs)
+    """The memory that the services reserve."""
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -152,6 +156,7 @@ class _Preflight:
         """Return the site of the machines; ``problems`` may be filled afterwards."""
         described = self._described_types()
         architecture = self._architecture(described)
+        self._check_memory(described)
         offered = self._offered(set(described))
         zones = self._zones(offered, set(described))
         vpc_id, subnets = self._given_subnets(zones, set(described))
@@ -201,6 +206,24 @@ class _Preflight:
                     " architecture"
                 )
         return own or "x86_64"
+
+    def _check_memory(self, described: Mapping[str, Any]) -> None:
+        """Compare what the services reserve with what machines of the types have."""
+        settings = self._request.settings
+        counts = {"awsManagerType": settings.managers, "awsWorkerType": settings.workers}
+        if not set(self._request.types.values()) <= set(described):
+            return
+        managers, workers = (
+            [
+                MachineMemory(
+                    name=f"{key}: {given!r} given",
+                    size=described[given]["MemoryInfo"]["SizeInMiB"] * 1024**2,
+                    count=counts[key],
+                )
+            ]
+            for key, given in self._request.types.items()
+        )
+        self.problems += memory.problems(self._request.needed, managers, workers)
 
     def _offered(self, types: set[str]) -> Mapping[str, set[str]]:
         """Return which of ``types`` each zone of the region has, without local zones."""

@@ -10,11 +10,14 @@ from infra import registry
 from infra.clock import ClockReading, difference
 from infra.machines.docker_networks import about_to_take
 from infra.machines.existing.orphans import LEAVE_FILE
+from infra.stack import memory
+from infra.stack.memory import MachineMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from infra.remote.machine import Machine
+    from infra.stack.memory import Needs
 
 CLAIM_FILE = "/etc/dairflow/stack"
 """Contains the random identity of the stack that a host belongs to."""
@@ -67,6 +70,7 @@ if command -v ufw > /dev/null && ufw status 2> /dev/null | grep -q '^Status: act
 fi
 folder=/var/lib/docker
 [ -d $folder ] || folder=/var/lib
+echo "memory $(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)"
 echo "free $(df -Pk $folder | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
 if command -v dockerd > /dev/null; then
     offered=$(dockerd --version | cut -d ' ' -f 3 | tr -d ,)
@@ -110,6 +114,7 @@ class HostFacts:
     nft_error: str = ""
     ufw: bool = False
     free_kb: int = 0
+    memory_kb: int = 0
     offered_engine: str = ""
     engine: str = ""
     swarm: str = ""
@@ -146,6 +151,7 @@ def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
         nft_error=last.get("nft", ""),
         ufw="ufw" in last,
         free_kb=int(last.get("free") or 0),
+        memory_kb=int(last.get("memory") or 0),
         offered_engine=last.get("offered", ""),
         engine=last.get("engine", ""),
         swarm=last.get("swarm", ""),
@@ -176,6 +182,17 @@ def problems(
         *_of_others(machine, facts, stack=stack, adopt=adopt, manager_ports=manager_ports),
     ):
         yield f"{machine}: {reason}\nNext: {advice}"
+
+
+def memory_problems(
+    machines: Iterable[Machine], facts: Mapping[str, HostFacts], needed: Needs
+) -> Iterator[str]:
+    """Say what the hosts lack of the memory that the services reserve."""
+    sizes: dict[str, list[MachineMemory]] = {"manager": [], "worker": []}
+    for machine in machines:
+        size = facts[machine.name].memory_kb * 1024
+        sizes[machine.role].append(MachineMemory(name=str(machine), size=size))
+    yield from memory.problems(needed, sizes["manager"], sizes["worker"])
 
 
 def is_foreign(facts: HostFacts, stack: str) -> bool:

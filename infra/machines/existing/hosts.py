@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from infra.machines.existing.orphans import Orphans
     from infra.remote.machine import Machine
     from infra.remote.runner import Runner, RunnerPool
+    from infra.stack.memory import Needs
     from infra.swarm.release import Release
 
 AT_ONCE = 64
@@ -64,8 +65,9 @@ def inspect(
     stack: str,
     adopt: bool,
     manager_ports: Iterable[int],
+    needed: Needs | None = None,
 ) -> dict[str, HostFacts]:
-    """Check every host without changing any.
+    """Check every host without changing any. ``needed`` is the memory that the services reserve.
 
     Raises:
         HostError: lists every problem of every host, unreachable hosts included.
@@ -84,6 +86,8 @@ def inspect(
             )
     if not problems:
         problems += host_check.same_names(machines, found)
+    if not problems and needed is not None:
+        problems += host_check.memory_problems(machines, found, needed)
     if problems:
         unreachable = [machine.name for machine in machines if machine.name not in found]
         first = next((m.name for m in machines if m.role == "manager"), "")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from infra.machines.existing.settings import Access, Host
     from infra.settings import Settings
+    from infra.stack.memory import Needs
 
 _TYPE = "dairflow:machines:Existing"
 
@@ -32,9 +33,10 @@ class ExistingMachines(pulumi.ComponentResource):
         settings: Settings,
         *,
         cluster_id: pulumi.Output[str],
+        needed: Needs,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``cluster_id`` is written to every host."""
+        """``cluster_id`` is written to every host; ``needed`` is what the services reserve."""
         super().__init__(_TYPE, name, None, opts)
         # The first manager is the first host; sorting keeps the list's order otherwise.
         hosts = sorted(settings.hosts, key=lambda host: host.role != "manager")
@@ -54,6 +56,7 @@ class ExistingMachines(pulumi.ComponentResource):
             release=release,
             connections_per_second=rate,
             forget=_forget("hosts"),
+            needed=needed.to_dict(),
             opts=child,
         )
         self.fleet = Fleet(

@@ -14,6 +14,7 @@ from moto.servicequotas.models import ServiceQuotasBackend
 
 from infra.machines import target_packages
 from infra.settings import parse
+from infra.stack.memory import Needs, Part
 
 target_packages.use("aws")
 from infra.machines.aws.preflight import (  # noqa: E402
@@ -58,9 +59,15 @@ def amazons_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NetworkInterface, "association", amazons)
 
 
-def ask(build_machine: str = "x86_64", **settings: object) -> Site:
+def ask(build_machine: str = "x86_64", needed: Needs | None = None, **settings: object) -> Site:
     given = {"target": "aws", "awsRegion": REGION, "allowedCidrs": ["198.51.100.7/32"], **settings}
-    return check(Request(stack="test", settings=parse(given), build_machine=build_machine))
+    request = Request(
+        stack="test",
+        settings=parse(given),
+        build_machine=build_machine,
+        needed=needed or Needs(),
+    )
+    return check(request)
 
 
 def objection(**settings: object) -> str:
@@ -117,6 +124,19 @@ def test_a_type_that_the_region_lacks_is_named() -> None:
     text = objection(awsWorkerType="t3.huge")
     assert "awsWorkerType: 't3.huge' given; eu-central-1 has no such instance type" in text
     assert "awsManagerType" not in text
+
+
+def test_types_without_the_memory_that_services_reserve_are_refused() -> None:
+    workers = (Part(service="worker", tasks=16, memory=256 * 1024**2),)
+    manager = (Part(service="scheduler", tasks=1, memory=1024**3),)
+    needed = Needs(first_manager=manager, each_worker=workers)
+    with pytest.raises(AwsError) as caught:
+        ask(needed=needed, awsManagerType="t3.nano", awsWorkerType="t3.medium")
+    text = str(caught.value)
+    assert "awsManagerType: 't3.nano' given: the services reserve 1.0 GiB (scheduler 1,024" in text
+    assert "it has 0.5 GiB, of which the system takes 0.5 GiB" in text
+    assert "awsWorkerType: 't3.medium' given: the services reserve 4.0 GiB (worker 16 x" in text
+    ask(needed=needed, awsManagerType="t3.small", awsWorkerType="t3.large")
 
 
 def test_other_machines_count_against_the_quota_and_our_own_do_not() -> None:

@@ -22,6 +22,7 @@ from infra.machines.existing.machines import operator_cidrs
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
+from infra.stack.memory import Needs, Part
 from infra.swarm.commands import FORGET_SWARM
 from infra.swarm.release import Release
 
@@ -40,6 +41,7 @@ address 10.0.0.1 1450
 route eth0 10.0.0.0/24
 route eth1 10.99.0.1
 listens 22
+memory 8000000
 free 20000000
 offered 26.1.5+dfsg1-9+b11
 """
@@ -84,6 +86,7 @@ def test_an_answer_is_read() -> None:
     assert not facts.own_pools
     assert facts.listens == {22}
     assert facts.free_kb == 20_000_000
+    assert facts.memory_kb == 8_000_000
     assert said(facts) == ""
 
 
@@ -217,6 +220,23 @@ def pool(**answers: str) -> FakePool:
 
 def look(hosts: FakePool, *machines: Machine, adopt: bool = False) -> dict[str, HostFacts]:
     return inspect(machines, hosts, stack=STACK, adopt=adopt, manager_ports=[8080])
+
+
+def test_hosts_without_the_memory_that_services_reserve_are_refused() -> None:
+    """After all else, since a host's other objections say more."""
+    parts = (Part(service="worker", tasks=16, memory=512 * 1024**2),)
+    needed = Needs(each_worker=parts, workers=parts)
+    beta = machine("beta", role="worker", address="10.0.0.2")
+    answer = ANSWER.replace("10.0.0.1", "10.0.0.2").replace("alpha", "beta")
+    hosts = pool(alpha=ANSWER, beta=answer)
+    with pytest.raises(HostError) as caught:
+        inspect([machine(), beta], hosts, stack=STACK, adopt=False, manager_ports=[], needed=needed)
+    text = str(caught.value)
+    assert text.startswith("No host was touched.\nbeta (root@10.0.0.2:22): the services reserve")
+    assert "8.0 GiB (worker 16 x 512 MiB) there, and it has 7.6 GiB" in text
+    assert "\nNext: fewer workersPerNode" in text
+    larger = pool(alpha=ANSWER, beta=answer.replace("memory 8000000", "memory 10000000"))
+    inspect([machine(), beta], larger, stack=STACK, adopt=False, manager_ports=[], needed=needed)
 
 
 def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:

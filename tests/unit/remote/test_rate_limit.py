@@ -24,6 +24,7 @@ from infra.remote.runner import RemoteError
 from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
 from infra.resources.provider import ResourceError
 from infra.resources.swarm import SwarmProvider
+from infra.stack.memory import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,6 +168,7 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
         "stack": "0123abcd",
         "adopt": False,
         "manager_ports": [8080],
+        "needed": Needs().to_dict(),
     }
 
     def check() -> None:

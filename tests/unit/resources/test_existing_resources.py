@@ -10,6 +10,7 @@ from infra.remote.fake import FakePool
 from infra.remote.machine import Machine
 from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
 from infra.resources.provider import ResourceError
+from infra.stack.memory import Needs
 from infra.swarm.release import Release
 
 HOST = """\
@@ -51,6 +52,7 @@ def test_a_host_with_another_stack_s_data_is_refused_before_any_is_touched(
         "stack": "0123abcd",
         "adopt": True,
         "manager_ports": [],
+        "needed": Needs().to_dict(),
         "release": Release(stack="airflow").to_dict(),
     }
     with pytest.raises(ResourceError, match=r"No host was changed\.\none .*airflow_postgres"):

@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from infra.remote.keys import generate_key_pair
+from infra.resources.existing import ExistingHostsProvider
 from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 
 ROOT = Path(__file__).parents[3]
@@ -133,7 +134,8 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
     requirements = tmp_path / "images/airflow/pip_requirements.txt"
     requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
     monkeypatch.setattr("infra.settings.ROOT", tmp_path)
-    with pytest.raises(pulumi.RunError, match=r"pip_requirements\.txt:1: the address contains a user"):
+    message = r"pip_requirements\.txt:1: the address contains a user"
+    with pytest.raises(pulumi.RunError, match=message):
         run()
 
 
@@ -166,6 +168,17 @@ def test_a_compose_file_that_cannot_run_stops_before_any_resource(
     monkeypatch.setattr(Recorder, "new_resource", lambda self, _: recorders.append(self))
     with pytest.raises(pulumi.RunError, match=r"services\.redis\.network_mode: it cannot be used"):
         run()
+    assert recorders == []
+
+
+def test_more_than_this_machine_has_stops_before_any_resource(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorders: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "new_resource", lambda self, _: recorders.append(self))
+    monkeypatch.setattr("infra.machines.local.memory._docker_bytes", lambda: 8 * 1024**3)
+    with pytest.raises(pulumi.RunError, match=r"this machine, which has all nodes: the services"):
+        run(workers="50")
     assert recorders == []
 
 
@@ -238,6 +251,18 @@ def test_the_rate_of_connections_holds_for_the_check_of_hosts_too(
     for kind in (":ExistingHosts", ":AcceptedHostKey"):
         (inputs,) = asked.of_type(kind).values()
         assert inputs["connections_per_second"] == 5
+
+
+def test_the_hosts_are_checked_again_when_services_reserve_more(
+    existing: Callable[..., Recorder],
+) -> None:
+    """By an input that the resource compares; see `infra.machines.existing.host_check`."""
+    before, after = (
+        existing(workersPerNode=number).of_type(":ExistingHosts")["hosts"] for number in "19"
+    )
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {"needed"}
+    assert changed <= set(ExistingHostsProvider.compared)
 
 
 def test_images_are_pushed_through_ssh_and_no_port_is_opened_for_it(

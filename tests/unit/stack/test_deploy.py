@@ -300,6 +300,40 @@ def test_a_crash_loop_is_told_with_node_error_and_log(
     assert options.secrets["redis_password"] not in text
 
 
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ("scheduler", "1g, is too small. To change the limit: `pulumi config set --path memoryL"),
+        ("worker", "2560m, is too small. To change the limit: `pulumi config set taskMemory SI"),
+    ],
+)
+def test_a_service_that_is_killed_names_its_memory_limit(
+    manager: Machine,
+    rendered: RenderedStack,
+    options: StackOptions,
+    service: str,
+    expected: str,
+) -> None:
+    looping = seen(rendered, **{service: ["Failed", "Failed", "Failed"]})
+    for number in (2, 3):
+        looping = looping.replace(f"{service}-{number}-failed", f"{service}-old-{number}")
+
+    def failure(error: str) -> str:
+        answer = looping.replace("non-zero exit (1)", error)
+        runner = manager_of(manager, rendered)
+        runner.on("docker stack ps", "-- tasks --", "-- tasks --", answer)
+        with pytest.raises(StackError) as caught:
+            run(runner, rendered, options)
+        return str(caught.value)
+
+    killed = failure("non-zero exit (137)")
+    assert f"{service} was ended by SIGKILL" in killed
+    assert f"its memory limit, {expected}" in killed
+    unhealthy = failure("non-zero exit (137): dockerexec: unhealthy container")
+    assert "SIGKILL" not in unhealthy
+    assert "SIGKILL" not in failure("non-zero exit (1)")
+
+
 def test_tasks_are_read_after_what_the_swarm_says_of_their_services(
     manager: Machine, rendered: RenderedStack
 ) -> None:
