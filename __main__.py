@@ -8,13 +8,13 @@ from infra.cluster import (
     publish_images,
     read_services,
 )
-from infra.machines.provision import look_around, provision
+from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
 from infra.settings import load
 
 settings = load()
 services = read_services(settings)
-site = look_around(settings)
+site = preflight(settings)
 secrets = Secrets("secrets", rotations=settings.rotations, given=settings.given_secrets)
 fleet = provision(settings, site, secrets.cluster_id)
 cluster = bootstrap(settings, fleet, secrets)

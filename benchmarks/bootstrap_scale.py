@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from benchmarks.simulator.__main__ import MANAGERS
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 
 if TYPE_CHECKING:
     from types import TracebackType

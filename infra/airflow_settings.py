@@ -1,4 +1,4 @@
-"""The setting ``airflowConfig``: any option of Airflow's, for all of its services on the swarm.
+"""The setting ``airflowConfig``: options of Airflow, for all of its services on the swarm.
 
 The known options are in ``airflow_options.txt``, which ``tools/airflow_options.py`` writes.
 """
@@ -29,7 +29,7 @@ OPTIONS_FILE = ROOT / "infra/airflow_options.txt"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HIDDEN_NAME = re.compile(r"password|secret|token|key|conn|dsn|kwargs|args")
 
-_FOLLOWS = "nothing: it follows from the cluster"
+_FOLLOWS = "nothing: it is derived from the cluster"
 _PREFORK = (
     "nothing: workers fork a fixed number of processes, which a deployment can wait for and whose"
     " slots the scheduler counts"
@@ -39,17 +39,17 @@ OWNED = {
     "api.base_url": _FOLLOWS,
     "api.host": "nothing: only web and the services of the stack's network reach the API server",
     "api.port": "nothing: set webPort",
-    "api.secret_key": "nothing: it is generated; rotateSecrets.api_secret_key makes another",
+    "api.secret_key": "nothing: it is generated; rotateSecrets.api_secret_key generates a new one",
     "api.ssl_cert": "nothing: web reaches the API server without TLS, in the stack's network",
     "api.ssl_key": "nothing: web reaches the API server without TLS, in the stack's network",
     "api_auth.jwt_issuer": _FOLLOWS,
-    "api_auth.jwt_secret": "nothing: it is generated; rotateSecrets.jwt_secret makes another",
+    "api_auth.jwt_secret": "nothing: it is generated; rotateSecrets.jwt_secret generates a new one",
     "celery.broker_url": _FOLLOWS,
     "celery.celery_config_options": (
         "nothing: it would replace all of Celery's configuration; set celery.extra_celery_config,"
         " which adds to it"
     ),
-    "celery.flower_basic_auth": "nothing: rotateSecrets.flower_password makes another password",
+    "celery.flower_basic_auth": "nothing: rotateSecrets.flower_password generates a new one",
     "celery.flower_port": "nothing: set flowerPort",
     "celery.pool": _PREFORK,
     "celery.result_backend": _FOLLOWS,
@@ -59,11 +59,11 @@ OWNED = {
     "core.auth_manager": _FOLLOWS,
     "core.dags_folder": "nothing: the DAGs are in the image",
     "core.execution_api_server_url": _FOLLOWS,
-    "core.executor": "nothing: the swarm's tasks run by the CeleryExecutor",
+    "core.executor": "nothing: the swarm's tasks run with the CeleryExecutor",
     "core.fernet_key": "nothing: set fernetKey, with --secret",
     "core.hostname_callable": _FOLLOWS,
     "core.parallelism": (
-        "nothing: it follows from the slots that exist; set workers, workersPerNode or"
+        "nothing: it is derived from the number of slots; set workers, workersPerNode or"
         " workerConcurrency"
     ),
     "core.plugins_folder": _LOGIN_LIMIT,
@@ -75,7 +75,7 @@ OWNED = {
     ),
     "fab.enable_proxy_fix": _LOGIN_LIMIT,
     "logging.base_log_folder": _FOLLOWS,
-    "logging.dag_processor_log_target": "nothing: its log is the container's, which is bounded",
+    "logging.dag_processor_log_target": "nothing: its log is the container's, which is limited",
     "logging.secret_mask_adapter": "nothing: logs would show secrets that are encoded",
     "logging.trigger_log_server_port": _FOLLOWS,
     "logging.worker_log_server_port": _FOLLOWS,
@@ -86,19 +86,19 @@ OWNED = {
         "nothing: a task that waits for a slot for longer than this would fail"
     ),
 }
-"""Options that the project sets itself, and what to set in their place."""
+"""Options that the project sets itself, and what to set instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowConfig:
-    """What the services get: variables by name, and secrets by the variable that names them."""
+    """Configuration of the services: variables by name, and secrets by their variable's name."""
 
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 def airflow_config(given: Mapping[str, Mapping[str, object]]) -> AirflowConfig:
-    """Split options that have no problem; a `SecretStr` is one that the user marked as secret."""
+    """Split valid options; a `SecretStr` is an option that the user marked as secret."""
     variables: dict[str, str] = {}
     secrets: dict[str, str] = {}
     for section, options in given.items():
@@ -112,7 +112,7 @@ def airflow_config(given: Mapping[str, Mapping[str, object]]) -> AirflowConfig:
 
 
 def airflow_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
-    """Find options that Airflow does not have, that the project owns, or that cannot be secret."""
+    """Report options that Airflow lacks, that the project sets, or that cannot be secret."""
     if not is_object(raw.get(KEY)):
         return
     for section, options in as_object(raw[KEY]).items():
@@ -128,7 +128,7 @@ def airflow_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
 
 
 def unknown_sections(given: Mapping[str, object]) -> list[str]:
-    """Return the sections that only a package of the user's can have."""
+    """Return the sections that only a package of the user can define."""
     return sorted(set(given) - {option.partition(".")[0] for option in _known()})
 
 
@@ -143,7 +143,7 @@ def lost_guarantees(given: Mapping[str, Mapping[str, object]]) -> list[str]:
 
 
 def _valid(section: str, option: str, value: object) -> str:
-    """Return what is valid in place of an option; empty if the option is valid."""
+    """Return what is valid instead of an option; empty if the option is valid."""
     name = f"{section}.{option}"
     if not (_NAME.fullmatch(section) and _NAME.fullmatch(option)):
         return "section and option in lower case, as in Airflow's configuration reference"
@@ -156,7 +156,7 @@ def _valid(section: str, option: str, value: object) -> str:
     is_known_section = any(known.startswith(f"{section}.") for known in _known())
     if is_known_section and name not in _known() and section not in _OPEN_SECTIONS:
         close = difflib.get_close_matches(name, _known(), n=1)
-        return f"an option of Airflow's{f'; did you mean {close[0]}?' if close else ''}"
+        return f"an option of Airflow{f'; did you mean {close[0]}?' if close else ''}"
     return _valid_value(name, value, is_known_section=is_known_section)
 
 
@@ -165,7 +165,7 @@ def _valid_value(name: str, value: object, *, is_known_section: bool) -> str:
     known = _known().get(name)
     if isinstance(value, SecretStr) and is_known_section and not (known and known.is_sensitive):
         return (
-            "a value without --secret: Airflow reads this option from the environment alone, which"
+            "a value without --secret: Airflow reads this option only from the environment, which"
             " is readable in the service's definition"
         )
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
@@ -175,7 +175,7 @@ def _valid_value(name: str, value: object, *, is_known_section: bool) -> str:
 _OPEN_SECTIONS = frozenset(
     {"celery_broker_transport_options", "celery_result_backend_transport_options"}
 )
-"""Sections whose options are another program's."""
+"""Sections with options of another program."""
 
 
 @dataclass(frozen=True, kw_only=True)

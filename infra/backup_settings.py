@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from infra.setting_types import Problem
 
 PASSPHRASE_CHARACTERS = 16
-"""The fewest characters of a passphrase."""
+"""The minimum length of a passphrase."""
 
 
 LATEST = "latest"
@@ -60,7 +60,7 @@ def _text(pattern: str, valid: str) -> Callable[[str], str]:
 
 
 class BackupSettings(BaseModel):
-    """When backups are made, where they are, and what a new stack begins with."""
+    """When and where backups are made, and what a new stack restores."""
 
     backups: Boolean = True
     backup_every_hours: Annotated[Integer, Field(ge=1, le=168, alias="backupEveryHours")] = 6
@@ -88,7 +88,7 @@ class BackupSettings(BaseModel):
 
     @property
     def backup_options(self) -> BackupOptions:
-        """What the services get to know."""
+        """The backup options of the services."""
         return BackupOptions(
             enabled=self.backups,
             every_hours=self.backup_every_hours,
@@ -113,20 +113,20 @@ class BackupSettings(BaseModel):
 
 
 def backup_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
-    """Find what is wrong with the settings of the backups."""
+    """Report problems of the backup settings."""
     passphrase = raw.get("backupPassphrase")
     if passphrase and not _is_passphrase(str(passphrase)):
         yield (
             "backupPassphrase",
             HIDDEN,
-            f"{PASSPHRASE_CHARACTERS} characters or more, on one line, without a space at its ends",
+            f"{PASSPHRASE_CHARACTERS} characters or more, on one line, without spaces at its ends",
         )
     yield from _bucket_problems(raw)
     if raw.get("restoreFrom") and str(raw.get("backups", True)).lower() == "false":
         yield (
             "restoreFrom",
             raw["restoreFrom"],
-            "nothing while backups is false: a cluster that is restored goes on with its backups",
+            "nothing while backups is false: a restored cluster continues its backups",
         )
 
 

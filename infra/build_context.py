@@ -1,4 +1,4 @@
-"""The content of a Docker build, as a tag: the same files and arguments give the same tag."""
+"""Computes a tag of a Docker build: equal files and arguments give an equal tag."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAG_LENGTH = 16
-"""Hexadecimal digits: 64 bits, far more than a repository's images need to differ."""
+"""Hexadecimal digits: 64 bits, far more than a repository needs for different tags."""
 
 
 BASE_ARGUMENT = "BASE_IMAGE"
 ARGUMENTS = ("CONDA_CHANNELS", "PIP_INDEX_URL")
-"""Where the Airflow image's packages come from: build arguments that the environment may set."""
+"""Build arguments that the environment may set: the sources of the Airflow image's packages."""
 
 _DECLARED = re.compile(r"^ARG\s+(\w+)", re.MULTILINE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
@@ -46,9 +46,9 @@ class BuildArgumentError(UserError):
 def arguments(
     dockerfile: Path, environment: Mapping[str, str], base: str | None = None
 ) -> dict[str, str]:
-    """Return those of `ARGUMENTS` that are set and that the Dockerfile takes, and the base image.
+    """Return those of `ARGUMENTS` that are set and declared in the Dockerfile, and the base image.
 
-    The base's name is another one after each renewal, so the image's content is as well.
+    The base's name changes with each renewal, and so does the image's content.
     """
     declared = set(_DECLARED.findall(dockerfile.read_text()))
     known = {name: environment.get(name) for name in ARGUMENTS} | {BASE_ARGUMENT: base}
@@ -56,14 +56,14 @@ def arguments(
 
 
 def refuse_credentials(environment: Mapping[str, str]) -> None:
-    """Refuse build arguments that a stack's state and an image's history would keep readable.
+    """Reject build arguments that would be readable in a stack's state and an image's history.
 
     Raises:
-        BuildArgumentError: naming each, and the part of the address that is one, without the value.
+        BuildArgumentError: names each, and the part of the address, without the value.
 
     """
     found = {name: _credential(environment.get(name, "")) for name in ARGUMENTS}
-    unsafe = [f"{name}: the address holds {what}" for name, what in found.items() if what]
+    unsafe = [f"{name}: the address contains {what}" for name, what in found.items() if what]
     if unsafe:
         msg = f"{'; '.join(unsafe)}. Pulumi would keep it readable in the stack's state. {_NEXT}"
         raise BuildArgumentError(msg)
@@ -77,14 +77,14 @@ def refuse_credentials_in_files(folder: Path) -> None:
 
     """
     unsafe = [
-        f"{name}:{number}: the address holds {what}"
+        f"{name}:{number}: the address contains {what}"
         for name in REQUIREMENTS
         if (folder / name).exists()
         for number, line in enumerate((folder / name).read_text().splitlines(), 1)
         for what in _credentials_of_line(line)
     ]
     if unsafe:
-        msg = f"{'; '.join(unsafe)}. Whoever has the repository or the image could read it. {_NEXT}"
+        msg = f"{'; '.join(unsafe)}. Anyone with the repository or the image could read it. {_NEXT}"
         raise BuildArgumentError(msg)
 
 
@@ -131,14 +131,14 @@ def _part_of(address: str, *, is_file: bool) -> str | None:
         segment.lower() == "t" and follower
         for segment, follower in zip(segments, followers, strict=True)
     ):
-        return "a token in its path"
+        return "a possible token in its path"
     if not all(
         _is_plain(segment)
         or (is_file and _DIGEST.fullmatch(segment))
         or (_UUID.fullmatch(segment) and follower == "_packaging")  # a project of Azure DevOps
         for segment, follower in zip(segments, followers, strict=True)
     ):
-        return "what may be a token in its path"
+        return "a possible token in its path"
     return None
 
 
@@ -148,12 +148,12 @@ def _is_plain(segment: str) -> bool:
 
 
 def tag(context: Path, dockerfile: Path, args: Mapping[str, str]) -> str:
-    """Return a tag that changes with any file that the build can see, and with nothing else.
+    """Return a tag that changes only with the files that the build can read.
 
-    ``dockerfile`` lies in or below ``context``; the context's ``.dockerignore`` counts.
+    ``dockerfile`` is in or below ``context``; the context's ``.dockerignore`` applies.
 
     Raises:
-        OSError: when a file cannot be read.
+        OSError: if a file cannot be read.
 
     """
     digest = hashlib.sha256()

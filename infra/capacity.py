@@ -1,7 +1,7 @@
-"""What a cluster of given settings needs of parts that have a hard limit. No I/O.
+"""Checks the settings against the hard limits of Redis and of networks. No I/O.
 
-PostgreSQL is not among them: Airflow's own services hold a bounded number of connections, and tasks
-queue for the warehouse's in PgBouncer (`images/postgres/connections.sh`), whatever the settings.
+PostgreSQL is not limited: Airflow's own services have a bounded number of connections, and tasks
+queue for the warehouse's in PgBouncer (`images/postgres/connections.sh`), with any settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REDIS_CLIENTS = 10_000
 CLIENTS_OF_A_WORKER = 5
 """Connections of a Celery worker's main process: messages, events, remote control, results."""
 OTHER_CLIENTS = 100
-"""Of schedulers, Flower and health checks."""
+"""Connections of schedulers, Flower and health checks."""
 
 _INGRESS = IPv4Network("10.0.0.0/24")
 _LOCAL_MACHINES = IPv4Network("10.213.0.0/16")
@@ -35,7 +35,7 @@ _PRIVATE = tuple(
 
 
 def overlay_network(value: str) -> str:
-    """Check that a text is a network that the stack's network can be; empty is one's own choice."""
+    """Check that a text is a valid network for the stack; empty means an automatic choice."""
     if not value:
         return value
     try:
@@ -56,7 +56,7 @@ def overlay_network(value: str) -> str:
 
 
 def conflicts(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find what cannot work: each with every figure. Values that are no numbers are passed over."""
+    """Report settings that exceed a limit, with all figures; skip values other than numbers."""
     managers, nodes = _nodes(raw, defaults)
     workers = nodes * _number(raw, defaults, "workersPerNode")
     concurrency = _number(raw, defaults, "workerConcurrency")
@@ -86,9 +86,9 @@ def _redis(
         return
     valid = (
         f"fewer tasks at the same time: {nodes:,} worker nodes x {workers // max(1, nodes):,}"
-        f" workersPerNode x {concurrency:,} workerConcurrency = {slots:,}. Redis, the queue, has"
-        f" {clients:,} clients then ({slots:,} tasks, {CLIENTS_OF_A_WORKER} for each of"
-        f" {workers:,} Celery workers, {OTHER_CLIENTS} others), and takes {REDIS_CLIENTS:,}"
+        f" workersPerNode x {concurrency:,} workerConcurrency = {slots:,}. Redis, the queue, would"
+        f" have {clients:,} clients ({slots:,} tasks, {CLIENTS_OF_A_WORKER} for each of {workers:,}"
+        f" Celery workers, {OTHER_CLIENTS} others), but accepts {REDIS_CLIENTS:,}"
     )
     yield "workerConcurrency", raw.get("workerConcurrency", defaults["workerConcurrency"]), valid
 
@@ -114,7 +114,7 @@ def _overlaps(raw: Mapping[str, Any], subnet: IPv4Network) -> Iterator[Problem]:
             others.append(("the nodes of target local are there", _LOCAL_MACHINES))
         case "aws" if not raw.get("awsSubnetIds"):
             vpc = _network(raw.get("awsVpcCidr", DEFAULT_VPC))
-            others += [("it is awsVpcCidr, where the machines are", vpc)] if vpc else []
+            others += [("it is awsVpcCidr, the network of the machines", vpc)] if vpc else []
         case "existing":
             others += [
                 (f"the host {host.get('name', '')} is there", address)

@@ -1,4 +1,4 @@
-"""The parts of the program, in the order in which ``__main__.py`` puts them together."""
+"""The parts of the program, in the order in which ``__main__.py`` calls them."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ ADMIN_USER = "admin"
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A swarm, and the registry that its images come from."""
+    """A swarm, and the registry of its images."""
 
     fleet: Fleet
     swarm: Swarm
     access: RegistryAccess
     ready: Sequence[pulumi.Resource]
-    """What images are pushed after."""
+    """Resources on which the push of images depends."""
     login: pulumi.Output[dict[str, str]] | None
-    """What the swarm signs in with; None where its nodes pull by themselves."""
+    """The swarm's registry login; None if its nodes pull by themselves."""
 
 
 def read_services(settings: Settings) -> ComposeFile:
     """Read the compose file, and check that the swarm can run all of it.
 
     Raises:
-        pulumi.RunError: with every mistake at once; Pulumi shows it without a traceback.
+        pulumi.RunError: lists every problem; Pulumi shows it without a traceback.
 
     """
     digest = f"sha256:{'0' * 64}"  # the images are not built yet
@@ -78,10 +78,10 @@ def read_services(settings: Settings) -> ComposeFile:
         raise pulumi.RunError(str(error)) from None
     if services.laptop_only:
         names = ", ".join(services.laptop_only)
-        pulumi.warn(f"{names}: for Docker Compose on the laptop; the swarm runs {FILE} alone")
+        pulumi.warn(f"{names}: for Docker Compose on the laptop; the swarm uses only {FILE}")
     if unknown := unknown_sections(settings.airflow_config):
         names = ", ".join(unknown)
-        pulumi.warn(f"airflowConfig: only a package of yours can have the sections {names}")
+        pulumi.warn(f"airflowConfig: only a package of yours can define the sections {names}")
     for lost in lost_guarantees(settings.airflow_config):
         pulumi.warn(lost)
     return services
@@ -201,7 +201,7 @@ def deploy_airflow(
 def _node_images(
     settings: Settings, cluster: Cluster, images: Mapping[str, pulumi.Output[str]]
 ) -> NodeImages:
-    """Let the nodes pull: Airflow's image on all, the others where only managers run them."""
+    """Pull images on the nodes: Airflow's on all, the others only on managers."""
     fleet = cluster.fleet
     return NodeImages(
         "node-images",
@@ -222,7 +222,7 @@ def keep_images(
     images: Mapping[str, pulumi.Output[str]],
     stack: Stack,
 ) -> None:
-    """Keep the newest releases' images on the nodes and in the registry, and no others."""
+    """Keep only the newest releases' images on the nodes and in the registry."""
     fleet = cluster.fleet
     KeptImages(
         "kept-images",
@@ -241,7 +241,7 @@ def keep_images(
 def export_outputs(
     fleet: Fleet, images: Mapping[str, pulumi.Output[str]], secrets: Secrets, stack: Stack
 ) -> None:
-    """Export what the user needs next. The URLs are known once Airflow answers there."""
+    """Export the outputs for the user. The URLs are known when Airflow answers there."""
     ready = stack.id
     pulumi.export("airflowUrl", pulumi.Output.all(fleet.web_url, ready).apply(lambda v: v[0]))
     pulumi.export("flowerUrl", pulumi.Output.all(fleet.flower_url, ready).apply(lambda v: v[0]))
@@ -341,7 +341,7 @@ def _options(
 
 
 def _subnet(settings: Settings, fleet: Fleet) -> pulumi.Output[str]:
-    """Take the setting, or choose a network that is clear of the machines."""
+    """Return the setting, or choose a network that does not overlap the machines' addresses."""
     demand = Demand(
         managers=settings.managers,
         worker_nodes=settings.workers,

@@ -31,7 +31,7 @@ class Certificate:
 
 
 def password() -> str:
-    """Make a password of 192 random bits, safe in URLs and shells."""
+    """Generate a password of 192 random bits, safe in URLs and shells."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
@@ -55,10 +55,9 @@ def renewed_registry_certificate(addresses: Sequence[str], former: str) -> Certi
 
 
 def registry_certificate(addresses: Sequence[str]) -> Certificate:
-    """Make an authority and a certificate that it signed for ``addresses`` (IPs or names).
+    """Generate an authority and a certificate signed by it for ``addresses`` (IPs or names).
 
-    They have what strict verification asks for (RFC 5280, 4.2.1.1 and 4.2.1.2), which is Python's
-    default from 3.13 on.
+    They meet strict verification (RFC 5280, 4.2.1.1 and 4.2.1.2), Python's default from 3.13 on.
     """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("dairflow registry authority")

@@ -1,10 +1,10 @@
-"""How the nodes pull images from Amazon's registry (ECR). Knows no Pulumi.
+"""Pulls images from Amazon's registry (ECR) on the nodes. Independent of Pulumi.
 
-An account's token lasts 12 hours. A swarm keeps what ``--with-registry-auth`` gives it, so that a
-task which moves to another node a day later could not be pulled. So nothing is given to the swarm:
-each node pulls by itself before the deployment, with a token that Amazon's credential helper gets
-by the role of its instance. Of an image that is there by its digest, the swarm pulls nothing
-(moby's ``daemon/cluster/executor/container/adapter.go``).
+An account's token lasts 12 hours. A swarm stores the login of ``--with-registry-auth``, so that the
+image of a task that moves to another node a day later could not be pulled. So the swarm does not
+get a login: each node pulls by itself before the deployment, with a token that Amazon's credential
+helper requests with the role of its instance. The swarm does not pull an image that a node has by
+its digest (moby's ``daemon/cluster/executor/container/adapter.go``).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 PULL_TIMEOUT_SECONDS = 900.0
 ROLE_TIMEOUT_SECONDS = 180.0
-"""IAM makes a new role known everywhere within minutes at most ("eventual consistency")."""
+"""IAM propagates a new role within minutes ("eventual consistency")."""
 _POLL_SECONDS = 3.0
 TOKEN_TIMEOUT_SECONDS = 60.0
 _NO_TOKEN = 75
-"""The exit status of a command that got no token (``EX_TEMPFAIL`` of ``sysexits.h``)."""
+"""The exit status of a command without a token (``EX_TEMPFAIL`` of ``sysexits.h``)."""
 
 
 def missing(runner: Runner, references: Sequence[str]) -> list[str]:
@@ -41,10 +41,11 @@ def missing(runner: Runner, references: Sequence[str]) -> list[str]:
 
 
 def pull(runner: Runner, references: Sequence[str], *, report: Callable[[str], None]) -> None:
-    """Make a machine pull ``references``; what it has already is not asked for.
+    """Make a machine pull those of ``references`` that it does not have.
 
     Raises:
-        RemoteError: with the engine's words; the role of the machine's instance is waited for.
+        RemoteError: with the engine's message, after waiting for the role of the machine's
+            instance.
 
     """
     wanted = missing(runner, references)
@@ -56,7 +57,7 @@ def pull(runner: Runner, references: Sequence[str], *, report: Callable[[str], N
     begun = time.monotonic()
     answer = runner.run(command, timeout=timeout, check=False)
     if answer.exit_status == _NO_TOKEN:
-        report(f"{name}: waits until ECR gives its instance's role a token")
+        report(f"{name}: waiting for ECR to issue a token to its instance's role")
     while answer.exit_status == _NO_TOKEN and time.monotonic() < begun + ROLE_TIMEOUT_SECONDS:
         time.sleep(_POLL_SECONDS)
         answer = runner.run(command, timeout=timeout, check=False)
@@ -66,11 +67,11 @@ def pull(runner: Runner, references: Sequence[str], *, report: Callable[[str], N
 
 
 def _pull(references: Sequence[str]) -> str:
-    """Return the command that gets one token and pulls every image with it.
+    """Return the command that requests one token and pulls every image with it.
 
-    The helper is not given to the Docker client, which would run it for each image: the helper of
-    Debian 12 fails now and then when ECR answers fast (its SDK closes the request's body while it
-    is being sent, and the connection with it). The folder is in memory: no disk has the token.
+    The Docker client does not use the helper, which it would run for each image: Debian 12's helper
+    sometimes fails if ECR answers fast (its SDK closes the request's body, and the connection,
+    while sending it). The folder is in memory: the token is never on a disk.
     """
     registry = references[0].partition("/")[0]
     return f"""# pull images from ECR by the role of the machine's instance

@@ -1,8 +1,8 @@
-"""The root of every error whose text is for users."""
+"""Root of all errors whose text is shown to users."""
 
 
 class UserError(Exception):
-    """Something a user can correct. The text says what, and what to do next.
+    """An error that a user can fix. The text has the cause and the next step.
 
-    Pulumi shows the text alone; any other exception is a bug, and keeps its traceback.
+    Pulumi shows only the text; any other exception is a bug, and keeps its traceback.
     """

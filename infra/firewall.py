@@ -1,12 +1,12 @@
-"""The cluster's one table of ports: who may reach what, and why.
+"""The cluster's table of ports: which sources may reach which port, and why.
 
 `openings` is the table. A node renders it as an nftables ruleset (`nftables_ruleset`); a cloud
-renders the same rows as its security groups. Whatever the table does not open is closed, for
-ports that Docker publishes too: those are forwarded and never meet a host's input chain
-(moby#22054), so the forward path is filtered by the port that the client asked for.
+renders the same rows as its security groups. All other ports are closed, including ports that
+Docker publishes: those are forwarded and do not pass a host's input chain (moby#22054), so the
+forward path is filtered by the port that the client requested.
 
-A container is not a member, although its packets leave a node with the node's address: what the
-table opens to members only is closed to containers before that address is set.
+A container is not a member, although its packets leave a node with the node's address: ports that
+are open only to members are closed to containers before that address is set.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ TABLE_NAME = "dairflow"
 
 
 class Source(Enum):
-    """Who a port is open to."""
+    """Source that may connect to a port."""
 
     OPERATOR = "operator"
-    """The addresses that the operator's SSH comes from."""
+    """The source addresses of the operator's SSH."""
     MEMBERS = "members"
     """The cluster's own nodes, by their private addresses."""
     CLIENTS = "clients"
     """The addresses that the settings allow to use the web pages."""
     IMAGE_PUSHERS = "image_pushers"
-    """The addresses that image pushes from the operator's own machine come from: for a local
-    cluster the bridge's gateway, since pushes go through a port published on loopback."""
+    """The source addresses of image pushes from the operator's own machine: for a local cluster the
+    bridge's gateway, since pushes go through a port published on loopback."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What the settings say about who may reach the cluster; sources are IPv4 CIDRs."""
+    """Access rules of the settings; sources are IPv4 CIDRs."""
 
     operator_cidrs: tuple[str, ...]
     client_cidrs: tuple[str, ...]
@@ -50,14 +50,14 @@ class Policy:
     web_port: int = 8080
     flower_port: int = 5555
     registry_port: int | None = 5000
-    """Of the registry on the first manager; None where there is none."""
+    """Port of the registry on the first manager; None if there is none."""
     encrypted_overlay: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a source that is no IPv4 network.
+        """Reject a source that is not an IPv4 network.
 
         Raises:
-            ValueError: naming the field, what was given and what is valid.
+            ValueError: names the field, the given value and what is valid.
 
         """
         for field in ("operator_cidrs", "client_cidrs", "image_pusher_cidrs"):
@@ -66,13 +66,13 @@ class Policy:
                     IPv4Network(cidr)
                 except (AddressValueError, NetmaskValueError, ValueError) as exc:
                     message = (
-                        f"{field}: {cidr!r} is no IPv4 network ({exc});"
-                        " valid is for example 203.0.113.7/32 or 0.0.0.0/0"
+                        f"{field}: {cidr!r} is not an IPv4 network ({exc}); valid: for example"
+                        " 203.0.113.7/32 or 0.0.0.0/0"
                     )
                     raise ValueError(message) from exc
 
     def cidrs(self, source: Source, members: Iterable[str]) -> tuple[str, ...]:
-        """Return the addresses that ``source`` stands for, given the members' addresses."""
+        """Return the addresses of ``source``, given the members' addresses."""
         return {
             Source.OPERATOR: self.operator_cidrs,
             Source.MEMBERS: tuple(members),
@@ -81,7 +81,7 @@ class Policy:
         }[source]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, as a resource's state keeps them."""
+        """Return plain JSON types for a resource's state."""
         return {
             **asdict(self),
             "operator_cidrs": list(self.operator_cidrs),
@@ -91,7 +91,7 @@ class Policy:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
-        """Read what `to_dict` wrote; Pulumi's state turns every number into a float."""
+        """Return the policy from the result of `to_dict`, in which Pulumi's numbers are floats."""
         registry_port = data.get("registry_port")
         return cls(
             operator_cidrs=tuple(data["operator_cidrs"]),
@@ -106,7 +106,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """One row of the table. ``port`` is None where the protocol has no ports."""
+    """A row of the table. ``port`` is None if the protocol does not have ports."""
 
     port: int | None
     protocol: Protocol
@@ -115,10 +115,10 @@ class Opening:
 
 
 def openings(policy: Policy, *, ssh_port: int = 22) -> tuple[Opening, ...]:
-    """Return the table: every row is a new connection that is let in, and nothing else is.
+    """Return the table: each row permits new connections, and all others are dropped.
 
-    ``ssh_port`` is where the machine's own sshd listens. ICMP, which finds path MTUs and answers
-    pings, is open to everyone and has no row.
+    ``ssh_port`` is the port of the machine's own sshd. ICMP, for path MTUs and pings, is open to
+    everyone and does not have a row.
     """
     web, flower = policy.web_port, policy.flower_port
     rows = [
@@ -147,15 +147,15 @@ def _row(port: int | None, protocol: Protocol, source: Source, why: str) -> Open
 
 
 def nftables_ruleset(policy: Policy, members: Iterable[str], *, ssh_port: int = 22) -> str:
-    """Render the table for one node: a script for ``nft -f`` that replaces our table at once.
+    """Render the table for a node: a script for ``nft -f`` that replaces our table atomically.
 
-    Other tables, Docker's among them, are left alone. The same members in any order render the
-    same text.
+    Other tables, including Docker's, are not changed. The same members in any order render the same
+    text.
     """
     return _rendered(policy, tuple(members), openings(policy, ssh_port=ssh_port))
 
 
-# A plan renders the same few rulesets for every machine, each as long as there are machines.
+# A plan renders the same few rulesets for every machine, each with a line for every machine.
 @functools.lru_cache(maxsize=16)
 def _rendered(policy: Policy, members: tuple[str, ...], rows: tuple[Opening, ...]) -> str:
     addresses = sorted(set(members), key=IPv4Address)
@@ -172,15 +172,15 @@ def _rendered(policy: Policy, members: tuple[str, ...], rows: tuple[Opening, ...
 
 
 _MEMBERS_OWN = (Source.MEMBERS, Source.IMAGE_PUSHERS)
-"""Who uses the ports that the nodes' own services listen on; containers do not."""
+"""Sources that use the ports of the nodes' own services; containers do not."""
 _TO_MEMBERS = "ct original ip daddr @members"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRule:
-    """One rule of a cloud's security group; ``cidr`` is None for the group's own members.
+    """A rule of a cloud's security group; ``cidr`` is None for the group's own members.
 
-    ``description`` holds only what EC2 allows in one (no apostrophe), at most 255 characters.
+    ``description`` contains only characters that EC2 allows (no apostrophe), at most 255.
     """
 
     name: str
@@ -192,9 +192,9 @@ class GroupRule:
 
 
 def security_group_rules(policy: Policy) -> tuple[GroupRule, ...]:
-    """Render the table for a cloud: every row once for each source, and ICMP from everyone.
+    """Render the table for a cloud: each row once for each source, and ICMP from everyone.
 
-    ESP goes by its number, as EC2 wants it; for ICMP, -1 is every type and code.
+    ESP is written as its number, as EC2 requires; for ICMP, -1 is every type and code.
     """
     rules = {
         "icmp": GroupRule(
@@ -239,7 +239,7 @@ def _address_set(source: Source, cidrs: tuple[str, ...]) -> str:
 
 
 def _rule(opening: Opening) -> str:
-    """Render a row. Members reach each other by their private addresses only.
+    """Render a row. Members reach each other only by their private addresses.
 
     Otherwise a container would reach a member by a second address, in another network.
     """
@@ -260,30 +260,25 @@ def _indented(lines: Iterable[str], by: str) -> str:
 
 
 def digest(ruleset: str) -> str:
-    """Return the short name of a ruleset, to tell a loaded one from the wanted one."""
+    """Return the digest of a ruleset, to compare the loaded with the desired one."""
     return hashlib.sha256(ruleset.encode()).hexdigest()[:16]
 
 
 def revision() -> str:
-    """Return the short name of the rules that every ruleset has, whatever the settings say."""
+    """Return the digest of the rules that every ruleset has, with any settings."""
     return digest(nftables_ruleset(Policy(operator_cidrs=(), client_cidrs=()), ()))
 
 
-# The first two lines make the script work whether or not the table is there already; nft runs a
-# whole file as one transaction, so there is no moment without rules.
-#
-# "ct original proto-dst" is the port that the client asked for, before Docker's translation of a
-# published port to a container's. In the forward path, connections that come from containers are
-# let out, and those from elsewhere only to published ports: a container's own address, which a
-# neighbour on the same link could route to, is closed.
-#
-# What the members have for each other is closed to forwarded connections, whatever the name of the
-# bridge that they come from. A container can forge a member's address: such a packet arrives on a
-# device that does not lead to that member. Kernels before 5.19 look that up in prerouting only.
-#
-# IPv6: the cluster does not use it, so nothing new comes in but what keeps the host's own address
-# and routes alive (RFC 4890, 4.4.1) and answers to DHCPv6, which conntrack cannot match to a
-# multicast request.
+# With the first two lines the script works whether or not the table exists; nft runs a whole file
+# as one transaction, so there is no moment without rules. "ct original proto-dst" is the port that
+# the client requested, before Docker's translation of a published port to a container's. In the
+# forward path, connections from containers are accepted, and others only to published ports: a
+# container's own address, to which a neighbour on the same link could route, is closed. Ports for
+# members are closed to forwarded connections from any bridge. A container can forge a member's
+# address: such a packet arrives on a device that does not lead to that member. Kernels before 5.19
+# look that up in prerouting only. IPv6: the cluster does not use it, so the only new packets that
+# are accepted are those that maintain the host's own address and routes (RFC 4890, 4.4.1) and
+# answers to DHCPv6, which conntrack cannot match to a multicast request.
 _RULESET = """\
 table inet {table}
 delete table inet {table}

@@ -1,8 +1,8 @@
-"""Building the stack's images into the engine's cache, with a reason when a build fails.
+"""Builds the stack's images into the engine's cache, and reports the cause of a failed build.
 
-``docker.Image`` then finds every step built, so what it does is to push. The official plugin ends a
-failed build with the step's exit code alone; here the step's last lines are in the error, and the
-whole output is in a log.
+``docker.Image`` then finds every step built, and only pushes. The official plugin reports only the
+exit code of a failed step; here the step's last lines are in the error, and the whole output is in
+a log.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LOGS = ROOT / ".dairflow" / "logs"
 
 
 class ImageBuildError(UserError):
-    """An image cannot be built; says which step failed, its last lines and where the rest is."""
+    """An image cannot be built; the message has the failed step's last lines and the log's path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What an image is built from. The paths are relative to the project."""
+    """Inputs of an image's build. The paths are relative to the project."""
 
     name: str
     context: str
@@ -37,10 +37,10 @@ class Recipe:
 
 
 def build(recipe: Recipe, *, logs: Path = LOGS) -> None:
-    """Build every step into the cache of the operator's engine; no image and no name is made.
+    """Build every step into the cache of the operator's engine, without an image or a name.
 
     Raises:
-        ImageBuildError: a step failed, or the engine does not answer.
+        ImageBuildError: if a step failed, or the engine does not answer.
 
     """
     from tools.plugins.docker.docker_stand_in.build import (  # noqa: PLC0415 - slow to import

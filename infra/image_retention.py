@@ -1,8 +1,8 @@
-"""Which images stay after a deployment: those of the newest releases, on nodes and in the registry.
+"""Keeps the images of the newest releases after a deployment, on nodes and in the registry.
 
-A release is the list of references (``registry/repository@sha256:…``) that a deployment ran. What
-is removed is found by the name of the cluster's own registry, so an image of another owner is never
-a candidate; and the engine refuses to remove one that a running container uses.
+A release is the list of references (``registry/repository@sha256:…``) of a deployment. Only images
+with the name of the cluster's own registry are removed, so an image of another owner is never a
+candidate; and the engine does not remove an image that a running container uses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ docker run --rm --name {COLLECTOR} --network none {registry.CONFINED} \\
 
 
 def newest(former: Sequence[Sequence[str]], current: Collection[str], keep: int) -> list[list[str]]:
-    """Return the releases to keep, the newest first; one that is deployed again is the newest."""
+    """Return the releases to keep, newest first; a release that is deployed again is the newest."""
     release = sorted(current)
     others = [list(one) for one in former if sorted(one) != release]
     return [release, *others][:keep]
@@ -59,19 +59,19 @@ def clean_node(
     kept: Collection[str],
     report: Callable[[str], None],
 ) -> None:
-    """Remove a node's images that no kept release has, and the ended tasks' containers with them.
+    """Remove a node's images that no kept release uses, and their containers of ended tasks.
 
-    The swarm keeps the containers of ended tasks, and an image stays as long as one is made from
-    it. ``owned`` are the beginnings of the names that are the cluster's own.
+    The swarm keeps the containers of ended tasks, and an image cannot be removed while it has a
+    container. ``owned`` are the prefixes of the cluster's own names.
 
     Raises:
-        RemoteError: the machine or its engine does not answer.
+        RemoteError: if the machine or its engine does not answer.
 
     """
-    doomed = unkept(runner.run(_LIST).stdout.split(), owned, kept)
-    if not doomed:
+    obsolete = unkept(runner.run(_LIST).stdout.split(), owned, kept)
+    if not obsolete:
         return
-    refused = runner.run(_removal(doomed), timeout=REMOVAL_TIMEOUT_SECONDS).stdout.strip()
+    refused = runner.run(_removal(obsolete), timeout=REMOVAL_TIMEOUT_SECONDS).stdout.strip()
     for line in refused.splitlines():
         report(f"{runner.machine.name}: an image stays until the next release: {line}")
 
@@ -87,15 +87,15 @@ def _removal(references: Sequence[str]) -> str:
 
 
 def clean_registry(runner: Runner, endpoint: registry.Endpoint, *, kept: Collection[str]) -> int:
-    """Delete the embedded registry's images but ``kept``, and free their space.
+    """Delete the embedded registry's images except ``kept``, and free their space.
 
-    ``runner`` is that of the registry's machine. The registry is stopped while its garbage is
-    collected, for a second or a few: a layer that is pushed meanwhile would be lost (the engine's
-    "garbage collection" page). Returns the number of manifests that were deleted.
+    ``runner`` is for the registry's machine. The registry is stopped for a few seconds during its
+    garbage collection: a layer that is pushed meanwhile would be lost (the engine's "garbage
+    collection" page). Returns the number of deleted manifests.
 
     Raises:
-        RegistryError: the registry does not answer as expected.
-        RemoteError: the collection failed.
+        RegistryError: if the registry does not answer as expected.
+        RemoteError: if the collection failed.
 
     """
     digests = {reference.partition("@")[2] for reference in kept}
@@ -113,10 +113,10 @@ def _delete_manifests(endpoint: registry.Endpoint, repository: str, kept: Collec
     present = {registry.digest(endpoint, repository, tag) for tag in tags} - {""}
     parts = {digest: _parts(endpoint, repository, digest) for digest in present}
     stay = {one for digest in present & set(kept) for one in (digest, *parts[digest])}
-    doomed = {one for digest in present for one in (digest, *parts[digest])} - stay
-    for digest in doomed:
+    obsolete = {one for digest in present for one in (digest, *parts[digest])} - stay
+    for digest in obsolete:
         registry.request(endpoint, "DELETE", f"/v2/{repository}/manifests/{digest}")
-    return len(doomed)
+    return len(obsolete)
 
 
 def _parts(endpoint: registry.Endpoint, repository: str, digest: str) -> list[str]:

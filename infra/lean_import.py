@@ -1,7 +1,7 @@
-"""One module of a large package, without the rest of it.
+"""Imports one module of a large package, without the rest of the package.
 
-Every run of Pulumi imports this project anew, twice, so the time of an import is the user's. Some
-packages import all of themselves as soon as one of their modules is asked for.
+Every run of Pulumi imports this project twice, so the user waits for slow imports. Some packages
+import all of their modules when one of them is imported.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def module(name: str) -> Any:  # noqa: ANN401 - callers say the type
+def module(name: str) -> Any:  # noqa: ANN401 - callers give the type
     """Import ``package.sub.module`` alone: none of its parents' ``__init__`` runs.
 
-    The parents are empty packages of the same search path for as long as the import takes. They
-    and what was imported below them are then forgotten, so that a usual import of the package
-    later is the whole package. Not for modules that share state with the rest of theirs, and not
+    During the import, the parents are empty packages with the same search path. They and the
+    modules imported below them are then removed from ``sys.modules``, so that a later import loads
+    the whole package. Not for modules that share state with the rest of their package, and not
     while another thread may import the same package.
 
     Raises:
-        ModuleNotFoundError: when the package is not installed.
+        ModuleNotFoundError: if the package is not installed.
 
     """
     package = name.split(".", maxsplit=1)[0]

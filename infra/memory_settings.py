@@ -1,4 +1,4 @@
-"""The settings of memory: what each service may use at most, and a worker by its tasks."""
+"""Memory settings: the limit of each service, and of a worker by its number of tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MIB = 1_024 * 1_024
 WORKERS_OWN_MIB = 512
-"""What a worker uses besides its tasks: Celery's processes, and Airflow imported in each."""
+"""Memory of a worker without its tasks: Celery's processes, with Airflow imported in each."""
 
 LEAST_MIB = 128
 SERVICES = (
@@ -33,19 +33,19 @@ SERVICES = (
     "triggerer",
     "web",
 )
-"""What ``memoryLimits`` may name: the services whose limit does not follow from the tasks."""
+"""Services allowed in ``memoryLimits``: those whose limit does not depend on the tasks."""
 
 VALID = f"a size from {LEAST_MIB}m on, such as 512m or 2g"
 
 
 def memory_limits(task_memory: str, tasks: int, given: Mapping[str, object]) -> dict[str, str]:
-    """Return the limits by service; ``tasks`` is what a worker runs at once."""
+    """Return the limits by service; ``tasks`` is the number of tasks that a worker runs at once."""
     worker = WORKERS_OWN_MIB + tasks * (size_bytes(task_memory) or 0) // MIB
     return {**{name: str(size) for name, size in given.items()}, WORKER: f"{worker}m"}
 
 
 def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
-    """Find what is wrong with ``memoryLimits`` and ``taskMemory``."""
+    """Report problems of ``memoryLimits`` and ``taskMemory``."""
     task = raw.get("taskMemory")
     if task is not None and not _is_enough(task):
         yield ("taskMemory", task, VALID)
@@ -57,7 +57,7 @@ def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
             yield (
                 key,
                 size,
-                "nothing: it follows from workerConcurrency; set taskMemory",
+                "nothing: it is derived from workerConcurrency; set taskMemory",
             )
         elif name not in SERVICES:
             close = difflib.get_close_matches(name, SERVICES, n=1)

@@ -1,6 +1,6 @@
-"""The operator's own files of a stack: an SSH key, the known host keys, and an SSH configuration.
+"""Writes the operator's files of a stack: SSH key, known host keys and SSH configuration.
 
-With them ``ssh -F CONFIG manager-1`` works as printed, and refuses any other host key.
+With them ``ssh -F CONFIG manager-1`` works as printed, and rejects any other host key.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ KNOWN_HOSTS_FILE = "known_hosts"
 OWNER_FILE = "owner"
 SOCKET_FILE = "docker.sock"
 MAX_SOCKET_PATH_BYTES = 90
-"""A Unix socket's path has at most 107 bytes on Linux and 103 on macOS (unix(7), unix(4)), of which
-this leaves room for a suffix."""
+"""A Unix socket's path has at most 107 bytes on Linux and 103 on macOS (unix(7), unix(4)), and
+needs room for a suffix."""
 
 
 def write(
@@ -38,10 +38,10 @@ def write(
     *,
     owner: str = "",
 ) -> None:
-    """Write the files, readable by their owner only; what was there is replaced.
+    """Write the files, readable only by their owner; existing files are replaced.
 
-    ``owner`` is the identity of the resource that the files belong to. ``logins`` are of machines
-    with a sign-in of their own, whose keys stay where the user has them.
+    ``owner`` is the identity of the resource that the files belong to. ``logins`` are for machines
+    with their own login, whose key files are the user's and are not copied.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -60,7 +60,7 @@ def are_written(
     private_key: str,
     logins: Mapping[str, Login] | None = None,
 ) -> bool:
-    """Return whether every file is there with the content that `write` would give it."""
+    """Return whether every file exists with the content that `write` would write."""
     return all(
         (folder / name).is_file() and (folder / name).read_text() == text
         for name, text in _contents(folder, machines, private_key, logins or {}).items()
@@ -68,7 +68,7 @@ def are_written(
 
 
 def owner_of(folder: Path) -> str:
-    """Return the identity of the resource that the files belong to; empty if none is noted."""
+    """Return the identity of the resource that the files belong to; empty if there is none."""
     try:
         return (folder / OWNER_FILE).read_text()
     except OSError:
@@ -76,21 +76,21 @@ def owner_of(folder: Path) -> str:
 
 
 def remove(folder: Path) -> None:
-    """Remove the files and their folder; they may be gone already."""
+    """Remove the files and their folder, if they exist."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def ssh_command(folder: Path, machine: str) -> str:
-    """Return the command that opens a shell on a machine, or runs what is added to it."""
+    """Return the command that opens a shell on a machine, or runs an appended command."""
     return f"ssh -F {shlex.quote(str(folder / CONFIG_FILE))} {machine}"
 
 
 def docker_context_command(folder: Path, machine: str, context: str, *, user: str = "root") -> str:
-    """Return the command that makes a Docker context for a machine's engine.
+    """Return the command that creates a Docker context for a machine's engine.
 
-    The docker command's own ``ssh://`` takes neither a key file nor a known-hosts file, so the
-    engine's socket is forwarded over the connection that does. It belongs to root, and to a group
-    that another user is added to.
+    The docker command's own ``ssh://`` supports neither a key file nor a known-hosts file, so the
+    engine's socket is forwarded over SSH. The socket belongs to root and a group, to which the
+    command adds another user.
     """
     socket = str(_socket(folder))
     forward, host = f"{socket}:/var/run/docker.sock", f"host=unix://{socket}"
@@ -105,7 +105,7 @@ def docker_context_command(folder: Path, machine: str, context: str, *, user: st
 
 
 def _socket(folder: Path) -> Path:
-    """Return the path of the forwarded socket: in the folder unless that path is too long."""
+    """Return the path of the forwarded socket: in the folder, unless that path is too long."""
     socket = folder / SOCKET_FILE
     if len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES:
         return socket
@@ -135,9 +135,9 @@ def _contents(
 
 
 def _host(folder: Path, name: str, host: Machine | Jump, login: Login) -> str:
-    sign_in = "  PreferredAuthentications keyboard-interactive,password\n"
+    authentication = "  PreferredAuthentications keyboard-interactive,password\n"
     if login.key_file:
-        sign_in = f"  IdentityFile {_quoted(login.key_file)}\n  IdentitiesOnly yes\n"
+        authentication = f"  IdentityFile {_quoted(login.key_file)}\n  IdentitiesOnly yes\n"
     return f"""Host {name}
   HostName {host.address}
   Port {host.port}
@@ -145,7 +145,7 @@ def _host(folder: Path, name: str, host: Machine | Jump, login: Login) -> str:
   HostKeyAlias {name}
   UserKnownHostsFile {_quoted(folder / KNOWN_HOSTS_FILE)}
   StrictHostKeyChecking yes
-{sign_in}  LogLevel ERROR
+{authentication}  LogLevel ERROR
 """
 
 

@@ -1,4 +1,4 @@
-"""How the program, other than a resource, ends with an error for users."""
+"""Reports errors for users from the program itself, outside of resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def shown_to_users() -> Generator[None]:
-    """Turn an error for users into Pulumi's own, which is shown without a traceback.
+    """Convert a ``UserError`` to Pulumi's own error, which is shown without a traceback.
 
     Raises:
         pulumi.RunError: with the error's text.

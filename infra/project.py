@@ -1,6 +1,6 @@
-"""Where the project is: its root holds the compose file, the images' sources and `.dairflow`.
+"""The project's root, with the compose file, the images' sources and `.dairflow`.
 
-And what its services are called together, in the swarm and on every node.
+Also the name of its stack of services, in the swarm and on every node.
 """
 
 import socket
@@ -11,5 +11,5 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def this_clone() -> str:
-    """Return the machine and the folder of this clone, which a local stack belongs to."""
+    """Return the machine and the folder of this clone, to which a local stack belongs."""
     return f"{socket.gethostname()}:{ROOT}"

@@ -1,10 +1,10 @@
-"""The names of the images that set-up has built for this clone.
+"""Names of the images that set-up has built for this clone.
 
 `tools/image_names.py` writes them.
 
-A name ends with a digest of what the image is made from, so clones of other contents have other
-names, and a name means the same image whichever store an engine keeps it in: an image's ID does not
-(Docker's own store takes the digest of its configuration, containerd's that of its manifest).
+A name ends with a digest of the image's inputs, so clones with other contents have other names, and
+a name means the same image in any image store. An image's ID does not (Docker's own store uses the
+digest of its configuration, containerd's that of its manifest).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECORD = ROOT / ".dairflow" / "image-names.json"
 def reference(image: str) -> str:
     """Return the name of this clone's ``image``, such as ``node``, in the operator's engine.
 
-    Before set-up it is a name that no engine has, so that whatever needs it refers to set-up.
+    Before set-up it is a name that no engine has, so that the error refers to set-up.
     """
     return _recorded().get(image, f"dairflow/{image}:not-set-up")
 

@@ -1,7 +1,7 @@
-"""Pushing images through SSH, where the registry's port is not published to the operator.
+"""Pushes images through SSH if the registry's port is not published to the operator.
 
-The program's own process listens (it lives as long as images are being pushed) and forwards to
-the first manager. In a preview nothing listens; in an update with nothing to push nothing connects.
+The program's own process, which runs while images are pushed, listens and forwards to the first
+manager. It does not listen in a preview, and does not connect if there is nothing to push.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def push_tunnel(fleet: Fleet) -> pulumi.Output[int]:
-    """Return the loopback port that leads to the first manager's registry.
+    """Return the loopback port that is forwarded to the first manager's registry.
 
-    In an update it is known once something listens there.
+    In an update it is known when the tunnel listens.
     """
     chosen = PushPort("push-port")
     if pulumi.runtime.is_dry_run():
@@ -46,15 +46,15 @@ def _open(known: dict[str, Any]) -> int:
         return tunnel.open_tunnel(port, _Reach(known), _complain)
     except tunnel.TunnelError as error:
         msg = (
-            f"{error}. Images are pushed through it.\nNext: end the program that listens there"
-            f" (`ss -ltnp 'sport = :{port}'` shows it), then run the same again; or run"
-            " `pulumi up --refresh`, which takes another port"
+            f"{error}. Images are pushed through it.\n"
+            f"Next: stop the program that listens there (`ss -ltnp 'sport = :{port}'` lists it),"
+            " then rerun the command; or run `pulumi up --refresh`, which uses another port"
         )
         raise pulumi.RunError(msg) from None
 
 
 class _Reach:
-    """Opens channels to the first manager's registry over one connection, made when needed."""
+    """Opens channels to the first manager's registry over one connection, created on demand."""
 
     def __init__(self, known: dict[str, Any]) -> None:
         self._known = known

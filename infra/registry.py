@@ -1,8 +1,8 @@
 """The embedded registry: a container on the first manager's own engine, with TLS and a password.
 
 It is not a swarm service, because the stack's services are pulled from it. The nodes trust its
-authority (``infra/swarm`` plants it); the operator pushes to a loopback address, which needs no
-trust setting in the operator's Docker (the daemon takes 127.0.0.0/8 for insecure-allowed).
+authority (``infra/swarm`` installs it); the operator pushes to a loopback address, for which the
+operator's Docker does not need a trust setting (the daemon allows 127.0.0.0/8 as insecure).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ REPOSITORY = "dairflow/registry"
 """The image's name, without its tag."""
 PORT = 5000
 FOLDER = "registry"
-"""In the container's root: certificate, key and password file. They are in a volume that the
-container alone has, on the engine's disk, which outlives the rest of a node that is made anew."""
+"""Folder of certificate, key and password file in the container's root. It is a volume of the
+container's own, on the engine's disk, which outlives the rest of a recreated node."""
 _FORMER_FOLDER = "/etc/dairflow/registry"
-"""Where an earlier release kept them, on the first manager."""
+"""The folder of an earlier release, on the first manager."""
 
 _MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -45,7 +45,7 @@ _MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json"
 )
 BOUNDED_LOG = {"max-size": "10m", "max-file": "3"}
-"""Options of the engine's json-file log, as the stack's services have them."""
+"""Options of the engine's json-file log, the same as those of the stack's services."""
 _LOG_OPTIONS = " ".join(
     ("--log-driver json-file", *(f"--log-opt {key}={value}" for key, value in BOUNDED_LOG.items()))
 )
@@ -84,22 +84,22 @@ _QUERY_TIMEOUT_SECONDS = 20.0
 
 
 class RegistryError(UserError):
-    """The registry could not be started or asked; says what came back and what to do next."""
+    """The registry could not be started or read; the message has the answer and the next step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrySpec:
-    """What runs: PEM texts, and the password of ``USER``."""
+    """Specification of the registry: PEM texts, and the password of ``USER``."""
 
     image: str
     """Its name, which ends with a digest of the content: the same in the operator's engine and on
-    the machine, whichever stores they keep images in."""
+    the machine, with any image stores."""
     certificate: str
     private_key: str = field(repr=False)
     password: str = field(repr=False)
 
     def fingerprint(self) -> str:
-        """Return a hash that changes with anything that the container is made from."""
+        """Return a hash of all inputs of the container."""
         parts = (
             FOLDER,
             _LOG_OPTIONS,
@@ -121,14 +121,14 @@ def recipe(image: str) -> str:
 
 
 def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes]) -> None:
-    """Make ``spec`` run on the runner's machine; do nothing if it does already.
+    """Start the registry of ``spec`` on the runner's machine, unless it runs already.
 
-    ``save_image`` returns the image as ``docker save`` writes it; it is called only when the
-    machine's engine does not have it. The registry that runs is replaced when the next one is
-    complete, and it runs again if that one does not start.
+    ``save_image`` returns the image in the format of ``docker save``; it is called only if the
+    machine's engine does not have the image. The running registry is replaced after the next one is
+    complete, and restarted if that one does not start.
 
     Raises:
-        RemoteError: when a command fails on the machine.
+        RemoteError: if a command fails on the machine.
 
     """
     if fingerprint(runner) == spec.fingerprint():
@@ -143,7 +143,7 @@ def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes
 
 
 def fingerprint(runner: Runner) -> str:
-    """Return the fingerprint of the registry that runs there, or an empty text."""
+    """Return the fingerprint of the running registry, or an empty text."""
     found = runner.run(
         f"docker inspect --format '{{{{if .State.Running}}}}"
         f'{{{{index .Config.Labels "dairflow.fingerprint"}}}}{{{{end}}}}\' {CONTAINER} 2>/dev/null',
@@ -153,7 +153,7 @@ def fingerprint(runner: Runner) -> str:
 
 
 def remove(runner: Runner) -> None:
-    """Remove the container, its volume and its files; each may be gone already."""
+    """Remove the container, its volume and its files, if they exist."""
     runner.run(
         f"docker rm -f -v {CONTAINER} {_NEXT} {_FORMER} >/dev/null 2>&1; "
         f"docker volume rm -f {VOLUME} >/dev/null 2>&1; rm -rf {_FORMER_FOLDER}"
@@ -182,7 +182,7 @@ def _create_command(spec: RegistrySpec) -> str:
 
 
 def _files(spec: RegistrySpec) -> bytes:
-    """Return the container's files as an archive; only root reads them."""
+    """Return the container's files as an archive; only root can read them."""
     hashed = bcrypt.hashpw(spec.password.encode(), bcrypt.gensalt(rounds=5)).decode()
     contents = {
         "htpasswd": f"{USER}:{hashed}\n",
@@ -201,38 +201,40 @@ def _files(spec: RegistrySpec) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where the operator reaches the registry, and how it is trusted."""
+    """Address of the registry for the operator, and its trusted authority."""
 
     host: str
     port: int
     authority: str | None
-    """PEM; None trusts whom this machine trusts."""
+    """PEM; None for the authorities that this machine trusts."""
     password: str = field(repr=False)
     user: str = USER
-    advice: str = "Is the first manager running? `pulumi up --refresh` starts what is stopped."
-    """What to do where it does not answer."""
+    advice: str = (
+        "Check that the first manager runs: `pulumi up --refresh` starts stopped machines."
+    )
+    """What to do if it does not answer."""
 
     @property
     def address(self) -> str:
-        """The ``host:port`` that image names begin with."""
+        """The ``host:port`` at the beginning of image names."""
         return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the registry answered."""
+    """Answer of the registry."""
 
     body: bytes | None
-    """None if there is no such thing."""
+    """None if the object does not exist."""
     digest: str
-    """Of the manifest that was asked for, ``sha256:…``."""
+    """Digest of the requested manifest, ``sha256:…``."""
 
 
 def request(endpoint: Endpoint, method: str, path: str) -> Answer:
-    """Send a request to the registry's API; a thing that is not there is an answer as well.
+    """Send a request to the registry's API; a missing object is not an error.
 
     Raises:
-        RegistryError: it cannot be reached, or refuses.
+        RegistryError: if it cannot be reached, or rejects the request.
 
     """
     context = ssl.create_default_context(cadata=endpoint.authority)
@@ -260,18 +262,18 @@ def request(endpoint: Endpoint, method: str, path: str) -> Answer:
 
 
 def digest(endpoint: Endpoint, repository: str, tag: str) -> str:
-    """Ask the registry for the digest of a tag, ``sha256:…``; empty where there is no such tag.
+    """Read the digest of a tag from the registry, ``sha256:…``; empty if the tag does not exist.
 
-    pulumi-docker's own ``repo_digest`` can be stale (pulumi-docker#778, #812), so what is deployed
-    is what the registry says.
+    pulumi-docker's own ``repo_digest`` can be stale (pulumi-docker#778, #812), so the digest from
+    the registry is deployed.
 
     Raises:
-        RegistryError: when it cannot be reached or answers anything but 200 or 404.
+        RegistryError: if it cannot be reached, or answers with a status other than 200 or 404.
 
     """
     path = f"/v2/{repository}/manifests/{tag}"
     answer = request(endpoint, "HEAD", path)
     if answer.body is not None and not answer.digest:
-        msg = f"the registry named no digest at https://{endpoint.address}{path}"
+        msg = f"the registry did not return a digest at https://{endpoint.address}{path}"
         raise RegistryError(msg)
     return answer.digest

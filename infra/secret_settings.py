@@ -1,4 +1,4 @@
-"""Checks of the settings about secrets: what is rotated, and the key that a user gives."""
+"""Checks the settings of secrets: rotations, and the user's Fernet key."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from infra.setting_types import Problem
 
 ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
-"""What ``rotateSecrets`` may name. A repository has one passphrase for good."""
+"""Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
 
 FERNET_KEY_BYTES = 32
 
 
 def secret_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
-    """Find what is wrong with ``rotateSecrets`` and ``fernetKey``."""
+    """Report problems of ``rotateSecrets`` and ``fernetKey``."""
     asked = raw.get("rotateSecrets")
     if is_object(asked):
         for name, number in as_object(asked).items():
@@ -50,7 +50,11 @@ def _rotation_problems(name: str, number: object) -> Iterator[Problem]:
         guess = f"; did you mean {close[0]}?" if close else ""
         yield (f"rotateSecrets.{name}", number, f"one of {', '.join(ROTATED)}{guess}")
     elif isinstance(number, bool) or not str(number).isdigit() or int(str(number)) < 1:
-        yield (f"rotateSecrets.{name}", number, "a whole number from 1 on, another for each time")
+        yield (
+            f"rotateSecrets.{name}",
+            number,
+            "a whole number from 1 on, a new one for each rotation",
+        )
 
 
 def _is_fernet_key(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Which values are secrets, so that a report of mistakes does not show them.
+"""Finds the secret values of settings, so that a report of problems does not show them.
 
-Pulumi tells a program which settings hold a secret, and not which entries of a list are one; the
-stack's file says that.
+Pulumi reports which settings contain a secret, but not which entries of a list are secret; the
+stack's file has that.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def secret_texts(settings: Mapping[str, object], file: Path) -> frozenset[str]:
-    """Return the texts in ``settings`` that do not stand in clear in ``file``.
+    """Return the texts in ``settings`` that are not in plain text in ``file``.
 
-    Args:
-        settings: what holds a secret: full key (``dairflow:hosts``) → value, decrypted.
-        file: the stack's own settings, ``Pulumi.<stack>.yaml``. Without it, everything is secret.
+    Args: settings: settings with a secret: full key (``dairflow:hosts``) → value, decrypted. file:
+    the stack's own settings, ``Pulumi.<stack>.yaml``. Without it, everything is secret.
 
     """
     clear = _settings_of(file)
@@ -77,7 +76,7 @@ def _settings_of(file: Path) -> dict[str, object]:
 
 
 def _without_secrets(value: object) -> object:
-    """Leave out what is encrypted, which Pulumi writes as an object of the key ``secure`` alone."""
+    """Leave out encrypted values, which Pulumi writes as objects with the single key ``secure``."""
     match value:
         case dict() if set(cast("dict[str, object]", value)) == {"secure"}:
             return None

@@ -1,7 +1,7 @@
-"""What a setting's value may look like, since Pulumi hands it over as the text that the user gave.
+"""Types of settings' values, which Pulumi passes as the text that the user gave.
 
-Pydantic alone takes more spellings (``1_000``, ``2.0``, ``on``, true for 1) than the checks between
-the settings look for.
+Pydantic alone accepts more spellings (``1_000``, ``2.0``, ``on``, true for 1) than the checks
+between the settings expect.
 """
 
 from __future__ import annotations
@@ -30,4 +30,4 @@ Integer = Annotated[int, BeforeValidator(_whole_number)]
 Boolean = Annotated[bool, BeforeValidator(_true_or_false)]
 
 Problem = tuple[str, object, str]
-"""Key, value given, what is valid."""
+"""Key, given value, what is valid."""

@@ -1,7 +1,7 @@
 """The stack's settings: the only reader of ``pulumi.Config``.
 
 Every setting, with its default and description, is declared in ``Pulumi.yaml``; all checks are
-here, those of the types included, so that all mistakes are reported together, before any resource
+here, including those of types, so that all problems are reported together, before any resource
 exists.
 """
 
@@ -26,7 +26,7 @@ from infra.machines.existing.settings import ExistingSettings
 from infra.memory_settings import memory_limits, memory_problems
 from infra.program_errors import shown_to_users
 from infra.project import ROOT
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
 from infra.secret_values import secret_texts, with_secrets
 from infra.setting_types import Integer
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 
 MAX_PORT = 65_535
 MAX_WORKER_NODES = 500
-"""As many as bringing up a swarm was measured with (`docs/scale.md`)."""
+"""The largest swarm for which the set-up was measured (`docs/scale.md`)."""
 
 OTHER_IMAGES = ("postgres", "redis", "web")
 """The images besides Airflow's, by their names in the registry."""
 
 
 class SettingsError(UserError):
-    """One or more settings are invalid; the text names every one, its value and what is valid."""
+    """One or more settings are invalid; the text lists each, its value and what is valid."""
 
 
 def _odd(value: int) -> int:
@@ -73,9 +73,9 @@ def _cidr(value: str) -> str:
         raise ValueError(msg) from None
 
 
-def _airflows_own(value: str) -> str:
+def _airflow_image_name(value: str) -> str:
     if value in OTHER_IMAGES:
-        msg = f"another name: the cluster has an image of its own called {value}"
+        msg = f"another name: the cluster's own image has the name {value}"
         raise ValueError(msg)
     return value
 
@@ -84,9 +84,9 @@ Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 
 
 class Settings(ExistingSettings, AwsSettings, BackupSettings):
-    """What the user asked for. Field aliases are the keys of ``Pulumi.yaml``.
+    """The user's settings. Field aliases are the keys of ``Pulumi.yaml``.
 
-    Each target has a class of its own keys, which this one inherits.
+    Each target has a class with its keys, which this one inherits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -101,7 +101,7 @@ class Settings(ExistingSettings, AwsSettings, BackupSettings):
     image_name: Annotated[
         str,
         Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100, alias="imageName"),
-        AfterValidator(_airflows_own),
+        AfterValidator(_airflow_image_name),
     ] = "airflow"
     overlay_network: Annotated[
         str, AfterValidator(capacity.overlay_network), Field(alias="overlayNetwork")
@@ -125,12 +125,12 @@ class Settings(ExistingSettings, AwsSettings, BackupSettings):
 
     @property
     def rotations(self) -> Mapping[str, int]:
-        """How often each secret was rotated, as the user counts."""
+        """The user's number of rotations of each secret."""
         return {name: int(number) for name, number in self.rotate_secrets.items()}
 
     @property
     def limits(self) -> Mapping[str, str]:
-        """The memory limits of services, a worker's among them."""
+        """The memory limits of services, including workers."""
         return memory_limits(self.task_memory, self.worker_concurrency, self.memory_limits)
 
     @property
@@ -141,7 +141,7 @@ class Settings(ExistingSettings, AwsSettings, BackupSettings):
 
     @property
     def registry_port(self) -> int | None:
-        """TCP port of the registry on the first manager; None where there is none."""
+        """TCP port of the registry on the first manager; None if there is none."""
         return registry.PORT if self.registry == "embedded" else None
 
     @property
@@ -156,7 +156,7 @@ def parse(raw: dict[str, Any], secrets: Callable[[], Collection[str]] = frozense
     ``secrets`` returns the texts that no report may show.
 
     Raises:
-        SettingsError: with every mistake at once.
+        SettingsError: lists every problem.
 
     """
     defaults = {field.alias or name: field.default for name, field in _fields().items()}
@@ -183,7 +183,7 @@ def load() -> Settings:
     """Read the current stack's settings.
 
     Raises:
-        pulumi.RunError: with every mistake at once; Pulumi shows it without a traceback.
+        pulumi.RunError: lists every problem; Pulumi shows it without a traceback.
 
     """
     import pulumi  # noqa: PLC0415 - so that the checks are testable without it
@@ -220,7 +220,7 @@ def load() -> Settings:
 
 
 def _decode(text: str) -> object:
-    """Pulumi hands lists and objects over as JSON text."""
+    """Decode a setting: Pulumi passes lists and objects as JSON text."""
     if not text.startswith(("[", "{")):
         return text
     try:
@@ -230,7 +230,7 @@ def _decode(text: str) -> object:
 
 
 def _counted(settings: Settings) -> Settings:
-    """Count the nodes of a target that is given as a list."""
+    """Return the settings with the number of nodes, for a target with a list of hosts."""
     if settings.target != "existing":
         return settings
     roles = [host.role for host in settings.hosts]
@@ -239,7 +239,7 @@ def _counted(settings: Settings) -> Settings:
 
 
 def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
-    """Find settings that the target has no use for, and what is wrong among those it has."""
+    """Report settings that the target does not use, and conflicts between those that it uses."""
     defaults = {field.alias or name: field.default for name, field in _fields().items()}
     changed = {key for key, value in raw.items() if _text(value) != _text(defaults.get(key))}
     problems = [
@@ -268,7 +268,7 @@ def _target_conflicts(raw: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-_LOOPBACK_ONLY = "with target local, the pages are published on this machine's 127.0.0.1 alone"
+_LOOPBACK_ONLY = "with target local, the pages are published only on this machine's 127.0.0.1"
 _TARGETS: dict[str, type[BaseModel]] = {"existing": ExistingSettings, "aws": AwsSettings}
 
 
@@ -277,12 +277,12 @@ def _fields() -> dict[str, FieldInfo]:
 
 
 def _text(value: object) -> str:
-    """Write a value in one way, whether Pulumi or Python wrote it."""
+    """Normalise a value from Pulumi or Python as text."""
     return str(value).lower() if isinstance(value, bool) else str(value or [])
 
 
 def _port_conflicts(raw: dict[str, Any]) -> list[Problem]:
-    """Find ports that a manager has given away already."""
+    """Report ports that a manager already uses."""
     taken = dict(RESERVED_PORTS)
     problems: list[Problem] = []
     for field in ("web_port", "flower_port"):

@@ -1,6 +1,6 @@
-"""The report of wrong settings: every one by its key, the value given, and what is valid. No I/O.
+"""Reports invalid settings: each with its key, the given value, and what is valid. No I/O.
 
-It never shows what may be a secret.
+It never shows values that may be secret.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from infra.setting_types import Problem
 
 UNUSED = "nothing: "
-"""What begins a text that a setting has no use where it is given."""
+"""Prefix of the text for a setting that must not be set."""
 _ADVICE = "Nothing was created or changed. Fix them, for example:"
 _UNKNOWN = "no such setting"
 _VALID = {
     "dict_type": "an object, set with --path '{key}.NAME' for each of its entries",
-    "missing": "has to be set",
+    "missing": "must be set",
     "model_type": "an object, set with --path '{key}.address' for its address, and so on",
     "string_pattern_mismatch": "lower-case letters and digits, with single . _ or - between them",
-    "string_type": "one text, no list or object",
+    "string_type": "one text, not a list or an object",
     "tuple_type": "a list, set with --path '{key}[0]' for its first entry, and so on",
 }
-"""What is valid instead, by pydantic's name of the mistake."""
+"""What is valid instead, by pydantic's name of the problem."""
 
 
 def report(problems: Sequence[Problem], model: type[BaseModel], secrets: Collection[str]) -> str:
-    """Write the report; ``secrets`` are the texts that it may not show."""
+    """Return the report; ``secrets`` are the texts that it must not show."""
     known = keys(model)
     lines = [
         f"  {key}: {_shown(key, given, known, secrets)} given; valid: {valid}"
@@ -51,7 +51,7 @@ def keys(model: type[BaseModel]) -> list[str]:
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return what pydantic found wrong."""
+    """Return the problems that pydantic found."""
     known = keys(model)
     return [
         (_path(problem["loc"]), _given(problem), _valid(problem, known))
@@ -82,7 +82,7 @@ def _example(problem: Problem, lists: Collection[str]) -> str:
 
 
 def _shown(key: str, given: object, known: Collection[str], secrets: Collection[str]) -> str:
-    """Show what was given, unless it is or may hold a secret, as a list of hosts may."""
+    """Return the given value for display, unless it may contain a secret, like a list of hosts."""
     if given is None:
         return "nothing"
     text = repr(given)
@@ -99,15 +99,15 @@ def _shown(key: str, given: object, known: Collection[str], secrets: Collection[
 
 
 class _Hidden:
-    """Stands for a secret."""
+    """Placeholder for a secret."""
 
 
 HIDDEN: object = _Hidden()
-"""The value given, if it is a secret whatever the user marked as one."""
+"""Given value of a setting that is always secret, even if the user did not mark it."""
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Write a place as ``pulumi config set --path`` takes it: ``hosts[2].role``."""
+    """Return a path in the form of ``pulumi config set --path``: ``hosts[2].role``."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -115,7 +115,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, by type
-    """Return the value; a key in a list of objects that is unknown may be a misspelt password."""
+    """Return the given value; an unknown key in a list of objects may be a misspelt password."""
     misspelt = problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1
     if misspelt or problem["loc"][-1] == "password":
         return _Hidden()
@@ -140,7 +140,7 @@ def _valid(problem: Any, known: Iterable[str]) -> str:  # noqa: ANN401 - pydanti
 
 
 def _similar(location: tuple[int | str, ...], known: Iterable[str]) -> str:
-    """Propose a key that is written much like the one that was given."""
+    """Suggest a key with a spelling similar to the given one."""
     *parents, given = location
     if parents:
         model = Jump if "jump" in parents else Host

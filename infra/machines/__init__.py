@@ -1,1 +1,1 @@
-"""Where machines come from. Every target returns the same thing: a ``Fleet``."""
+"""Targets, from which machines come. Every target returns a ``Fleet``."""

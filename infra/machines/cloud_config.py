@@ -1,7 +1,7 @@
-"""What a cloud machine is told at its first boot: a cloud-config, for cloud-init. No I/O.
+"""Renders the user data of a cloud machine: a cloud-config for cloud-init. No I/O.
 
 cloud-init plants the host key before sshd starts (its ``ssh`` module runs before ``ssh.service``),
-so that no other key is ever shown. A plain script would run after sshd, too late.
+so that sshd never presents another key. A plain script would run after sshd, too late.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import textwrap
 from infra.swarm.commands import INSTALL_NODE
 
 FORGET_SCRIPT = "/var/lib/cloud/scripts/per-boot/dairflow-forget-user-data"
-"""cloud-init runs it as the last thing of every boot: each boot writes the user data anew."""
+"""cloud-init runs it at the end of every boot, because each boot writes the user data again."""
 
-# obj.pkl holds the user data too; without it cloud-init asks the metadata service again.
+# obj.pkl has the user data too; without it cloud-init reads the metadata service again.
 _FORGET = """\
 #!/bin/sh
 # The host key is in /etc/ssh by now: no second copy of it stays on the disk.
@@ -28,9 +28,9 @@ def cloud_config(
 ) -> str:
     """Render the user data of one machine.
 
-    ``user`` is the image's own, who has sudo, and may speak to the engine. ``host_key`` is the one
-    secret in it, in OpenSSH's PEM; the public keys are ``ssh-ed25519 …``. The installation of
-    nftables and Docker's engine goes on while Pulumi makes the other machines.
+    ``user`` is the image's own user, who has sudo and access to the engine. ``host_key`` is the
+    only secret, in OpenSSH's PEM format; the public keys are ``ssh-ed25519 …``. nftables and
+    Docker's engine are installed while Pulumi creates the other machines.
     """
     return f"""\
 #cloud-config

@@ -1,4 +1,4 @@
-"""What is raised when machines cannot be had."""
+"""Errors of targets."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from infra.errors import UserError
 
 
 class HostError(UserError):
-    """Hosts that exist cannot be used, or not be left; says which, why and what to do next."""
+    """Existing hosts cannot be used or released; names the hosts, the reasons and the next step."""

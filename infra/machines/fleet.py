@@ -1,4 +1,4 @@
-"""What every target returns: machines, and how the operator reaches what runs on them."""
+"""Result of every target: machines, and how the operator reaches their services."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class EcrRegistry:
-    """Amazon's registry, in place of the one on the first manager."""
+    """Amazon's registry, instead of the one on the first manager."""
 
     region: str
     profile: str
-    """Of the operator's credentials; empty is what any AWS tool would use."""
+    """The profile of the operator's credentials; empty for the default of AWS tools."""
     repositories: Mapping[str, pulumi.Output[str]]
     """``registry/repository`` by the image's name."""
 
@@ -31,36 +31,36 @@ class Fleet:
 
     machines: Sequence[pulumi.Output[Record]]
     resources: Sequence[pulumi.Resource]
-    """What must exist before a machine can be reached, in the machines' order."""
+    """Resources that must exist before a machine can be reached, in the machines' order."""
     private_key: pulumi.Output[str]
     """The operator's SSH key, OpenSSH format."""
     operator_cidrs: pulumi.Input[Sequence[pulumi.Input[str]]]
-    """Where the operator's packets come from, as the machines see them."""
+    """Source addresses of the operator's packets, as the machines see them."""
     web_url: pulumi.Output[str]
     flower_url: pulumi.Output[str]
     mtu: pulumi.Output[int]
     """MTU of the machines' network, bytes: an overlay on it needs 50 less."""
     push_port: pulumi.Output[int] | None = None
-    """Loopback port of this machine where the first manager's registry is published; None where
+    """Loopback port of this machine on which the first manager's registry is published; None if
     images are pushed through SSH."""
     logins: pulumi.Output[dict[str, Any]] | None = None
-    """A ``remote.login.Login`` by machine's name, where not all take ``private_key``."""
+    """A ``remote.login.Login`` by machine's name, if not all accept ``private_key``."""
     release: dict[str, Any] | None = None
-    """A ``swarm.release.Release`` where machines stay when they leave the cluster."""
+    """A ``swarm.release.Release`` if machines are kept when they leave the cluster."""
     registry: EcrRegistry | None = None
     """None: the images are in a registry on the first manager."""
     platform: str = "linux/amd64"
-    """What the images are built for, as Docker names it."""
+    """The platform of the images, as Docker names it."""
     outputs: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict[str, Any])
-    """What the target has to say to the user, by the name of the stack's output."""
+    """Outputs of the target, by the name of the stack's output."""
 
     @property
     def first_manager(self) -> pulumi.Output[Record]:
-        """The machine that carries the database, the broker and the cluster's own registry."""
+        """The machine that runs the database, the broker and the cluster's own registry."""
         return self.machines[0]
 
     def lives_on(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return options of what is on the machines, and goes with them where they go."""
+        """Return options of resources on the machines that are deleted with them."""
         first = None if self.release else self.resources[0]
         return pulumi.ResourceOptions(depends_on=list(resources), deleted_with=first)
 
@@ -68,7 +68,7 @@ class Fleet:
 def names(managers: int, workers: int) -> list[tuple[str, str, int]]:
     """Return (name, role, number) of every machine, managers first.
 
-    Machines are named, never indexed into a list: one more or less renames none of the others.
+    Machines have names, not indices in a list: adding or removing one does not rename others.
     """
     return [
         (f"{role}-{number}", role, number)

@@ -1,7 +1,7 @@
-"""A node of the local target: a container that runs sshd, nftables and its own Docker engine.
+"""Node of the local target: a container that runs sshd, nftables and its own Docker engine.
 
-It is not ``--privileged``: that is refused where root itself lacks CAP_SYS_RESOURCE, and grants
-more than is needed everywhere else. Knows nothing of Pulumi.
+It is not ``--privileged``: Docker rejects that if root itself lacks CAP_SYS_RESOURCE, and it grants
+more than is needed otherwise. Independent of Pulumi.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ENGINE_FOLDER = "/var/lib/docker"
 STOP_TIMEOUT_SECONDS = 20
-"""How long `docker stop` lets the node's own containers end before it kills the node."""
+"""How long `docker stop` waits for the node's own containers to end before it kills the node."""
 
 _KEY_FILES = {
     "host_key": ("etc/ssh/ssh_host_ed25519_key", 0o600),
@@ -44,9 +44,9 @@ def create_options(
 ) -> dict[str, Any]:
     """Return the body of Docker's "create a container" request for a node.
 
-    ``ports`` maps the node's TCP ports to (address, port) of this machine. On cgroup v1 there is
-    no namespace of hierarchies that an engine could use, so the node shares the host's, and its
-    entrypoint keeps the engine's cgroups below the node's own; on v2 it gets its own.
+    ``ports`` maps the node's TCP ports to (address, port) of this machine. On cgroup v1 an engine
+    cannot use a cgroup namespace, so the node shares the host's, and its entrypoint keeps the
+    engine's cgroups below the node's own; on v2 the node has its own.
     """
     private_cgroup = cgroup_version == "2"
     binds = [f"{volume}:{ENGINE_FOLDER}"]
@@ -62,7 +62,7 @@ def create_options(
             "CapAdd": ["ALL"],
             "CapDrop": ["SYS_RESOURCE"],
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            # Both empty is what the command line calls systempaths=unconfined.
+            # Both empty: the command line's systempaths=unconfined.
             "MaskedPaths": [],
             "ReadonlyPaths": [],
             "CgroupnsMode": "private" if private_cgroup else "host",
@@ -82,17 +82,17 @@ def create_options(
 
 
 def create(client: docker.DockerClient, name: str, body: dict[str, Any]) -> Container:
-    """Make a container from what `create_options` returned, and do not start it.
+    """Create a container from the result of `create_options`, without starting it.
 
-    An engine that lacks CAP_SYS_RESOURCE itself cannot give it away. Release 20.10 has to be told;
-    26.1 knows, leaves it out of "ALL", and refuses to drop it ("invalid CapDrop: capability not
-    supported by your kernel or not available in the current environment").
+    An engine that lacks CAP_SYS_RESOURCE cannot grant it. Release 20.10 needs it in CapDrop; 26.1
+    leaves it out of "ALL", and rejects dropping it ("invalid CapDrop: capability not supported by
+    your kernel or not available in the current environment").
 
     Raises:
-        docker.errors.APIError: Docker refused.
+        docker.errors.APIError: if Docker rejects the request.
 
     """
-    api: Any = client.api  # docker-py's low-level half has no types of its own
+    api: Any = client.api  # docker-py's low-level API has no types
     try:
         made = api.create_container_from_config(body, name)
     except APIError as error:
@@ -117,13 +117,14 @@ def start(
     authorized_key: str,
     image: str | None = None,
 ) -> Container:
-    """Make a node and start it, with its host key and the operator's public key planted.
+    """Create and start a node with its host key and the operator's public key.
 
-    The keys are put into the container before its start, so that neither is ever among its
-    environment or arguments. It returns at once: SSH answers within about a second.
+    The keys are copied into the container before it starts, so that they are never in its
+    environment or arguments. Returns at once: SSH answers within about a second.
 
     Raises:
-        docker.errors.APIError: Docker refused; a container that could not start is removed.
+        docker.errors.APIError: if Docker rejects a request; a container that could not start is
+            removed.
 
     """
     body = create_options(
@@ -150,7 +151,7 @@ def start(
 
 
 def archive(files: Mapping[str, tuple[str, int]]) -> bytes:
-    """Return files for Docker to unpack into a container: their texts and modes by their paths."""
+    """Return a tar archive for Docker to unpack; ``files`` maps paths to texts and modes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as written:
         for path, (text, mode) in files.items():

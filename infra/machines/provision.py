@@ -1,4 +1,4 @@
-"""Chooses the target. From what this returns on, there is one code path for all of them."""
+"""Selects the target. After this, all targets share one code path."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 
-def look_around(settings: Settings) -> Site | None:
-    """Ask for what could stand in the machines' way; None where nothing is asked of the target.
+def preflight(settings: Settings) -> Site | None:
+    """Run the target's preflight checks; None if the target has none.
 
-    This comes before the first resource: where it fails, nothing was made.
+    This runs before the first resource: if it fails, nothing has been created.
 
     Raises:
-        pulumi.RunError: with every objection.
+        pulumi.RunError: lists every problem.
 
     """
-    return _look_around_aws(settings) if settings.target == "aws" else None
+    return _preflight_aws(settings) if settings.target == "aws" else None
 
 
 def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[str]) -> Fleet:
-    """Make or find the machines that the settings ask for; ``site`` is what was found before."""
+    """Create or find the machines of the settings; ``site`` is the result of `preflight`."""
     if site is not None:
         from infra.machines.aws.machines import AwsMachines  # noqa: PLC0415 - for this target alone
 
@@ -44,14 +44,14 @@ def provision(settings: Settings, site: Site | None, cluster_id: pulumi.Output[s
     return LocalMachines("machines", settings, cluster_id=cluster_id).fleet
 
 
-def _look_around_aws(settings: Settings) -> Site:
+def _preflight_aws(settings: Settings) -> Site:
     from infra.machines import target_packages  # noqa: PLC0415 - for this target alone
 
     with shown_to_users():
         target_packages.use("aws")
-        from infra.machines.aws.preflight import Wanted, look  # noqa: PLC0415
+        from infra.machines.aws.preflight import Request, check  # noqa: PLC0415
 
-        site = look(Wanted(stack=pulumi.get_stack(), settings=settings))
+        site = check(Request(stack=pulumi.get_stack(), settings=settings))
     for note in site.notes:
         pulumi.log.warn(note)
     return site

@@ -1,7 +1,7 @@
-"""The Python packages of one target: in a folder that only programs with that target look into.
+"""Python packages of one target, in a folder that only programs with that target use.
 
-Pulumi lists the packages of the environment and gets the plugin of each, whether the program uses
-it or not (ADR 7).
+Pulumi lists the packages of the environment and downloads the plugin of each, even if the program
+does not use it (ADR 7).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from infra.errors import UserError
 
 
 class TargetPackagesError(UserError):
-    """The target's packages are not installed; says what to do."""
+    """The target's packages are not installed; the message has the next step."""
 
 
 def folder(target: str) -> Path:
-    """Return where set-up puts a target's packages."""
+    """Return the folder in which set-up installs a target's packages."""
     return Path(sys.prefix) / "targets" / target
 
 
 def use(target: str) -> None:
-    """Let imports find a target's packages from now on, after everything else.
+    """Append a target's packages to the import path.
 
     Raises:
-        TargetPackagesError: set-up has not put them there.
+        TargetPackagesError: if set-up has not installed them.
 
     """
     found = folder(target)

@@ -1,1 +1,1 @@
-"""Commands and files on machines over SSH. Knows nothing of Pulumi or of swarm."""
+"""Runs commands and writes files on machines over SSH. Independent of Pulumi and swarm."""

@@ -1,4 +1,4 @@
-"""A runner and a pool for tests: answers from a script, and a record of what was asked."""
+"""Fake runner and pool for tests: scripted answers, and a record of the calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Completed | str | Exception
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One command as it was asked for."""
+    """A recorded command."""
 
     machine: str
     command: str
@@ -28,8 +28,8 @@ class Call:
 class FakeRunner:
     """Answers commands by the first rule whose text the command contains.
 
-    A rule's answers are given in turn, the last one again and again; an exception is raised, a
-    plain string is standard output. A command that no rule knows fails the test.
+    A rule's answers are returned in turn, the last one repeatedly; an exception is raised, a plain
+    string is standard output. A command without a matching rule fails the test.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -48,11 +48,11 @@ class FakeRunner:
 
     @property
     def commands(self) -> list[str]:
-        """The commands asked for, in order."""
+        """The recorded commands, in order."""
         return [call.command for call in self.calls]
 
     def on(self, text: str, *answers: Answer) -> FakeRunner:
-        """Answer commands that contain ``text``; a later rule wins over an earlier one."""
+        """Answer commands that contain ``text``; a later rule overrides an earlier one."""
         self._rules.insert(0, (text, list(answers) or [""]))
         return self
 
@@ -67,7 +67,7 @@ class FakeRunner:
         """Answer from the script; see `infra.remote.runner.Runner.run`.
 
         Raises:
-            AssertionError: no rule knows the command.
+            AssertionError: if no rule matches the command.
 
         """
         with self._lock:
@@ -82,7 +82,7 @@ class FakeRunner:
         return answer
 
     def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """Keep the file; see `files` and `modes`."""
+        """Record the file; see `files` and `modes`."""
         with self._lock:
             self.files[path] = content
             self.modes[path] = mode
@@ -96,10 +96,10 @@ class FakeRunner:
 
 
 class FakePool:
-    """Gives the fake runner of a machine, or raises for one that is said not to answer."""
+    """Pool of fake runners; raises an error for machines in `silent`."""
 
     def __init__(self, make: Callable[[Machine], FakeRunner] = FakeRunner) -> None:
-        """``make`` makes the runner of a machine that is asked for the first time."""
+        """``make`` creates a machine's runner at its first use."""
         self._make = make
         self._lock = threading.Lock()
         self.runners: dict[str, FakeRunner] = {}

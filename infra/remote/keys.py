@@ -1,4 +1,4 @@
-"""SSH key pairs: the operator's own, and the host keys that machines are given."""
+"""Generates SSH key pairs: the operator's own, and host keys of machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KeyPair:
 
 
 def generate_key_pair() -> KeyPair:
-    """Make a fresh key pair from the operating system's randomness."""
+    """Generate a key pair with the operating system's random numbers."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)

@@ -1,4 +1,4 @@
-"""How the operator signs in on a machine; everything here is secret."""
+"""The operator's login on a machine; everything here is secret."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Keys are in OpenSSH's PEM. ``password`` is for SSH without a key, and for sudo.
+    """Keys and password of a login. Keys are in OpenSSH's PEM.
 
-    The ``jump`` half is for the host that the way leads through, where there is one. The files are
-    where the operator has the keys, for SSH commands that are typed.
+    ``password`` is for SSH without a key, and for sudo. The ``jump`` fields are for the jump host,
+    if there is one. The files are the operator's key files, for SSH commands on the command line.
     """
 
     private_key: str = field(default="", repr=False)
@@ -26,7 +26,7 @@ class Login:
 
     @property
     def of_jump(self) -> Login:
-        """The sign-in on the host that the way leads through."""
+        """The login on the jump host."""
         return Login(
             private_key=self.jump_private_key,
             password=self.jump_password,
@@ -34,10 +34,10 @@ class Login:
         )
 
     def to_dict(self) -> dict[str, str]:
-        """Return plain JSON types, as a resource's state keeps them."""
+        """Return plain JSON types for a resource's state."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Login:
-        """Read what `to_dict` wrote."""
+        """Return the login from the result of `to_dict`."""
         return cls(**data)

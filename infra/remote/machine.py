@@ -1,4 +1,4 @@
-"""A machine of the cluster, as the operator reaches it and as the cluster's other nodes do."""
+"""A machine of the cluster, with its addresses for the operator and for the other nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SSH_PORT = 22
 
 @dataclass(frozen=True, kw_only=True)
 class Jump:
-    """A host that SSH to a machine leads through; its host key is known as the machine's is."""
+    """A jump host for SSH to a machine; its host key is known beforehand too."""
 
     address: str
     host_key: str
@@ -24,7 +24,7 @@ class Jump:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Jump:
-        """Read plain values; Pulumi's state turns every number into a float."""
+        """Return the jump host from plain values, in which Pulumi's numbers are floats."""
         return cls(
             address=data["address"],
             host_key=data["host_key"],
@@ -35,12 +35,12 @@ class Jump:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """One host, whichever target it came from.
+    """A host of any target.
 
-    ``address`` and ``port`` are where the operator's SSH reaches it, which may be a forwarded
-    port on loopback; ``private_address`` is its IPv4 address in the cluster's own network.
-    ``host_key`` is the public host key (``ssh-ed25519 AAAA…``) that is known before the first
-    connection: no other key is accepted.
+    ``address`` and ``port`` are for the operator's SSH, and may be a forwarded port on loopback;
+    ``private_address`` is its IPv4 address in the cluster's own network. ``host_key`` is the public
+    host key (``ssh-ed25519 AAAA…``) that is known before the first connection: no other key is
+    accepted.
     """
 
     name: str
@@ -54,19 +54,19 @@ class Machine:
     jump: Jump | None = None
 
     def __str__(self) -> str:
-        """Name the machine in a message: ``worker-2 (root@172.20.0.4:22)``."""
+        """Return the machine for a message: ``worker-2 (root@172.20.0.4:22)``."""
         return f"{self.name} ({self.user}@{self.address}:{self.port})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, as a resource's state keeps them."""
+        """Return plain JSON types for a resource's state."""
         return {**asdict(self), "labels": dict(self.labels)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Machine:
-        """Read what `to_dict` wrote; Pulumi's state turns every number into a float.
+        """Return the machine from the result of `to_dict`, in which Pulumi's numbers are floats.
 
         Raises:
-            KeyError: a field without a default is missing.
+            KeyError: if a field without a default is missing.
 
         """
         labels: Mapping[Any, Any] = data.get("labels") or {}

@@ -1,11 +1,11 @@
-"""One live connection a machine, kept for as long as the process needs it."""
+"""Pool of SSH connections, one for each machine."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Self
 
-from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND, RateLimit
 from infra.remote.ssh import DEFAULT_CONNECT_TIMEOUT_SECONDS, SshRunner, connect
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SshPool:
-    """Connections by machine; threads may share it, and connect to several machines at once."""
+    """Connections by machine; threads may share it and connect to several machines in parallel."""
 
     def __init__(
         self,
@@ -25,22 +25,22 @@ class SshPool:
         *,
         logins: Mapping[str, Login] | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
-        pace: Pace | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         """``private_key`` is the operator's, in OpenSSH's PEM; ``connect_timeout`` in seconds.
 
-        ``logins`` maps the names of machines that are signed in to in another way. Every attempt
-        to connect, to whichever machine, waits its turn of ``pace``.
+        ``logins`` maps the names of machines to their login, if it is not ``private_key``. All
+        connection attempts, to any machine, share the rate limit.
         """
         self._private_key = private_key
         self._logins = logins or {}
         self._connect_timeout = connect_timeout
-        self._pace = pace or Pace(CONNECTIONS_PER_SECOND)
+        self._rate_limit = rate_limit or RateLimit(CONNECTIONS_PER_SECOND)
         self._lock = threading.Lock()
-        self._places: dict[tuple[str, str, int, str, str, Jump | None], _Place] = {}
+        self._slots: dict[tuple[str, str, int, str, str, Jump | None], _Slot] = {}
 
     def runner(self, machine: Machine, *, timeout: float | None = None) -> SshRunner:
-        """Return a connected runner, the one of before while its connection stands.
+        """Return a connected runner, reusing the existing connection while it is alive.
 
         Raises:
             RemoteError: see `infra.remote.ssh.connect`.
@@ -55,29 +55,29 @@ class SshPool:
             machine.jump,
         )
         with self._lock:
-            place = self._places.setdefault(key, _Place())
-        with place.lock:
-            if place.runner is None or not place.runner.is_alive:
-                if place.runner is not None:
-                    place.runner.close()
-                    place.runner = None
+            slot = self._slots.setdefault(key, _Slot())
+        with slot.lock:
+            if slot.runner is None or not slot.runner.is_alive:
+                if slot.runner is not None:
+                    slot.runner.close()
+                    slot.runner = None
                 limit = self._connect_timeout if timeout is None else timeout
-                place.runner = connect(
+                slot.runner = connect(
                     machine,
                     self._logins.get(machine.name, self._private_key),
                     timeout=limit,
-                    pace=self._pace,
+                    rate_limit=self._rate_limit,
                 )
-            return place.runner
+            return slot.runner
 
     def close(self) -> None:
         """End every connection; the pool can be used again."""
         with self._lock:
-            places, self._places = self._places, {}
-        for place in places.values():
-            with place.lock:
-                if place.runner is not None:
-                    place.runner.close()
+            slots, self._slots = self._slots, {}
+        for slot in slots.values():
+            with slot.lock:
+                if slot.runner is not None:
+                    slot.runner.close()
 
     def __enter__(self) -> Self:
         """Use the pool as a context manager that closes it."""
@@ -93,7 +93,7 @@ class SshPool:
         self.close()
 
 
-class _Place:
+class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.runner: SshRunner | None = None

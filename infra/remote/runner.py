@@ -1,4 +1,4 @@
-"""What it means to run a command on a machine, whatever carries it there."""
+"""Interface for running commands on machines, independent of the transport."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_COMMAND_CHARACTERS = 160
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A command that ended."""
+    """Result of a command that has ended."""
 
     stdout: str
     stderr: str
@@ -25,15 +25,15 @@ class Completed:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with another status than 0."""
+        """Whether its exit status is not 0."""
         return self.exit_status != 0
 
 
 class RemoteError(UserError):
-    """Something on a machine could not be done.
+    """An operation on a machine failed.
 
-    Its text says on which machine, what was tried, what came back and what to do next. It never
-    holds what was sent on standard input, nor standard output: secrets travel there.
+    Its text has the machine, what was tried, the answer and the next step. It never contains
+    standard input or standard output, which may have secrets.
     """
 
     def __init__(
@@ -45,34 +45,34 @@ class RemoteError(UserError):
         next_step: str = "",
         exit_status: int | None = None,
     ) -> None:
-        """``answer`` is what came back, ``next_step`` what the user can do about it."""
+        """``answer`` is the error that was returned, ``next_step`` what the user can do."""
         self.machine = machine
         self.tried = tried
         self.answer = answer
         self.next_step = next_step
         self.exit_status = exit_status
-        parts = [f"{machine}: {tried}: {answer.strip() or 'no message came back'}"]
+        parts = [f"{machine}: {tried}: {answer.strip() or 'no message was returned'}"]
         if next_step:
             parts.append(f"Next: {next_step}")
         super().__init__("\n".join(parts))
 
     @classmethod
     def of_command(cls, machine: Machine, command: str, completed: Completed) -> RemoteError:
-        """Make the error of a command that ended with another status than 0."""
+        """Return the error of a command whose exit status is not 0."""
         last_lines = completed.stderr.strip().splitlines()[-_SHOWN_LINES:]
-        said = "\n  ".join(last_lines) or "it wrote nothing to standard error"
+        error = "\n  ".join(last_lines) or "it wrote nothing to standard error"
         return cls(
             machine=machine,
             tried=shown_command(command),
-            answer=f"exit status {completed.exit_status}: {said}",
+            answer=f"exit status {completed.exit_status}: {error}",
             exit_status=completed.exit_status,
         )
 
 
 def shown_command(command: str) -> str:
-    """Shorten a command to the one line that a message has room for.
+    """Shorten a command to one line for a message.
 
-    A script that begins with a comment is called by that.
+    A script that begins with a comment is named by the comment.
     """
     lines = command.strip().splitlines() or [""]
     first = lines[0][:_SHOWN_COMMAND_CHARACTERS]
@@ -82,7 +82,7 @@ def shown_command(command: str) -> str:
 
 
 class Runner(Protocol):
-    """Runs commands on one machine, as root (by ``sudo -n`` where the user is another)."""
+    """Runs commands on one machine as root (with ``sudo -n`` for another user)."""
 
     @property
     def machine(self) -> Machine:
@@ -97,36 +97,36 @@ class Runner(Protocol):
         timeout: float = DEFAULT_COMMAND_TIMEOUT_SECONDS,
         check: bool = True,
     ) -> Completed:
-        """Run a command of POSIX shell and wait for its end, at most ``timeout`` seconds.
+        """Run a POSIX shell command and wait for its end, for at most ``timeout`` seconds.
 
-        A secret goes in by ``stdin``, never in the command: commands are shown in errors, and
-        to every user of the machine.
+        Pass a secret by ``stdin``, never in the command: commands are shown in errors, and to every
+        user of the machine.
 
         Raises:
-            RemoteError: it ended with another status than 0 (only with ``check``), did not end
-                in time, or the connection was lost.
+            RemoteError: if its exit status is not 0 (only with ``check``), if it did not end in
+                time, or if the connection was lost.
 
         """
         ...
 
     def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """Write a file whole or not at all, owned by root, making its folder if need be.
+        """Write a file atomically, owned by root, and create its folder if needed.
 
         Raises:
-            RemoteError: the file could not be written.
+            RemoteError: if the file could not be written.
 
         """
         ...
 
 
 class RunnerPool(Protocol):
-    """Gives a runner for a machine; calls for different machines may run side by side."""
+    """Pool of runners; calls for different machines may run in parallel."""
 
     def runner(self, machine: Machine, *, timeout: float | None = None) -> Runner:
         """Return a connected runner, waiting at most ``timeout`` seconds for the machine.
 
         Raises:
-            RemoteError: the machine does not answer, shows another host key, or refuses the
+            RemoteError: if the machine does not answer, has another host key, or rejects the
                 client's key.
 
         """

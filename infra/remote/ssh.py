@@ -1,4 +1,4 @@
-"""Commands over SSH, by paramiko, to machines whose host keys are known beforehand."""
+"""Runs commands over SSH with paramiko, on machines whose host keys are known beforehand."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from infra.remote.pace import Pace
+    from infra.remote.rate_limit import RateLimit
 
-# It logs every attempt on a machine that still boots as an error, with a traceback, and Python
-# prints errors that nobody handles. What fails for good is a `RemoteError`.
+# paramiko logs every attempt on a machine that still boots as an error with a traceback, and Python
+# prints unhandled log records. A final failure is a `RemoteError`.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 DEFAULT_CONNECT_TIMEOUT_SECONDS = 60.0
 _ATTEMPT_TIMEOUT_SECONDS = 10.0
-MUTE = "it takes the connection, and then nothing comes back"
+MUTE = "it accepts the connection, but does not answer"
 _RETRY_PAUSE_SECONDS = 0.1
 _RETRY_PAUSE_MAX_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
 _SESSIONS_PER_CONNECTION = 8
-"""OpenSSH's MaxSessions is 10 unless an administrator chose another."""
+"""OpenSSH's MaxSessions is 10 by default."""
 _LOAD_TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 65536
 _NO_ORIGIN = ("127.0.0.1", 0)
-"""Who a forwarded connection is said to come from (RFC 4254, 7.2); nothing depends on it."""
+"""Originator of a forwarded connection (RFC 4254, 7.2); it has no effect."""
 
 Result = TypeVar("Result")
 
 
 class SshRunner:
-    """One live connection to one machine; several threads may run commands over it."""
+    """A live connection to a machine; several threads may run commands over it."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class SshRunner:
         jump: SshRunner | None = None,
         sudo_password: str = "",
     ) -> None:
-        """``client`` is connected, its host key verified, by way of ``jump``. See `connect`.
+        """``client`` is connected through ``jump``, and its host key is verified. See `connect`.
 
-        ``sudo_password`` is given to sudo with every command; empty where sudo asks for none.
+        ``sudo_password`` is passed to sudo with every command; empty if sudo does not need one.
         """
         self._machine = machine
         self._client = client
@@ -83,7 +83,7 @@ class SshRunner:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the connection still stands, as far as keep-alives tell."""
+        """Whether the connection is alive according to keep-alives."""
         transport = self._client.get_transport()
         return transport is not None and transport.is_active()
 
@@ -96,24 +96,24 @@ class SshRunner:
         check: bool = True,
     ) -> Completed:
         """Run a command as root; see `infra.remote.runner.Runner.run`."""
-        asks = bool(self._sudo_password)
-        shell = _as_root(self._machine, command, asks_for_password=asks)
-        if asks:
+        needs_password = bool(self._sudo_password)
+        shell = _as_root(self._machine, command, needs_password=needs_password)
+        if needs_password:
             stdin = self._sudo_password.encode() + b"\n" + (stdin or b"")
         return self._run(command, shell, stdin=stdin, timeout=timeout, check=check)
 
     def sudo_password_needed(self) -> bool:
-        """Tell whether sudo asks for a password, whatever it remembers at the moment.
+        """Return whether sudo needs a password, regardless of its cache.
 
         Raises:
-            RemoteError: the connection was lost.
+            RemoteError: if the connection was lost.
 
         """
         command = "sudo -n -k true"
         return self._run(command, command, timeout=_ATTEMPT_TIMEOUT_SECONDS, check=False).failed
 
     def with_sudo_password(self, password: str) -> SshRunner:
-        """Return a runner over the same connection that gives sudo a password."""
+        """Return a runner over the same connection that passes a password to sudo."""
         return SshRunner(self._machine, self._client, jump=self._jump, sudo_password=password)
 
     def _run(
@@ -125,7 +125,7 @@ class SshRunner:
         timeout: float,
         check: bool,
     ) -> Completed:
-        """Run ``shell``, which errors call ``command``."""
+        """Run ``shell``; errors show ``command``."""
         with self._sessions:
             deadline = Deadline(timeout, self._is_busy)
             channel = self._open(command, timeout)
@@ -136,8 +136,8 @@ class SshRunner:
                     raise RemoteError(
                         machine=self._machine,
                         tried=shown_command(command),
-                        answer=f"it had not ended after {deadline.waited()}",
-                        next_step="see what it waits for on the machine, then run the same again",
+                        answer=f"it did not end within {deadline.waited()}",
+                        next_step="check on the machine what it waits for, then rerun the command",
                     ) from exc
                 except (paramiko.SSHException, OSError, EOFError) as exc:
                     raise self._lost(command, exc) from exc
@@ -148,7 +148,7 @@ class SshRunner:
         return completed
 
     def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """Write a file whole or not at all; see `infra.remote.runner.Runner.write_file`."""
+        """Write a file atomically; see `infra.remote.runner.Runner.write_file`."""
         target = shlex.quote(path)
         folder = shlex.quote(str(PurePosixPath(path).parent))
         self.run(
@@ -158,10 +158,10 @@ class SshRunner:
         )
 
     def dial(self, address: str, port: int) -> paramiko.Channel:
-        """Open a TCP connection from the machine to ``address``, through this one.
+        """Open a TCP connection from the machine to ``address``, through this connection.
 
         Raises:
-            RemoteError: nothing answers there, or sshd forwards no ports.
+            RemoteError: if nothing answers there, or sshd does not forward ports.
 
         """
         transport = self._client.get_transport()
@@ -178,8 +178,8 @@ class SshRunner:
                 tried=tried,
                 answer=f"refused ({exc.text})",
                 next_step=(
-                    "check that something listens there, and that sshd allows it:"
-                    " `sshd -T | grep -i allowtcpforwarding` is to say yes"
+                    "check that a program listens there, and that sshd allows forwarding: `sshd -T"
+                    " | grep -i allowtcpforwarding` must print `yes`"
                 ),
             ) from exc
         except (paramiko.SSHException, OSError, EOFError) as exc:
@@ -228,8 +228,8 @@ class SshRunner:
         return RemoteError(
             machine=self._machine,
             tried=shown_command(command),
-            answer=f"the SSH connection was lost ({cause or 'no exit status came back'})",
-            next_step="check that the machine runs, then run the same again",
+            answer=f"the SSH connection was lost ({cause or 'no exit status was returned'})",
+            next_step="check that the machine runs, then rerun the command",
         )
 
 
@@ -238,22 +238,22 @@ def connect(
     login: Login | str,
     *,
     timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
-    pace: Pace | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> SshRunner:
     """Connect to a machine, waiting at most ``timeout`` seconds for its sshd to answer.
 
     ``login`` may be the operator's private key alone, in OpenSSH's PEM format. Every attempt waits
-    its turn of ``pace``; what the first one waits is not counted.
+    for the rate limit; the first wait does not count for ``timeout``.
 
     Raises:
-        RemoteError: at once when the host key is another one, the sign-in is refused, or sudo
-            refuses the password; after the timeout when nothing answers.
+        RemoteError: at once if the host key is another one, the login is rejected, or sudo rejects
+            the password; after the timeout if nothing answers.
 
     """
     if isinstance(login, str):
         login = Login(private_key=login)
-    entry = _Entry(machine, login)
-    runner = _waiting(machine, timeout, entry.connect, pace)
+    connector = _Connector(machine, login)
+    runner = _retrying(machine, timeout, connector.connect, rate_limit)
     if machine.user == "root" or not login.password or not runner.sudo_password_needed():
         return runner
     runner = runner.with_sudo_password(login.password)
@@ -261,9 +261,9 @@ def connect(
         runner.close()
         raise RemoteError(
             machine=machine,
-            tried="became root with sudo and the password that is set",
-            answer="sudo refuses it",
-            next_step=f"correct the password; or allow {machine.user} to use sudo there",
+            tried="became root with sudo and the configured password",
+            answer="sudo rejects it",
+            next_step=f"fix the password; or allow {machine.user} to use sudo there",
         )
     return runner
 
@@ -273,18 +273,20 @@ def shown_host_key(
     login: Login,
     *,
     timeout: float = DEFAULT_CONNECT_TIMEOUT_SECONDS,
-    pace: Pace | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> HostKey:
-    """Ask a machine for its host key, which nobody vouches for. Nothing is sent but greetings.
+    """Read a machine's unverified host key. Only the protocol's greetings are sent.
 
-    Every attempt waits its turn of ``pace``.
+    Every attempt waits for the rate limit.
 
     Raises:
-        RemoteError: nothing answers within ``timeout`` seconds; or see `connect`, for the host
-            that the way leads through.
+        RemoteError: if nothing answers within ``timeout`` seconds; or see `connect`, for the jump
+            host.
 
     """
-    return _waiting(machine, timeout, lambda limit: _shown_host_key(machine, login, limit), pace)
+    return _retrying(
+        machine, timeout, lambda limit: _shown_host_key(machine, login, limit), rate_limit
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,19 +297,19 @@ class HostKey:
     fingerprint: str
 
 
-def _waiting(
+def _retrying(
     machine: Machine,
     timeout: float,
     attempt: Callable[[float], Result],
-    pace: Pace | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> Result:
-    """Try again until something answers, at most for ``timeout`` seconds."""
+    """Retry until something answers, for at most ``timeout`` seconds."""
 
     def take_turn() -> None:
-        """Count the connection to a jump host as well."""
+        """Wait for the rate limit; a jump host needs a second connection."""
         for _ in range(2 if machine.jump else 1):
-            if pace:
-                pace.wait()
+            if rate_limit:
+                rate_limit.wait()
 
     def sleep(seconds: float) -> None:
         time.sleep(seconds)
@@ -329,35 +331,35 @@ def _waiting(
         raise RemoteError(
             machine=machine,
             tried=f"waited {timeout:g} s for SSH",
-            answer=_said(exc),
+            answer=_error_text(exc),
             next_step=(
                 "check that the machine runs, that sshd listens there, and that no firewall"
-                " between here and there drops the connection; then run the same again"
+                " between here and there drops the connection; then rerun the command"
             ),
         ) from exc
 
 
-def _said(exc: BaseException) -> str:
-    """Return an error's text; paramiko's own for a machine that hangs says nothing of it."""
+def _error_text(exc: BaseException) -> str:
+    """Return an error's text, and a clearer one for a machine that hangs."""
     text = str(exc)
     return MUTE if text == "No existing session" else text or type(exc).__name__
 
 
-class _Entry:
-    """A way into a machine: where, and with what."""
+class _Connector:
+    """Connector to a machine, with its address and login."""
 
     def __init__(self, machine: Machine, login: Login) -> None:
-        """Read the key.
+        """Parse the key.
 
         Raises:
-            RemoteError: it is none; or there is neither key nor password.
+            RemoteError: if it is not a key; or if there is neither a key nor a password.
 
         """
         if not (login.private_key or login.password):
             raise RemoteError(
                 machine=machine,
-                tried="signed in",
-                answer="neither a key nor a password is known for it",
+                tried="logged in",
+                answer="neither a key nor a password is set for it",
                 next_step="set one of them",
             )
         self._machine = machine
@@ -365,11 +367,11 @@ class _Entry:
         self._key = _read_private_key(machine, login.private_key) if login.private_key else None
 
     def connect(self, timeout: float) -> SshRunner:
-        """Connect and sign in.
+        """Connect and log in.
 
         Raises:
-            RemoteError: the host key is another one, or the sign-in is refused.
-            paramiko.SSHException, OSError, EOFError: nothing answers (yet).
+            RemoteError: if the host key is another one, or the login is rejected.
+                paramiko.SSHException, OSError, EOFError: if nothing answers (yet).
 
         """
         machine, client = self._machine, paramiko.SSHClient()
@@ -406,11 +408,11 @@ class _Entry:
 
 
 def _jump(machine: Machine, login: Login, timeout: float) -> SshRunner | None:
-    """Connect to the host that the way leads through, if there is one."""
+    """Connect to the jump host, if there is one."""
     if machine.jump is None:
         return None
     host = _as_machine(machine, machine.jump)
-    return _Entry(host, login.of_jump).connect(timeout)
+    return _Connector(host, login.of_jump).connect(timeout)
 
 
 def _as_machine(behind: Machine, jump: Jump) -> Machine:
@@ -447,17 +449,17 @@ def _read_private_key(machine: Machine, private_key: str) -> paramiko.PKey:
         try:
             return kind.from_private_key(io.StringIO(private_key))
         except (paramiko.SSHException, ValueError):
-            continue  # Another kind of key; the format does not tell before it is read.
+            continue  # Another kind of key; the format does not show the kind.
     raise RemoteError(
         machine=machine,
         tried="read the operator's private key",
-        answer="it is no Ed25519, ECDSA or RSA key in OpenSSH's format without a passphrase",
-        next_step="make one with `ssh-keygen -t ed25519` and set that",
+        answer="it is not an Ed25519, ECDSA or RSA key in OpenSSH's format without a passphrase",
+        next_step="generate one with `ssh-keygen -t ed25519` and set it",
     )
 
 
 def _pin(client: paramiko.SSHClient, machine: Machine) -> None:
-    """Let the client accept the machine's own host key, and no other."""
+    """Make the client accept only the machine's own host key."""
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     try:
         kind, encoded = machine.host_key.split()[:2]
@@ -468,7 +470,7 @@ def _pin(client: paramiko.SSHClient, machine: Machine) -> None:
 
 
 def _known_as(machine: Machine) -> str:
-    """Return the name under which an SSH client files a host key (sshd(8), known_hosts)."""
+    """Return the name of a host in an SSH client's known hosts (sshd(8), known_hosts)."""
     if machine.port == SSH_PORT:
         return machine.address
     return f"[{machine.address}]:{machine.port}"
@@ -478,7 +480,7 @@ def _unreadable(machine: Machine) -> RemoteError:
     return RemoteError(
         machine=machine,
         tried="read the host key that is set for it",
-        answer=f"{machine.host_key[:60]!r} is no OpenSSH public key",
+        answer=f"{machine.host_key[:60]!r} is not an OpenSSH public key",
         next_step="set it as `ssh-keyscan -t ed25519 HOST` prints it: ssh-ed25519 AAAA…",
     )
 
@@ -488,10 +490,10 @@ def _another_machine(machine: Machine, shown: paramiko.PKey) -> RemoteError:
         machine=machine,
         tried="compared its host key with the known one",
         answer=(
-            f"it shows {shown.get_name()} {shown.fingerprint}, which is another key:"
-            " it is another machine, was made anew, or someone is in between. Nothing was sent"
+            f"it shows {shown.get_name()} {shown.fingerprint}, which is another key: it is another"
+            " machine, it was recreated, or the connection is intercepted. No data was sent"
         ),
-        next_step="find out which; only if the machine was made anew, set its new host key",
+        next_step="find out which; only if the machine was recreated, set its new host key",
     )
 
 
@@ -499,41 +501,41 @@ def _refused(machine: Machine, key: paramiko.PKey | None, exc: Exception) -> Rem
     if key is None:
         return RemoteError(
             machine=machine,
-            tried="signed in with the password that is set",
+            tried="logged in with the configured password",
             answer=f"refused ({exc})",
-            next_step="correct it; or set a key, where sshd takes no passwords",
+            next_step="fix it; or set a key, if sshd does not accept passwords",
         )
     return RemoteError(
         machine=machine,
-        tried=f"signed in with the key {key.fingerprint}",
+        tried=f"logged in with the key {key.fingerprint}",
         answer=f"refused ({exc})",
         next_step=f"put that key's public half into ~{machine.user}/.ssh/authorized_keys there",
     )
 
 
-def _as_root(machine: Machine, command: str, *, asks_for_password: bool) -> str:
-    """Wrap a command for POSIX shell, whatever the user's own login shell is.
+def _as_root(machine: Machine, command: str, *, needs_password: bool) -> str:
+    """Wrap a command for POSIX shell, regardless of the user's own login shell.
 
-    sudo clears the environment; SSH_CONNECTION tells whom the firewall must not shut out. A
-    password is asked for every time, so that its line never becomes the command's own input.
+    sudo clears the environment; SSH_CONNECTION has the address that the firewall must not lock out.
+    sudo asks for the password every time, so that its line never becomes the command's own input.
     """
     quoted = shlex.quote(command)
     if machine.user == "root":
         return f"exec sh -c {quoted}"
-    sudo = "sudo -k -S -p ''" if asks_for_password else "sudo -n"
+    sudo = "sudo -k -S -p ''" if needs_password else "sudo -n"
     return f'exec {sudo} env SSH_CONNECTION="$SSH_CONNECTION" sh -c {quoted}'
 
 
 def _converse(
     channel: paramiko.Channel, command: str, stdin: bytes | None, deadline: Deadline
 ) -> Completed | None:
-    """Run the command on the channel; None when it ended without an exit status.
+    """Run the command on the channel; None if it ended without an exit status.
 
-    Standard input and error have threads of their own, since a command may fill one stream before
-    it serves another.
+    Standard input and error have separate threads, since a command may fill one stream before it
+    reads another.
 
     Raises:
-        TimeoutError: the deadline has passed.
+        TimeoutError: if the deadline has passed.
 
     """
     errors: list[bytes] = []
@@ -576,7 +578,7 @@ def _feed(channel: paramiko.Channel, stdin: bytes | None) -> None:
                 rest = rest[channel.send(bytes(rest[:_CHUNK_BYTES])) :]
         channel.shutdown_write()
     except (paramiko.SSHException, OSError):
-        return  # The command did not read it all; its exit status tells whether that matters.
+        return  # The command did not read it all; its exit status shows whether that matters.
 
 
 def _drain_errors(channel: paramiko.Channel, into: list[bytes]) -> None:
@@ -585,7 +587,7 @@ def _drain_errors(channel: paramiko.Channel, into: list[bytes]) -> None:
         while chunk := _next_error(channel):
             into.append(chunk)
     except (paramiko.SSHException, OSError):
-        return  # The channel is gone, which the other reader reports.
+        return  # The channel is closed, which the other reader reports.
 
 
 def _next_error(channel: paramiko.Channel) -> bytes:

@@ -1,6 +1,6 @@
-"""A loopback port of this machine that leads through SSH to a port of another machine.
+"""Forwards a loopback port of this machine through SSH to a port of another machine.
 
-Nothing is connected, and paramiko is not even imported, before the first client comes.
+It does not connect, nor import paramiko, before the first client connects.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Channel(Protocol):
-        """The far end: a paramiko channel, as far as it is used here."""
+        """The remote end: a paramiko channel, as far as it is used here."""
 
         def recv(self, nbytes: int, /) -> bytes:
-            """Receive; nothing is the end."""
+            """Receive; empty at the end."""
             ...
 
         def sendall(self, s: bytes, /) -> None:
-            """Send all of it."""
+            """Send all bytes."""
             ...
 
         def shutdown_write(self) -> None:
-            """Say that nothing more will be sent."""
+            """Signal the end of sending."""
             ...
 
         def close(self) -> None:
-            """End it."""
+            """Close the channel."""
             ...
 
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 30_000)
-"""Where a port is chosen from: below those that systems give to outgoing connections by
-themselves (Linux from 32768, IANA from 49152), so that it is free in a later run too."""
+"""Range from which a port is chosen: below the ephemeral ports (Linux from 32768, IANA from 49152),
+so that it is free in a later run too."""
 _ATTEMPTS = 200
 _CHUNK_BYTES = 65_536
 
 
 class TunnelError(UserError):
-    """A loopback port cannot be had; says which one, why and what to do next."""
+    """A loopback port cannot be used; the message has the port, the cause and the next step."""
 
 
 def choose_port() -> int:
-    """Return a loopback port that is free now.
+    """Return a free loopback port.
 
     Raises:
-        TunnelError: none is.
+        TunnelError: if none is free.
 
     """
     for port in random.sample(PORTS, _ATTEMPTS):
@@ -61,13 +61,14 @@ def choose_port() -> int:
             return port
     msg = (
         f"none of {_ATTEMPTS} ports of {LOOPBACK} between {PORTS.start} and {PORTS.stop - 1} is"
-        " free\nNext: see what listens there with `ss -ltn`, then run the same again"
+        " free\n"
+        "Next: check what listens there with `ss -ltn`, then rerun the command"
     )
     raise TunnelError(msg)
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a listener could take the port now."""
+    """Return whether the port is free."""
     try:
         _bound(port).close()
     except OSError:
@@ -78,14 +79,14 @@ def is_free(port: int) -> bool:
 def open_tunnel(
     port: int, reach: Callable[[], Channel], complain: Callable[[Exception], None]
 ) -> int:
-    """Listen on a loopback port, and lead each client to a channel that ``reach`` opens for it.
+    """Listen on a loopback port, and connect each client to a channel that ``reach`` opens for it.
 
-    Port 0 is any free one. ``reach`` is called on a thread for each client. Where it raises, the
-    error goes to ``complain`` and the client is disconnected. The tunnel ends with the process.
+    Port 0 is any free one. ``reach`` is called on a thread for each client. If it raises an error,
+    ``complain`` is called with it and the client is disconnected. The tunnel ends with the process.
     Returns the port.
 
     Raises:
-        TunnelError: the port is taken.
+        TunnelError: if the port is in use.
 
     """
     try:
@@ -99,7 +100,7 @@ def open_tunnel(
 
 
 def _bound(port: int) -> socket.socket:
-    """Bind; connections of an earlier run that are still being ended do not count."""
+    """Bind, even if connections of an earlier run are still being closed."""
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,7 +131,7 @@ def _serve(
     with client:
         try:
             channel = reach()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user is to see it
+        except Exception as error:  # noqa: BLE001 - the user must see any error
             complain(error)
             return
         with contextlib.closing(channel):
@@ -140,7 +141,7 @@ def _serve(
 
 
 def _send_up(client: socket.socket, channel: Channel) -> None:
-    """Carry what the client sends; its end is passed on, the answer may still be under way."""
+    """Forward the client's data; its end is forwarded, and the answer may still follow."""
     with contextlib.suppress(OSError, EOFError):
         while chunk := client.recv(_CHUNK_BYTES):
             channel.sendall(chunk)
@@ -148,7 +149,7 @@ def _send_up(client: socket.socket, channel: Channel) -> None:
 
 
 def _send_down(channel: Channel, client: socket.socket) -> None:
-    """Carry what comes back; a client that sends nothing more is not waited for after its end."""
+    """Forward the answer; at its end, the client is disconnected even if it sends no more data."""
     with contextlib.suppress(OSError, EOFError):
         while chunk := channel.recv(_CHUNK_BYTES):
             client.sendall(chunk)

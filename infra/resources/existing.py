@@ -1,4 +1,4 @@
-"""Hosts that exist, as Pulumi resources: the keys they showed at first, and the list of them."""
+"""Existing hosts as Pulumi resources: accepted host keys, and the list of hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
 from infra.resources.provider import OWNER, Props, Provider, owning, say
-from infra.resources.ssh_pool import logins_of, pace_of, ssh_pool
+from infra.resources.ssh_pool import logins_of, rate_limit_of, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class AcceptedHostKeyProvider(Provider):
-    """Takes the host key that a host shows at first; no other is accepted from then on.
+    """Accepts the host key of the first connection; no other is accepted from then on.
 
-    The key belongs to the host's name: another address or port is no reason to believe another
-    one, to which a password would be sent then.
+    The key belongs to the host's name: with another address or port the same key is required,
+    because a password may be sent to the host.
     """
 
     def create(self, props: Props) -> CreateResult:
@@ -32,28 +32,31 @@ class AcceptedHostKeyProvider(Provider):
         from infra.remote.ssh import shown_host_key
 
         machine = Machine.from_dict(props["machine"])
-        login, pace = logins_of(props)[machine.name], pace_of(props)
+        login, rate_limit = logins_of(props)[machine.name], rate_limit_of(props)
         try:
-            shown = shown_host_key(machine, login, timeout=hosts.CONNECT_SECONDS, pace=pace)
+            shown = shown_host_key(
+                machine, login, timeout=hosts.CONNECT_SECONDS, rate_limit=rate_limit
+            )
         except RemoteError as error:
             message = (
-                f"No host was touched.\n{error}\n{machine.name}'s key is to be accepted once,"
-                " which comes before the look at all hosts: what speaks against the others is told"
-                f" once {machine.name} answers, or is taken out of `hosts`."
+                "No host was changed.\n"
+                f"{error}\n"
+                f"{machine.name}'s key must be accepted once before all hosts are checked. The"
+                f" other hosts are checked after {machine.name} answers, or is removed from"
+                " `hosts`."
             )
             raise HostError(message) from error
         say(
-            f"{machine.name}: showed the host key {shown.fingerprint}, which is accepted once;"
-            f" from now on no other is believed to be {machine.name}, at another address or port"
-            " neither. Compare it with the host's own:"
-            " `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
+            f"{machine.name}: showed the host key {shown.fingerprint}, which is accepted once; from"
+            f" now on no other key is accepted for {machine.name}, even at another address or port."
+            " Compare it with the host's own: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
         )
         outs = {**props, "host_key": shown.text, "fingerprint": shown.fingerprint}
         return CreateResult(shown.fingerprint, outs)
 
 
 class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
-    """A host key that nobody vouched for, pinned in the state."""
+    """An unverified host key, pinned in the state."""
 
     host_key: pulumi.Output[str]
 
@@ -78,21 +81,21 @@ class AcceptedHostKey(Resource, module="machines", name="AcceptedHostKey"):
 
 
 class ExistingHostsProvider(Provider):
-    """Refuses what cannot work before any host is touched, then claims the hosts."""
+    """Rejects unsuitable hosts before any host is changed, then claims the hosts."""
 
     compared = ("machines", "logins", "manager_ports", "release")
     replaced_by = ("stack",)
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this before anything is installed anywhere."""
+        """Pulumi calls this before anything is installed on any host."""
         return CreateResult(props["stack"], _claimed(owning(props)))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when the list changed: hosts that are to go are not asked here."""
+        """Pulumi calls this when the list has changed; it does not connect to removed hosts."""
         return UpdateResult(_claimed(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh: the operator may be at another address now."""
+        """Pulumi calls this on refresh: the operator may have another address now."""
         from infra.machines.existing import hosts
 
         with ssh_pool(props) as pool:
@@ -100,12 +103,12 @@ class ExistingHostsProvider(Provider):
         return ReadResult(id_, props if seen is None else {**props, **_outs(seen)})
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this last of all, when the swarm is gone."""
+        """Pulumi calls this last, after the swarm is deleted."""
         from infra.machines.existing import hosts
         from infra.swarm.release import Release
 
         with ssh_pool(props) as pool:
-            hosts.let_go(
+            hosts.release_hosts(
                 _machines(props),
                 pool,
                 say,
@@ -117,7 +120,7 @@ class ExistingHostsProvider(Provider):
 
 
 class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
-    """The hosts of a list that the user has SSH to."""
+    """A list of hosts that the user can reach by SSH."""
 
     operator_addresses: pulumi.Output[list[str]]
     mtu: pulumi.Output[int]
@@ -136,9 +139,9 @@ class ExistingHosts(Resource, module="machines", name="ExistingHosts"):
         forget: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``stack`` is the stack's random identity; ``release`` what is to go from a host.
+        """``stack`` is the stack's random identity; ``release`` is what to remove from a host.
 
-        ``forget`` is a command that takes this resource out of the state.
+        ``forget`` is a command that removes this resource from the state.
         """
         props = {
             "machines": list(machines),
@@ -172,7 +175,7 @@ def _claimed(props: Props) -> Props:
             adopt=bool(props["adopt"]),
             manager_ports=[int(port) for port in props["manager_ports"]],
         )
-        hosts.refuse_leftovers(machines, found, pool, stack=stack)
+        hosts.reject_orphans(machines, found, pool, stack=stack)
         release = Release.from_dict(props["release"])
         hosts.claim(machines, found, pool, say, stack=stack, owner=props[OWNER], release=release)
     return {**props, **_outs(hosts.site(machines, found))}

@@ -1,4 +1,4 @@
-"""An image's build, before it is pushed: it fails with a reason, whichever plugin pushes."""
+"""Builds an image before it is pushed, so that a failure has a cause with any plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ImageBuildProvider(Provider):
-    """Builds into the engine's cache; takes away the names that updates left on the engine."""
+    """Builds into the engine's cache; removes image names that updates left on the engine."""
 
     compared = ("tag", "pushed_as")
 
@@ -25,7 +25,7 @@ class ImageBuildProvider(Provider):
         return CreateResult(f"{props['repository']}:{props['tag']}", props)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for another content, and for another place that it is pushed to."""
+        """Pulumi calls this if the content, or the repository that it is pushed to, has changed."""
         from infra.machines.local import engine as local_engine
 
         _build(news)
@@ -37,7 +37,7 @@ class ImageBuildProvider(Provider):
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this on destroy, after the image's own resource.
 
-        A name that a failed update gave the image is in no resource's state.
+        An image name from a failed update is not in the state of any resource.
         """
         from infra.machines.local import engine as local_engine
 
@@ -60,7 +60,7 @@ class ImageBuild(Resource, module="images", name="ImageBuild"):
         platform: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``tag`` names the content; ``pushed_as`` is the ``registry/repository`` that gets it."""
+        """``tag`` identifies the content; ``pushed_as`` is its ``registry/repository``."""
         props = {
             "repository": repository,
             "tag": tag,

@@ -1,4 +1,4 @@
-"""An image that is built here, pushed to a registry, and deployed by its digest."""
+"""Images that are built here, pushed to a registry, and deployed by digest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from infra.machines.aws.ecr import SignIn
+    from infra.machines.aws.ecr import EcrLogin
 
 HTTPS_PORT = 443
 
 
 class RegistryAccess(Protocol):
-    """How images get into a registry, and under which name the nodes pull them."""
+    """How images are pushed to a registry, and under which name the nodes pull them."""
 
     def pushed_as(self, name: str) -> pulumi.Output[str]:
         """Return ``registry/repository`` as the operator's Docker pushes it."""
@@ -35,7 +35,7 @@ class RegistryAccess(Protocol):
         ...
 
     def plugin_push(self) -> dict[str, Any]:
-        """Return the arguments of ``docker.Image`` that say how it is pushed."""
+        """Return the arguments of ``docker.Image`` for the push."""
         ...
 
     def deployed(
@@ -45,7 +45,7 @@ class RegistryAccess(Protocol):
         ...
 
     def owned(self) -> pulumi.Output[list[str]]:
-        """Return what the names of the cluster's own images begin with on the nodes."""
+        """Return the prefixes of the names of the cluster's own images on the nodes."""
         ...
 
     def endpoint(self) -> pulumi.Output[dict[str, Any]] | None:
@@ -55,7 +55,7 @@ class RegistryAccess(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedAccess:
-    """The registry on the first manager, which ``docker.Image`` pushes to (`RegistryAccess`)."""
+    """The registry on the first manager, to which ``docker.Image`` pushes (`RegistryAccess`)."""
 
     push_host: str
     push_port: pulumi.Output[int]
@@ -65,7 +65,7 @@ class EmbeddedAccess:
 
     @property
     def push_address(self) -> pulumi.Output[str]:
-        """The ``host:port`` that the operator's Docker pushes to."""
+        """The ``host:port`` to which the operator's Docker pushes."""
         return pulumi.Output.concat(self.push_host, ":", self.push_port.apply(str))
 
     def pushed_as(self, name: str) -> pulumi.Output[str]:
@@ -112,7 +112,7 @@ class EmbeddedAccess:
 class EcrAccess:
     """Amazon's registry (`RegistryAccess`).
 
-    ``docker.Image`` builds only: what it signs in with would be kept in the stack's state.
+    ``docker.Image`` only builds: the state would contain its registry login otherwise.
     """
 
     region: str
@@ -148,14 +148,14 @@ class EcrAccess:
 
 
 class BuiltImageProvider(Provider):
-    """What an image in any registry has in common: its digest, and the operator's local tag."""
+    """Base of images in any registry: the digest, and the operator's local tag."""
 
     def digest(self, props: Props) -> str:
         """Return the digest of the image in the registry, ``sha256:…``."""
         raise NotImplementedError
 
     def local_name(self, props: Props) -> str:
-        """Return the name that the operator's Docker has the image under."""
+        """Return the image's name in the operator's Docker."""
         raise NotImplementedError
 
     def create(self, props: Props) -> CreateResult:
@@ -164,7 +164,7 @@ class BuiltImageProvider(Provider):
         return CreateResult(f"{props['repository']}:{props['tag']}", outs)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this after the build of another content."""
+        """Pulumi calls this after the build of changed content."""
         from infra.machines.local import engine as local_engine
 
         outs = {**news, "digest": self.digest(news)}
@@ -173,7 +173,7 @@ class BuiltImageProvider(Provider):
         return UpdateResult(outs)
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this on destroy: the name goes, the builder keeps its cache."""
+        """Pulumi calls this on destroy: the name is removed, the builder keeps its cache."""
         from infra.machines.local import engine as local_engine
 
         local_engine.untag(self.local_name(props))
@@ -185,7 +185,7 @@ class DeployedImageProvider(BuiltImageProvider):
     compared = ("tag", "push_address")
 
     def digest(self, props: Props) -> str:
-        """Ask the registry."""
+        """Read the digest from the registry."""
         endpoint = registry.Endpoint(
             host=props["push_host"],
             port=int(props["push_port"]),
@@ -195,8 +195,8 @@ class DeployedImageProvider(BuiltImageProvider):
         digest = registry.digest(endpoint, props["repository"], props["tag"])
         if not digest:
             msg = (
-                f"the registry has no {props['repository']}:{props['tag']}, though it was pushed. "
-                "Run `pulumi up` again; it pushes what is missing."
+                f"the registry does not have {props['repository']}:{props['tag']}, although it was"
+                " pushed. Run `pulumi up` again; it pushes missing images."
             )
             raise registry.RegistryError(msg)
         say(f"{props['repository']}: in the registry as {digest[:19]}…")
@@ -208,7 +208,7 @@ class DeployedImageProvider(BuiltImageProvider):
 
 
 class DeployedImage(Resource, module="images", name="DeployedImage"):
-    """An image as the registry on the first manager has it."""
+    """An image in the registry on the first manager."""
 
     digest: pulumi.Output[str]
 
@@ -221,7 +221,7 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
         tag: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``repository`` and ``tag`` were pushed to ``access`` before."""
+        """``repository`` and ``tag`` have been pushed to ``access``."""
         props = {
             "repository": repository,
             "tag": tag,
@@ -236,32 +236,32 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
 
 
 class EcrImageProvider(BuiltImageProvider):
-    """Pushes an image to ECR, with a token that is asked for then and kept nowhere."""
+    """Pushes an image to ECR, with a token that is requested each time and not stored."""
 
     compared = ("tag", "pushed_as", "profile", "present")
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: an image that was deleted there is drift."""
         host, _, repository = props["pushed_as"].partition("/")
-        login = _ecr_sign_in(props)
+        login = _ecr_login(props)
         endpoint = registry.Endpoint(
             host=host,
             port=HTTPS_PORT,
             authority=None,
             user=login.user,
             password=login.password,
-            advice="Is this machine online?",
+            advice="Check that this machine is online.",
         )
         found = registry.digest(endpoint, repository, props["tag"])
         return ReadResult(id_, {**props, "present": found == props["digest"]})
 
     def digest(self, props: Props) -> str:
-        """Push; what the registry has already is not sent again."""
+        """Push; layers that the registry already has are not sent again."""
         from infra.machines.local import engine as local_engine
 
-        login = _ecr_sign_in(props)
+        login = _ecr_login(props)
         name = self.local_name(props)
-        say(f"{props['repository']}: pushes it to {props['pushed_as']}")
+        say(f"{props['repository']}: pushing to {props['pushed_as']}")
         pushed = local_engine.push(name, user=login.user, password=login.password)
         say(f"{props['repository']}: in the registry as {pushed[:19]}…")
         return pushed
@@ -272,7 +272,7 @@ class EcrImageProvider(BuiltImageProvider):
 
 
 class EcrImage(Resource, module="images", name="EcrImage"):
-    """An image as Amazon's registry has it."""
+    """An image in Amazon's registry."""
 
     digest: pulumi.Output[str]
 
@@ -285,7 +285,7 @@ class EcrImage(Resource, module="images", name="EcrImage"):
         tag: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``repository`` and ``tag`` were built before, under the name that is pushed."""
+        """``repository`` and ``tag`` have been built, under the name that is pushed."""
         props = {
             "repository": repository,
             "tag": tag,
@@ -298,13 +298,13 @@ class EcrImage(Resource, module="images", name="EcrImage"):
         super().__init__(EcrImageProvider(), name, props, opts)
 
 
-def _ecr_sign_in(props: Props) -> SignIn:
+def _ecr_login(props: Props) -> EcrLogin:
     from infra.machines import target_packages
 
     target_packages.use("aws")
     from infra.machines.aws import ecr as aws_ecr
 
-    return aws_ecr.sign_in(props["region"], props["profile"])
+    return aws_ecr.login(props["region"], props["profile"])
 
 
 class PublishedImage(pulumi.ComponentResource):

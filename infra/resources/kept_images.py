@@ -1,4 +1,4 @@
-"""The images of the newest releases, and the removal of others after each deployment."""
+"""Keeps the images of the newest releases, and removes others after each deployment."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pulumi.dynamic import CreateResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, side_by_side, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, side_by_side, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class KeptImagesProvider(Provider):
 
 
 class KeptImages(Resource, module="images", name="KeptImages"):
-    """The images that stay on machines and in the registry."""
+    """The images that are kept on machines and in the registry."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class KeptImages(Resource, module="images", name="KeptImages"):
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take ``references``: the images that run now, each as ``registry/repository@sha256:…``.
+        """Take ``references``: the running images, each as ``registry/repository@sha256:…``.
 
-        ``owned`` is what the names of the cluster's own images begin with. ``registry`` is the
-        `infra.registry.Endpoint` of the registry on the first machine; None if there is another.
+        ``owned`` are the prefixes of the names of the cluster's own images. ``registry`` is the
+        `infra.registry.Endpoint` of the registry on the first machine; None for another registry.
         """
         props = {
             "references": references,
@@ -62,7 +62,7 @@ class KeptImages(Resource, module="images", name="KeptImages"):
             "registry": registry,
             "keep": keep,
             "machines": machines,
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
             "releases": None,
         }
@@ -83,7 +83,7 @@ def _clean(props: Props, former: list[list[str]]) -> Props:
 
 
 def _clean_node(pool: SshPool, machine: Machine, props: Props, kept: set[str]) -> None:
-    """Clean a node; what fails here is repeated by the next release, so it fails no deployment."""
+    """Clean a node; a failure does not fail the deployment, since the next release repeats it."""
     from infra import image_retention
 
     try:

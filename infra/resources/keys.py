@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class SshKeyProvider(Provider):
-    """Makes an ed25519 key pair; there is nothing to update or delete outside the state."""
+    """Generates an ed25519 key pair; there is nothing to update or delete outside the state."""
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a key."""
@@ -46,7 +46,7 @@ class SshKey(Resource, module="keys", name="SshKey"):
     public_key: pulumi.Output[str]
 
     def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make the key pair; it is never changed."""
+        """Generate the key pair; it is never changed."""
         super().__init__(
             SshKeyProvider(),
             name,
@@ -59,7 +59,7 @@ REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
 
 
 class SecretsProvider(Provider):
-    """Makes the secrets that are not there yet, and drops those that the release does not need."""
+    """Generates missing secrets, and removes those that the release does not need."""
 
     compared = ("names", "rotations", "given")
 
@@ -70,9 +70,9 @@ class SecretsProvider(Provider):
         return CreateResult(cluster_id, {**props, "values": values, "cluster_id": cluster_id})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for a rotation, or when a release needs other secrets.
+        """Pulumi calls this for a rotation, or if a release needs other secrets.
 
-        Those that both need stay.
+        Other secrets stay the same.
         """
         before, asked = as_object(olds.get("rotations")), as_object(news.get("rotations"))
         kept = {
@@ -92,7 +92,7 @@ class Secrets(Resource, module="keys", name="Secrets"):
 
     values: pulumi.Output[dict[str, str]]
     cluster_id: pulumi.Output[str]
-    """Eight hexadecimal digits that tell this cluster's containers from another clone's."""
+    """Eight hexadecimal digits that distinguish this cluster's containers from another clone's."""
 
     def __init__(
         self,
@@ -102,10 +102,10 @@ class Secrets(Resource, module="keys", name="Secrets"):
         given: Mapping[str, str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make every secret that the stack's services and the registry need.
+        """Generate every secret that the stack's services and the registry need.
 
-        A secret of ``rotations`` gets another value when its number there changes. ``given`` are
-        values of the user's.
+        A secret in ``rotations`` gets another value if its number changes. ``given`` are the user's
+        values.
         """
         props = {
             "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
@@ -118,12 +118,12 @@ class Secrets(Resource, module="keys", name="Secrets"):
 
 
 class RegistryCertificateProvider(Provider):
-    """Makes a certificate authority and a server certificate for the registry's addresses."""
+    """Generates a certificate authority and a server certificate for the registry's addresses."""
 
     replaced_by = ("addresses",)
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this at first, and when the registry's addresses change."""
+        """Pulumi calls this first, and if the registry's addresses change."""
         from infra import credentials
 
         certificate = credentials.registry_certificate(props["addresses"])
@@ -191,7 +191,7 @@ def _certificate_outs(props: Props, certificate: Certificate) -> Props:
 def _values(
     names: Sequence[str], known: Mapping[str, str], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return a value for each of the names: the one that is given or known, or a new one."""
+    """Return a value for each of the names: the given or known one, or a new one."""
     from infra import credentials
 
     made = {name: credentials.password() for name in (REGISTRY_PASSWORD, NAMING_KEY)}
@@ -200,7 +200,7 @@ def _values(
 
 
 def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str, str]:
-    """Keep every Fernet key that something may still be encrypted with."""
+    """Return the former Fernet keys with which values may still be encrypted."""
     retired = before.get(RETIRED_FERNET_KEYS, "")
     if before[FERNET_KEY] != fernet_key:
         retired = ",".join(filter(None, (before[FERNET_KEY], retired)))

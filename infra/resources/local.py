@@ -23,11 +23,11 @@ class LocalNetworkProvider(Provider):
     replaced_by = ("network", "cluster")
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        """Compare; a stack of an older release does not know whether its network is there."""
+        """Compare; the state of an older release does not have ``present``."""
         return super().diff(_id, {"present": True, **olds}, news)
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this first of all: what this machine lacks is found here."""
+        """Pulumi calls this first: problems of this machine are found here."""
         from infra.machines.local import engine as local_engine
 
         ports = {setting: int(port) for setting, port in props["published"].items()}
@@ -35,7 +35,7 @@ class LocalNetworkProvider(Provider):
         return CreateResult(props["network"], {**props, **_network_outs(found)})
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh: without the network, its subnet is still to be kept."""
+        """Pulumi calls this on refresh; the subnet is kept even if the network does not exist."""
         from infra.machines.local import engine as local_engine
 
         found = local_engine.read_network(id_)
@@ -44,7 +44,7 @@ class LocalNetworkProvider(Provider):
         return ReadResult(id_, {**props, **_network_outs(found), "present": True})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when the network was removed."""
+        """Pulumi calls this if the network was removed."""
         from infra.machines.local import engine as local_engine
 
         found = local_engine.ensure_network(
@@ -53,11 +53,11 @@ class LocalNetworkProvider(Provider):
         return UpdateResult({**news, **_network_outs(found)})
 
     def delete(self, id_: str, props: Props) -> None:
-        """Pulumi calls this after the machines' deletion, which leaves volumes being deleted."""
+        """Pulumi calls this after the machines' deletion; volumes may not be deleted yet."""
         from infra.machines.local import engine as local_engine
 
         if used_by := local_engine.machines_in(id_):
-            say(f"the network {id_} stays, since these machines are in it: {', '.join(used_by)}")
+            say(f"the network {id_} stays, because these machines are in it: {', '.join(used_by)}")
             return
         local_engine.wait_for_volumes(props["cluster"], say)
         local_engine.remove_network(id_)
@@ -79,7 +79,7 @@ class LocalNetwork(Resource, module="machines", name="LocalNetwork"):
         published: Mapping[str, int],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take ``published``, loopback ports by their settings, free before anything is made."""
+        """Take ``published``, loopback ports by their settings, which must be free."""
         props = {
             "network": network,
             "cluster": cluster,
@@ -123,7 +123,7 @@ class LocalMachineProvider(Provider):
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a stopped or removed container is drift.
 
-        The machine is gone where its disk, the volume, is gone too.
+        The machine does not exist if its disk, the volume, does not exist either.
         """
         from infra.machines.local import engine as local_engine
 
@@ -137,7 +137,7 @@ class LocalMachineProvider(Provider):
         return ReadResult(id_, {**props, "running": running, "image": image})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when ports or keys changed or the container does not run."""
+        """Pulumi calls this if ports or keys have changed or the container does not run."""
         from infra.machines.local import engine as local_engine
 
         news = owning(news, olds)
@@ -151,7 +151,9 @@ class LocalMachineProvider(Provider):
         from infra.machines.local import engine as local_engine
 
         if is_adopted(props, local_engine.owner_of_machine(id_)):
-            say(f"{props['hostname']}: stays with its data, since another resource has adopted it")
+            say(
+                f"{props['hostname']}: stays with its data, because another resource has adopted it"
+            )
             return
         gone = local_engine.remove_machine(id_)
         still = "" if gone else "; Docker is still deleting the volume's files"
@@ -182,7 +184,7 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
     ) -> None:
         """``ports`` maps the machine's TCP ports to loopback ports; 0 is any free one.
 
-        ``port_settings`` maps loopback ports to the settings that they are from.
+        ``port_settings`` maps loopback ports to their settings.
         """
         props: dict[str, Any] = {
             "container": container,

@@ -1,4 +1,4 @@
-"""Images that are on the nodes before anything is deployed from them."""
+"""Pulls images on the nodes before a deployment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import Props, Provider, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, side_by_side, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, side_by_side, ssh_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class NodeImagesProvider(Provider):
-    """Lets every node pull from ECR what its role runs (see ``infra/ecr.py``)."""
+    """Makes every node pull the images of its role from ECR (see ``infra/ecr.py``)."""
 
     compared = ("machines", "references", "present")
 
@@ -35,19 +35,19 @@ class NodeImagesProvider(Provider):
         return CreateResult("node-images", props)
 
     def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for another image or machine, or when a node lacks one."""
+        """Pulumi calls this for another image or machine, or if a node lacks an image."""
         _pull(news)
         return UpdateResult(news)
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh; a machine that does not answer may be gone."""
+        """Pulumi calls this on refresh; an unreachable machine counts as drift."""
         from infra import ecr
 
         def lacks_some(runner: Callable[[], Runner], references: list[str]) -> bool:
             try:
                 return bool(ecr.missing(runner(), references))
             except RemoteError as error:
-                say(f"whether it has its images is not known: {error}")
+                say(f"it is unknown whether it has its images: {error}")
                 return True
 
         lacking = _on_every_node(props, lacks_some, timeout=READ_CONNECT_SECONDS)
@@ -72,7 +72,7 @@ class NodeImages(Resource, module="images", name="NodeImages"):
         props = {
             "references": references,
             "machines": machines,
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
             "present": True,
         }
@@ -91,9 +91,9 @@ def _on_every_node(
     *,
     timeout: float | None = None,
 ) -> list[_T]:
-    """Act on the machines side by side; the first error is raised when all have ended.
+    """Act on the machines in parallel; the first error is raised after all have ended.
 
-    ``act`` gets what connects to a machine within ``timeout`` seconds, and the machine's images.
+    ``act`` receives a function that connects within ``timeout`` seconds, and the machine's images.
     """
     machines = [Machine.from_dict(record) for record in props["machines"]]
 

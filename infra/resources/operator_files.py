@@ -1,4 +1,4 @@
-"""The operator's SSH files of a stack, as a Pulumi resource: made with it, gone with it."""
+"""The operator's SSH files of a stack, as a Pulumi resource."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra import operator_files
 from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning
-from infra.resources.ssh_pool import logins_of, sign_in
+from infra.resources.ssh_pool import login_inputs, logins_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class OperatorFilesProvider(Provider):
-    """Keeps the files as the machines are."""
+    """Keeps the files up to date with the machines."""
 
     compared = ("machines", "private_key", "logins", "written")
     replaced_by = ("folder",)
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this once the machines' addresses and host keys are known."""
+        """Pulumi calls this when the machines' addresses and host keys are known."""
         return CreateResult(props["folder"], _write(owning(props)))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for another machine or key, or when a file was changed."""
+        """Pulumi calls this for another machine or key, or if a file was changed."""
         return UpdateResult(_write(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -61,7 +61,7 @@ class OperatorFiles(Resource, module="operator", name="OperatorFiles"):
         props = {
             "folder": folder,
             "machines": list(machines),
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "written": True,
         }
         super().__init__(OperatorFilesProvider(), name, props, opts)

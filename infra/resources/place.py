@@ -1,4 +1,4 @@
-"""Where a stack's machines are, kept in its state: elsewhere, others would take their place."""
+"""Keeps a stack's target and region in its state: a change would replace all machines."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SETTINGS = {
     "region": "awsRegion",
     "account": "the account of the AWS credentials",
 }
-"""Input → what the user sets it by."""
+"""Input → the setting that it comes from."""
 
 
 class PlaceProvider(Provider):
-    """Refuses a change of the place; there is nothing to create outside the state."""
+    """Rejects a change of the place; there is nothing to create outside the state."""
 
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Pulumi calls this first, in previews too."""
@@ -29,10 +29,10 @@ class PlaceProvider(Provider):
         failures = [
             CheckFailure(
                 name,
-                f"{_SETTINGS[name]}: {news[name]!r} given; the machines of this stack were made"
-                f" with {olds[name]!r}. Others would take their place, without the database. Set"
-                f" {_SETTINGS[name]} back. Or back up the database, run `pulumi destroy`, and"
-                " then `pulumi up` with the new value.",
+                f"{_SETTINGS[name]}: {news[name]!r} given; the machines of this stack were created"
+                f" with {olds[name]!r}. A change would replace them and delete the database. Revert"
+                f" {_SETTINGS[name]}. Or back up the database, run `pulumi destroy`, and then"
+                " `pulumi up` with the new value.",
             )
             for name in changed
             if name == "target" or "target" not in changed
@@ -45,7 +45,7 @@ class PlaceProvider(Provider):
 
 
 class Place(Resource, module="machines", name="Place"):
-    """The target of a stack; on AWS, its region and account too. They last as long as the stack."""
+    """The target of a stack; on AWS, its region and account too. They never change."""
 
     def __init__(
         self,

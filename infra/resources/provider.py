@@ -1,7 +1,7 @@
-"""What every dynamic provider of this project shares.
+"""Base of the project's dynamic providers.
 
-A provider is stateless (its instance is pickled into the state), compares named inputs only, keeps
-its inputs among its outputs, and lets no traceback stand in front of the message.
+A provider is stateless (its instance is pickled into the state), compares only named inputs, keeps
+its inputs among its outputs, and reports errors without a traceback.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Props = dict[str, Any]
 Method = TypeVar("Method", bound="Callable[..., Any]")
 
 GONE = ReadResult("", {})
-"""What ``read`` returns of something that is not there any more."""
+"""Result of ``read`` for an object that does not exist any more."""
 
 OWNER = "owner"
-"""The output that identifies a resource on what it owns (ADR 24)."""
+"""The output that identifies a resource on the objects that it owns (ADR 24)."""
 
 _ENGINE_POLL_SECONDS = 1.0
 _SHELLS = frozenset({"sh", "dash", "bash"})
 
 
 class ResourceError(Exception):
-    """What Pulumi shows of a failed operation: one message, without a traceback."""
+    """Error of a failed operation that Pulumi shows as one message, without a traceback."""
 
 
 class _NoTraceback(logging.Filter):
-    """Drop gRPC's own log of a ``ResourceError``: the engine prints the message by itself."""
+    """Drop gRPC's own log of a ``ResourceError``: the engine prints the message itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], ResourceError))
@@ -52,7 +52,7 @@ logging.getLogger("grpc._server").addFilter(_NoTraceback())
 
 
 def explained(method: Method) -> Method:
-    """Turn errors that speak to users into a ``ResourceError``; bugs keep their traceback."""
+    """Convert a ``UserError`` to a ``ResourceError``; other errors keep their traceback."""
 
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -66,7 +66,7 @@ def explained(method: Method) -> Method:
 
 
 class Provider(ResourceProvider):
-    """A dynamic provider that diffs by named inputs. Subclasses hold no attributes."""
+    """A dynamic provider that diffs by named inputs. Subclasses have no attributes."""
 
     serialize_as_secret_always = False
     compared: ClassVar[tuple[str, ...]] = ()
@@ -85,7 +85,7 @@ class Provider(ResourceProvider):
         _end_with_engine()
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        """Pulumi calls this in previews too, where a value not known yet counts as changed."""
+        """Pulumi calls this in previews too, in which an unknown value counts as changed."""
         replaces = [key for key in self.replaced_by if olds.get(key) != news.get(key)]
         changed = [key for key in self.compared if olds.get(key) != news.get(key)]
         return DiffResult(
@@ -94,20 +94,21 @@ class Provider(ResourceProvider):
 
 
 def owning(props: Props, olds: Props | None = None) -> Props:
-    """Return inputs with the resource's identity: the one that it has, or a new one."""
+    """Return inputs with the resource's identity: the existing one, or a new one."""
     return {**props, OWNER: (olds or {}).get(OWNER) or uuid.uuid4().hex}
 
 
 def is_adopted(props: Props, owner: str) -> bool:
-    """Return whether what ``owner`` was found on belongs to another resource by now.
+    """Return whether an object whose recorded owner is ``owner`` belongs to another resource.
 
-    What carries no identity belongs to whoever has its name: an earlier release made it.
+    An object without an identity is from an earlier release, and belongs to the resource with its
+    name.
     """
     return bool(owner) and owner != props.get(OWNER)
 
 
 def say(message: str) -> None:
-    """Print a line of progress; Pulumi shows it as one of the resource's stack.
+    """Print a line of progress, which Pulumi shows with the stack's output.
 
     Flushed, since Pulumi reads a pipe.
     """
@@ -116,10 +117,10 @@ def say(message: str) -> None:
 
 @functools.cache
 def _end_with_engine() -> None:
-    """End this process when Pulumi was killed, so that no orphan goes on changing machines.
+    """End this process if Pulumi was killed, so that no orphan process changes machines.
 
-    The engine cannot tell a plugin of its own ``kill -9``. It starts Python by a shell script,
-    which waits for Python and so lives on; the first ancestor that is no shell is the engine.
+    After ``kill -9`` the engine cannot notify a plugin. It starts Python by a shell script, which
+    waits for Python and so survives; the first ancestor that is not a shell is the engine.
     """
     threading.Thread(target=_watch_engine, daemon=True, name="end-with-engine").start()
 

@@ -1,4 +1,4 @@
-"""The loopback port by which images are pushed through SSH, chosen once and kept."""
+"""The loopback port for pushing images through SSH, chosen once and kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PushPortProvider(Provider):
-    """Chooses a free port. It is part of every image's name, so it stays while it can be had."""
+    """Chooses a free port. It is part of every image's name, so it is kept while it is free."""
 
     compared = ("free",)
 
@@ -24,11 +24,11 @@ class PushPortProvider(Provider):
         return CreateResult(str(outs["port"]), outs)
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh, when no program of ours listens."""
+        """Pulumi calls this on refresh, when no program of this project listens."""
         return ReadResult(id_, {**props, "free": tunnel.is_free(int(props["port"]))})
 
     def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when a refresh saw that another program has taken the port."""
+        """Pulumi calls this if a refresh found that another program uses the port."""
         return UpdateResult(_chosen(news))
 
 
@@ -38,7 +38,7 @@ class PushPort(Resource, module="registry", name="PushPort"):
     port: pulumi.Output[int]
 
     def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Choose a port that is free."""
+        """Choose a free port."""
         super().__init__(PushPortProvider(), name, {"port": None, "free": True}, opts)
 
 

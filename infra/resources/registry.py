@@ -9,10 +9,10 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import project_images, registry
 from infra.remote.machine import Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, ssh_pool
 from infra.swarm import ownership
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KIND = "registry"
 CONNECT_SECONDS = 20.0
-"""How long the machine may be silent when the registry is removed."""
+"""How long the machine may be unreachable when the registry is removed."""
 
 
 class RegistryProvider(Provider):
@@ -29,7 +29,7 @@ class RegistryProvider(Provider):
     compared = ("machine", "logins", "recipe", "certificate", "password", "running")
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        """Pulumi calls this first, or again after an interrupted run: it adopts a registry."""
         return CreateResult(props["machine"]["name"], _ensure(owning(props)))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
@@ -37,7 +37,7 @@ class RegistryProvider(Provider):
         return UpdateResult(_ensure(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Pulumi calls this on refresh; a machine that does not answer is drift as well."""
+        """Pulumi calls this on refresh; an unreachable machine counts as drift too."""
         machine = Machine.from_dict(props["machine"])
         with ssh_pool(props) as pool:
             try:
@@ -45,21 +45,24 @@ class RegistryProvider(Provider):
                 running = registry.fingerprint(runner) == props["fingerprint"]
                 running = running and not is_adopted(props, ownership.owner_of(runner, KIND))
             except RemoteError as error:
-                say(f"whether the registry runs is not known: {error.machine}: {error.answer}")
+                say(f"it is unknown whether the registry runs: {error.machine}: {error.answer}")
                 running = False
         return ReadResult(id_, {**props, "running": running})
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this where the machine outlives the cluster (``deleted_with`` skips it)."""
+        """Pulumi calls this if the machine outlives the cluster (see ``deleted_with``)."""
         machine = Machine.from_dict(props["machine"])
         with ssh_pool(props) as pool:
             try:
                 runner = pool.runner(machine, timeout=CONNECT_SECONDS)
             except RemoteError:
-                say(f"{machine.name}: the registry stays there for now, since it does not answer")
+                say(
+                    f"{machine.name}: the registry stays there for now, because the machine does"
+                    " not answer"
+                )
                 return
             if is_adopted(props, ownership.owner_of(runner, KIND)):
-                say(f"{machine.name}: the registry stays, since another resource has adopted it")
+                say(f"{machine.name}: the registry stays, because another resource has adopted it")
                 return
             registry.remove(runner)
 
@@ -83,7 +86,7 @@ class Registry(Resource, module="registry", name="Registry"):
         """``certificate`` and ``certificate_key`` are PEM texts; ``machine`` the first manager."""
         props = {
             "machine": machine,
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
             "recipe": registry.recipe(project_images.reference("registry")),
             "certificate": certificate,

@@ -1,4 +1,4 @@
-"""Connections with what a resource's inputs say about signing in."""
+"""Connects to machines with the logins of a resource's inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pulumi
 
 from infra.remote.login import Login
-from infra.remote.pace import CONNECTIONS_PER_SECOND, shared_pace
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND, shared_rate_limit
 from infra.remote.runner import RemoteError
 from infra.swarm import ownership
 
@@ -17,59 +17,59 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from infra.remote.machine import Machine
-    from infra.remote.pace import Pace
     from infra.remote.pool import SshPool
+    from infra.remote.rate_limit import RateLimit
     from infra.resources.provider import Props
 
 
 _T = TypeVar("_T")
 NODES_AT_A_TIME = 16
 READ_CONNECT_SECONDS = 20.0
-"""How long a machine may be silent on a refresh, where its silence shows as drift."""
+"""How long a machine may be unreachable on a refresh, before that counts as drift."""
 
 
-def sign_in(
+def login_inputs(
     private_key: pulumi.Input[str], logins: pulumi.Input[Mapping[str, Any]] | None
 ) -> dict[str, Any]:
-    """Return the inputs by which a resource signs in; see `ssh_pool`."""
+    """Return a resource's inputs for SSH logins; see `ssh_pool`."""
     props = {"private_key": pulumi.Output.secret(private_key)}
     return props if logins is None else {**props, "logins": pulumi.Output.secret(logins)}
 
 
 def logins_of(props: Props) -> dict[str, Login]:
-    """Return the sign-ins by machine's name; none where one key is for all machines."""
+    """Return the logins by machine's name; empty if one key is for all machines."""
     logins: Props = props.get("logins") or {}
     return {name: Login.from_dict(login) for name, login in logins.items()}
 
 
-def pace_of(props: Props) -> Pace:
-    """Return the pace that the input ``connections_per_second`` says, one for all resources.
+def rate_limit_of(props: Props) -> RateLimit:
+    """Return the rate limit of the input ``connections_per_second``, shared by all resources.
 
-    A change of the input is no change of the resource: it counts from the next one on.
+    A change of the input does not change the resource: it applies to later operations.
     """
-    return shared_pace(props.get("connections_per_second") or CONNECTIONS_PER_SECOND)
+    return shared_rate_limit(props.get("connections_per_second") or CONNECTIONS_PER_SECOND)
 
 
 def ssh_pool(props: Props) -> SshPool:
-    """Return a pool that signs in as the inputs ``private_key`` and ``logins`` say."""
+    """Return a pool that logs in with the inputs ``private_key`` and ``logins``."""
     from infra.remote.pool import SshPool
 
     return SshPool(
         props.get("private_key") or "",
         logins=logins_of(props),
-        pace=pace_of(props),
+        rate_limit=rate_limit_of(props),
     )
 
 
 def side_by_side(act: Callable[[Machine], _T], machines: Sequence[Machine]) -> list[_T]:
-    """Act on machines, some at a time; the first error is raised when all have ended."""
+    """Act on machines in parallel; the first error is raised after all have ended."""
     with ThreadPoolExecutor(NODES_AT_A_TIME) as threads:
         begun = [threads.submit(act, machine) for machine in machines]
     return [one.result() for one in begun]
 
 
 def owner_on(machines: Sequence[Machine], pool: SshPool, kind: str) -> str:
-    """Return who owns what is of a kind, by the first manager that answers; empty if none does."""
+    """Return the owner of the object of a kind, from the first reachable manager; empty if none."""
     for machine in machines:
         if machine.role == "manager":
             with contextlib.suppress(RemoteError):

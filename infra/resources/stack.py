@@ -9,10 +9,10 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra.remote.machine import Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError
 from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
-from infra.resources.ssh_pool import READ_CONNECT_SECONDS, owner_on, sign_in, ssh_pool
+from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, owner_on, ssh_pool
 from infra.stack.render import RenderedStack, render
 from infra.swarm import ownership
 
@@ -34,7 +34,7 @@ class StackProvider(Provider):
     compared = ("rendered", "secrets", "configs", "login", "machines", "logins", "converged")
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        """Pulumi calls this first, or again after an interrupted run: it adopts a stack."""
         return CreateResult(props["name"], _deploy(owning(props), {}))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
@@ -44,7 +44,7 @@ class StackProvider(Provider):
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: a service that was changed or is down is drift.
 
-        So is a manager that does not answer.
+        An unreachable manager counts as drift too.
         """
         from infra.stack import backup_check
         from infra.stack.deploy import observe
@@ -54,7 +54,7 @@ class StackProvider(Provider):
                 manager = _manager(pool, props, READ_CONNECT_SECONDS)
                 state = observe(manager, props["name"])
             except RemoteError as error:
-                say(f"how the services are is not known: {error.machine}: {error.answer}")
+                say(f"the state of the services is unknown: {error.machine}: {error.answer}")
                 state = None
             else:
                 rendered = RenderedStack(**_whole(props["rendered"]))
@@ -66,13 +66,13 @@ class StackProvider(Provider):
         return ReadResult(id_, {**props, "converged": converged})
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        """Pulumi calls this if the machines outlive the cluster (see ``deleted_with``)."""
         from infra.stack.remove import remove_from
 
         machines = [Machine.from_dict(record) for record in props["machines"]]
         with ssh_pool(props) as pool:
             if is_adopted(props, owner_on(machines, pool, KIND)):
-                say("the services stay with their data, since another resource has adopted them")
+                say("the services stay with their data, because another resource has adopted them")
                 return
             remove_from(machines, pool, props["name"], report=say)
 
@@ -97,18 +97,19 @@ class Stack(Resource, module="stack", name="Stack"):
     ) -> None:
         """``compose`` is the compose file's content, ``secrets`` and ``configs`` values by name.
 
-        ``machines`` starts with the first manager, by which the stack is deployed.
+        ``machines`` starts with the first manager, which deploys the stack.
 
-        ``login`` is what the nodes' engines pull with; None where they have every image already.
+        ``login`` is the registry login of the nodes' engines; None if they already have every
+        image.
         """
         props = {
             "name": name,
             "machines": machines,
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
             "login": None if login is None else pulumi.Output.secret(login),
             "rendered": pulumi.Output.unsecret(
-                # No value of a secret is in the result, only keyed hashes.
+                # The result has only keyed hashes of secrets, not their values.
                 options.apply(lambda known: asdict(render(compose, known)))
             ),
             "secrets": pulumi.Output.secret(secrets),
@@ -162,7 +163,7 @@ def _services(state: StackState) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Turn Pulumi's floats back into the whole numbers that they were (compose refuses 2.0)."""
+    """Convert Pulumi's floats back to whole numbers (compose rejects 2.0)."""
     match value:
         case float() if value.is_integer():
             return int(value)

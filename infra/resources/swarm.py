@@ -1,4 +1,4 @@
-"""The swarm as one Pulumi resource: its nodes are bootstrapped side by side (ADR 1)."""
+"""The swarm as one Pulumi resource: its nodes are bootstrapped in parallel (ADR 1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra import firewall
 from infra.firewall import Policy
 from infra.remote.machine import Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
-from infra.resources.ssh_pool import owner_on, sign_in, ssh_pool
+from infra.resources.ssh_pool import login_inputs, owner_on, ssh_pool
 from infra.swarm import ownership
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.errors import SwarmGoneError, SwarmSilentError
+from infra.swarm.errors import SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.release import Release
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 
 
 class SwarmProvider(Provider):
-    """Brings the machines into one swarm, and keeps them as the settings say."""
+    """Brings the machines into one swarm, and keeps them in the state of the settings."""
 
     compared = (
         "machines",
@@ -41,14 +41,14 @@ class SwarmProvider(Provider):
     )
 
     def create(self, props: Props) -> CreateResult:
-        """Pulumi calls this first, or again after an interrupted run: it adopts what is there."""
+        """Pulumi calls this first, or again after an interrupted run: it adopts a swarm."""
         props = owning(props)
         state = _reconcile(props)
         _claim(props)
         return CreateResult(state.cluster_id, _outs(props, state))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this before it deletes the machines that are to go: they drain here."""
+        """Pulumi calls this before it deletes removed machines: they drain here."""
         logins: Props = {**(olds.get("logins") or {}), **(news.get("logins") or {})}
         state = _reconcile(
             {**news, "nodes": olds["nodes"]},
@@ -63,34 +63,34 @@ class SwarmProvider(Provider):
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: what `reconcile` would do shows as drift.
 
-        So does a manager that does not answer, and all that is known of the swarm is kept.
+        An unreachable manager counts as drift too; the last known state of the swarm is kept.
         """
         from infra.swarm.observe import observe
 
         with ssh_pool(props) as pool:
             try:
                 state = observe(_cluster(props), pool, cluster_id=props["cluster_id"])
-            except SwarmGoneError:
+            except SwarmNotFoundError:
                 return GONE
-            except SwarmSilentError as error:
-                say(f"how the swarm stands is not known: {error}")
+            except SwarmUnreachableError as error:
+                say(f"the state of the swarm is unknown: {error}")
                 return ReadResult(id_, {**props, "pending": str(error).splitlines()})
         return ReadResult(id_, _outs(props, state))
 
     def delete(self, _id: str, props: Props) -> None:
-        """Pulumi calls this where the machines outlive the cluster (``deleted_with`` skips it)."""
+        """Pulumi calls this if the machines outlive the cluster (see ``deleted_with``)."""
         from infra.swarm.dismantle import dismantle
 
         cluster = _cluster(props)
         with ssh_pool(props) as pool:
             if is_adopted(props, owner_on(cluster.machines, pool, KIND)):
-                say("the swarm stays, since another resource has adopted it")
+                say("the swarm stays, because another resource has adopted it")
                 return
             dismantle(cluster, pool, say, cluster_id=props["cluster_id"])
 
 
 class Swarm(Resource, module="swarm", name="Swarm"):
-    """A Docker swarm over machines that answer by SSH."""
+    """A Docker swarm over machines that are reachable by SSH."""
 
     nodes: pulumi.Output[list[dict[str, Any]]]
 
@@ -110,12 +110,12 @@ class Swarm(Resource, module="swarm", name="Swarm"):
     ) -> None:
         """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds.
 
-        ``release`` is for machines that stay when they leave: what is to go from them.
+        ``release`` is for machines that remain when they leave: what to remove from them.
         """
         props: dict[str, Any] = {
             "name": name,
             "machines": list(machines),
-            **sign_in(private_key, logins),
+            **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
             "firewall": firewall,
             "trusted_registries": trusted_registries,
@@ -156,7 +156,7 @@ def _cluster(props: Props) -> Cluster:
 
 
 def _revision() -> str:
-    """Name what this release sets on every swarm, so that an older one is brought up to it."""
+    """Return a revision of this release's swarm settings, so that an older swarm is updated."""
     return f"{firewall.revision()} {VALIDITY_SECONDS}"
 
 
@@ -167,7 +167,7 @@ def _reconcile(
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
 ) -> ClusterState:
-    """Reconcile; ``logins`` are those of the leaving machines too."""
+    """Reconcile; ``logins`` include those of the leaving machines."""
     from infra.swarm.reconcile import reconcile
 
     with ssh_pool({**props, "logins": logins or props.get("logins")}) as pool:

@@ -1,7 +1,6 @@
-"""From ``docker-compose.yaml`` to Airflow running on a swarm, and away again.
+"""Deploys ``docker-compose.yaml`` to a swarm as a stack, and removes it.
 
-`compose_file` reads the compose file and checks it, `render` turns it into a stack document,
-`deploy` brings it up over a runner of a manager (`infra.remote.runner`) and waits until Airflow is
-healthy, `remove` takes it away. Nothing here knows Pulumi. Import from the modules: each names one
-thing.
+`compose_file` reads and checks the compose file, `render` renders the stack document, `deploy`
+deploys it through a runner of a manager (`infra.remote.runner`) and waits until Airflow is healthy,
+`remove` removes it. Independent of Pulumi. Import from the modules.
 """

@@ -1,4 +1,4 @@
-"""Ask the first manager about the backups: before a deployment whether it can be, and how they are.
+"""Checks the backups on the first manager: before a deployment, and their status.
 
 Both run programs of the database's image (``images/postgres``).
 """
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 DATABASE = "postgres"
 BACKUP = "backup"
 PROBLEM = "PROBLEM: "
-"""How a line of the status begins that reports what is wrong."""
+"""Prefix of a status line that reports a problem."""
 
 REFUSED = 1
-"""Exit status of a check that found something wrong; docker's own failures have others."""
+"""Exit status of a check that found a problem; docker's own failures have other statuses."""
 
 _CHECK_TIMEOUT_SECONDS = 900.0
 _STATUS_TIMEOUT_SECONDS = 120.0
@@ -40,7 +40,7 @@ _RECEIVE_SECRETS = (
 
 
 def is_due(rendered: RenderedStack, previous: RenderedStack | None) -> bool:
-    """Whether what the database's service gets to know about backups is new."""
+    """Whether the backup configuration of the database's service has changed."""
     if DATABASE not in rendered.document["services"]:
         return False
     return previous is None or _about_backups(rendered) != _about_backups(previous)
@@ -53,13 +53,14 @@ def check(
     *,
     login: Login | None,
 ) -> None:
-    """Check that the data, the repository and ``restoreFrom`` go together. Changes nothing.
+    """Check that the data, the repository and ``restoreFrom`` match. Changes nothing.
 
-    Only volumes that exist are mounted: one that a check made would not be the stack's.
+    Only existing volumes are mounted: a volume that the check created would not belong to the
+    stack.
 
     Raises:
-        StackError: with the image's own explanation.
-        RemoteError: when the manager cannot be reached.
+        StackError: with the image's own message.
+        RemoteError: if the manager cannot be reached.
 
     """
     service = rendered.document["services"][DATABASE]
@@ -86,18 +87,18 @@ def check(
     )
     if answer.exit_status == 0:
         return
-    said = answer.stderr.strip()
+    message = answer.stderr.strip()
     if answer.exit_status != REFUSED:
-        said = f"The backups could not be checked, and nothing was deployed: {said}"
-    msg = f"{runner.machine}: {said}"
+        message = f"The backups could not be checked, and nothing was deployed: {message}"
+    msg = f"{runner.machine}: {message}"
     raise StackError(msg)
 
 
 def problems(runner: Runner, rendered: RenderedStack) -> list[str]:
-    """Return what is wrong with the backups; nothing if none are wanted.
+    """Return the problems of the backups; empty if backups are disabled.
 
     Raises:
-        RemoteError: when the manager cannot be reached.
+        RemoteError: if the manager cannot be reached.
 
     """
     service = rendered.document["services"].get(BACKUP, {})
@@ -105,7 +106,7 @@ def problems(runner: Runner, rendered: RenderedStack) -> list[str]:
         return []
     container = engine.container_of(runner, rendered.name, [BACKUP])
     if container is None:
-        return [f"nothing makes them: the service {rendered.name}_{BACKUP} does not run"]
+        return [f"no backups are made: the service {rendered.name}_{BACKUP} does not run"]
     answer = runner.run(
         f"docker exec {quote(container)} /opt/dairflow/backup_status.sh",
         timeout=_STATUS_TIMEOUT_SECONDS,
@@ -116,11 +117,11 @@ def problems(runner: Runner, rendered: RenderedStack) -> list[str]:
 
 
 def report_problems(runner: Runner, rendered: RenderedStack, report: Callable[[str], None]) -> None:
-    """Report a line for each thing that is wrong with the backups."""
+    """Report a line for each problem of the backups."""
     try:
         found = problems(runner, rendered)
     except RemoteError as error:
-        found = [f"how they are is not known: {error.answer}"]
+        found = [f"their status is unknown: {error.answer}"]
     for problem in found:
         report(f"warning: backups: {problem}")
 
@@ -133,7 +134,7 @@ def _about_backups(rendered: RenderedStack) -> object:
 
 
 def _unescaped(value: object) -> str:
-    """Undo what a compose file needs for a dollar."""
+    """Undo a compose file's escape of a dollar sign."""
     return str(value).replace("$$", "$")
 
 

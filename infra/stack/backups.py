@@ -1,4 +1,4 @@
-"""The backups of the stack's databases: what the services get to know about them. Pure."""
+"""Backup options of the stack's databases, as the services receive them. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BACKUP_PASSPHRASE = "backup_passphrase"  # noqa: S105 - its name
-"""The secret that encrypts the repository. Whoever restores on another stack needs it."""
+"""The secret that encrypts the repository. A restore on another stack needs it."""
 
 
 ACCESS_KEY = "backup_s3_access_key"
@@ -19,7 +19,7 @@ AUTHORITY = "backup_s3_ca"
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A bucket of Amazon's S3, or of another server that speaks its protocol.
+    """A bucket of Amazon's S3, or of another server with its protocol.
 
     ``endpoint`` is empty for Amazon's own; ``authority`` is a PEM text, empty for a public one.
     """
@@ -34,7 +34,7 @@ class Bucket:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the compose file leaves open about the bucket."""
+        """The compose file's variables for the bucket."""
         return {
             "DAIRFLOW_BACKUP_S3_BUCKET": self.name,
             "DAIRFLOW_BACKUP_S3_ENDPOINT": self.endpoint,
@@ -44,7 +44,7 @@ class Bucket:
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """The files that the services which read the repository get besides their own."""
+        """Additional secret files for the services that read the repository."""
         files = {
             ACCESS_KEY: self.access_key,
             SECRET_KEY: self.secret_key,
@@ -55,25 +55,25 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True)
 class BackupOptions:
-    """When backups are made, how long they are kept, and what a new cluster begins with."""
+    """When backups are made, how long they are kept, and what a new cluster restores."""
 
     enabled: bool = True
     every_hours: int = 6
     retention_days: int = 14
     restore_from: str = ""
-    """What a cluster without data begins with: `latest`, a moment, or a backup's label."""
+    """What a cluster without data restores: `latest`, a moment, or a backup's label."""
 
     bucket: Bucket | None = None
-    """Where the backups are; None for the volume on the first manager."""
+    """The bucket of the backups; None for the volume on the first manager."""
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """The files that the services which read the repository get besides their own."""
+        """Additional secret files for the services that read the repository."""
         return self.bucket.secrets if self.bucket else {}
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the compose file leaves open about backups."""
+        """The compose file's variables for backups."""
         return {
             "DAIRFLOW_BACKUPS": "on" if self.enabled else "off",
             "DAIRFLOW_BACKUP_REPLICAS": str(int(self.enabled)),

@@ -1,4 +1,4 @@
-"""Find everything in a compose file that the swarm cannot run, before anything is touched. Pure."""
+"""Finds everything in a compose file that the swarm cannot run, before any change. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MODES = ("replicated", "global")
 
 
 def problems(compose: Compose, task_grace_seconds: float) -> list[Problem]:
-    """Return every mistake; ``compose`` has its variables filled in."""
+    """Return every problem; ``compose`` has its variables filled in."""
     found = list(section_problems("", compose, keys.TOP))
     if not as_object(compose.get("services")):
         found.append(Problem(path="services", valid="valid: at least one service"))
@@ -90,15 +90,15 @@ def _image(path: str, service: Compose) -> Iterator[Problem]:
         return
     if image is None or isinstance(image, str):
         advice = (
-            f"take the digest that docker buildx imagetools inspect {image} prints"
+            f"use the digest that docker buildx imagetools inspect {image} prints"
             if image
-            else "build the image, push it to a registry, and name it here by its digest"
+            else "build the image, push it to a registry, and give its digest here"
         )
         yield Problem(
             path=f"{path}.image",
             given=repr(image) if image else "no image",
-            valid="valid: NAME@sha256:…, because the swarm builds nothing, and each node would"
-            " take whatever a tag means when it starts a task",
+            valid="valid: NAME@sha256:…, because the swarm does not build images, and each node"
+            " would resolve a tag by itself when it starts a task",
             advice=advice,
         )
 
@@ -111,7 +111,7 @@ def _deployment(name: str, service: Compose) -> Iterator[Problem]:
         yield Problem(
             path=f"{path}.deploy.mode",
             given=repr(mode),
-            valid=f"valid: {' or '.join(_MODES)}: the deployment waits for services that stay",
+            valid=f"valid: {' or '.join(_MODES)}: the deployment waits for services that stay up",
             advice="set restart_policy.condition to none for a service that ends",
         )
     if name == WORKER and declared.get("replicas") is not None:
@@ -133,8 +133,8 @@ def _deployment(name: str, service: Compose) -> Iterator[Problem]:
         yield Problem(
             path=f"{path}.deploy.update_config.order",
             given="'start-first'",
-            valid="valid: stop-first, because a node has a published port, or a worker's name,"
-            " only once",
+            valid="valid: stop-first, because a published port, or a worker's name, exists only"
+            " once on a node",
         )
 
 
@@ -217,7 +217,7 @@ def _source_problems(kind: str, name: str, declared: Any) -> Iterator[Problem]: 
     if kind == "secrets" and name in SECRET_NAMES and sources != {"file"}:
         yield Problem(
             path=path,
-            valid="the name is the project's own: the stack generates this secret's value",
+            valid="the name is reserved: the stack generates this secret's value",
             advice="give your secret another name",
         )
 
@@ -227,7 +227,7 @@ def _network(path: str, declared: Compose) -> Iterator[Problem]:
         yield Problem(
             path=f"{path}.driver",
             given=repr(declared["driver"]),
-            valid="valid: overlay, the one driver that reaches from node to node",
+            valid="valid: overlay, the only driver that connects nodes",
         )
     ipam = as_object(declared.get("ipam"))
     yield from section_problems(f"{path}.ipam", ipam, keys.IPAM)
@@ -244,7 +244,7 @@ def _names(compose: Compose, kind: str) -> set[str]:
 
 
 def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - any YAML
-    """Return what is at a path of keys; None if there is nothing."""
+    """Return the value at a path of keys; None if there is none."""
     for key in path.split("."):
         value = as_object(value).get(key)
     return value

@@ -1,4 +1,4 @@
-"""Read the compose file on the operator's machine, and check it before anything is touched."""
+"""Reads the compose file on the operator's machine, and checks it before any change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ENV_FILE = ".env"
 _VARIABLE = re.compile(r"\s*(export\s+)?\w+\s*=")
 _WITHOUT_EFFECT = re.compile(r"COMPOSE_|DAIRFLOW_[A-Z]+_IMAGE=dairflow/[a-z]+:[0-9a-f]{16}\s*$")
-"""Compose's own options, and set-up's names of the images: they say nothing about a service."""
+"""Compose's own options, and set-up's names of the images: they do not change a service."""
 
 LAPTOP_FILES = (
     ENV_FILE,
@@ -41,30 +41,30 @@ LAPTOP_FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeFile:
-    """The compose file as it is written, and the values of the files that the user adds to it."""
+    """The compose file as written, and the values of the files that the user adds to it."""
 
     content: Mapping[str, Any]
     own: OwnFiles
     laptop_only: tuple[str, ...]
-    """Files beside it that Docker Compose reads on a laptop; the swarm does not follow them."""
+    """Files beside it that Docker Compose reads on a laptop; the swarm does not use them."""
 
 
 def read_compose_file(
     folder: Path, options: StackOptions, environment: Mapping[str, str]
 ) -> ComposeFile:
-    """Read and check ``docker-compose.yaml`` in ``folder``, for a cluster like that of ``options``.
+    """Read and check ``docker-compose.yaml`` in ``folder`` for the cluster of ``options``.
 
-    The names of images and the secrets' values in ``options`` do not matter here. ``environment``
-    is the operator's.
+    The names of images and the secrets' values in ``options`` are not used here. ``environment`` is
+    the operator's.
 
     Raises:
-        StackError: with every mistake at once.
+        StackError: lists every problem.
 
     """
     content = _load(folder / FILE)
-    source, mistakes = prepared(content, options)
+    source, found = prepared(content, options)
     own = read_own_files(source, folder, environment)
-    refuse([*mistakes, *own.problems])
+    refuse([*found, *own.problems])
     laptop_only = tuple(name for name in LAPTOP_FILES if _counts(folder / name))
     return ComposeFile(content=content, own=own, laptop_only=laptop_only)
 
@@ -84,7 +84,7 @@ def _load(path: Path) -> dict[str, Any]:
         msg = f"{path} cannot be read: {error.strerror}. Next: git checkout {FILE}"
         raise StackError(msg) from None
     except yaml.YAMLError as error:
-        msg = f"{path} is not YAML that can be read: {error}. Next: correct that line."
+        msg = f"{path} is not valid YAML: {error}. Next: fix that line."
         raise StackError(msg) from None
     if not as_object(content):
         msg = f"{path} has no services. Next: git checkout {FILE}"

@@ -1,7 +1,8 @@
-"""What becomes of each key of Compose's: the swarm takes it, or it is refused with a reason.
+"""Support for each of Compose's keys: the swarm accepts it, or it is rejected with a reason.
 
 The keys are those of the Compose specification (compose-go 2.9) and of ``docker stack deploy``
-(format 3.12). What ``docker stack deploy`` takes and then ignores is refused here, or translated.
+(format 3.12). Keys that ``docker stack deploy`` accepts but ignores are rejected here, or
+translated.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Why the swarm cannot do it, and what to do in its place."""
+    """Why the swarm does not support a key, and what to do instead."""
 
     reason: str
     advice: str
@@ -29,8 +30,8 @@ class Refusal:
 class Section:
     """The keys of one kind of object.
 
-    ``taken`` go to the swarm, as they are or translated; ``laptop`` have no meaning on a swarm and
-    are left out.
+    ``taken`` are passed to the swarm, unchanged or translated; ``laptop`` do not apply to a swarm
+    and are left out.
     """
 
     taken: Mapping[str, Shape]
@@ -39,7 +40,7 @@ class Section:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every key that Compose has here."""
+        """Every key of Compose in this section."""
         return frozenset(self.taken) | self.laptop | frozenset(self.refused)
 
 
@@ -48,7 +49,7 @@ def _same(refusal: Refusal, *keys: str) -> dict[str, Refusal]:
 
 
 _IGNORED = "docker stack deploy ignores it"
-_NOT_IN_STACKS = "a swarm's stack does not have it"
+_NOT_IN_STACKS = "a swarm's stack does not support it"
 _CPU = Refusal(
     reason=_NOT_IN_STACKS, advice="set deploy.resources.limits.cpus, a number of processors"
 )
@@ -61,11 +62,11 @@ _NAMESPACES = Refusal(
     "in a file of your own: docker compose -f docker-compose.yaml -f FILE",
 )
 _DEVICES = Refusal(
-    reason="a swarm gives no device of a node to a container",
-    advice="declare the device as a generic resource of the node's engine, and ask for it in"
+    reason="a swarm cannot give a node's device to a container",
+    advice="declare the device as a generic resource of the node's engine, and request it in"
     " deploy.resources.reservations.generic_resources",
 )
-_HOOKS = Refusal(reason=_NOT_IN_STACKS, advice="do it in the image's entry point")
+_HOOKS = Refusal(reason=_NOT_IN_STACKS, advice="do this in the image's entry point")
 _INLINE = Refusal(
     reason="a stack is one file", advice="copy the definition into docker-compose.yaml"
 )
@@ -318,7 +319,7 @@ FILE_REFERENCE = Section(
         "uid": shapes.TEXT,
     }
 )
-"""A secret or a config as a service names it."""
+"""Reference of a service to a secret or a config."""
 
 ATTACHMENT = Section(
     taken={"aliases": shapes.TEXTS},
@@ -333,7 +334,7 @@ ATTACHMENT = Section(
         ),
     },
 )
-"""A network as a service names it."""
+"""Reference of a service to a network."""
 
 NETWORK = Section(
     taken={
@@ -376,11 +377,13 @@ VOLUME = Section(
         "labels": shapes.TABLE,
         "name": shapes.TEXT,
     },
-    refused={"x-cluster-spec": Refusal(reason="the nodes have no CSI driver", advice="remove it")},
+    refused={
+        "x-cluster-spec": Refusal(reason="the nodes do not have a CSI driver", advice="remove it")
+    },
 )
 
 _DRIVER = Refusal(
-    reason="the stack makes secrets and configs from values that it keeps",
+    reason="the stack creates secrets and configs from values in its state",
     advice="create it in the swarm with docker secret create --driver, and declare it external",
 )
 

@@ -1,8 +1,8 @@
-"""Judge a stack: has it converged, what is it waiting for, has it failed? Pure.
+"""Evaluates a stack: whether it has converged or failed, and what it is waiting for. Pure.
 
-A swarm's task counts as running once its health check has passed. A task that fails is started
-again without end, so a crash loop is told from a slow start by counting: a slot whose tasks failed
-`FAILURES_OF_A_CRASH_LOOP` times since the deployment began will not come up by waiting.
+A task counts as running after its health check has passed. The swarm restarts a failed task without
+end, so counting distinguishes a crash loop from a slow start: a slot whose tasks failed
+`FAILURES_OF_A_CRASH_LOOP` times since the deployment began will not start.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ _PHRASES = {
     "preparing": "pulling image",
     "ready": "image ready",
     "starting": "starting",
-    "failed": "failed, starts again",
-    "rejected": "rejected, starts again",
+    "failed": "failed, restarting",
+    "rejected": "rejected, restarting",
     "shutdown": "stopped",
 }
 
 
 def is_up(service: Service, task: Task) -> bool:
-    """Whether a slot's newest task has got where its service wants it."""
+    """Whether a slot's newest task is in the desired state."""
     return task.state == ("complete" if service.ends else "running")
 
 
 def desired(snapshot: Snapshot, service: Service) -> int:
-    """How many tasks a service wants; one of each node where it has no number, and at least 1."""
+    """Desired number of tasks of a service; one for each node if it is not set, and at least 1."""
     if service.replicas is not None:
         return service.replicas
     return max(1, len(snapshot.newest(service)))
 
 
 def up_count(snapshot: Snapshot, service: Service) -> int:
-    """How many of a service's slots are where they should be."""
+    """Count a service's slots in the desired state."""
     return sum(is_up(service, task) for task in snapshot.newest(service))
 
 
 def unsettled(snapshot: Snapshot) -> list[Service]:
-    """Return the services that are not yet as they should be."""
+    """Return the services that are not yet in the desired state."""
     return [
         service
         for service in snapshot.services
@@ -63,12 +63,12 @@ def unsettled(snapshot: Snapshot) -> list[Service]:
 
 
 def progress(snapshot: Snapshot) -> str:
-    """Say in one line what is being waited for; empty when nothing is."""
+    """Return in one line what is not ready yet; empty if everything is."""
     return ", ".join(_progress_of(snapshot, service) for service in unsettled(snapshot))
 
 
 def crash_loop(snapshot: Snapshot, already_failed: Collection[str]) -> Task | None:
-    """Return the newest failure of a slot that will not come up by waiting, or None.
+    """Return the newest failure of a slot in a crash loop, or None.
 
     ``already_failed`` are the IDs of tasks that had failed before the deployment began.
     """
@@ -96,7 +96,7 @@ def paused_update(snapshot: Snapshot) -> Service | None:
 
 
 def stopped_by(snapshot: Snapshot, service: Service) -> Task | None:
-    """Return the task for which the swarm has stopped a service's update: it names it by its ID."""
+    """Return the task because of which the swarm stopped a service's update."""
     for task in snapshot.tasks:
         if task.id in service.update_message:
             return task
@@ -122,13 +122,13 @@ def _progress_of(snapshot: Snapshot, service: Service) -> str:
         for task in snapshot.newest(service)
         if not is_up(service, task)
     ]
-    details += [_farewell(service, task) for task in leaving]
+    details += [_stopping(service, task) for task in leaving]
     line = f"{service.name} {up_count(snapshot, service)}/{desired(snapshot, service)}"
     return f"{line} ({'; '.join(details)})" if details else line
 
 
 def _detail(task: Task, cause: str, *, is_replacement: bool) -> str:
-    """Say where a task is; one that waits for another to go need not say that it has no place."""
+    """Describe the state of a task; for a replacement that waits, without the missing node."""
     phrase = _PHRASES.get(task.state, task.state)
     place = f"{task.node}: " if task.node else ""
     if task.state == "pending" and is_replacement:
@@ -138,6 +138,6 @@ def _detail(task: Task, cause: str, *, is_replacement: bool) -> str:
     return f"{place}{phrase}{f': {task.error}' if task.error else ''}"
 
 
-def _farewell(service: Service, task: Task) -> str:
+def _stopping(service: Service, task: Task) -> str:
     what = "finishing its tasks" if service.is_worker else "stopping"
     return f"{task.node}: {what}"

@@ -1,4 +1,4 @@
-"""Deploy a rendered stack through one manager, and wait until Airflow is healthy."""
+"""Deploys a rendered stack through a manager, and waits until Airflow is healthy."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from infra.stack.tasks import Snapshot, Task
 
 NOT_PULLED = "No such image"
-"""What a task says whose node could not pull its image, whatever the cause (moby's executor)."""
+"""Error of a task whose node could not pull its image, for any cause (moby's executor)."""
 
 POLL_SECONDS = 1.5
-LEFTOVERS_TIMEOUT_SECONDS = 120.0
+REMOVAL_TIMEOUT_SECONDS = 120.0
 LOGS_AFTER_SECONDS = 60.0
 LOGS_EVERY_SECONDS = 30.0
 DOWN_SECONDS = 45.0
-"""How long a worker node may be down, as one is whose engine starts again."""
+"""How long a worker node may be down, for example while its engine restarts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryLogin:
-    """How the nodes' engines sign in to the registry that the images come from."""
+    """Login of the nodes' engines to the registry of the images."""
 
     address: str
     user: str
@@ -46,7 +46,7 @@ class RegistryLogin:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceState:
-    """One service as it runs: its image by digest, tasks wanted and tasks running."""
+    """State of a service: its image by digest, desired and running tasks."""
 
     name: str
     image: str
@@ -56,10 +56,10 @@ class ServiceState:
 
 @dataclass(frozen=True, kw_only=True)
 class StackState:
-    """The stack as it runs.
+    """State of the stack.
 
-    ``digest`` is that of the document it was deployed from, and empty when the services do not
-    all come from one deployment.
+    ``digest`` is the digest of the deployed document, empty if the services are not all from one
+    deployment.
     """
 
     name: str
@@ -78,21 +78,20 @@ def deploy(
 ) -> StackState:
     """Bring the stack to ``rendered`` and wait until every service has converged.
 
-    Idempotent: what is there already stays, what differs is updated. ``runner`` is a manager's.
-    ``secrets`` and ``configs`` are values by their logical names. There is no limit to the whole
-    wait, so that a slow machine makes a deployment slow and does not fail it (see
-    `infra.stack.patience`).
+    Idempotent: only differences are updated. ``runner`` is a manager's. ``secrets`` and ``configs``
+    are values by their logical names. The whole wait has no time limit, so that a deployment on a
+    slow machine is slow and does not fail (see `infra.stack.patience`).
 
     Raises:
-        StackError: when a worker node is down, a task keeps failing, or nothing moves any more; see
-            its own documentation.
-        RemoteError: when the manager cannot be reached, or refuses the document.
+        StackError: if a worker node is down, a task keeps failing, or there is no progress any
+            more; see its own documentation.
+        RemoteError: if the manager cannot be reached, or rejects the document.
 
     """
     deployment = _Deployment(runner, rendered, secrets, configs or {}, report)
     engine.require_manager(runner)
     deployment.wait_for_workers()
-    deployment.wait_for_leftovers()
+    deployment.wait_for_removal()
     deployment.check_network()
     before = engine.snapshot(runner, rendered.name)
     already_failed = {task.id for task in before.tasks if task.state in FAILURES}
@@ -109,10 +108,10 @@ def deploy(
 
 
 def observe(runner: Runner, name: str) -> StackState | None:
-    """Return what runs of the stack now, or None where there is none.
+    """Return the current state of the stack, or None if it does not exist.
 
     Raises:
-        RemoteError: when the manager cannot be reached.
+        RemoteError: if the manager cannot be reached.
 
     """
     seen = engine.snapshot(runner, name)
@@ -135,7 +134,7 @@ def observe(runner: Runner, name: str) -> StackState | None:
 
 
 class _Deployment:
-    """One run of `deploy`: what its steps share."""
+    """A run of `deploy`: the state that its steps share."""
 
     def __init__(
         self,
@@ -150,7 +149,7 @@ class _Deployment:
         self._secrets = secrets
         self._configs = configs
         self._report = report
-        self._said = ""
+        self._reported = ""
         self._logs = ""
         self._logs_read = 0.0
         self._down_since: float | None = None
@@ -158,48 +157,50 @@ class _Deployment:
     def wait_for_workers(self) -> None:
         """Wait until no worker node is down.
 
-        An update would wait for it without end, and the others would not get theirs.
+        An update would wait for it without end, and the other nodes would not be updated.
 
         Raises:
-            StackError: one stays down.
+            StackError: if one stays down.
 
         """
         while down := self._down_workers():
-            self._say(f"waiting at most {DOWN_SECONDS:g} s for {', '.join(down)}, which is down")
+            self._report_once(
+                f"waiting at most {DOWN_SECONDS:g} s for {', '.join(down)}, which is down"
+            )
             time.sleep(POLL_SECONDS)
 
-    def wait_for_leftovers(self) -> None:
-        """Wait until a stack of this name that is being removed is gone.
+    def wait_for_removal(self) -> None:
+        """Wait until a stack with this name that is being removed has been removed.
 
-        ``stack rm`` returns before the network is gone; a deployment that finds the network still
-        there does not make it, and then fails half-way (moby#29293).
+        ``stack rm`` returns before the network is removed; a deployment that finds the network does
+        not create it, and then fails half-way (moby#29293).
         """
-        deadline = time.monotonic() + LEFTOVERS_TIMEOUT_SECONDS
+        deadline = time.monotonic() + REMOVAL_TIMEOUT_SECONDS
         name = self._rendered.name
         while True:
             seen = engine.snapshot(self._runner, name)
             left = engine.stack_networks(self._runner, name) if not seen.services else []
             if seen.services or not (left or seen.tasks):
                 return
-            self._say("an earlier removal of this stack is still under way")
+            self._report_once("an earlier removal of this stack is still in progress")
             if time.monotonic() > deadline:
                 tasks = ", ".join(f"{task.slot} on {task.node}" for task in seen.tasks)
                 msg = (
-                    f"{self._runner.machine}: waited {LEFTOVERS_TIMEOUT_SECONDS:.0f} s for the"
-                    f" removal of an earlier stack {name}; still there: networks"
-                    f" {left or 'none'}, tasks {tasks or 'none'}. Is a node down? See"
-                    f" `docker node ls` and `docker stack ps {name}` on that machine."
+                    f"{self._runner.machine}: waited {REMOVAL_TIMEOUT_SECONDS:.0f} s for the"
+                    f" removal of an earlier stack {name}; remaining: networks {left or 'none'},"
+                    f" tasks {tasks or 'none'}. A node may be down: check `docker node ls` and"
+                    f" `docker stack ps {name}` on that machine."
                 )
                 raise StackError(msg)
             time.sleep(POLL_SECONDS)
 
     def check_network(self) -> None:
-        """Check that the network is large enough: a deployment leaves one that is there as it is.
+        """Check that the network is large enough: a deployment does not change an existing one.
 
-        The swarm does not place a task for which there is no address, and says nothing about it.
+        The swarm does not place a task without an address, and does not report it.
 
         Raises:
-            StackError: it is too small.
+            StackError: if it is too small.
 
         """
         wanted = self._rendered
@@ -217,14 +218,15 @@ class _Deployment:
                 f"{self._runner.machine}: the network {name} is {subnet}, with {room:,} addresses;"
                 f" these settings need {wanted.addresses:,} ({wanted.demand}). It cannot change"
                 " while services use it. Nothing was deployed.\n"
-                "Next: ask for fewer workers; or move Airflow to the network"
-                f" {wanted.subnet}: {move}."
+                f"Next: set fewer workers; or move Airflow to the network {wanted.subnet}: {move}."
             )
             raise StackError(msg)
-        self._say(f"the network {name} stays {subnet}; to move Airflow to {wanted.subnet}: {move}")
+        self._report_once(
+            f"the network {name} stays {subnet}; to move Airflow to {wanted.subnet}: {move}"
+        )
 
     def create_values(self) -> None:
-        """Make the secrets and configs that the swarm does not have under their present names."""
+        """Create the secrets and configs that the swarm does not have under their current names."""
         for kind, names, values in self._values():
             present = engine.value_names(self._runner, kind, self._rendered.name)
             missing = {
@@ -246,7 +248,7 @@ class _Deployment:
         ]
 
     def wait_for_convergence(self, already_failed: Collection[str]) -> None:
-        """Poll until all services and Airflow's own health agree, or give up and say why."""
+        """Poll until all services and Airflow are healthy, or raise an error with the cause."""
         patience = Patience(time.monotonic())
         while True:
             seen = engine.snapshot(self._runner, self._rendered.name)
@@ -259,23 +261,23 @@ class _Deployment:
             if still >= LOGS_AFTER_SECONDS:
                 self._read_logs(seen)
             patience.see(time.monotonic(), seen, waiting, self._logs)
-            self._say(f"{waiting}{_stillness(still, limit(seen))}")
+            self._report_once(f"{waiting}{_stillness(still, limit(seen))}")
             if patience.is_over(time.monotonic(), seen):
                 self._raise_timeout(seen, waiting, patience.still(time.monotonic()))
             time.sleep(POLL_SECONDS)
 
     def _read_logs(self, seen: Snapshot) -> None:
-        """Read the last line of each task that starts: of it alone a slow start shows progress."""
+        """Read the last line of each starting task, the only sign of progress of a slow start."""
         if time.monotonic() - self._logs_read >= LOGS_EVERY_SECONDS:
             tasks = sorted(task.id for task in starting(seen))
             self._logs = engine.last_lines(self._runner, tasks)
             self._logs_read = time.monotonic()
 
     def _down_workers(self) -> list[str]:
-        """Name the worker nodes that are down.
+        """Return the names of the worker nodes that are down.
 
         Raises:
-            StackError: there have been some for `DOWN_SECONDS`.
+            StackError: if any have been down for `DOWN_SECONDS`.
 
         """
         down = engine.down_workers(self._runner)
@@ -287,17 +289,18 @@ class _Deployment:
         if now - self._down_since > DOWN_SECONDS:
             names = ", ".join(down)
             msg = (
-                f"{self._runner.machine}: {names}: down for {DOWN_SECONDS:g} s, as the swarm sees"
-                " it. Its workers cannot be updated, and the other nodes' would wait for them.\n"
-                f"Next: start {names} and run `pulumi up` again. A host of yours that will not"
-                " come back: take it out of `hosts` and run `pulumi up`. A machine that this"
-                " program makes: `pulumi up --refresh` makes it anew."
+                f"{self._runner.machine}: {names}: down for {DOWN_SECONDS:g} s according to the"
+                " swarm. Its workers cannot be updated, and those of the other nodes would wait"
+                " for them.\n"
+                f"Next: start {names} and run `pulumi up` again. If a host of yours is lost, remove"
+                " it from `hosts` and run `pulumi up`. A machine that this program creates:"
+                " `pulumi up --refresh` recreates it."
             )
             raise StackError(msg)
         return down
 
     def _waiting_for(self, seen: Snapshot) -> str:
-        """Say what is missing yet; the cheap questions first."""
+        """Return what is not ready yet; cheap checks come first."""
         expected = set(self._rendered.document["services"])
         if missing := expected - {service.name for service in seen.services}:
             return f"not created yet: {', '.join(sorted(missing))}"
@@ -306,12 +309,12 @@ class _Deployment:
         if outdated := self._outdated(seen):
             return f"being replaced: {', '.join(outdated)}"
         problems = health.ask(self._runner, self._rendered.web_port).problems
-        return f"Airflow says: {', '.join(problems)}" if problems else ""
+        return f"Airflow reports: {', '.join(problems)}" if problems else ""
 
     def _outdated(self, seen: Snapshot) -> list[str]:
-        """Return the slots that run another specification than their service's.
+        """Return the slots that run a different specification than their service's.
 
-        Just after a deployment the swarm has not begun to replace tasks, and all looks converged.
+        Just after a deployment the swarm has not begun to replace tasks, and all seem converged.
         """
         wanted = {service.name: service.container for service in seen.services}
         current = [task for service in seen.services for task in seen.newest(service)]
@@ -321,7 +324,7 @@ class _Deployment:
     def _raise_on_failure(self, seen: Snapshot, already_failed: Collection[str]) -> None:
         if task := convergence.crash_loop(seen, already_failed):
             raise StackError(
-                self._explain(f"{task.service} does not start: it failed again and again", task)
+                self._explain(f"{task.service} does not start: it failed repeatedly", task)
             )
         if service := convergence.paused_update(seen):
             task = convergence.stopped_by(seen, service)
@@ -333,13 +336,13 @@ class _Deployment:
 
     def _raise_timeout(self, seen: Snapshot, waiting: str, still: float) -> None:
         name = self._rendered.name
-        what = f"the stack {name} has not moved for {still:.0f} s; last seen: {waiting}"
+        what = f"the stack {name} has made no progress for {still:.0f} s; last seen: {waiting}"
         unsettled = convergence.unsettled(seen)
         task = convergence.last_failure(seen, unsettled[0]) if unsettled else None
         raise StackError(self._explain(what, task, placement.causes(seen)))
 
     def _explain(self, what: str, task: Task | None, causes: Collection[str] = ()) -> str:
-        """Compose an error's text: what, where, the engine's error, the log, what to do next."""
+        """Compose an error's text: the failure, the engine's error, the log, the next step."""
         name = self._rendered.name
         lines = [f"{self._runner.machine}: {what}.", *causes]
         if task is not None:
@@ -350,14 +353,14 @@ class _Deployment:
             if NOT_PULLED in task.error:
                 lines.append(
                     f"{task.node} could not pull the image: the registry does not answer it, or"
-                    " refuses it. Does that node's firewall, or the first manager's, close the"
-                    " way? `pulumi up --refresh` puts both right."
+                    " rejects it. The firewall of that node or of the first manager may block the"
+                    " connection: `pulumi up --refresh` restores both."
                 )
             log = engine.task_log(self._runner, task.id)
             lines += ["Last lines of its log:", *(f"  {line}" for line in log.splitlines())]
         lines.append(
-            "Next: correct the cause and run `pulumi up` again; what has come up stays. More:"
-            f" `docker stack ps --no-trunc {name}` on that machine."
+            "Next: fix the cause and rerun `pulumi up`; running services are kept. For details,"
+            f" run `docker stack ps --no-trunc {name}` on that machine."
         )
         return self._without_secrets("\n".join(lines))
 
@@ -367,13 +370,13 @@ class _Deployment:
                 text = text.replace(line, "***")
         return text
 
-    def _say(self, line: str) -> None:
-        if line != self._said:
+    def _report_once(self, line: str) -> None:
+        if line != self._reported:
             self._report(line)
-            self._said = line
+            self._reported = line
 
 
 def _stillness(still: float, limit: float) -> str:
-    """Say for how many minutes nothing has moved; empty before the first one is over."""
+    """Return for how many minutes nothing has changed; empty in the first minute."""
     minutes = int(still // 60)
     return f" [no change for {minutes} min; gives up after {limit / 60:.0f}]" if minutes else ""

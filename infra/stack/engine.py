@@ -1,4 +1,4 @@
-"""The Docker commands that the stack needs of a manager, and their output as records."""
+"""Runs the stack's Docker commands on a manager, and parses their output."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from infra.remote.runner import Completed, Runner
 
 NAMESPACE = "com.docker.stack.namespace"
-"""The label by which the engine knows what belongs to a stack."""
+"""The engine's label for objects of a stack."""
 
 Kind = Literal["secret", "config"]
-"""What a swarm keeps for services and mounts as files; neither can be changed."""
+"""Immutable objects of a swarm that it mounts into services as files."""
 
 Login = tuple[str, str, str]
 """A registry's address, user and password."""
@@ -36,10 +36,10 @@ _COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def snapshot(runner: Runner, stack: str) -> Snapshot:
-    """Read the stack's services and tasks; both are empty where there is no such stack.
+    """Read the stack's services and tasks; both are empty if the stack does not exist.
 
-    The services first: what the swarm says of a service's update follows from its tasks, which are
-    then seen as they were at that moment or later, a failure that stopped the update among them.
+    Services are read first: the status of a service's update follows from its tasks, which are then
+    read at that moment or later, including a failure that stopped the update.
     """
     answer = runner.run(
         f"services=$(docker service ls -q --filter label={NAMESPACE}={quote(stack)}) || exit;"
@@ -52,7 +52,7 @@ def snapshot(runner: Runner, stack: str) -> Snapshot:
 
 
 def task_containers(runner: Runner, tasks: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Return what each task was told to run, by the task's ID."""
+    """Return the specification of each task, by the task's ID."""
     ids = " ".join(quote(task) for task in tasks)
     if not ids:
         return {}
@@ -61,7 +61,7 @@ def task_containers(runner: Runner, tasks: Iterable[str]) -> dict[str, Mapping[s
 
 
 def task_log(runner: Runner, task: str) -> str:
-    """Return the last lines that a task wrote; empty where its node does not answer."""
+    """Return the last lines of a task's log; empty if its node does not answer."""
     answer = runner.run(
         f"timeout {_LOG_TIMEOUT_SECONDS:.0f} docker service logs --raw --tail {LOG_LINES}"
         f" {quote(task)} 2>&1",
@@ -72,7 +72,7 @@ def task_log(runner: Runner, task: str) -> str:
 
 
 def last_lines(runner: Runner, tasks: Iterable[str]) -> str:
-    """Return the last line that each task wrote; nothing of a task whose node does not answer."""
+    """Return the last line of each task's log, without tasks whose node does not answer."""
     ids = " ".join(quote(task) for task in tasks)
     if not ids:
         return ""
@@ -86,7 +86,7 @@ def last_lines(runner: Runner, tasks: Iterable[str]) -> str:
 
 
 def value_names(runner: Runner, kind: Kind, stack: str) -> set[str]:
-    """Return the names of the secrets, or the configs, that were made for the stack."""
+    """Return the names of the stack's secrets, or of its configs."""
     answer = runner.run(
         f"docker {kind} ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
     )
@@ -94,7 +94,7 @@ def value_names(runner: Runner, kind: Kind, stack: str) -> set[str]:
 
 
 def create_values(runner: Runner, kind: Kind, stack: str, values: Mapping[str, str]) -> None:
-    """Make secrets or configs, name → value, which travel on standard input and touch no disk."""
+    """Create secrets or configs, name → value, through standard input and never on disk."""
     lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in values.items()]
     runner.run(
         "set -e; while read -r name value; do"
@@ -105,7 +105,7 @@ def create_values(runner: Runner, kind: Kind, stack: str, values: Mapping[str, s
 
 
 def remove_values(runner: Runner, kind: Kind, names: Collection[str]) -> None:
-    """Remove secrets or configs that no service uses any more; one that is in use stays."""
+    """Remove secrets or configs that are not used any more; those in use stay."""
     if names:
         arguments = " ".join(quote(name) for name in sorted(names))
         runner.run(f"docker {kind} rm {arguments} >/dev/null 2>&1 || true")
@@ -114,11 +114,11 @@ def remove_values(runner: Runner, kind: Kind, names: Collection[str]) -> None:
 def stack_deploy(runner: Runner, stack: str, document: bytes, *, login: Login | None) -> None:
     """Run ``docker stack deploy``.
 
-    The sign-in is kept in a folder of its own for the time of the deployment. Every image is a
-    digest, so none needs to be resolved (docker/cli#787).
+    The login is kept in a temporary folder during the deployment. Every image has a digest, so none
+    needs to be resolved (docker/cli#787).
 
     Raises:
-        RemoteError: with the engine's words.
+        RemoteError: with the engine's message.
 
     """
     registry = "" if login is None else "--with-registry-auth "
@@ -140,10 +140,10 @@ def docker(
     timeout: float,
     check: bool = True,
 ) -> Completed:
-    """Run a docker command, signed in to a registry for its time.
+    """Run a docker command with a temporary login to a registry.
 
     Raises:
-        RemoteError: with the engine's words.
+        RemoteError: with the engine's message.
 
     """
     if login is None:
@@ -153,8 +153,8 @@ def docker(
         "set -e; folder=$(mktemp -d); trap 'rm -rf \"$folder\"' EXIT;"
         " IFS= read -r password;"
         f' printf %s "$password" | docker --config "$folder" login -u {quote(user)}'
-        f' --password-stdin {quote(address)} >/dev/null 2>"$folder/said"'
-        ' || { cat "$folder/said" >&2; exit 1; };'
+        f' --password-stdin {quote(address)} >/dev/null 2>"$folder/error"'
+        ' || { cat "$folder/error" >&2; exit 1; };'
         f' docker --config "$folder" {arguments}',
         stdin=password.encode() + b"\n" + stdin,
         timeout=timeout,
@@ -163,7 +163,7 @@ def docker(
 
 
 def container_of(runner: Runner, stack: str, services: Iterable[str]) -> str | None:
-    """Return a container of one of the services that runs on this machine, or None."""
+    """Return a healthy container of one of the services on this machine, or None."""
     for service in services:
         label = f"com.docker.swarm.service.name={stack}_{service}"
         answer = runner.run(f"docker ps -q --filter label={quote(label)} --filter health=healthy")
@@ -181,7 +181,7 @@ def rotate_fernet_key(runner: Runner, container: str) -> None:
 
 
 def stack_networks(runner: Runner, stack: str) -> list[str]:
-    """Return the networks of the stack that this machine's engine knows."""
+    """Return the networks of the stack in this machine's engine."""
     answer = runner.run(
         f"docker network ls --filter label={NAMESPACE}={quote(stack)} --format '{{{{.Name}}}}'"
     )
@@ -189,7 +189,7 @@ def stack_networks(runner: Runner, stack: str) -> list[str]:
 
 
 def network_subnet(runner: Runner, stack: str, network: str) -> str:
-    """Return the subnet of a network of the stack; empty where there is no such network."""
+    """Return the subnet of a network of the stack; empty if it does not exist."""
     answer = runner.run(
         "docker network inspect --format '{{range .IPAM.Config}}{{.Subnet}}{{\"\\n\"}}{{end}}'"
         f" {quote(f'{stack}_{network}')} 2>/dev/null",
@@ -198,10 +198,10 @@ def network_subnet(runner: Runner, stack: str, network: str) -> str:
     return next(iter(answer.stdout.split()), "")
 
 
-def leftovers(runner: Runner, stack: str) -> list[str]:
-    """Return what is left of the stack in this machine's engine: networks and containers.
+def orphans(runner: Runner, stack: str) -> list[str]:
+    """Return orphaned networks and containers of the stack in this machine's engine.
 
-    The agent of a node removes a task's container some time after the swarm has forgotten the task.
+    The agent of a node removes a task's container some time after the swarm has removed the task.
     """
     label = f"--filter label={NAMESPACE}={quote(stack)}"
     answer = runner.run(
@@ -212,7 +212,7 @@ def leftovers(runner: Runner, stack: str) -> list[str]:
 
 
 def down_workers(runner: Runner) -> list[str]:
-    """Return the names of the worker nodes that the managers do not hear of."""
+    """Return the names of the worker nodes that are down according to the managers."""
     answer = runner.run(
         "down=$(docker node ls --filter role=worker --format '{{.Status}} {{.ID}}'"
         " | sed -n 's/^Down //p'); [ -z \"$down\" ] || docker node inspect --format"
@@ -226,13 +226,13 @@ def require_manager(runner: Runner) -> None:
     """Check that the machine is a manager of a swarm.
 
     Raises:
-        StackError: when it is not.
+        StackError: if it is not.
 
     """
     answer = runner.run("docker info --format '{{.Swarm.ControlAvailable}}'")
     if answer.stdout.strip() != "true":
         msg = (
-            f"{runner.machine}: is no manager of a swarm, so no stack can be deployed there."
+            f"{runner.machine}: is not a manager of a swarm, so a stack cannot be deployed there."
             " Join it as a manager first."
         )
         raise StackError(msg)

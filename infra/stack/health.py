@@ -1,4 +1,4 @@
-"""Ask Airflow itself whether it is healthy, from the manager that publishes its web server."""
+"""Reads Airflow's own health, from the manager that publishes its web server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _ANSWER_TIMEOUT_SECONDS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What Airflow says of its parts; ``problems`` is empty when all are healthy."""
+    """Health of Airflow's components; ``problems`` is empty if all are healthy."""
 
     problems: tuple[str, ...]
 
 
 def ask(runner: Runner, web_port: int) -> Health:
-    """Ask the web server on the runner's machine; a server that does not answer is a problem too.
+    """Read the health from the web server on the runner's machine; no answer is a problem too.
 
-    Nothing but Bash is needed on the machine.
+    The machine needs only Bash.
     """
     request = f"GET {PATH} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n"
     script = f'exec 3<>"/dev/tcp/127.0.0.1/{web_port}" && printf "{request}" >&3 && cat <&3'
@@ -41,7 +41,7 @@ def ask(runner: Runner, web_port: int) -> Health:
 
 
 def parse(response: str) -> Health:
-    """Read the HTTP response of ``/api/v2/monitor/health``."""
+    """Parse the HTTP response of ``/api/v2/monitor/health``."""
     head, _, body = response.replace("\r\n", "\n").partition("\n\n")
     status = head.split("\n", 1)[0]
     if " 200 " not in f"{status} ":

@@ -1,7 +1,7 @@
-"""The ``${NAME}`` of compose files: filled in here, because the swarm's side has no environment.
+"""Interpolates ``${NAME}`` in compose files, because the swarm does not have an environment.
 
-``docker stack deploy`` interpolates too, from the environment of the shell on the manager; so what
-is left of a ``$`` is escaped for it.
+``docker stack deploy`` interpolates too, from the environment of the shell on the manager; so a
+remaining ``$`` is escaped for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _DEFAULT = r"(?:[^{}]|\$\{[^{}]*\})*"
-"""What stands after ``:-``; it may have variables with defaults of their own, one level deep."""
+"""The text after ``:-``; it may have variables with their own defaults, one level deep."""
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)"
@@ -43,7 +43,7 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> tuple[Any, list[Pro
 
 
 def escape(value: Any) -> Any:  # noqa: ANN401 - any YAML value
-    """Double every ``$`` so that ``docker stack deploy`` takes it for itself."""
+    """Double every ``$`` so that ``docker stack deploy`` reads it as a dollar sign."""
 
     def double(text: str, _path: str) -> str:
         return text.replace("$", "$$")
@@ -52,7 +52,7 @@ def escape(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 
 class _NotFilledError(Exception):
-    """A string cannot be filled; the text is the reason."""
+    """A string cannot be filled; the text is the cause."""
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:

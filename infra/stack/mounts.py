@@ -1,4 +1,4 @@
-"""What a service mounts: volumes, folders of the nodes, and memory."""
+"""Mounts of a service: volumes, folders of the nodes, and memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rendered_mounts(service: Mapping[str, Any]) -> list[str | Mount]:
     ]
     mounts += [_tmpfs(entry) for entry in _tmpfs_entries(service)]
     if service.get("shm_size") is not None:
-        # Swarm ignores shm_size; the same memory as a mount of it works on both.
+        # Swarm ignores shm_size; an equivalent tmpfs mount works on both.
         mounts.append(_memory(SHARED_MEMORY, size_bytes(service["shm_size"])))
     return mounts
 
@@ -46,7 +46,7 @@ def rendered_mounts(service: Mapping[str, Any]) -> list[str | Mount]:
 def mount_problems(
     path: str, service: Mapping[str, Any], volumes: Collection[str]
 ) -> Iterator[Problem]:
-    """Find mounts that a node does not have, or that a stack cannot describe."""
+    """Report mounts that a node does not have, or that a stack does not support."""
     for index, mount in enumerate(as_list(service.get("volumes"))):
         place = f"{path}.volumes[{index}]"
         if is_object(mount):
@@ -60,7 +60,7 @@ def mount_problems(
 
 
 def _source(mount: object) -> str:
-    """Return a mount's source; empty if it has none, as memory and anonymous volumes."""
+    """Return a mount's source; empty if it has none, like memory and anonymous volumes."""
     if is_object(mount):
         written = as_object(mount)
         return str(written.get("source") or "") if written.get("type") in _KINDS else ""
@@ -110,12 +110,12 @@ def _tmpfs_problems(path: str, entry: str) -> Iterator[Problem]:
             yield Problem(
                 path=path,
                 given=repr(entry),
-                valid="valid: PATH or PATH:size=64m, because a stack has no other option for it",
+                valid="valid: PATH or PATH:size=64m, because a stack supports no other option",
             )
 
 
 def _long(mount: Mapping[str, Any]) -> Mount:
-    """Leave out what a stack does not have, and write flags and sizes as it reads them."""
+    """Leave out unsupported keys, and convert flags and sizes for a stack."""
     taken = write_section(mount, compose_keys.MOUNT)
     for kind, section in _KINDS.items():
         if kind in taken:

@@ -1,4 +1,4 @@
-"""The stack's overlay network: how many addresses it needs, and which subnet has them. Pure."""
+"""Computes how many addresses the stack's overlay network needs, and chooses a subnet. Pure."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ NETWORK = "default"
 WIDEST_PREFIX = 16
 NARROWEST_PREFIX = 24
 RESERVED_ADDRESSES = 3
-"""Those of the network, of its gateway, and of broadcasts."""
+"""The addresses of the network, of its gateway, and for broadcasts."""
 
 SERVICES_OF_ONE_TASK = 12
-"""Services that run once, with some to spare for a user's own."""
+"""Services with one task, with a reserve for a user's own."""
 SERVICES_ON_EACH_MANAGER = 3
-"""The web server, what is in front of it, and the copies of task logs."""
+"""The web server, the proxy in front of it, and the copies of task logs."""
 
 _PREFIXES = (20, 18, 16)
 _STARTS = ("10.192.0.0", "172.16.0.0", "100.112.0.0")
-"""Where Docker takes no network from by itself (its bridges begin at 172.17.0.0 and 192.168.0.0,
-its overlays at 10.0.0.0), and no target of this project makes one."""
+"""Address ranges that neither Docker (its bridges begin at 172.17.0.0 and 192.168.0.0, its overlays
+at 10.0.0.0) nor a target of this project uses by itself."""
 
 
 class NoSubnetError(UserError):
-    """No subnet that is large enough is clear of the machines."""
+    """No subnet is large enough without overlapping the machines' addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What takes addresses in the network."""
+    """Number of addresses that the network needs."""
 
     managers: int
     worker_nodes: int
@@ -49,17 +49,17 @@ class Demand:
 
     @property
     def replaced(self) -> int:
-        """Tasks beside their successors: an update replaces half of the workers at a time."""
+        """Tasks beside their replacements: an update replaces half of the workers at a time."""
         return max(1, self.workers // 2) + self.others
 
     @property
     def addresses(self) -> int:
-        """Addresses that are taken at most at the same time."""
+        """Largest number of addresses in use at the same time."""
         nodes = self.managers + self.worker_nodes
         return self.workers + self.others + self.replaced + nodes
 
     def __str__(self) -> str:
-        """Show how `addresses` is made up."""
+        """Show the parts of `addresses`."""
         return (
             f"{self.workers:,} for Celery workers, {self.others} for the other services,"
             f" {self.replaced:,} for tasks that an update replaces,"
@@ -68,15 +68,15 @@ class Demand:
 
 
 def capacity(subnet: str) -> int:
-    """Return how many tasks and nodes a subnet has addresses for."""
+    """Return the number of addresses for tasks and nodes in a subnet."""
     return IPv4Network(subnet).num_addresses - RESERVED_ADDRESSES
 
 
 def choose(demand: Demand, machines: Iterable[str]) -> str:
-    """Choose a subnet that is large enough and has no machine's address in it.
+    """Choose a subnet that is large enough and does not contain a machine's address.
 
     Raises:
-        NoSubnetError: there is none.
+        NoSubnetError: if there is none.
 
     """
     addresses = [IPv4Address(machine) for machine in machines]
@@ -89,7 +89,7 @@ def choose(demand: Demand, machines: Iterable[str]) -> str:
     msg = (
         f"{demand.addresses:,} addresses are needed ({demand}). None of the networks that this"
         f" program chooses from ({', '.join(_STARTS)}, /{_PREFIXES[0]} to /{WIDEST_PREFIX}) has"
-        " them and is clear of the machines.\n"
+        " them without overlapping the machines' addresses.\n"
         "Next: choose one with `pulumi config set overlayNetwork NETWORK`."
     )
     raise NoSubnetError(msg)

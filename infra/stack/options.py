@@ -1,4 +1,4 @@
-"""What the cluster decides about the stack: everything that the compose file leaves open."""
+"""Options of the stack that depend on the cluster."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AIRFLOW_RUNS_PER_DAG = 16
-"""How many runs of a DAG are active at the same time by Airflow's own default."""
+"""Airflow's default for the number of active runs of a DAG."""
 
 VXLAN_HEADER_BYTES = 50
-"""Outer Ethernet, IPv4, UDP and VXLAN headers: what an overlay packet is longer by (RFC 7348)."""
+"""Outer Ethernet, IPv4, UDP and VXLAN headers of an overlay packet (RFC 7348)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,13 @@ class StackOptions:
     """The options of one stack on one cluster.
 
     ``images`` maps a kind (``airflow``, ``postgres``, ``redis``, ``web``) to a reference by digest.
-    ``subnet`` is that of the stack's network.
-    ``mtu`` is that of the link between the nodes, in bytes; the overlay's is derived from it.
-    ``memory_limits`` maps services to sizes such as ``2g``; others have the compose file's default.
-    ``secrets`` maps each of :data:`infra.stack.secrets.SECRET_NAMES` to its value, of which only a
-    keyed hash reaches the document; ``own_secrets`` and ``configs`` are what the user adds in the
-    compose file (:mod:`infra.stack.own_files`). ``airflow_variables`` and ``airflow_secrets`` are
-    options of Airflow's by the names of their variables.
+    ``subnet`` is that of the stack's network. ``mtu`` is that of the link between the nodes, in
+    bytes; the overlay's is derived from it. ``memory_limits`` maps services to sizes such as
+    ``2g``; others have the compose file's default. ``secrets`` maps each of
+    :data:`infra.stack.secrets.SECRET_NAMES` to its value; only a keyed hash of it is in the
+    document. ``own_secrets`` and ``configs`` are those that the user adds in the compose file
+    (:mod:`infra.stack.own_files`). ``airflow_variables`` and ``airflow_secrets`` are Airflow's
+    options by the names of their variables.
     """
 
     name: str = "airflow"
@@ -55,22 +55,22 @@ class StackOptions:
 
     @property
     def worker_replicas(self) -> int:
-        """How many Celery workers run in all."""
+        """Total number of Celery workers."""
         return self.worker_nodes * self.workers_per_node
 
     @property
     def slots(self) -> int:
-        """How many tasks run at the same time: those of all workers together."""
+        """Number of tasks that all workers run at the same time."""
         return self.worker_replicas * self.worker_concurrency
 
     @property
     def runs_per_dag(self) -> int:
-        """How many runs of a DAG are active: enough to fill the slots with one task of each."""
+        """Number of active runs of a DAG: enough to fill the slots with one task of each run."""
         return max(AIRFLOW_RUNS_PER_DAG, self.slots)
 
     @property
     def demand(self) -> Demand:
-        """What takes addresses in the stack's network."""
+        """Number of addresses that the stack's network needs."""
         return Demand(
             managers=self.managers, worker_nodes=self.worker_nodes, workers=self.worker_replicas
         )

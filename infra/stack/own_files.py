@@ -1,7 +1,7 @@
-"""The secrets and configs that a user adds to the compose file, read on the operator's machine.
+"""Reads the secrets and configs that a user adds to the compose file, on the operator's machine.
 
 The only part of rendering that reads files. The values are kept in the stack's encrypted state, and
-reach the swarm under names with a hash of the value.
+their names on the swarm contain a hash of the value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS_BYTES = {"secrets": 500 * 1_024, "configs": 1_000 * 1_024}
-"""What a swarm takes of each (swarmkit's ``MaxSecretSize`` and ``MaxConfigSize``)."""
+"""A swarm's limits (swarmkit's ``MaxSecretSize`` and ``MaxConfigSize``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class OwnFiles:
 def read_own_files(
     compose: Mapping[str, Any], folder: Path, environment: Mapping[str, str]
 ) -> OwnFiles:
-    """Read every value that is not the project's own and not the swarm's already.
+    """Read every value that is neither the project's own nor external.
 
-    ``folder`` is where relative paths start, ``environment`` the operator's. ``compose`` has its
+    ``folder`` is the base of relative paths, ``environment`` the operator's. ``compose`` has its
     variables filled in.
     """
     problems: list[Problem] = []
@@ -59,7 +59,7 @@ def read_own_files(
 
 
 def is_external(declared: Mapping[str, Any]) -> bool:
-    """Whether a secret, config, network or volume is made outside of the stack."""
+    """Whether a secret, config, network or volume is managed outside of the stack."""
     return declared.get("external") in (True, "true")
 
 
@@ -91,13 +91,13 @@ def _text_of(path: str, file: Path) -> str | Problem:
             path=path,
             given=repr(str(file)),
             valid=f"it cannot be read: {error.strerror}",
-            advice="create the file on the machine that runs pulumi, or correct the path",
+            advice="create the file on the machine that runs pulumi, or fix the path",
         )
     except UnicodeDecodeError:
         return Problem(
             path=path,
             given=repr(str(file)),
-            valid="valid: UTF-8 text, as the state keeps it",
+            valid="valid: UTF-8 text, because the state stores text",
             advice="encode the file, with base64 for example, and decode it in the service",
         )
 
@@ -109,5 +109,5 @@ def _unusable(kind: str, name: str, value: str) -> Problem | None:
     return Problem(
         path=f"{kind}.{name}",
         given=f"{size} bytes",
-        valid=f"valid: 1 to {LIMITS_BYTES[kind]} bytes, which is what a swarm takes",
+        valid=f"valid: 1 to {LIMITS_BYTES[kind]} bytes, the limits of a swarm",
     )

@@ -1,8 +1,7 @@
-"""Tell a slow deployment from one that stands still. Pure but for the clock that is given.
+"""Distinguishes a slow deployment from a stalled one. Pure except for the given clock.
 
-A slow machine takes as long as it does. So a deployment has no time limit: it fails when nothing
-has moved for `STILL_SECONDS`, or for `LONG_STEP_SECONDS` while a step is under way whose progress
-the swarm does not show.
+A slow machine takes long, so a deployment has no time limit: it fails if there is no progress for
+`STILL_SECONDS`, or for `LONG_STEP_SECONDS` during a step whose progress the swarm does not show.
 """
 
 from __future__ import annotations
@@ -19,47 +18,48 @@ STILL_SECONDS = 600.0
 LONG_STEP_SECONDS = 3_600.0
 
 _NO_PROGRESS = re.compile(r"^waiting for |/health\b")
-"""Lines of a container's log that tell of no progress: it waits for another one, or was asked for
-its health."""
+"""Lines of a container's log that do not show progress: it waits for another one, or its health was
+checked."""
 
 
 class Patience:
-    """How long a deployment has stood still; times are a monotonic clock's, in seconds."""
+    """Time without progress of a deployment; times are a monotonic clock's, in seconds."""
 
     def __init__(self, now: float) -> None:
-        """Begin to watch."""
+        """Start the measurement."""
         self._moved = now
         self._seen: object = None
 
     def see(self, now: float, snapshot: Snapshot, waiting: str, logs: str = "") -> None:
-        """Note what is seen: any difference from the last time is a movement.
+        """Save the current state: any difference from the previous one is progress.
 
-        So are a worker's tasks that run to their end: the swarm limits that by the grace period.
+        Tasks that a worker finishes count as progress too: the swarm limits them by the grace
+        period.
         """
         tasks = frozenset((task.id, task.state, task.error) for task in snapshot.tasks)
         updates = tuple((service.name, service.update_state) for service in snapshot.services)
-        seen = (tasks, updates, waiting, _told(logs))
+        seen = (tasks, updates, waiting, _progress_lines(logs))
         if seen != self._seen or convergence.finishing(snapshot):
             self._moved = now
         self._seen = seen
 
     def still(self, now: float) -> float:
-        """Return for how many seconds nothing has moved."""
+        """Return for how many seconds there has been no progress."""
         return now - self._moved
 
     def is_over(self, now: float, snapshot: Snapshot) -> bool:
-        """Whether to give up."""
+        """Return whether the deployment has stalled."""
         return self.still(now) >= limit(snapshot)
 
 
 def limit(snapshot: Snapshot) -> float:
-    """Return the seconds after which a deployment that stands still as this one has failed."""
+    """Return the seconds without progress after which this deployment has failed."""
     steps = (_is_long_step(snapshot, task) for task in starting(snapshot))
     return LONG_STEP_SECONDS if any(steps) else STILL_SECONDS
 
 
 def starting(snapshot: Snapshot) -> list[Task]:
-    """Return the tasks that have a node and are not up."""
+    """Return the tasks that have a node and are not in the desired state."""
     return [
         task
         for service in snapshot.services
@@ -69,11 +69,11 @@ def starting(snapshot: Snapshot) -> list[Task]:
 
 
 def _is_long_step(snapshot: Snapshot, task: Task) -> bool:
-    """Whether a task pulls its image, or does the work that its service is there for."""
+    """Whether a task pulls its image, or runs the work of a service that ends."""
     ends = {service.name for service in snapshot.services if service.ends}
     return task.state == "preparing" or (task.state == "running" and task.service in ends)
 
 
-def _told(logs: str) -> str:
-    """Leave out of containers' last lines those that tell of no progress."""
+def _progress_lines(logs: str) -> str:
+    """Return the last lines of containers without those that do not show progress."""
     return "\n".join(line for line in logs.splitlines() if not _NO_PROGRESS.search(line))

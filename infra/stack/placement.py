@@ -1,8 +1,8 @@
-"""Why the swarm does not place a task, in words that name the cause. Pure.
+"""Describes why the swarm does not place a task. Pure.
 
-A task that is ``new`` has no address yet, which takes a moment. Swarmkit's allocator leaves it so,
-without an error, when its network has none left. One that is ``pending`` has an address and no
-node: the scheduler's error counts the nodes that each of its filters refused (swarmkit's
+A ``new`` task does not have an address yet, which takes a moment. Swarmkit's allocator leaves it in
+this state, without an error, if its network has none left. A ``pending`` task has an address and no
+node: the scheduler's error counts the nodes that each of its filters rejected (swarmkit's
 ``manager/scheduler/filter.go``).
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NO_ADDRESS = "no address is left in its network"
 
 NEW_SECONDS = 15
-"""How long a task may be ``new`` before that is taken as a lack of addresses."""
+"""How long a task may be ``new`` before this counts as a lack of addresses."""
 
 _NO_NODE = re.compile(r"no suitable node \((?P<reasons>.*)\)")
 _NODES = re.compile(r"\b(?P<count>\d+) nodes?\b")
@@ -31,7 +31,7 @@ _NANO_CPUS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Wants:
-    """What a service asks of a node; None and empty stand for nothing."""
+    """Requirements of a service for a node; None and empty mean no requirement."""
 
     memory_bytes: int | None = None
     nano_cpus: int | None = None
@@ -53,7 +53,7 @@ def parse_wants(template: Mapping[str, Any]) -> Wants:
 
 
 def cause(task: Task, wants: Wants) -> str:
-    """Return why a task has no node; empty for a task that has one, or is only about to get one."""
+    """Return why a task has no node; empty if it has one, or is about to get one."""
     if task.node:
         return ""
     if task.state == "new":
@@ -78,13 +78,13 @@ def causes(snapshot: Snapshot) -> list[str]:
     ]
 
 
-def _reason(said: str, wants: Wants) -> str:
-    match = _NODES.search(said)
+def _reason(text: str, wants: Wants) -> str:
+    match = _NODES.search(text)
     nodes = "nodes" if match is None else f"{match['count']} node{'s' * (match['count'] != '1')}"
-    for text, describe in _REASONS.items():
-        if text in said:
+    for known, describe in _REASONS.items():
+        if known in text:
             return describe(nodes, wants)
-    return said
+    return text
 
 
 def _resources(nodes: str, wants: Wants) -> str:

@@ -1,4 +1,4 @@
-"""The ports that services publish: on the node itself, since the routing mesh needs IPVS."""
+"""Published ports of services: on the node itself, since the routing mesh needs IPVS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
-"""TCP ports that a manager listens on already."""
+"""TCP ports on which a manager already listens."""
 
 VALID = "[ADDRESS:]PUBLISHED:TARGET[/tcp|/udp], one port each"
 _SHORT = re.compile(
@@ -22,12 +22,12 @@ _SHORT = re.compile(
     r"(?P<published>\d+):(?P<target>\d+)(?:/(?P<protocol>tcp|udp))?"
 )
 _EVERYWHERE = frozenset({"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::1]", "::", "::1"})  # noqa: S104
-"""Addresses that mean this laptop, or all of a host's: a node publishes on all of its own."""
+"""Addresses of the laptop, or all addresses of a host: a node publishes on all of its own."""
 _MAX_PORT = 65_535
 
 
 def host_port(port: object) -> dict[str, Any] | None:
-    """Return a port as the swarm publishes it on a node; None if it cannot."""
+    """Return a port in the swarm's form; None if it cannot be published."""
     if is_object(port):
         return _from_long(as_object(port))
     found = _SHORT.fullmatch(str(port))
@@ -37,7 +37,7 @@ def host_port(port: object) -> dict[str, Any] | None:
 
 
 def port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    """Find ports that cannot be published, and those that two services publish."""
+    """Report ports that cannot be published, and those that two services publish."""
     taken = {(number, "tcp"): owner for number, owner in RESERVED_PORTS.items()}
     for name, service in services.items():
         for index, given in enumerate(as_list(service.get("ports"))):

@@ -1,4 +1,4 @@
-"""What is wrong with the compose file: one record for each mistake, and one report of all."""
+"""Problems of the compose file: a record for each, and one report of all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FILE = "docker-compose.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A mistake at ``path`` (``services.web.links``).
+    """A problem at ``path`` (``services.web.links``).
 
-    ``given`` is the value as the report shows it, and empty where it may be a secret. ``valid``
-    is what the swarm takes, or why it takes nothing there; ``advice`` is the next step.
+    ``given`` is the value as the report shows it, empty if it may be a secret. ``valid`` is what
+    the swarm accepts, or why it accepts no value there; ``advice`` is the next step.
     """
 
     path: str
@@ -27,17 +27,17 @@ class Problem:
     advice: str = ""
 
     def __str__(self) -> str:
-        """Write the mistake on one line, with its next step."""
+        """Return the problem on one line, with its next step."""
         given = f" {self.given} given;" if self.given else ""
         advice = f" Next: {self.advice}." if self.advice else ""
         return f"{self.path}:{given} {self.valid}.{advice}"
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Report every mistake at once; of each place the first only.
+    """Report all problems together; only the first one for each path.
 
     Raises:
-        StackError: if there is a mistake.
+        StackError: if there is a problem.
 
     """
     first = {problem.path: problem for problem in reversed(list(problems))}
@@ -48,7 +48,7 @@ def refuse(problems: Iterable[Problem]) -> None:
         [
             f"{FILE} has entries that the swarm cannot run as they are:",
             *lines,
-            "Nothing was created or changed. Correct them and run `pulumi up` again.",
+            "Nothing was created or changed. Fix them and run `pulumi up` again.",
         ]
     )
     raise StackError(msg)

@@ -1,4 +1,4 @@
-"""Durations and sizes as Compose writes them: ``1h30m``, ``512m``."""
+"""Parses durations and sizes in Compose's format: ``1h30m``, ``512m``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KIBI = 1_024
 
 
 def seconds(text: str) -> float | None:
-    """Return a duration in seconds; None if ``text`` is not one that Docker reads."""
+    """Return a duration in seconds; None if Docker would not accept ``text``."""
     parts = list(_DURATION_PART.finditer(text))
     if not parts or "".join(part.group() for part in parts) != text:
         return None
@@ -21,7 +21,7 @@ def seconds(text: str) -> float | None:
 
 
 def size_bytes(value: object) -> int | None:
-    """Return a size in bytes (1k is 1024); None if ``value`` is not one that Docker reads."""
+    """Return a size in bytes (1k is 1024); None if Docker would not accept ``value``."""
     found = None if isinstance(value, bool) else _SIZE.fullmatch(str(value))
     if found is None:
         return None

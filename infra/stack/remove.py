@@ -1,4 +1,4 @@
-"""Take a stack away, and wait until nothing of it is left."""
+"""Removes a stack, and waits until all of it is removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from infra.stack.tasks import Snapshot
 
 CONNECT_SECONDS = 20.0
-"""How long a machine may be silent when the stack is removed."""
+"""How long a machine may be unreachable when the stack is removed."""
 POLL_SECONDS = 1.0
 _RM_TIMEOUT_SECONDS = 120.0
 
@@ -34,35 +34,35 @@ def remove_from(
     *,
     report: Callable[[str], None],
 ) -> None:
-    """Remove the stack ``name`` with its volumes from the machines that answer.
+    """Remove the stack ``name`` with its volumes from the reachable machines.
 
-    It goes by the first manager that answers and whose swarm has a quorum. Where there is none, the
-    services stay with the managers, and each machine's part goes when that machine leaves the
-    swarm. What the stack has on a machine that does not answer stays there.
+    It uses the first reachable manager whose swarm has a quorum. If there is none, the services
+    remain on the managers, and each machine's part is removed when that machine leaves the swarm.
+    The stack's data on an unreachable machine stay there.
 
     Raises:
-        StackError: no machine answers; or see `remove`.
+        StackError: if no machine answers; or see `remove`.
         RemoteError: see `remove`.
 
     """
-    runners, silent = _ask(machines, pool)
+    runners, unreachable = _ask(machines, pool)
     if not runners:
         raise StackError(
-            "\n".join([*map(str, silent), "No machine answers. Nothing was taken away anywhere."])
+            "\n".join([*map(str, unreachable), "No machine answers. Nothing was removed."])
         )
-    for error in silent:
-        report(f"{error.machine.name}: what the stack has there stays for now: {error.answer}")
+    for error in unreachable:
+        report(f"{error.machine.name}: the stack's data there stay for now: {error.answer}")
     manager = next((runner for runner in runners if _can_act(runner)), None)
     if manager is None:
-        report("no manager can act: the services go with the machines, as each leaves the swarm")
+        report("no manager can act: the services are removed when each machine leaves the swarm")
         return
-    for error in silent:
+    for error in unreachable:
         manager.run(forget_machine(error.machine.name, MACHINE_LABEL))
     remove(manager, name, report=report, nodes=runners, volumes=True)
 
 
 def _ask(machines: Sequence[Machine], pool: RunnerPool) -> tuple[list[Runner], list[RemoteError]]:
-    """Connect to the machines side by side."""
+    """Connect to the machines in parallel."""
 
     def connect(machine: Machine) -> Runner | RemoteError:
         try:
@@ -94,14 +94,14 @@ def remove(
 ) -> None:
     """Remove the stack ``name``: services, tasks, containers, networks, secrets and configs.
 
-    ``nodes`` are the runners of the cluster's nodes, ``runner`` is a manager's. Airflow tasks that
-    run are given ``grace`` seconds; the containers that are left then are killed on ``nodes``.
-    With ``volumes``, the stack's volumes on ``nodes`` go too: a swarm does not know volumes.
-    A stack that is not there is no error.
+    ``nodes`` are the runners of the cluster's nodes, ``runner`` is a manager's. Running Airflow
+    tasks get ``grace`` seconds; after that the remaining containers are killed on ``nodes``. With
+    ``volumes``, the stack's volumes on ``nodes`` are removed too: a swarm does not manage volumes.
+    Succeeds if the stack does not exist.
 
     Raises:
-        StackError: when something of the stack is still there after ``timeout`` seconds.
-        RemoteError: when a machine cannot be reached.
+        StackError: if a part of the stack remains after ``timeout`` seconds.
+        RemoteError: if a machine cannot be reached.
 
     """
     slots = {task.id: task.slot for task in engine.snapshot(runner, name).tasks}
@@ -110,20 +110,21 @@ def remove(
     )
     started = time.monotonic()
     killed = False
-    said = ""
+    reported = ""
     while left := _left(runner, nodes, name, slots):
-        if left != said:
+        if left != reported:
             report(f"being removed: {left}")
-            said = left
+            reported = left
         waited = time.monotonic() - started
         if waited > grace and not killed:
-            report("the rest is stopped without waiting for its tasks")
+            report("the remaining containers are stopped without waiting for their tasks")
             _kill(nodes, name)
             killed = True
         if waited > timeout:
             msg = (
                 f"{runner.machine}: {waited:.0f} s after its removal, the stack {name} still has:"
-                f" {left}. Is a node down? See `docker node ls` there; then run this again."
+                f" {left}. A node may be down: check `docker node ls` there, then rerun the"
+                " command."
             )
             raise StackError(msg)
         time.sleep(POLL_SECONDS)
@@ -134,9 +135,9 @@ def remove(
 
 
 def _left(runner: Runner, nodes: Sequence[Runner], name: str, slots: Mapping[str, str]) -> str:
-    """Say what is left: services and tasks, then what each machine that is known still has.
+    """Return what remains: services and tasks, then networks and containers on each machine.
 
-    ``slots`` are the tasks' names from before: the swarm has forgotten them with the services.
+    ``slots`` are the tasks' former names: the swarm removes them with the services.
     """
     seen = engine.snapshot(runner, name)
     if seen.services or seen.tasks:
@@ -145,7 +146,7 @@ def _left(runner: Runner, nodes: Sequence[Runner], name: str, slots: Mapping[str
     return ", ".join(
         f"{left} on {machine}"
         for machine, known in machines.items()
-        for left in engine.leftovers(known, name)
+        for left in engine.orphans(known, name)
     )
 
 
@@ -164,7 +165,7 @@ def _kill(nodes: Sequence[Runner], name: str) -> None:
 
 
 def _remove_volumes(nodes: Sequence[Runner], name: str, *, deadline: float) -> None:
-    """Remove the stack's volumes; a container that is just being removed still holds its own."""
+    """Remove the stack's volumes; a container that is being removed still uses its own."""
     for node in nodes:
         while True:
             answer = node.run(
@@ -175,6 +176,9 @@ def _remove_volumes(nodes: Sequence[Runner], name: str, *, deadline: float) -> N
             if answer.exit_status == 0:
                 break
             if time.monotonic() > deadline:
-                msg = f"{node.machine}: a volume of the stack {name} stays: {answer.stderr.strip()}"
+                msg = (
+                    f"{node.machine}: a volume of the stack {name} cannot be removed:"
+                    f" {answer.stderr.strip()}"
+                )
                 raise StackError(msg)
             time.sleep(POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""Turn the compose file into the document of a swarm stack. Pure: no I/O, no clock, no chance.
+"""Renders the compose file as the document of a swarm stack. Pure: no I/O, clock or randomness.
 
-What both the laptop and the swarm need is in ``docker-compose.yaml``. What only one of them can
-use is added or taken away here: a swarm builds no image, orders no start, mounts no folder of the
-user's, has no service address without IPVS, and cannot change a secret.
+``docker-compose.yaml`` has what both the laptop and the swarm need. What only one of them can use
+is added or removed here: a swarm does not build images, order starts or mount the user's folders,
+has no service address without IPVS, and cannot change a secret.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 FILE_FORMAT = "3.12"
-"""The newest compose format of ``docker stack deploy``, of release 25; older ones refuse
+"""The newest compose format of ``docker stack deploy``, of release 25; older ones reject
 ``start_interval``."""
 
 HEALTH_CHECK_INTERVAL = "30s"
 HEALTH_CHECK_START_INTERVAL = "2s"
 UPDATE_MONITOR = "1s"
 DAG_PARSE_SECONDS = 60
-"""The swarm's DAGs change with the image only, so that parsing them often buys nothing."""
+"""The swarm's DAGs change only with the image, so that frequent parsing is not useful."""
 
 BOUNDED_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
-"""The log of a service that has no ``logging``, since an engine's default has no bound."""
+"""The log of a service without ``logging``, since an engine's default is unlimited."""
 
 LOG_STORE = "log-store"
-"""The service that workers copy task logs to: one task of it on each manager."""
+"""The service to which workers copy task logs: one task on each manager."""
 
 _AIRFLOW_VARIABLE = "AIRFLOW__"
 _MERGED_VARIABLE = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
@@ -62,19 +62,19 @@ _MERGED_VARIABLE = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 _SECRET_FILES_VARIABLE = "SECRET_FILES"  # noqa: S105 - its name
 """The paths of secrets outside of ``/run/secrets``, a line each: Airflow's logs mask those too."""
 _REPOSITORY_VARIABLE = "BACKUP_S3_BUCKET"
-"""What a service has in its environment that reads the repository of the backups."""
+"""The environment variable of services that read the repository of the backups."""
 _SECRET_FILE_MODE = 0o444
 _NOT_IN_A_HOST_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedStack:
-    """A stack that is ready to be deployed.
+    """A stack that is ready for deployment.
 
-    ``secrets`` and ``configs`` map each logical name to the swarm's name for its present value;
-    those that are the swarm's already are not among them. ``web_port`` is where managers publish
-    the web server; ``task_grace_seconds`` is how long a worker may take to finish its tasks.
-    ``addresses`` is how many the stack's network needs, ``demand`` what for.
+    ``secrets`` and ``configs`` map each logical name to the swarm's name for its current value,
+    without external ones. ``web_port`` is the port on which managers publish the web server;
+    ``task_grace_seconds`` is how long a worker may take to finish its tasks. ``addresses`` is how
+    many the stack's network needs, ``demand`` lists their uses.
     """
 
     name: str
@@ -88,12 +88,12 @@ class RenderedStack:
     configs: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_bytes(self, at: datetime) -> bytes:
-        """Return what ``docker stack deploy -c -`` reads (JSON is YAML).
+        """Return the input of ``docker stack deploy -c -`` (JSON is YAML).
 
-        Every service is labelled with the document's digest, by which `observe` recognises it, and
-        with the time, which makes each deployment another to the swarm: it ignores one that is
-        equal to an update under way, also when that one has failed and only waits for a task to
-        stop before it ends (swarmkit's ``update.Supervisor.Update``). Tasks do not see the labels.
+        Every service has labels with the document's digest, by which `observe` recognises it, and
+        with the time, which makes each deployment different for the swarm: it ignores one that is
+        equal to an update in progress, even if that update has failed and only waits for a task to
+        stop (swarmkit's ``update.Supervisor.Update``). Tasks do not have the labels.
         """
         labels = {DIGEST_LABEL: self.digest(), TIME_LABEL: at.isoformat()}
         labelled = copy.deepcopy(self.document)
@@ -102,7 +102,7 @@ class RenderedStack:
         return _encode(labelled)
 
     def digest(self) -> str:
-        """Return a hash of everything that is deployed; equal means that nothing changes."""
+        """Return a hash of everything that is deployed; an equal hash means no change."""
         return _digest(self.document)
 
 
@@ -110,12 +110,12 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
     """Render the compose file for the cluster that ``options`` describes.
 
     Raises:
-        StackError: when the compose file or the options cannot be deployed, naming what and why.
+        StackError: if the compose file or the options cannot be deployed; has all causes.
 
     """
     require(options.secrets)
-    source, mistakes = prepared(compose, options)
-    refuse(mistakes)
+    source, found = prepared(compose, options)
+    refuse(found)
     services = {
         name: _service(name, service, options)
         for name, service in source["services"].items()
@@ -153,14 +153,14 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
 
 
 def airflow_files(secrets: Mapping[str, str]) -> dict[str, str]:
-    """Return secret options of Airflow's by the names of the files that they are delivered in."""
+    """Return Airflow's secret options by the names of their files."""
     return {variable.lower(): value for variable, value in secrets.items()}
 
 
 def prepared(
     compose: Mapping[str, Any], options: StackOptions
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the compose file with its variables filled in, and what the swarm cannot run of it."""
+    """Return the compose file with its variables filled in, and its problems on a swarm."""
     source, unfilled = interpolate(dict(compose), _variables(options))
     return source, [*unfilled, *problems(source, options.task_grace_seconds)]
 
@@ -175,7 +175,7 @@ def _swarm_names(options: StackOptions, values: Mapping[str, str]) -> dict[str, 
 
 
 def _files(declared: object, names: Mapping[str, str]) -> Document:
-    """Declare secrets, or configs: none is made by ``docker stack deploy`` itself."""
+    """Declare secrets, or configs, as external: ``docker stack deploy`` does not create them."""
     return {
         name: {
             "external": True,
@@ -219,7 +219,7 @@ def _variables(options: StackOptions) -> dict[str, str]:
 
 
 def memory_variable(service: str) -> str:
-    """Return the variable by which the compose file takes a service's memory limit."""
+    """Return the compose file's variable for a service's memory limit."""
     return f"DAIRFLOW_MEMORY_{service.upper().replace('-', '_')}"
 
 
@@ -228,7 +228,7 @@ def _image(options: StackOptions, kind: str) -> str:
     if "@sha256:" not in reference:
         msg = (
             f"the image for {kind} is {reference!r}: give it by digest, as NAME@sha256:…, since a"
-            " deployment goes on when a tag does not resolve (docker/cli#787)"
+            " deployment continues if a tag does not resolve (docker/cli#787)"
         )
         raise StackError(msg)
     return reference
@@ -263,7 +263,7 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
 
 
 def _configure_airflow(rendered: Document, options: StackOptions) -> None:
-    """Give a service the user's options of Airflow's; a secret one is what a command prints."""
+    """Add the user's Airflow options to a service; a secret option is read by a command."""
     commands = {
         f"{variable}_CMD": f"cat /run/secrets/{variable.lower()}"
         for variable in options.airflow_secrets
@@ -295,7 +295,7 @@ def _merged_variable(environment: Mapping[str, Any], options: StackOptions) -> d
 
 
 def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
-    """Name a secret or a config, and its path in the container."""
+    """Return the reference to a secret or a config, with its path in the container."""
     given = {"source": entry} if isinstance(entry, str) else dict(entry)
     target = given["source"] if kind == "secrets" else f"/{given['source']}"
     mode = given.get("mode", _SECRET_FILE_MODE)
@@ -304,7 +304,7 @@ def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
 
 
 def _health_check(declared: Mapping[str, Any]) -> Document:
-    """Check less often than on a laptop: on every node a check costs time that tasks need."""
+    """Return a health check, rarer than on a laptop: checks take CPU time from tasks."""
     written = write_section(declared, compose_keys.HEALTH_CHECK)
     if written.get("disable"):
         return {"disable": True}
@@ -315,19 +315,20 @@ def _health_check(declared: Mapping[str, Any]) -> Document:
 
 
 def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
-    """Without IPVS a service has no virtual address, so names resolve to the tasks (dnsrr)."""
+    """Return a service's ``deploy``. Names resolve to tasks: virtual addresses need IPVS."""
     declared = deploy_of(service)
     deploy: Document = {**declared, "endpoint_mode": "dnsrr"}
-    # A host-mode port cannot be had twice on a node, nor a worker's place: stop before start.
+    # A host-mode port, or a worker's place, exists once on a node: stop before start.
     update: Document = {
         "order": "stop-first",
         "parallelism": 1,
         "failure_action": "pause",
-        # A task counts as updated when its health check has passed; the swarm then waits this long.
+        # A task counts as updated after its health check has passed; the swarm then waits this
+        # long.
         "monitor": UPDATE_MONITOR,
     }
     if declared.get("restart_policy", {}).get("condition") in ENDS_BY_ITSELF:
-        # The end that it is there for is an "early termination" to the swarm's update monitor.
+        # The intended end of its task is an "early termination" for the swarm's update monitor.
         update["failure_action"] = "continue"
     if runs_worker(service):
         deploy["labels"] = {**declared.get("labels", {}), WORKER_LABEL: "true"}
@@ -340,24 +341,24 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
 
 
 def _place_workers(deploy: Document, update: Document, options: StackOptions) -> None:
-    """Give each worker node its share of a worker service."""
+    """Place an equal share of a worker service on each worker node."""
     deploy.setdefault("replicas", options.worker_replicas)
     update["parallelism"] = max(1, deploy["replicas"] // 2)
     deploy["placement"] = {
         "constraints": ["node.role == worker"],
-        # A new node gets its share with no forced rebalance (moby#24103).
+        # A new node gets its share without a forced rebalance (moby#24103).
         "max_replicas_per_node": options.workers_per_node,
         **deploy.get("placement", {}),
     }
 
 
 def _worker_host_name(name: str, *, has_slots: bool) -> str:
-    """Name workers after their nodes: it is what a task's record and Flower show.
+    """Return a worker's host name, after its node: task records and Flower show it.
 
-    Docker 25 and newer resolve a container's host name in its networks, which is how the web
-    server finds the logs that a worker serves. So the name differs from every other worker's, but
-    for its own successor's: while a worker that is stopped finishes its tasks, both have the same
-    name (swarmkit#3274), and both serve the logs of the node's one volume.
+    Docker 25 and newer resolve a container's host name in its networks, by which the web server
+    reads the logs that a worker serves. So the name differs from every other worker's, except its
+    own replacement's: while a stopping worker finishes its tasks, both have the same name
+    (swarmkit#3274), and both serve the logs of the node's one volume.
     """
     node = "{{.Node.Hostname}}"
     if name != WORKER:

@@ -1,11 +1,11 @@
-"""Rotate secrets without an outage: servers and readers accept both values until one is unused.
+"""Rotates secrets without an outage: servers and readers accept both values until one is unused.
 
-A rotation deploys twice. In between, Redis accepts both passwords, Airflow reads what either Fernet
-key has encrypted, and the API server accepts the tokens of both keys, while the old one still signs
-them; workers that finish their tasks have the old values until they end. Then what is stored is
-encrypted again, and the second deployment takes the old values away, but for the key of tasks'
-tokens (`jwt_secret_retired`). All other secrets have one value at a time: docs/secrets.md describes
-each rotation.
+A rotation deploys twice. In between, Redis accepts both passwords, Airflow can decrypt with either
+Fernet key, and the API server accepts the tokens of both keys, while the old one still signs them;
+workers that finish their tasks have the old values until they end. Then stored values are encrypted
+again, and the second deployment removes the old values, except the key of tasks' tokens
+(`jwt_secret_retired`). All other secrets have one value at a time: docs/secrets.md describes each
+rotation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REDIS = "redis"
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """The stack of the first deployment, with the values that its secrets have then."""
+    """The stack of the first deployment, with the values of its secrets."""
 
     rendered: RenderedStack
     secrets: Mapping[str, str] = field(repr=False)
@@ -49,7 +49,7 @@ class Overlap:
 def overlap(
     rendered: RenderedStack, secrets: Mapping[str, str], previous: Mapping[str, str]
 ) -> Overlap | None:
-    """Return what to deploy first, or None if no secret that overlaps has changed.
+    """Return the stack to deploy first, or None if no secret that overlaps has changed.
 
     ``secrets`` are the new values, ``previous`` those of the last deployment. Pure.
     """
@@ -87,13 +87,13 @@ def deploy_rotating(
     bring_up: Callable[[RenderedStack, Mapping[str, str]], StackState],
     report: Callable[[str], None],
 ) -> StackState:
-    """Deploy by ``bring_up``: once, or twice if a secret that overlaps has changed.
+    """Deploy with ``bring_up``: once, or twice if a secret that overlaps has changed.
 
-    An interrupted rotation is repeated as a whole, since ``previous`` are then still the same.
+    An interrupted rotation is repeated from the start, since ``previous`` has not changed.
 
     Raises:
-        StackError: as `infra.stack.deploy.deploy` and `encrypt_again`.
-        RemoteError: likewise.
+        StackError: see `infra.stack.deploy.deploy` and `encrypt_again`.
+        RemoteError: see there.
 
     """
     if both := overlap(rendered, secrets, previous):
@@ -101,26 +101,26 @@ def deploy_rotating(
         bring_up(both.rendered, both.secrets)
         if _changed(FERNET_KEY, secrets, previous):
             encrypt_again(runner, both.rendered, report=report)
-        report("secrets are rotated: the new values alone are accepted")
+        report("secrets are rotated: only the new values are accepted")
     return bring_up(rendered, secrets)
 
 
 def encrypt_again(
     runner: Runner, rendered: RenderedStack, *, report: Callable[[str], None]
 ) -> None:
-    """Encrypt connections and variables with the newest of the keys, in a container that has them.
+    """Encrypt connections and variables with the newest key, in a container that has all keys.
 
     Raises:
-        StackError: when the manager runs no such container.
-        RemoteError: when the command fails.
+        StackError: if the manager does not run such a container.
+        RemoteError: if the command fails.
 
     """
     services = _users(rendered.document, FERNET_KEY)
     container = engine.container_of(runner, rendered.name, list(services))
     if container is None:
         msg = (
-            f"{runner.machine}: runs none of {', '.join(sorted(services))}, so nothing can be"
-            " encrypted with the new Fernet key. Both keys are in use, and nothing is lost.\n"
+            f"{runner.machine}: runs none of {', '.join(sorted(services))}, so values cannot be"
+            " encrypted with the new Fernet key. Both keys are in use, and no data is lost.\n"
             "Next: run `pulumi up` again when one of them runs there."
         )
         raise StackError(msg)

@@ -1,6 +1,7 @@
-"""The stack's secrets: their names, how one is made, and what a swarm knows them by.
+"""The stack's secrets: their names, their generation, and their names on a swarm.
 
-``python -m infra.stack.secrets FOLDER`` makes the files that ``docker compose`` mounts on a laptop.
+``python -m infra.stack.secrets FOLDER`` writes the files that ``docker compose`` mounts on a
+laptop.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ SECRET_NAMES = (
     "admin_password",
     "flower_password",
 )
-"""Each is a file of this name in ``/run/secrets`` of the services that need it."""
+"""Each is a file with this name in ``/run/secrets`` of the services that need it."""
 
 NAMING_KEY = "naming_key"
-"""The key of the hashes in the swarm's names. It is not a file anywhere, and never changes, so that
-the rotation of a secret renames that secret alone."""
+"""The key of the hashes in the swarm's names. It is never a file and never changes, so that
+rotating a secret renames only that secret."""
 
 FERNET_KEY = "fernet_key"
 RETIRED_FERNET_KEYS = "fernet_keys_retired"
-"""Every Fernet key before the present one, newest first, with commas between them. Rotations that
-were interrupted may have left values that only an older one can read. It is not a file anywhere."""
+"""All former Fernet keys, newest first, separated by commas. After interrupted rotations, some
+values may be readable only with an older one. It is never a file."""
 
 JWT_SECRET = "jwt_secret"  # noqa: S105 - its name
 RETIRED_JWT_SECRET = "jwt_secret_retired"  # noqa: S105 - its name
@@ -56,15 +57,15 @@ _SECRET_FOLDER_MODE = 0o700
 
 
 def generate() -> dict[str, str]:
-    """Make a fresh value for every secret, from the operating system's random numbers."""
+    """Generate a value for every secret with the operating system's random numbers."""
     return {name: _generate_one(name) for name in SECRET_NAMES}
 
 
 def hashed_name(stack: str, logical: str, value: str, key: str) -> str:
-    """Return the swarm's name for a secret: it changes with the value, since secrets are immutable.
+    """Return the swarm's name for a secret, which changes with the value: secrets are immutable.
 
-    The hash is keyed, so that the name of a weak password that a user chose does not help anyone
-    who lists names to guess it. A long logical name is cut, because the engine takes 64 characters.
+    The hash is keyed, so that its name does not help to guess a weak password. A long logical name
+    is cut, because the engine allows 64 characters.
     """
     digest = hmac.new(key.encode(), f"{logical}\0{value}".encode(), hashlib.sha256).hexdigest()
     room = _NAME_CHARACTERS - len(stack) - _HASH_DIGITS - 2
@@ -72,15 +73,15 @@ def hashed_name(stack: str, logical: str, value: str, key: str) -> str:
 
 
 def require(values: Mapping[str, str]) -> None:
-    """Check that every secret is there and none is empty or spans lines.
+    """Check that every secret has a value, on one line.
 
     Raises:
-        StackError: naming the secrets that are not usable, never a value.
+        StackError: names the unusable secrets, never a value.
 
     """
     missing = [name for name in SECRET_NAMES if not values.get(name)]
     if missing:
-        msg = f"these secrets have no value: {', '.join(missing)}. Every one is needed."
+        msg = f"these secrets have no value: {', '.join(missing)}. All are required."
         raise StackError(msg)
     broken = [name for name in SECRET_NAMES if values[name].splitlines() != [values[name]]]
     if broken:
@@ -89,10 +90,10 @@ def require(values: Mapping[str, str]) -> None:
 
 
 def write_files(folder: Path) -> list[str]:
-    """Make the secrets that ``folder`` does not have yet, one file each; return their names.
+    """Create the secrets that ``folder`` does not have yet, one file each; return their names.
 
-    The folder is closed to other users; the files are readable within it, because the containers
-    that they are mounted into run under user IDs of their own.
+    Other users cannot open the folder; the files in it are readable, because the containers that
+    mount them run with their own user IDs.
     """
     folder.mkdir(mode=_SECRET_FOLDER_MODE, parents=True, exist_ok=True)
     folder.chmod(_SECRET_FOLDER_MODE)

@@ -1,4 +1,4 @@
-"""Check an object of the compose file against its section, and write it for the swarm."""
+"""Checks an object of the compose file against its section, and converts it for the swarm."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def section_problems(path: str, value: object, section: Section) -> Iterator[Pro
 
 
 def write_section(value: Mapping[str, Any], section: Section) -> dict[str, Any]:
-    """Return what the swarm takes of an object that has no problem, as format 3.12 has it."""
+    """Return the supported keys of an object without problems, in format 3.12."""
     return {
         key: section.taken[key].write(entry)
         for key, entry in value.items()
@@ -48,7 +48,7 @@ def write_section(value: Mapping[str, Any], section: Section) -> dict[str, Any]:
 
 
 def shown(value: object) -> str:
-    """Show a value of the wrong shape; an object may hold a secret."""
+    """Return a value of the wrong shape for display; an object may contain a secret."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = repr(value)

@@ -1,4 +1,4 @@
-"""What a service of the compose file is: whether the swarm runs it, and what it refers to. Pure."""
+"""Reads a service of the compose file: whether the swarm runs it, and its references. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WORKER = "worker"
-"""The word by which Airflow's entry point starts a Celery worker, and the service that does."""
+"""The argument with which Airflow's entry point starts a Celery worker, and that service's name."""
 
 BROKER_SECRET = "redis_password"  # noqa: S105 - its name
 
 
 def is_on_swarm(service: Mapping[str, Any]) -> bool:
-    """Whether the swarm runs a service: not one that Compose runs by the name of a profile only."""
+    """Whether the swarm runs a service: it does not run services with profiles."""
     return not service.get("profiles")
 
 
@@ -33,7 +33,7 @@ def runs_worker(service: Mapping[str, Any]) -> bool:
 
 
 def networks_of(service: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the networks that a service is in, and how: the default one if it names none."""
+    """Return a service's networks with their options; the default network if it has none."""
     given: object = service.get("networks")
     listed = {str(name): None for name in as_list(given)}
     return listed or as_object(given) or {"default": None}

@@ -1,4 +1,4 @@
-"""What a value in the compose file may look like: each shape is its description and its test."""
+"""Shapes of values in the compose file: each has a description and a check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 @dataclass(frozen=True)
 class Shape:
-    """``valid`` completes "valid: …"; ``write`` returns a fitting value as format 3.12 has it."""
+    """``valid`` completes "valid: …"; ``write`` converts a fitting value to format 3.12."""
 
     valid: str
     fits: Callable[[Any], bool]
@@ -57,7 +57,7 @@ def _is_decimal(value: object) -> bool:
 
 
 def _texts(value: Any) -> dict[str, str]:  # noqa: ANN401 - a table
-    """Write a table in one way: every value is a text, as it is for the container."""
+    """Normalise a table: every value becomes a text, as in the container."""
     if isinstance(value, list):
         pairs = (entry.partition("=") for entry in cast("list[str]", value))
         return {name: text for name, _, text in pairs}

@@ -1,4 +1,4 @@
-"""What a manager says of a stack's services and tasks, read into records. Pure: parsing only."""
+"""Parses a manager's lists of a stack's services and tasks. Pure: parsing only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DIGEST_LABEL = "dairflow.digest"
-"""Every service carries the digest of the document that it was deployed from."""
+"""Label of every service: the digest of the document that it was deployed from."""
 
 TIME_LABEL = "dairflow.deployed"
-"""Every service carries the time of its last deployment, in ISO 8601."""
+"""Label of every service: the time of its last deployment, in ISO 8601."""
 
 WORKER_LABEL = "dairflow.worker"
-"""Services that run Celery workers carry it: their tasks may take long to stop."""
+"""Label of services that run Celery workers: their tasks may take long to stop."""
 
 GONE = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 """Task states after which nothing runs any more (swarmkit's api/types.proto)."""
@@ -35,13 +35,13 @@ CONTAINER_KEYS = (
     "Secrets",
     "Configs",
 )
-"""What tells two versions of a task apart: others (``StopGracePeriod``, ``DNSConfig``) are shown
-with their defaults for a service, and left out for its tasks."""
+"""Keys that distinguish two versions of a task: others (``StopGracePeriod``, ``DNSConfig``) are
+listed with their defaults for a service, and left out for its tasks."""
 
 FAILURES = frozenset({"failed", "rejected"})
 
 ENDS_BY_ITSELF = frozenset({"none", "on-failure"})
-"""The restart conditions of a service whose task is done when it has ended well."""
+"""The restart conditions of a service whose task is complete after it has succeeded."""
 
 _AGE = re.compile(r"\s+(about|less|\d|an?\s).*$", re.IGNORECASE)
 _AGE_IN_UNITS = re.compile(r"(?P<count>\d+|an?) (?P<unit>[a-z]+?)s? ago$", re.IGNORECASE)
@@ -51,7 +51,7 @@ _LONGER_SECONDS = 3_600
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One task of a service: a container, or the wish for one."""
+    """A task of a service: a container, or a request for one."""
 
     id: str
     slot: str
@@ -66,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One service as the swarm is told to run it; ``replicas`` is None for one task a node."""
+    """A service's specification on the swarm; ``replicas`` is None for one task on each node."""
 
     name: str
     image: str
@@ -88,7 +88,7 @@ class Snapshot:
     tasks: tuple[Task, ...]
 
     def newest(self, service: Service) -> list[Task]:
-        """Return the newest task of each slot of a service that is still a slot of it."""
+        """Return the newest task of each current slot of a service."""
         found: dict[str, Task] = {}
         for task in self.tasks:
             if task.service == service.name:
@@ -98,7 +98,7 @@ class Snapshot:
         return [task for task in found.values() if task.wanted not in {"shutdown", "remove"}]
 
     def leaving(self, service: Service) -> list[Task]:
-        """Return the tasks that were told to stop and still run."""
+        """Return the tasks that are stopping and still run."""
         return [
             task
             for task in self.tasks
@@ -109,18 +109,18 @@ class Snapshot:
 
 
 def parse_tasks(stack: str, text: str) -> tuple[Task, ...]:
-    """Read ``docker stack ps --no-trunc --format '{{json .}}'``."""
+    """Parse ``docker stack ps --no-trunc --format '{{json .}}'``."""
     return tuple(_task(stack, json.loads(line)) for line in text.splitlines() if line.strip())
 
 
 def parse_services(stack: str, text: str) -> tuple[Service, ...]:
-    """Read ``docker service inspect --format '{{json .}}'`` of a stack's services."""
+    """Parse ``docker service inspect --format '{{json .}}'`` of a stack's services."""
     services = [_service(stack, json.loads(line)) for line in text.splitlines() if line.strip()]
     return tuple(sorted(services, key=lambda service: service.name))
 
 
 def parse_task_containers(text: str) -> dict[str, Mapping[str, Any]]:
-    """Read ``docker inspect --type task --format '{{json .}}'``: task ID → container spec."""
+    """Parse ``docker inspect --type task --format '{{json .}}'``: task ID → container spec."""
     found: Iterable[dict[str, Any]] = (json.loads(line) for line in text.splitlines() if line)
     return {task["ID"]: _identity(task["Spec"].get("ContainerSpec", {})) for task in found}
 
@@ -141,7 +141,7 @@ def _task(stack: str, raw: Mapping[str, str]) -> Task:
 
 
 def _age_seconds(state: str) -> int:
-    """Read how long a task has been in its state, up to an hour: "New 12 seconds ago"."""
+    """Parse how long a task has been in its state, up to an hour: "New 12 seconds ago"."""
     match = _AGE_IN_UNITS.search(state)
     if not match or "less than" in state:
         return 0

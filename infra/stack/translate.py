@@ -1,4 +1,4 @@
-"""Keys of Compose that a stack writes in another way, because it would ignore or refuse them."""
+"""Translates keys of Compose that a stack would otherwise ignore or reject."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRANSLATED = frozenset(
         "tmpfs",
     }
 )
-"""Keys of a service that do not reach the stack's document under their own names."""
+"""Keys of a service that have other names in the stack's document."""
 
 _LIMITS = {"cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"}
 _RESERVATIONS = {"mem_reservation": "memory"}
@@ -38,7 +38,7 @@ _SECTIONS = {
 
 
 def deploy_of(service: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a service's ``deploy``, with what Compose also writes beside it."""
+    """Return a service's ``deploy``, including the equivalent keys beside it."""
     deploy = write_section(as_object(service.get("deploy")), compose_keys.DEPLOY)
     for key, section in _SECTIONS.items():
         if key in deploy:
@@ -83,7 +83,7 @@ def _amounts(
 
 
 def _restart_policy(restart: str) -> dict[str, Any]:
-    """Translate ``restart``; the swarm's own default is to start a task again however it ended."""
+    """Translate ``restart``; by default the swarm restarts a task however it ended."""
     condition, _, attempts = restart.partition(":")
     match condition:
         case "no":

@@ -1,4 +1,4 @@
-"""Read what a YAML file may hold at a place as the type that is wanted there."""
+"""Reads YAML values as objects and lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, cast
 
 
 def is_object(value: object) -> bool:
-    """Whether a value is an object, with no claim about what is in it."""
+    """Whether a value is an object, with any content."""
     return isinstance(value, dict)
 
 

@@ -1,19 +1,19 @@
-"""A node's own certificate, which tells from its disk which swarm it is in; the reading is pure."""
+"""Parses a node's certificate, which identifies its swarm even without its engine; no I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 VALIDITY_SECONDS = 10 * 365 * 24 * 3600
-"""How long the swarm's certificates are valid from now on. Nodes renew them once half to four
-fifths of that time are over, so that one has at least a fifth left: a cluster may be off for two
-years. Docker's 90 days leave 18. The swarm's root is valid for 20 years, and its rotation
-(``docker swarm ca --rotate``) renews every certificate at once, whatever this says."""
+"""Validity of the swarm's new certificates. Nodes renew them after half to four fifths of that
+time, so that at least a fifth is left: a cluster can be off for two years. Docker's 90 days leave
+18. The swarm's root is valid for 20 years, and its rotation (``docker swarm ca --rotate``) renews
+every certificate at once, regardless of this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeCertificate:
-    """Who a node is to its swarm. Times are in seconds since 1970."""
+    """Identity of a node in its swarm. Times are in seconds since 1970."""
 
     node_id: str
     role: str
@@ -29,12 +29,12 @@ def read_certificate(pem: str) -> NodeCertificate | None:
     swarm's ID as the organization (swarmkit, ca/certificates.go).
 
     Raises:
-        ValueError: the text is not such a certificate.
+        ValueError: if the text is not such a certificate.
 
     """
     if not pem:
         return None
-    from cryptography import x509  # noqa: PLC0415 - takes long; a plan of a new cluster has none
+    from cryptography import x509  # noqa: PLC0415 - slow to import; not needed for a new cluster
     from cryptography.x509.oid import NameOID  # noqa: PLC0415
 
     found = x509.load_pem_x509_certificate(pem.encode())

@@ -1,4 +1,4 @@
-"""The cluster that is wanted, and the one that is there."""
+"""Desired and current state of a cluster."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from infra.swarm.release import Release
 
 PRIMARY_LABEL = "dairflow.primary"
-"""Marks the one manager whose disk holds the database, the broker's data and the registry."""
+"""Marks the one manager whose disk has the database, the broker's data and the registry."""
 
 MACHINE_LABEL = "dairflow.machine"
-"""Carries the machine's name, since an engine's host name need not be it."""
+"""The machine's name, because an engine's host name may differ from it."""
 
 DEFAULT_DRAIN_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What is wanted. ``machines`` starts with the first manager; names are unique.
+    """Desired cluster. ``machines`` starts with the first manager; names are unique.
 
-    ``trusted_registries`` maps ``host:port`` to the PEM of the authority that signs that
-    registry's certificate. ``drain_timeout`` (seconds) is the longest that a task of a leaving
-    node may take to end, as its ``stop_grace_period`` says. ``release`` is what is to go from
-    machines that stay when they leave; None where they go themselves. ``former_managers`` are the
-    names of nodes that the last run left as managers.
+    ``trusted_registries`` maps ``host:port`` to the PEM of the authority that signs that registry's
+    certificate. ``drain_timeout`` (seconds) is the longest that a task of a leaving node may take
+    to end, equal to its ``stop_grace_period``. ``release`` describes what is removed from machines
+    that remain after they leave; None if the machines are deleted. ``former_managers`` are the
+    names of nodes that were managers after the last run.
     """
 
     name: str
@@ -40,16 +40,16 @@ class Cluster:
     release: Release | None = None
     former_managers: frozenset[str] = frozenset()
 
-    def believes(self, machine: Machine) -> bool:
-        """Tell whether the machine may say that it is a manager, and of which swarm.
+    def trusts_as_manager(self, machine: Machine) -> bool:
+        """Return whether to trust the machine's report that it is a manager of some swarm.
 
-        Any other that does so is a worker that would have the rest join a swarm of its own.
+        Any other machine is a worker that could make the others join a foreign swarm.
         """
         return machine.role == "manager" or machine.name in self.former_managers
 
     @property
     def managers(self) -> tuple[Machine, ...]:
-        """The machines that are to be managers, the first one first."""
+        """The machines with the role manager, starting with the first manager."""
         return tuple(machine for machine in self.machines if machine.role == "manager")
 
     @property
@@ -60,10 +60,10 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeState:
-    """One node as a manager sees it.
+    """A node as a manager lists it.
 
-    ``firewall_digest`` names the ruleset that is live on it: empty when there is none, when it
-    was altered by hand, or when the machine was not asked.
+    ``firewall_digest`` is the digest of its active ruleset: empty if there is none, if it was
+    changed by hand, or if the machine was not checked.
     """
 
     name: str
@@ -79,11 +79,11 @@ class NodeState:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterState:
-    """What is there.
+    """Current state of the cluster.
 
-    ``pending`` says in words what `reconcile` would still do: empty means as wanted. ``mtu`` is
-    the smallest of the nodes' (bytes); ``ipvs`` and ``encrypted_overlay`` tell whether every
-    kernel has service VIPs and IPsec's ESP.
+    ``pending`` describes what `reconcile` would still do: empty if the cluster is in the desired
+    state. ``mtu`` is the smallest of the nodes' MTUs (bytes); ``ipvs`` and ``encrypted_overlay``
+    are true if every kernel supports service VIPs and IPsec's ESP.
     """
 
     cluster_id: str
@@ -97,11 +97,11 @@ class ClusterState:
 
     @property
     def primary(self) -> str:
-        """The name of the node that keeps the data."""
+        """The name of the node with the data."""
         return next(node.name for node in self.nodes if node.labels.get(PRIMARY_LABEL) == "true")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, as a resource's state keeps them."""
+        """Return plain JSON types for a resource's state."""
         data = asdict(self)
         data["nodes"] = [{**asdict(node), "labels": dict(node.labels)} for node in self.nodes]
         data["pending"] = list(self.pending)

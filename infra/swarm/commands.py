@@ -1,8 +1,8 @@
-"""The commands that steps are made of: text in, text out. Nothing here runs anything.
+"""Builds the commands of steps: text in, text out. Nothing here runs a command.
 
-A script begins with a comment, by which errors call it.
+A script begins with a comment, which errors use as its name.
 
-Standard input carries what is secret or long; see `infra.remote.runner.Runner.run`.
+Secret and long values go through standard input; see `infra.remote.runner.Runner.run`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SWARM_PORT = 2377
 APT_SECONDS = 600
 INSTALL_SECONDS = APT_SECONDS * 2.5
-"""The longest that an installation takes: a list of packages, some packages, a lock before them."""
+"""Time limit of an installation: package lists, packages, and waiting for the lock."""
 NODE_ID = "docker info --format '{{.Swarm.NodeID}}'"
 
 _UNIT_FILE = "/etc/systemd/system/dairflow-firewall.service"
@@ -41,7 +41,7 @@ ExecStart=/usr/sbin/nft -f {FIREWALL_FILE}
 WantedBy=multi-user.target
 """
 
-# The file is kept only after the kernel took it, so that a boot never meets a broken one.
+# The file is kept only after the kernel accepts it, so that a boot never loads a broken one.
 LOAD_FIREWALL = f"""# load the firewall
 set -e
 umask 077
@@ -81,12 +81,13 @@ _APT = (
 
 STATE_FOLDER = FIREWALL_FILE.rpartition("/")[0]
 _INSTALLED_FILE = f"{STATE_FOLDER}/installed"
-"""Names the packages that were installed for the cluster, for the day when they are to go."""
+"""Lists the packages that were installed for the cluster, for a later removal."""
 _BEFORE_FILE = f"{STATE_FOLDER}/before"
 _TABLES_FILE = f"{STATE_FOLDER}/tables"
-"""The kernel's tables of before the engine, which makes some and leaves them behind."""
+"""The kernel's tables before the engine was installed, which creates some and leaves them
+behind."""
 
-# What was there before is noted first, so that an installation that was interrupted loses nothing.
+# The state before is saved first, so that an interrupted installation does not lose it.
 _NOTE = f"""mkdir -p {STATE_FOLDER}
 packages() {{
     dpkg-query -W -f '${{binary:Package}} ${{db:Status-Status}}\n' | grep ' installed$' | sort
@@ -100,8 +101,8 @@ _KEEP_NOTE = f"""packages | comm -13 {_BEFORE_FILE} - | cut -d ' ' -f 1 >> {_INS
 rm {_BEFORE_FILE}
 """
 
-# Where systemd does not run, Debian's package has a script for the older init. It insists on
-# raising its limits, which root of a container without CAP_SYS_RESOURCE cannot.
+# If systemd does not run, Debian's package has a script for the older init. It must raise its
+# limits, which fails for root in a container without CAP_SYS_RESOURCE.
 _START = """if [ -d /run/systemd/system ]; then
     systemctl enable --quiet --now docker.service
 elif ! service docker start > /dev/null 2>&1; then
@@ -118,18 +119,18 @@ done
 """
 
 _APT_LOCK = "/var/lib/apt/daily_lock"
-"""The lock of apt's own daily job (apt.systemd.daily), which a fresh machine begins with."""
+"""The lock of apt's own daily job (apt.systemd.daily), which runs first on a new machine."""
 
 
 AWAIT_INSTALLATION = f"[ ! -e {_APT_LOCK} ] || flock -w {APT_SECONDS} {_APT_LOCK} true"
-"""Wait until no installation runs: one goes on when the connection that began it is lost."""
+"""Wait until no installation runs: one continues if the connection that started it is lost."""
 
 
 def _alone(what: str, script: str) -> str:
-    """Let one installation run at a time: a machine of a cloud installs by itself as it boots.
+    """Return a script that runs one installation at a time: a cloud machine also installs at boot.
 
-    Who comes second waits, and finds nothing left to do. The lock is no descriptor that an engine
-    started by the script could inherit (``-o``).
+    The second one waits, and then has nothing left to do. An engine that the script starts does not
+    inherit the lock's file descriptor (``-o``).
     """
     quoted = shlex.quote(f"set -e\n{script}")
     return f"# {what}\nexec flock -o -w {APT_SECONDS} {_APT_LOCK} sh -c {quoted}\n"
@@ -141,7 +142,7 @@ _NFTABLES = f"""if ! command -v nft > /dev/null; then
 {_KEEP_NOTE}fi
 """
 
-# Debian 13 has the docker command in a package of its own; earlier ones and Ubuntu do not.
+# Debian 13 has the docker command in a separate package; earlier releases and Ubuntu do not.
 _ENGINE = f"""if ! command -v dockerd > /dev/null || ! command -v docker > /dev/null; then
 {_NOTE}[ -e {_TABLES_FILE} ] || nft list tables > {_TABLES_FILE}
 {_APT} update > /dev/null
@@ -159,15 +160,15 @@ fi
 INSTALL_NFTABLES = _alone("install nftables", _NFTABLES)
 INSTALL_ENGINE = _alone("install Docker's engine", _ENGINE)
 INSTALL_NODE = _alone("install nftables and Docker's engine", _NFTABLES + _ENGINE)
-"""What a machine of a cloud runs at its first boot."""
+"""The script that a cloud machine runs at its first boot."""
 INSTALL_ECR_HELPER = _alone("install Amazon's credential helper for Docker", _ECR_HELPER)
 START_ENGINE = _alone("start Docker's engine", _START)
 
 PURGE_SECONDS = 300.0
 
-# Where another package needs one of them by now, all stay, with a word about it, and the engine
-# goes on running: that is found out before anything is stopped. An engine leaves rules and devices
-# behind; a table that it made goes once nobody else has rules in it.
+# If another package needs one of them, all stay, the script reports it, and the engine keeps
+# running: this is checked before anything is stopped. An engine leaves rules and devices behind; a
+# table that it created is removed if it has no other rules.
 REMOVE_ENGINE = f"""installed=$(sort -u {_INSTALLED_FILE} 2> /dev/null | tr '\n' ' ')
 others=
 if [ -n "$installed" ]; then
@@ -177,7 +178,7 @@ if [ -n "$installed" ]; then
     others=$(printf '%s\\n' $removed | grep -vxF "$ours" || true)
 fi
 if [ -n "$others" ]; then
-    echo "kept, since others need them:" $installed "($others)"
+    echo "kept, because other packages need them:" $installed "($others)"
 elif [ -n "$installed" ]; then
     if echo " $installed " | grep -q ' docker.io '; then
         if [ -d /run/systemd/system ]; then
@@ -213,10 +214,10 @@ fi
 
 
 def _leave(command: str) -> str:
-    """Return a command that leaves; an engine that is in no swarm any more has left already."""
+    """Return a command that leaves a swarm, and succeeds if the engine is not in a swarm."""
     return (
-        f"# {command}\n{{ said=$({command} 2>&1) || case $said in"
-        " *'not part of a swarm'*) ;; *) printf '%s\\n' \"$said\" >&2; false ;; esac; }"
+        f"# {command}\n{{ output=$({command} 2>&1) || case $output in"
+        " *'not part of a swarm'*) ;; *) printf '%s\\n' \"$output\" >&2; false ;; esac; }"
     )
 
 
@@ -225,18 +226,18 @@ LEAVE_SWARM = _leave("docker swarm leave")
 
 
 def registry_certificate(registry: str) -> str:
-    """Return where an engine looks for a registry's authority; ``registry`` is ``host:port``."""
+    """Return the path of a registry's certificate authority; ``registry`` is ``host:port``."""
     return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
 def distrust_registry(registry: str) -> str:
-    """Take a registry's certificate away, and its folder when nothing else is in it."""
+    """Remove a registry's certificate, and its folder if it is empty."""
     path = shlex.quote(registry_certificate(registry))
     return f"rm -f {path}; rmdir $(dirname {path}) 2> /dev/null || true"
 
 
 def init_swarm(step: InitSwarm) -> str:
-    """Make the swarm; prints the node's ID and the two join tokens, each on its line."""
+    """Create the swarm; prints the node's ID and the two join tokens, each on its own line."""
     return (
         f"docker swarm init{_init_words(step)} --cert-expiry {_hours(VALIDITY_SECONDS)} > /dev/null"
         f" && {NODE_ID} && docker swarm join-token -q worker && docker swarm join-token -q manager"
@@ -257,20 +258,20 @@ def _hours(seconds: int) -> str:
 
 
 def set_certificate_validity(seconds: int) -> str:
-    """Let new certificates be valid for so long; nodes get theirs at their next renewal."""
+    """Set the validity of new certificates; nodes get theirs at their next renewal."""
     return f"docker swarm update --cert-expiry {_hours(seconds)} > /dev/null"
 
 
 def recover_swarm(step: RecoverSwarm) -> str:
-    """Take up the swarm that is on the manager's disk, under its ID and without other managers.
+    """Restore the swarm from the manager's disk, with its ID and without other managers.
 
-    An engine that could not take its part refuses ("not a swarm manager") until it has left. It
-    leaves with its data copied aside, and they are put back then, without the engine's note of
-    which swarm it is in. The copy goes once they are back, and before the swarm acts on them: one
-    that is found later is of a run that was interrupted, which goes on from there.
+    An engine that cannot act as a manager rejects this ("not a swarm manager") until it has left.
+    So its data are copied, it leaves, and the data are restored without the engine's own record of
+    its swarm. The copy is removed after that and before the swarm starts: a copy that is found
+    later belongs to an interrupted run, and the next run continues from it.
 
-    A manager that has expired renews its certificate a moment after it began to act; until then it
-    would be taken for one that cannot.
+    An expired manager renews its certificate a moment after it starts to act; until then it would
+    count as unable to act.
     """
     init = f"docker swarm init --force-new-cluster{_init_words(step)} > /dev/null"
     wait = "await_certificate" if step.is_expired else "true"
@@ -285,7 +286,7 @@ await_certificate() {{
     while [ "$(sha256sum < "$certificate")" = "$expired" ]; do
         tries=$((tries + 1))
         if [ $tries -gt 600 ]; then
-            echo 'the swarm acts, but has not renewed its certificate within 60 s' >&2
+            echo 'the swarm runs, but has not renewed its certificate within 60 s' >&2
             exit 1
         fi
         sleep 0.1
@@ -314,9 +315,9 @@ expired=$(sha256sum < "$certificate")
 def join_swarm(step: Join, token: str) -> tuple[str, bytes]:
     """Return a command that joins, drained, and its standard input.
 
-    It speaks to the engine's API (`SwarmJoin`) instead of running ``docker swarm join``, whose
-    token would be among the arguments, which every user of the machine can list. Prints the HTTP
-    answer, then the node's ID.
+    It uses the engine's API (`SwarmJoin`) instead of ``docker swarm join``, which takes the token
+    as an argument that every user of the machine can list. Prints the HTTP answer, then the node's
+    ID.
     """
     address = step.machine.private_address
     body = json.dumps(
@@ -337,10 +338,10 @@ def join_swarm(step: Join, token: str) -> tuple[str, bytes]:
 
 
 def joined_node_id(answer: str) -> str:
-    """Return the node's ID from what `join_swarm` printed.
+    """Return the node's ID from the output of `join_swarm`.
 
     Raises:
-        ValueError: the engine refused; the text is the engine's own message.
+        ValueError: if the engine rejected the request; the text is the engine's message.
 
     """
     head, _, body = answer.partition("\r\n\r\n")
@@ -355,7 +356,7 @@ def joined_node_id(answer: str) -> str:
 
 
 def update_nodes(changes: tuple[NodeChange, ...], node_ids: dict[str, str]) -> str:
-    """Set labels and availability, one update a node, so that the two change together."""
+    """Set labels and availability, one update for each node, so that both change together."""
     return " && ".join(_update_node(change, node_ids) for change in changes)
 
 
@@ -372,22 +373,22 @@ def _update_node(change: NodeChange, node_ids: dict[str, str]) -> str:
 
 
 def drain(node_id: str) -> str:
-    """Let the swarm stop a node's tasks."""
+    """Drain a node: the swarm stops its tasks."""
     return f"docker node update --availability drain {node_id} > /dev/null"
 
 
 def promote(node_id: str) -> str:
-    """Make a node a manager."""
+    """Promote a node to manager."""
     return f"docker node promote {node_id} > /dev/null"
 
 
 def demote(node_id: str) -> str:
-    """Make a node a worker."""
+    """Demote a node to worker."""
     return f"docker node demote {node_id} > /dev/null"
 
 
 def remove_node(node_id: str) -> str:
-    """Take a node off the list, down or not; one that is gone already is no error."""
+    """Remove a node from the list, down or not; succeeds if the node does not exist."""
     return (
         f"docker node rm --force {node_id} > /dev/null 2>&1"
         f" || ! docker node inspect {node_id} > /dev/null 2>&1"
@@ -395,7 +396,7 @@ def remove_node(node_id: str) -> str:
 
 
 def forget_machine(name: str, label: str) -> str:
-    """Take a machine's node off the list by its label, a manager's too; its tasks go with it."""
+    """Remove a machine's node from the list by its label, a manager's too, with its tasks."""
     return (
         f"nodes=$(docker node ls -q --filter {shlex.quote(f'node.label={label}={name}')})"
         ' && { [ -z "$nodes" ] || { docker node demote $nodes > /dev/null 2>&1;'

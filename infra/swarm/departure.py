@@ -1,4 +1,4 @@
-"""The part of a plan that lets nodes go: drained, demoted within the quorum, gone; no I/O."""
+"""Plans the removal of nodes: drain, demote within the quorum, leave; no I/O."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from infra.remote.machine import Machine
     from infra.swarm.cluster import Cluster
     from infra.swarm.facts import MachineFacts, SwarmNode
-    from infra.swarm.standing import Standing
+    from infra.swarm.membership import Membership
 
 
 KILL_SECONDS = 30.0
-"""What the engine and the managers get on top, to kill a task at the end of its time and to hear
-of it."""
+"""Additional time for the engine to kill a task after its grace period, and for the managers to
+detect it."""
 
 
 def departure_stages(
-    cluster: Cluster, standing: Standing, answering: tuple[Machine, ...]
+    cluster: Cluster, membership: Membership, answering: tuple[Machine, ...]
 ) -> tuple[Stage, ...]:
-    """Return the stages by which departing nodes go, and wanted ones become workers.
+    """Return the stages that remove departing nodes and demote managers that become workers.
 
-    ``answering`` are the leaving machines that can be reached; the others are only taken off the
-    managers' list, once they are down or their tasks have ended.
+    ``answering`` are the reachable leaving machines; the others are only removed from the managers'
+    list, after they are down or their tasks have ended.
 
     Raises:
-        SwarmError: the managers would lose their quorum on the way.
+        SwarmError: if the managers would lose their quorum during the change.
 
     """
-    if standing.manager is None:
+    if membership.manager is None:
         return ()
-    via = _remaining_manager(cluster, standing)
+    via = _remaining_manager(cluster, membership)
     reachable = {machine.name: machine for machine in (*cluster.machines, *answering)}
     drains, goings = list[tuple[Step, ...]](), list[tuple[Step, ...]]()
-    for name, node in standing.departing.items():
+    for name, node in membership.departing.items():
         machine = reachable.get(name)
         drains.append(_draining(cluster, via, name, node))
         remove = RemoveNode(via=via, name=name, node_id=node.node_id)
@@ -58,27 +58,27 @@ def departure_stages(
             goings.append((Leave(machine=machine), remove, _cleaning(cluster, machine)))
     return (
         Stage(title="drain", lanes=tuple(drains)),
-        Stage(title="demote", lanes=(_demotions(cluster, standing, via, reachable),)),
+        Stage(title="demote", lanes=(_demotions(cluster, membership, via, reachable),)),
         Stage(title="leave", lanes=tuple(goings)),
     )
 
 
-def stragglers(
+def cleanups(
     cluster: Cluster,
     facts: Mapping[str, MachineFacts],
-    standing: Standing,
+    membership: Membership,
     leaving: tuple[Machine, ...],
 ) -> tuple[tuple[Step, ...], ...]:
-    """Return the lanes for leaving machines that the swarm lists no more.
+    """Return the lanes for leaving machines that the swarm no longer lists.
 
-    An interrupted run may have taken them off the list before they were cleaned.
+    An interrupted run may have removed them from the list before they were cleaned.
     """
     lanes: list[tuple[Step, ...]] = []
     for machine in leaving:
-        if machine.name in standing.departing or machine.name not in facts:
+        if machine.name in membership.departing or machine.name not in facts:
             continue
         steps: list[Step] = []
-        if machine.name in standing.lost:
+        if machine.name in membership.lost:
             steps.append(ForgetSwarm(machine=machine))
         if cluster.release or facts[machine.name].firewall_digest or facts[machine.name].trusted:
             steps.append(_cleaning(cluster, machine))
@@ -102,30 +102,30 @@ def _draining(cluster: Cluster, via: Machine, name: str, node: SwarmNode) -> tup
     return (Drain(via=via, name=name, node_id=node.node_id), wait)
 
 
-def _remaining_manager(cluster: Cluster, standing: Standing) -> Machine:
-    """Return a manager that stays one: a demoted one could no longer command."""
+def _remaining_manager(cluster: Cluster, membership: Membership) -> Machine:
+    """Return a manager that stays a manager: a demoted one cannot run swarm commands."""
     for machine in cluster.managers:
-        if machine == standing.manager:
+        if machine == membership.manager:
             return machine
     return cluster.managers[0]
 
 
 def _demotions(
-    cluster: Cluster, standing: Standing, via: Machine, reachable: dict[str, Machine]
+    cluster: Cluster, membership: Membership, via: Machine, reachable: dict[str, Machine]
 ) -> tuple[Step, ...]:
-    """Demote one at a time, those that are down first and the leader last.
+    """Demote managers one at a time, those that are down first and the leader last.
 
-    Leaving without it would leave a manager counted in the quorum (moby#30847); demoting the
-    leader while another is not ready can leave none (moby#34384).
+    Without demotion a manager that left still counts in the quorum (moby#30847); demoting the
+    leader while another manager is not ready can lose the quorum (moby#34384).
     """
     wanted = {machine.name for machine in cluster.managers}
-    current = {**standing.members, **standing.departing}
+    current = {**membership.members, **membership.departing}
     going = sorted(
         ((name, node) for name, node in current.items() if node.is_voter and name not in wanted),
         key=lambda item: (item[1].reachability == "reachable", item[1].leader, item[0]),
     )
-    gone = {node.node_id for node in standing.ghosts}
-    raft = [node for node in standing.nodes if node.is_voter and node.node_id not in gone]
+    gone = {node.node_id for node in membership.stale_nodes}
+    raft = [node for node in membership.nodes if node.is_voter and node.node_id not in gone]
     joining = len(wanted - {name for name, node in current.items() if node.is_voter})
     voters, live = len(raft) + joining, joining + sum(n.reachability == "reachable" for n in raft)
     steps: list[Step] = []
@@ -139,7 +139,7 @@ def _demotions(
 
 def _no_quorum(name: str, live: int, voters: int) -> SwarmError:
     return SwarmError(
-        f"{name}: it cannot be demoted: {live} of the {voters} managers that would be left"
-        " answer, and a swarm needs more than half\nNext: start the managers that are down, then"
-        " run the same again"
+        f"{name}: it cannot be demoted: only {live} of the {voters} remaining managers are"
+        " reachable, and a swarm needs more than half\n"
+        "Next: start the managers that are down, then rerun the command"
     )

@@ -1,4 +1,4 @@
-"""Take the swarm apart on machines that stay."""
+"""Tears down the swarm on machines that remain."""
 
 from __future__ import annotations
 
@@ -30,28 +30,30 @@ def dismantle(
 ) -> tuple[str, ...]:
     """Leave the swarm on every machine, workers first, and remove the firewall and our files.
 
-    The engine stays, unless the cluster's ``release`` says otherwise. With ``cluster_id``, a
-    machine that is in another swarm by now keeps that. Returns the names of machines that are left
-    as they are: those that did not answer within `CONNECT_SECONDS`, which may be gone already, and
+    The engine stays, unless the cluster's ``release`` removes it. With ``cluster_id``, a machine
+    that is in another swarm by now stays in that. Returns the names of machines that are not
+    changed: those that did not answer within `CONNECT_SECONDS`, which may not exist any more, and
     those whose engine does not run, which cannot be emptied.
 
     Raises:
-        RemoteError: a command failed on a machine that answers.
-        SwarmError: several did.
+        RemoteError: if a command failed on a reachable machine.
+        SwarmError: if several commands failed.
 
     """
-    silent: list[RemoteError] = []
-    facts = gather(cluster.machines, pool, timeout=CONNECT_SECONDS, silent=silent.append)
-    left = {error.machine.name: "it does not answer" for error in silent}
+    unreachable: list[RemoteError] = []
+    facts = gather(
+        cluster.machines, pool, timeout=CONNECT_SECONDS, on_unreachable=unreachable.append
+    )
+    left = {error.machine.name: "it does not answer" for error in unreachable}
     left |= {
         name: "its engine does not run"
-        for name, told in facts.items()
-        if cluster.release and told.engine == "stopped"
+        for name, found in facts.items()
+        if cluster.release and found.engine == "stopped"
     }
     for name, why in left.items():
-        report(f"{name}: nothing is taken apart there, since {why}")
+        report(f"{name}: nothing is torn down there, because {why}")
 
-    def part(machine: Machine) -> None:
+    def tear_down(machine: Machine) -> None:
         runner = pool.runner(machine)
         if _is_ours(cluster, facts[machine.name], cluster_id):
             runner.run(commands.FORGET_SWARM, timeout=LEAVE_SECONDS)
@@ -62,7 +64,7 @@ def dismantle(
     for role in ("worker", "manager"):
         side_by_side(
             [
-                lambda machine=machine: part(machine)
+                lambda machine=machine: tear_down(machine)
                 for machine in cluster.machines
                 if machine.name not in left and machine.role == role
             ]
@@ -71,7 +73,7 @@ def dismantle(
 
 
 def _is_ours(cluster: Cluster, facts: MachineFacts, cluster_id: str | None) -> bool:
-    """Tell whether the machine is in this cluster's swarm, or in what is left of it."""
+    """Return whether the machine is in this cluster's swarm, or was in it."""
     if facts.swarm_state == "inactive":
         return False
     if facts.is_manager:

@@ -1,4 +1,4 @@
-"""Wait until the tasks of a drained node have ended."""
+"""Waits until the tasks of a drained node have ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner
     from infra.swarm.steps import AwaitTasks
 
-# The states that a task does not leave again (swarmkit, api/types.proto).
+# The final states of a task (swarmkit, api/types.proto).
 _ENDED = {"Complete", "Shutdown", "Failed", "Rejected", "Remove", "Orphaned"}
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -22,17 +22,17 @@ _REPORT_SECONDS = 15.0
 
 
 def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None]) -> None:
-    """Wait until every task on the node has ended, telling which ones it waits for.
+    """Wait until every task on the node has ended, and report the remaining ones.
 
-    A node that goes down while its tasks end is waited for no longer: nobody hears of its tasks.
+    The wait ends if the node goes down: the state of its tasks is then unknown.
 
     Raises:
-        SwarmError: tasks still run after the step's timeout; nothing was stopped by force.
+        SwarmError: if tasks still run after the step's timeout; nothing was stopped by force.
 
     """
     begun = time.monotonic()
     reported_at, pause = 0.0, _FIRST_PAUSE_SECONDS
-    told: list[str] = []
+    reported: list[str] = []
     while True:
         state, tasks = parse_tasks(runner.run(commands.running_tasks(step.node_id)).stdout)
         if not tasks or state == "down":
@@ -40,9 +40,9 @@ def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None])
         waited = time.monotonic() - begun
         if waited > step.timeout:
             raise _still_running(step, tasks)
-        if tasks != told or waited - reported_at > _REPORT_SECONDS:
+        if tasks != reported or waited - reported_at > _REPORT_SECONDS:
             report(f"{step.name}: waiting for {', '.join(tasks)} to end ({waited:.0f} s)")
-            told, reported_at = tasks, waited
+            reported, reported_at = tasks, waited
         time.sleep(min(pause, max(step.timeout - waited, 0.05)))
         pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
@@ -56,7 +56,7 @@ def parse_tasks(text: str) -> tuple[str, list[str]]:
 
 def _still_running(step: AwaitTasks, tasks: list[str]) -> SwarmError:
     return SwarmError(
-        f"{step.name}: drained, but {', '.join(tasks)} still ran after {step.timeout:g} s\nNext:"
-        " wait for them, or stop them, and run the same again; or allow more time for draining"
+        f"{step.name}: drained, but {', '.join(tasks)} still ran after {step.timeout:g} s\n"
+        "Next: wait for them, or stop them, and rerun the command; or set a drain timeout longer"
         " than the longest stop grace period"
     )

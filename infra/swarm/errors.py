@@ -1,4 +1,4 @@
-"""What is raised when the swarm cannot be brought to what is wanted."""
+"""Errors of swarm operations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from infra.errors import UserError
 
 
 class SwarmError(UserError):
-    """The swarm could not be brought to what is wanted; the text says why and what to do."""
+    """The swarm could not reach the desired state; the message has the cause and the next step."""
 
 
-class SwarmGoneError(SwarmError):
-    """No wanted manager is in a swarm: there is none to look at, and one can be made."""
+class SwarmNotFoundError(SwarmError):
+    """None of the cluster's managers is in a swarm: it does not exist, and can be created."""
 
 
-class SwarmSilentError(SwarmError):
-    """No manager can tell how the swarm stands now: whether it is there is not known."""
+class SwarmUnreachableError(SwarmError):
+    """No manager can report the state of the swarm: whether it exists is unknown."""

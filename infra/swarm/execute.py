@@ -1,4 +1,4 @@
-"""Take the steps of a plan, side by side where the plan says so."""
+"""Runs the steps of a plan, in parallel if the plan allows it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UPDATE_ATTEMPTS = 10
 
 
 class Execution:
-    """Carries what one step learns and a later one needs: node IDs and join tokens."""
+    """Run of a plan; passes node IDs and join tokens from a step to later ones."""
 
     def __init__(
         self,
@@ -38,23 +38,23 @@ class Execution:
         tokens: dict[str, str],
         known: Iterable[str] = (),
     ) -> None:
-        """``tokens`` maps a role to its join token; empty when there is no swarm yet.
+        """``tokens`` maps a role to its join token; empty if there is no swarm yet.
 
-        ``known`` are the IDs of the nodes that the swarm has already.
+        ``known`` are the IDs of the swarm's existing nodes.
         """
         self._pool = pool
         self._report = report
         self._tokens = tokens
-        self._known = dict.fromkeys(known, "a node of before")
+        self._known = dict.fromkeys(known, "an existing node")
         self._node_ids: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def run(self, stages: Iterable[steps.Stage]) -> None:
-        """Take every step; a stage begins when the one before has ended.
+        """Run every step; a stage begins when the previous one has ended.
 
         Raises:
-            RemoteError: a command failed.
-            SwarmError: something did not come about in time, or several machines failed.
+            RemoteError: if a command failed.
+            SwarmError: if a step timed out, or several machines failed.
 
         """
         for stage in stages:
@@ -152,10 +152,10 @@ class Execution:
             self._tokens.update(worker=worker_token, manager=manager_token)
 
     def _learn(self, machine: Machine, node_id: str) -> None:
-        """Keep the ID that a machine says it has got; labels are set by it.
+        """Save the node ID that a machine reports; labels are set by it.
 
         Raises:
-            RemoteError: it is another node's, whose labels would be set instead.
+            RemoteError: if it is another node's, whose labels would be set instead.
 
         """
         with self._lock:
@@ -165,9 +165,9 @@ class Execution:
                 return
         raise RemoteError(
             machine=machine,
-            tried="joined the swarm, and asked for the new node's ID",
+            tried="joined the swarm and read the new node's ID",
             answer=f"{node_id}, which is that of {other}",
-            next_step="find out why that machine says so, or take it out of the settings",
+            next_step="find out why that machine reports this ID, or remove it from the settings",
         )
 
     def _join(self, step: steps.Join) -> None:
@@ -179,11 +179,11 @@ class Execution:
             managers = ", ".join(f"{m}:{commands.SWARM_PORT}" for m in step.managers)
             raise RemoteError(
                 machine=step.machine,
-                tried=f"joined the swarm as {step.role} by way of {managers}",
+                tried=f"joined the swarm as {step.role} through {managers}",
                 answer=str(exc),
                 next_step=(
-                    f"check that {managers} can be reached from there over TCP, then run the"
-                    " same again"
+                    f"check that {managers} can be reached from there over TCP, then rerun the"
+                    " command"
                 ),
             ) from exc
         self._learn(step.machine, node_id)
@@ -194,7 +194,7 @@ class Execution:
         self._updated(step.via, commands.update_nodes(step.changes, node_ids))
 
     def _updated(self, via: Machine, command: str) -> None:
-        """Run an update of nodes, again when the node changed between its reading and writing."""
+        """Run an update of nodes; retry if a node changed between its reading and writing."""
         for attempt in tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_UPDATE_ATTEMPTS),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=1),
@@ -206,11 +206,10 @@ class Execution:
 
 
 def side_by_side(calls: list[Callable[[], None]], *, at_once: int = steps.SIDE_BY_SIDE) -> None:
-    """Make the calls on threads, ``at_once`` at a time, and wait for all of them.
+    """Run the calls on threads, ``at_once`` at a time, and wait for all of them.
 
-    Raises:
-        RemoteError, SwarmError: what the one call that failed raised.
-        SwarmError: several failed; its text has all of theirs.
+    Raises: RemoteError, SwarmError: the error of the one call that failed.
+        SwarmError: if several failed; its text has all of theirs.
 
     """
     if len(calls) == 1:
@@ -229,9 +228,9 @@ def side_by_side(calls: list[Callable[[], None]], *, at_once: int = steps.SIDE_B
 
 
 def _unknown(step: steps.Step) -> TypeError:
-    return TypeError(f"no way is known to take the step {step!r}")
+    return TypeError(f"unknown step {step!r}")
 
 
 def _is_out_of_sequence(exc: BaseException) -> bool:
-    """Tell swarmkit's optimistic locking apart from a real failure."""
+    """Return whether the error is swarmkit's optimistic locking, not a real failure."""
     return isinstance(exc, RemoteError) and "update out of sequence" in exc.answer

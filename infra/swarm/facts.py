@@ -1,4 +1,4 @@
-"""What a machine tells about itself, read in one round trip; the parsing is pure.
+"""Facts of a machine, read in one round trip; the parsing is pure.
 
 `SCRIPT` prints sections of plain text and JSON; `parse` turns them into `MachineFacts`.
 """
@@ -22,21 +22,19 @@ if TYPE_CHECKING:
 
 FIREWALL_FILE = "/etc/dairflow/firewall.nft"
 FIREWALL_LIVE_FILE = "/etc/dairflow/firewall.live"
-"""Keeps the checksum of what the kernel listed right after loading: another listing later means
-that somebody altered the table. Listed in numbers, since names come from packages."""
+"""The checksum of the kernel's listing right after loading: a different listing later means that
+the table was changed by hand. The listing is numeric, since names come from packages."""
 TRUST_MARK = "# Written by dairflow"
-"""First line of the certificates that we plant; a PEM reader skips it (RFC 7468, 2)."""
+"""First line of the certificates that dairflow installs; a PEM reader skips it (RFC 7468, 2)."""
 
 KEPT_FOLDER = "swarm.kept"
-"""Beside the engine's folder ``swarm``: a copy of it while a swarm is recovered."""
+"""Copy of the engine's folder ``swarm``, beside it, while a swarm is recovered."""
 
 EngineState = Literal["missing", "stopped", "running"]
 
-# The end is printed whichever way the script ends. What the disk says of the swarm counts when the
-# engine cannot take part in it.
-#
-# ESP is tried in a network namespace of its own, which is gone at once. A module that is not
-# loaded yet counts where the kernel can load it: genl asks for it by its family's name.
+# The last sections are always printed. The swarm's data on the disk count if the engine cannot take
+# part in it. ESP is tried in a temporary network namespace. A module that is not loaded yet counts
+# if the kernel can load it: genl requests it by its family's name.
 _TEMPLATE = r"""# ask for the machine's facts
 section() { printf '\n== %s\n' "$1"; }
 root=/var/lib/docker
@@ -136,7 +134,7 @@ def _script() -> str:
 
 
 SCRIPT = _script()
-"""What a machine runs to tell about itself; see `parse`."""
+"""The script that prints a machine's facts; see `parse`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,21 +154,21 @@ class SwarmNode:
 
     @property
     def is_voter(self) -> bool:
-        """Whether it is one of Raft's members. After a recovery, former managers are not."""
+        """Whether it is a member of Raft. After a recovery, former managers are not."""
         return bool(self.reachability)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:
-    """What one machine told. Swarm's fields are empty where it is in none.
+    """The facts of a machine. Swarm's fields are empty if it is not in a swarm.
 
-    ``firewall_digest`` names the ruleset that is live, and is empty when there is none or it was
-    altered. ``mtus`` maps the machine's own IPv4 addresses to the MTU (bytes) of their device.
-    ``nodes``, the tokens, ``cluster_id`` and ``certificate_seconds``, the validity of the swarm's
-    certificates, are known to managers only; ``nodes_error`` is why a manager could not list them.
+    ``firewall_digest`` is the digest of the active ruleset, empty if there is none or it was
+    changed. ``mtus`` maps the machine's own IPv4 addresses to the MTU (bytes) of their device. Only
+    managers have ``nodes``, the tokens, ``cluster_id`` and ``certificate_seconds``, the validity of
+    the swarm's certificates; ``nodes_error`` is why a manager could not list the nodes.
 
-    ``certificate`` is the node's own. ``has_raft`` tells whether the swarm's data are on the disk,
-    ``has_copy`` whether a copy of them is, from a recovery that did not end.
+    ``certificate`` is the node's own. ``has_raft`` is true if the swarm's data are on the disk,
+    ``has_copy`` if a copy of them from an interrupted recovery is.
     """
 
     hostname: str
@@ -204,7 +202,7 @@ class MachineFacts:
 
     @property
     def is_manager(self) -> bool:
-        """Whether it says that it is a manager of some swarm."""
+        """Whether it reports that it is a manager of some swarm."""
         return bool(self.cluster_id)
 
     @property
@@ -215,7 +213,7 @@ class MachineFacts:
 
     @property
     def is_expired(self) -> bool:
-        """Whether its swarm takes it for nobody, by its own clock."""
+        """Whether its certificate has expired, by its own clock."""
         return (
             self.certificate is not None
             and self.clock is not None
@@ -224,24 +222,24 @@ class MachineFacts:
 
 
 def certificate_file(certificate: str) -> bytes:
-    """Return what we plant for an engine to trust a registry: the mark, then the PEM."""
+    """Return the file by which an engine trusts a registry: the mark, then the PEM."""
     return f"{TRUST_MARK}\n{certificate.strip()}\n".encode()
 
 
 def certificate_checksum(certificate: str) -> str:
-    """Return the checksum that `MachineFacts.trusted` has once the certificate is planted."""
+    """Return the checksum that `MachineFacts.trusted` has after the certificate is installed."""
     return hashlib.sha256(certificate_file(certificate)).hexdigest()
 
 
 def parse(
     machine: Machine, text: str, *, window: tuple[float, float] | None = None
 ) -> MachineFacts:
-    """Read what `SCRIPT` printed.
+    """Parse the output of `SCRIPT`.
 
-    ``window`` is when it was asked and when it had answered, by the operator's clock.
+    ``window`` is the times of the request and of the answer by the operator's clock.
 
     Raises:
-        SwarmError: the text is none of the script's; names the machine and the section.
+        SwarmError: if the text is not the script's output; names the machine and the section.
 
     """
     sections = _sections(text)
@@ -272,8 +270,9 @@ def parse(
         clock = ClockReading.read(window, sections.get("began", ""), sections.get(section, ""))
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
         message = (
-            f"{machine}: asked for its facts: the section {section!r} of the answer cannot be"
-            f" read ({type(exc).__name__})\nNext: run `docker info` there and see what it says"
+            f"{machine}: reading its facts failed: the section {section!r} of the answer cannot be"
+            f" parsed ({type(exc).__name__})\n"
+            "Next: run `docker info` there and check its output"
         )
         raise SwarmError(message) from exc
     return MachineFacts(

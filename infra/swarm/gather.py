@@ -1,4 +1,4 @@
-"""Ask machines for their facts, side by side, in one round trip each."""
+"""Reads the facts of machines in parallel, in one round trip each."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def gather(
     pool: RunnerPool,
     *,
     timeout: float | None = None,
-    silent: Callable[[RemoteError], None] | None = None,
+    on_unreachable: Callable[[RemoteError], None] | None = None,
 ) -> dict[str, MachineFacts]:
     """Return the facts by machine's name.
 
-    A machine that does not answer within ``timeout`` seconds is left out, and ``silent`` is given
-    its error; without ``silent`` that is raised.
+    A machine that does not answer within ``timeout`` seconds is left out, and ``on_unreachable`` is
+    called with its error; without ``on_unreachable`` the error is raised.
 
     Raises:
-        RemoteError: a machine does not answer.
-        SwarmError: several do not, or an answer cannot be read.
+        RemoteError: if a machine does not answer.
+        SwarmError: if several do not, or an answer cannot be parsed.
 
     """
     facts: dict[str, MachineFacts] = {}
@@ -44,13 +44,13 @@ def gather(
             answer = runner.run(SCRIPT).stdout
             window = (asked, time.time())
         except RemoteError as error:
-            if silent is None:
+            if on_unreachable is None:
                 raise
-            silent(error)
+            on_unreachable(error)
             return
-        told = parse(machine, answer, window=window)
+        parsed = parse(machine, answer, window=window)
         with lock:
-            facts[machine.name] = told
+            facts[machine.name] = parsed
 
     side_by_side([lambda machine=machine: ask(machine) for machine in machines])
     return facts

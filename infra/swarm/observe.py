@@ -1,12 +1,12 @@
-"""Look at what is there, changing nothing."""
+"""Reads the current state of the swarm, without changes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.swarm.errors import SwarmGoneError, SwarmSilentError
+from infra.swarm.errors import SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.gather import gather
-from infra.swarm.standing import can_speak, is_waiting, why_waiting
+from infra.swarm.membership import is_acting_manager, is_waiting, why_waiting
 from infra.swarm.state import describe
 
 if TYPE_CHECKING:
@@ -18,35 +18,39 @@ CONNECT_SECONDS = 20.0
 
 
 def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None) -> ClusterState:
-    """Return what is there; ``pending`` tells what differs from ``cluster``.
+    """Return the current state; ``pending`` lists the differences from ``cluster``.
 
-    A worker that does not answer within `CONNECT_SECONDS` is described as its managers see it.
+    A worker that does not answer within `CONNECT_SECONDS` is described as its managers list it.
 
     Raises:
-        SwarmSilentError: no manager tells of the swarm, and one that does not answer, or waits
-            for others, may be in it. The text has a line for each such manager.
-        SwarmGoneError: all managers answer, and none is in a swarm.
-        SwarmError: the swarm there is another one.
+        SwarmUnreachableError: if no manager reports the swarm, and one that does not answer, or
+            waits for others, may be in it. The text has a line for each such manager.
+        SwarmNotFoundError: if all managers answer, and none is in a swarm.
+        SwarmError: if the machines are in another swarm.
 
     """
-    silent: list[RemoteError] = []
-    facts = gather(cluster.machines, pool, timeout=CONNECT_SECONDS, silent=silent.append)
-    if not any(m.name in facts and can_speak(cluster, m, facts[m.name]) for m in cluster.machines):
+    unreachable: list[RemoteError] = []
+    facts = gather(
+        cluster.machines, pool, timeout=CONNECT_SECONDS, on_unreachable=unreachable.append
+    )
+    if not any(
+        m.name in facts and is_acting_manager(cluster, m, facts[m.name]) for m in cluster.machines
+    ):
         managers = {machine.name for machine in cluster.managers}
         unknown = {
-            **{error.machine.name: "does not answer" for error in silent},
+            **{error.machine.name: "does not answer" for error in unreachable},
             **{name: why for name, one in facts.items() if (why := _unsure(one))},
         }
         lines = [f"{name}: {why}" for name, why in sorted(unknown.items()) if name in managers]
         if lines:
-            raise SwarmSilentError("\n".join(lines))
-        message = f"{cluster.name}: the swarm is gone\nNext: run `pulumi up`, which makes one"
-        raise SwarmGoneError(message)
+            raise SwarmUnreachableError("\n".join(lines))
+        message = f"{cluster.name}: the swarm is lost\nNext: run `pulumi up`, which creates one"
+        raise SwarmNotFoundError(message)
     return describe(cluster, facts, cluster_id=cluster_id)
 
 
 def _unsure(facts: MachineFacts) -> str:
-    """Say why a machine that answers cannot tell whether it is a manager; empty where it can."""
+    """Return why a machine that answers cannot report whether it is a manager; empty if it can."""
     if facts.engine == "stopped":
         return "its Docker engine does not run"
     if facts.is_expired:

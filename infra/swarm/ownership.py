@@ -1,7 +1,7 @@
-"""Which resource owns what is on a swarm, so that a delete leaves what another has adopted.
+"""Records which resource owns an object on a swarm, so that a delete keeps adopted objects.
 
-A resource notes its identity as a config object of the swarm: it is on every manager, outlives
-machines and containers, and ends with the swarm.
+A resource saves its identity as a config object of the swarm: it is on every manager, outlives
+machines and containers, and is deleted with the swarm.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _PREFIX = "dairflow-owner"
 
 
 def claim(runner: Runner, kind: str, owner: str) -> None:
-    """Note on a manager that ``owner`` owns what is of this kind; whoever did owns it no more.
+    """Record on a manager that ``owner`` owns the object of this kind, and nobody else.
 
     Raises:
-        RemoteError: the command failed.
+        RemoteError: if the command failed.
 
     """
     name, former = quote(f"{_PREFIX}.{kind}.{owner}"), quote(f"{_PREFIX}.{kind}.")
@@ -33,7 +33,7 @@ def claim(runner: Runner, kind: str, owner: str) -> None:
 
 
 def owner_of(runner: Runner, kind: str) -> str:
-    """Return who owns what is of this kind; empty if nobody has noted it, or no manager answers."""
+    """Return the owner of the object of this kind; empty if unknown, or if no manager answers."""
     prefix = f"{_PREFIX}.{kind}."
     answer = runner.run(
         f"docker config ls --format '{{{{.Name}}}}' --filter name={quote(prefix)}", check=False

@@ -1,9 +1,8 @@
-"""From what is wanted and what is there to the steps between; no I/O.
+"""Computes the steps from the current to the desired state. Pure: no I/O.
 
-The order is the point of it. A firewall is closed and knows every member before anything joins;
-a node joins drained and is activated with its labels, so that no placement races a label; a node
-drains and its tasks end before it is demoted, leaves and is forgotten; only then is the firewall
-closed to it.
+The order matters. The firewall is loaded with all members before a node joins; a node joins drained
+and is activated with its labels, so that no placement races a label; a node drains and its tasks
+end before it is demoted, leaves and is removed from the list; only then does the firewall block it.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from infra.firewall import digest, nftables_ruleset
 from infra.swarm.admission import address_pool, check
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
-from infra.swarm.departure import departure_stages, stragglers
+from infra.swarm.departure import cleanups, departure_stages
 from infra.swarm.facts import certificate_checksum
-from infra.swarm.standing import Standing, assess, name_of
+from infra.swarm.membership import Membership, assess, name_of
 from infra.swarm.steps import (
     Demote,
     DistrustRegistry,
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from infra.swarm.facts import MachineFacts, SwarmNode
 
 INSTALLING_AT_ONCE = 128
-"""Machines that are prepared at once: they install for long, and ask nobody but package mirrors."""
+"""Machines that are prepared in parallel: installation is slow, and loads only package mirrors."""
 UPDATES_A_COMMAND = 50
 """Node updates in one command: a word of a command line is at most 128 KiB (execve(2)), and a lost
 race with a node's own updates runs the whole command again."""
@@ -59,34 +58,34 @@ def plan(
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
 ) -> tuple[Stage, ...]:
-    """Return the stages that bring the machines to ``cluster``; none when they are there.
+    """Return the stages that bring the machines to ``cluster``; none if they are in that state.
 
-    ``facts`` holds every wanted machine, and those of ``leaving`` that answered.
+    ``facts`` has every machine of ``cluster``, and the reachable ones of ``leaving``.
 
     Raises:
-        SwarmError: the machines cannot become this swarm; the text says why and what to do.
+        SwarmError: if the machines cannot become this swarm; the text has the cause and next step.
 
     """
-    standing = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
-    check(cluster, facts, standing, leaving)
-    answering = tuple(m for m in leaving if m.name in facts and m.name in standing.departing)
-    grown = (*cluster.members, *_departing_addresses(leaving, standing))
+    membership = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
+    check(cluster, facts, membership, leaving)
+    answering = tuple(m for m in leaving if m.name in facts and m.name in membership.departing)
+    grown = (*cluster.members, *_departing_addresses(leaving, membership))
     stages = (
         Stage(
             title="prepare",
             at_once=INSTALLING_AT_ONCE,
             lanes=tuple(
-                _preparation(cluster, machine, facts[machine.name], grown, standing)
+                _preparation(cluster, machine, facts[machine.name], grown, membership)
                 for machine in (*cluster.machines, *answering)
             ),
         ),
-        Stage(title="begin", lanes=_beginning(cluster, standing)),
-        Stage(title="join", lanes=_joins(cluster, standing)),
-        Stage(title="promote", lanes=(_promotions(cluster, standing),)),
-        Stage(title="activate", lanes=(tuple(_updates(cluster, standing)),)),
-        Stage(title="certificates", lanes=(_validity(facts, standing),)),
-        *departure_stages(cluster, standing, answering),
-        Stage(title="clean", lanes=stragglers(cluster, facts, standing, leaving)),
+        Stage(title="begin", lanes=_beginning(cluster, membership)),
+        Stage(title="join", lanes=_joins(cluster, membership)),
+        Stage(title="promote", lanes=(_promotions(cluster, membership),)),
+        Stage(title="activate", lanes=(tuple(_updates(cluster, membership)),)),
+        Stage(title="certificates", lanes=(_validity(facts, membership),)),
+        *departure_stages(cluster, membership, answering),
+        Stage(title="clean", lanes=cleanups(cluster, facts, membership, leaving)),
         Stage(
             title="close",
             lanes=tuple(
@@ -99,9 +98,9 @@ def plan(
     return tuple(stage for stage in filled if stage.lanes)
 
 
-def _departing_addresses(leaving: Iterable[Machine], standing: Standing) -> tuple[str, ...]:
+def _departing_addresses(leaving: Iterable[Machine], membership: Membership) -> tuple[str, ...]:
     known = {machine.name: machine.private_address for machine in leaving}
-    return tuple(known.get(name, node.address) for name, node in standing.departing.items())
+    return tuple(known.get(name, node.address) for name, node in membership.departing.items())
 
 
 def _preparation(
@@ -109,7 +108,7 @@ def _preparation(
     machine: Machine,
     facts: MachineFacts,
     members: tuple[str, ...],
-    standing: Standing,
+    membership: Membership,
 ) -> tuple[Step, ...]:
     steps: list[Step] = []
     if not facts.has_nft:
@@ -119,7 +118,7 @@ def _preparation(
         steps.append(InstallEngine(machine=machine))
     elif facts.engine == "stopped":
         steps.append(StartEngine(machine=machine))
-    if machine.name not in standing.departing:
+    if machine.name not in membership.departing:
         steps += _trust(cluster, machine, facts)
     return tuple(steps)
 
@@ -131,7 +130,7 @@ def _firewall(
     members: tuple[str, ...],
     loaded_before: tuple[str, ...] | None = None,
 ) -> tuple[Step, ...]:
-    """Return the step that loads the firewall, unless it is live or was just loaded."""
+    """Return the step that loads the firewall, unless it is active or was just loaded."""
     ruleset = nftables_ruleset(cluster.firewall, members, ssh_port=facts.ssh_port)
     live = facts.firewall_digest
     if loaded_before is not None:
@@ -154,27 +153,27 @@ def _trust(cluster: Cluster, machine: Machine, facts: MachineFacts) -> list[Step
     return steps
 
 
-def _beginning(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], ...]:
-    """Forget swarms that are gone; make the swarm, or rid it of entries that are gone."""
+def _beginning(cluster: Cluster, membership: Membership) -> tuple[tuple[Step, ...], ...]:
+    """Leave lost swarms; create the swarm, or remove its stale nodes."""
     first = cluster.managers[0]
     lanes: list[tuple[Step, ...]] = [
         (ForgetSwarm(machine=machine),)
         for machine in cluster.machines
-        if machine.name in standing.lost and (machine != first or standing.manager)
+        if machine.name in membership.lost and (machine != first or membership.manager)
     ]
-    if standing.manager is None:
+    if membership.manager is None:
         init = InitSwarm(machine=first, address_pool=address_pool(cluster.members))
-        forget = (ForgetSwarm(machine=first),) if first.name in standing.lost else ()
+        forget = (ForgetSwarm(machine=first),) if first.name in membership.lost else ()
         lanes.append((*forget, init))
     else:
-        ghosts: list[Step] = []
-        for node in standing.ghosts:
-            ghosts += _exorcism(standing.manager, node)
-        lanes.append(tuple(ghosts))
+        stale_nodes: list[Step] = []
+        for node in membership.stale_nodes:
+            stale_nodes += _remove_stale_node(membership.manager, node)
+        lanes.append(tuple(stale_nodes))
     return tuple(lanes)
 
 
-def _exorcism(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
+def _remove_stale_node(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
     name, node_id = name_of(node), node.node_id
     remove = RemoveNode(via=via, name=name, node_id=node_id)
     if not node.is_voter:
@@ -182,55 +181,55 @@ def _exorcism(via: Machine, node: SwarmNode) -> tuple[Step, ...]:
     return (Demote(via=via, name=name, node_id=node_id, machine=None), remove)
 
 
-def _joins(cluster: Cluster, standing: Standing) -> tuple[tuple[Step, ...], ...]:
-    """Let managers join one after the other, for Raft's quorum, and workers all at once."""
-    first = standing.manager or cluster.managers[0]
+def _joins(cluster: Cluster, membership: Membership) -> tuple[tuple[Step, ...], ...]:
+    """Join managers one after the other, for Raft's quorum, and workers in parallel."""
+    first = membership.manager or cluster.managers[0]
     joins = [
         Join(machine=machine, role=machine.role, managers=(first.private_address,))
         for machine in cluster.machines
-        if machine.name not in standing.members and (standing.manager or machine != first)
+        if machine.name not in membership.members and (membership.manager or machine != first)
     ]
     managers = tuple(join for join in joins if join.role == "manager")
     return (managers, *((join,) for join in joins if join.role == "worker"))
 
 
-def _promotions(cluster: Cluster, standing: Standing) -> tuple[Step, ...]:
-    if standing.manager is None:
+def _promotions(cluster: Cluster, membership: Membership) -> tuple[Step, ...]:
+    if membership.manager is None:
         return ()
     return tuple(
-        Promote(via=standing.manager, name=m.name, node_id=standing.members[m.name].node_id)
+        Promote(via=membership.manager, name=m.name, node_id=membership.members[m.name].node_id)
         for m in cluster.managers
-        if m.name in standing.members and standing.members[m.name].role != "manager"
+        if m.name in membership.members and membership.members[m.name].role != "manager"
     )
 
 
-def _updates(cluster: Cluster, standing: Standing) -> Iterator[Step]:
+def _updates(cluster: Cluster, membership: Membership) -> Iterator[Step]:
     primary = cluster.managers[0].name
-    changes = [_change(machine, standing, primary) for machine in cluster.machines]
+    changes = [_change(machine, membership, primary) for machine in cluster.machines]
     needed = [change for change in changes if change is not None]
-    via = standing.manager or cluster.managers[0]
+    via = membership.manager or cluster.managers[0]
     for start in range(0, len(needed), UPDATES_A_COMMAND):
         yield UpdateNodes(via=via, changes=tuple(needed[start : start + UPDATES_A_COMMAND]))
 
 
-def _validity(facts: Mapping[str, MachineFacts], standing: Standing) -> tuple[Step, ...]:
-    if standing.manager is None:
+def _validity(facts: Mapping[str, MachineFacts], membership: Membership) -> tuple[Step, ...]:
+    if membership.manager is None:
         return ()
-    found = facts[standing.manager.name].certificate_seconds
+    found = facts[membership.manager.name].certificate_seconds
     if found in (0, VALIDITY_SECONDS):
         return ()
-    return (SetCertificateValidity(via=standing.manager, seconds=VALIDITY_SECONDS),)
+    return (SetCertificateValidity(via=membership.manager, seconds=VALIDITY_SECONDS),)
 
 
-def _change(machine: Machine, standing: Standing, primary: str) -> NodeChange | None:
+def _change(machine: Machine, membership: Membership, primary: str) -> NodeChange | None:
     wanted = {**machine.labels, MACHINE_LABEL: machine.name}
     if machine.name == primary:
         wanted[PRIMARY_LABEL] = "true"
-    node = standing.members.get(machine.name)
+    node = membership.members.get(machine.name)
     there: Mapping[str, str] = node.labels if node else {}
     added = {key: value for key, value in wanted.items() if there.get(key) != value}
     removed = tuple(sorted(there.keys() - wanted.keys()))
-    begins = standing.manager is None and machine.name == primary
+    begins = membership.manager is None and machine.name == primary
     activate = node.availability != "active" if node else not begins
     if not (added or removed or activate):
         return None

@@ -1,4 +1,4 @@
-"""Bring the swarm on the machines to what is wanted, and verify that it is there."""
+"""Brings the swarm to the desired state, and verifies the result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
+from infra.swarm.membership import is_acting_manager
 from infra.swarm.plan import plan
 from infra.swarm.recovery import recovery
-from infra.swarm.release import way_on
-from infra.swarm.standing import can_speak
+from infra.swarm.release import recovery_hint
 from infra.swarm.state import describe, unsettled
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from infra.swarm.facts import MachineFacts
 
 LEAVING_CONNECT_SECONDS = 20.0
-"""How long a leaving machine may be silent before it is removed from the managers' side."""
+"""How long a leaving machine may be unreachable before it is removed through the managers."""
 RETURN_SECONDS = 45.0
-"""How long a restarted engine may take to be back in its swarm before that is judged."""
+"""How long a restarted engine may take to rejoin its swarm."""
 VERIFY_SECONDS = 90.0
-"""How long every node may take to be ready after its last step."""
+"""How long the nodes may take to be ready after the last step."""
 _REVIVALS = 2
-"""Engines are started once, and a swarm is recovered once: what that does not mend is an error."""
+"""Engines are started once, and a swarm is recovered once: if that does not help, it is an
+error."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -42,16 +43,16 @@ def reconcile(
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
 ) -> ClusterState:
-    """Bring the swarm to ``cluster``; what is there already stays as it is.
+    """Bring the swarm to ``cluster``; parts in the desired state are not changed.
 
-    ``leaving`` are machines of the last run that are wanted no more: they drain, leave and are
-    cleaned; one that does not answer is removed from the managers' side. ``cluster_id`` is the
-    swarm that the last run left, so that another one is refused. ``report`` is given one line of
-    progress at a time, from several threads.
+    ``leaving`` are machines of the last run that are not in ``cluster``: they drain, leave and are
+    cleaned; an unreachable one is removed through the managers. ``cluster_id`` is the swarm of the
+    last run; another swarm is rejected. ``report`` receives one line of progress at a time, from
+    several threads.
 
     Raises:
-        SwarmError: the machines cannot become this swarm; the text says why and what to do.
-        RemoteError: a machine does not answer, or a command on it failed.
+        SwarmError: if the machines cannot become this swarm; the text has the cause and next step.
+        RemoteError: if a machine does not answer, or a command on it failed.
 
     """
     going = _gather_leaving(leaving, pool, report)
@@ -64,9 +65,9 @@ def reconcile(
         going = _gather_leaving(leaving, pool, report)
         facts = _gather_started(cluster, pool, report, going) | going
     stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
-    said = _managers_word(cluster, facts, leaving)
-    known = [node.node_id for node in said.nodes] if said else []
-    Execution(pool, report, tokens=_tokens(said), known=known).run(stages)
+    manager = _acting_manager_facts(cluster, facts, leaving)
+    known = [node.node_id for node in manager.nodes] if manager else []
+    Execution(pool, report, tokens=_tokens(manager), known=known).run(stages)
     if stages:
         facts = gather(cluster.machines, pool)
     return _verify(cluster, pool, facts, leaving)
@@ -78,9 +79,9 @@ def _gather_started(
     report: Callable[[str], None],
     going: Mapping[str, MachineFacts],
 ) -> dict[str, MachineFacts]:
-    """Ask the wanted machines, again while one is on its way back into its swarm.
+    """Read the machines' facts, repeatedly while one is rejoining its swarm.
 
-    ``going`` is what the leaving machines told, among which the only manager that can act may be.
+    ``going`` are the facts of the leaving machines, which may include the only acting manager.
     """
     deadline = time.monotonic() + RETURN_SECONDS
     waiting: list[str] = []
@@ -91,48 +92,48 @@ def _gather_started(
             return facts
         if returning != waiting:
             names = ", ".join(returning)
-            report(f"{names}: on the way back into the swarm (at most {RETURN_SECONDS:g} s)")
+            report(f"{names}: rejoining the swarm (at most {RETURN_SECONDS:g} s)")
             waiting = returning
         time.sleep(_LONGEST_PAUSE_SECONDS)
 
 
 def _gather_wanted(cluster: Cluster, pool: RunnerPool) -> dict[str, MachineFacts]:
-    """Ask the wanted machines, before anything is changed.
+    """Read the facts of all machines of ``cluster``, before anything is changed.
 
     Raises:
-        SwarmError: with every machine that does not answer, and what to do.
+        SwarmError: lists every machine that does not answer, and the next step.
 
     """
-    silent: list[RemoteError] = []
-    facts = gather(cluster.machines, pool, silent=silent.append)
-    if silent:
-        names = sorted(error.machine.name for error in silent)
-        raise SwarmError("\n".join([*map(str, silent), _without(names, cluster)]))
+    unreachable: list[RemoteError] = []
+    facts = gather(cluster.machines, pool, on_unreachable=unreachable.append)
+    if unreachable:
+        names = sorted(error.machine.name for error in unreachable)
+        raise SwarmError("\n".join([*map(str, unreachable), _without(names, cluster)]))
     return facts
 
 
 def _without(names: list[str], cluster: Cluster) -> str:
-    """Say how to get on without machines that do not answer."""
-    said = (
-        "The swarm was not changed: that needs an answer of every machine, and"
-        f" {', '.join(names)} gave none."
+    """Return a hint on how to continue without unreachable machines."""
+    summary = (
+        f"The swarm was not changed: a change needs every machine, and {', '.join(names)} did not"
+        " answer."
     )
     if cluster.release:
-        return f"{said} {way_on(names, cluster.managers[0].name)}"
-    return f"{said} A machine that is gone is made anew by `pulumi up --refresh`."
+        return f"{summary} {recovery_hint(names, cluster.managers[0].name)}"
+    return f"{summary} `pulumi up --refresh` recreates a machine that does not exist any more."
 
 
 def _returning(
     cluster: Cluster, facts: Mapping[str, MachineFacts], going: Mapping[str, MachineFacts]
 ) -> list[str]:
-    """Name the wanted machines that will be able to do their part in a moment.
+    """Return the names of machines that are about to rejoin the swarm.
 
-    After a restart a manager is "pending" until enough of the others are back. One that was just
-    promoted is listed as a manager by the others before it can act as one itself.
+    After a restart a manager is "pending" until enough of the others are back. The others list a
+    newly promoted manager before it can act as one itself.
     """
-    believed = [facts[m.name] for m in cluster.machines if cluster.believes(m)]
-    voices = (*believed, *going.values())
-    managers = {n.node_id for one in voices for n in one.nodes if n.role == "manager"}
+    trusted = [facts[m.name] for m in cluster.machines if cluster.trusts_as_manager(m)]
+    reachable = (*trusted, *going.values())
+    managers = {n.node_id for one in reachable for n in one.nodes if n.role == "manager"}
     wanted = {machine.name for machine in cluster.managers}
     return sorted(
         name
@@ -142,34 +143,34 @@ def _returning(
     )
 
 
-def _managers_word(
+def _acting_manager_facts(
     cluster: Cluster, facts: Mapping[str, MachineFacts], leaving: tuple[Machine, ...]
 ) -> MachineFacts | None:
-    """Return what a manager told that can act; None when there is no swarm yet."""
+    """Return the facts of an acting manager; None if there is no swarm yet."""
     for machine in (*cluster.machines, *leaving):
-        told = facts.get(machine.name)
-        if told is not None and told.nodes and can_speak(cluster, machine, told):
-            return told
+        found = facts.get(machine.name)
+        if found is not None and found.nodes and is_acting_manager(cluster, machine, found):
+            return found
     return None
 
 
-def _tokens(said: MachineFacts | None) -> dict[str, str]:
-    """Return the join tokens by role; none when there is no swarm yet."""
-    return {"worker": said.worker_token, "manager": said.manager_token} if said else {}
+def _tokens(manager: MachineFacts | None) -> dict[str, str]:
+    """Return the join tokens by role; empty if there is no swarm yet."""
+    return {"worker": manager.worker_token, "manager": manager.manager_token} if manager else {}
 
 
 def _gather_leaving(
     leaving: tuple[Machine, ...], pool: RunnerPool, report: Callable[[str], None]
 ) -> dict[str, MachineFacts]:
-    """Ask the leaving machines; those that are silent are left out."""
+    """Read the facts of the leaving machines, without unreachable ones."""
 
-    def silent(error: RemoteError) -> None:
+    def note(error: RemoteError) -> None:
         report(
-            f"{error.machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s;"
-            " it will be removed from the managers' side, and what was put on it stays there"
+            f"{error.machine.name}: does not answer within {LEAVING_CONNECT_SECONDS:g} s; it will"
+            " be removed through the managers, and what was installed on it stays there"
         )
 
-    return gather(leaving, pool, timeout=LEAVING_CONNECT_SECONDS, silent=silent)
+    return gather(leaving, pool, timeout=LEAVING_CONNECT_SECONDS, on_unreachable=note)
 
 
 def _verify(
@@ -178,26 +179,27 @@ def _verify(
     facts: Mapping[str, MachineFacts],
     leaving: tuple[Machine, ...],
 ) -> ClusterState:
-    """Look until nothing is left to do and every node is ready.
+    """Wait until no step is left and every node is ready.
 
     Raises:
-        SwarmError: something is still amiss after `VERIFY_SECONDS`; says what.
+        SwarmError: if this is not so after `VERIFY_SECONDS`; lists what is missing.
 
     """
     deadline = time.monotonic() + VERIFY_SECONDS
     pause = _FIRST_PAUSE_SECONDS
     while True:
         state = describe(cluster, facts, leaving=leaving)
-        amiss = (*state.pending, *unsettled(cluster, state))
-        if not amiss:
+        missing = (*state.pending, *unsettled(cluster, state))
+        if not missing:
             return state
         if time.monotonic() > deadline:
-            seen = "\n  ".join(amiss)
+            seen = "\n  ".join(missing)
             message = (
-                f"{cluster.name}: waited {VERIFY_SECONDS:g} s for the swarm to be as wanted;"
-                f" still amiss:\n  {seen}\nNext: see `docker node ls` on"
-                f" {cluster.managers[0].name} and `journalctl -u docker` (or the container's"
-                " log) on the machine named, then run the same again"
+                f"{cluster.name}: the swarm did not reach the desired state in {VERIFY_SECONDS:g}"
+                " s. Missing:\n"
+                f"  {seen}\n"
+                f"Next: check `docker node ls` on {cluster.managers[0].name} and `journalctl -u"
+                " docker` (or the container's log) on the named machine, then rerun the command"
             )
             raise SwarmError(message)
         time.sleep(pause)

@@ -1,8 +1,8 @@
-"""The steps before a plan when the managers cannot act by themselves any more; no I/O.
+"""Plans the recovery of a swarm whose managers cannot act any more; no I/O.
 
-A node whose certificate has expired is refused by its swarm, and its engine does not start its part
-in it. When that holds for the managers, nobody is left to renew one: the first manager takes the
-swarm up from its disk, under its ID, with services, secrets and networks, and the others join it.
+A swarm rejects a node whose certificate has expired, and the node's engine does not start its part
+in it. If the managers have expired, none can renew a certificate: the first manager restores the
+swarm from its disk, with its ID, services, secrets and networks, and the others join it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.swarm.admission import address_pool, wrong_clocks
 from infra.swarm.errors import SwarmError
-from infra.swarm.standing import can_speak
+from infra.swarm.membership import is_acting_manager
 from infra.swarm.steps import RecoverSwarm, Stage, StartEngine
 
 if TYPE_CHECKING:
@@ -29,16 +29,18 @@ def recovery(
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
 ) -> tuple[Stage, ...]:
-    """Return what lets the managers act again; nothing if one does, or if that is not the cause.
+    """Return the stages that let managers act again; none if one acts, or for another cause.
 
-    Once it is taken, the machines are to be asked again.
+    After these stages, the facts must be read again.
 
     Raises:
-        SwarmError: certificates have expired by clocks that are wrong.
+        SwarmError: if certificates have expired only because clocks are wrong.
 
     """
-    known = [m for m in (*cluster.machines, *leaving) if m.name in facts and cluster.believes(m)]
-    if any(can_speak(cluster, m, facts[m.name]) and facts[m.name].nodes for m in known):
+    known = [
+        m for m in (*cluster.machines, *leaving) if m.name in facts and cluster.trusts_as_manager(m)
+    ]
+    if any(is_acting_manager(cluster, m, facts[m.name]) and facts[m.name].nodes for m in known):
         return ()
     stopped = [m for m in known if facts[m.name].engine == "stopped" and facts[m.name].certificate]
     if stopped:
@@ -62,15 +64,15 @@ def _has_to_recover(
     leaving: tuple[Machine, ...],
     cluster_id: str | None,
 ) -> bool:
-    """Tell whether the managers that have not expired are too few for a quorum.
+    """Return whether the managers that have not expired are too few for a quorum.
 
-    A leaving manager that does not answer may be alive.
+    An unreachable leaving manager counts as not expired.
     """
-    told = facts[cluster.managers[0].name]
-    if told.certificate is None or not told.holds_swarm:
-        return told.has_copy
-    if cluster_id not in (None, told.certificate.cluster_id):
+    manager = facts[cluster.managers[0].name]
+    if manager.certificate is None or not manager.holds_swarm:
+        return manager.has_copy
+    if cluster_id not in (None, manager.certificate.cluster_id):
         return False
     managers = (*cluster.managers, *(m for m in leaving if m.role == "manager"))
     expired = [m for m in managers if m.name in facts and facts[m.name].is_expired]
-    return told.has_copy or len(expired) * 2 >= len(managers)
+    return manager.has_copy or len(expired) * 2 >= len(managers)

@@ -1,4 +1,4 @@
-"""Leave a machine that stays as it was found: a script, which may run any number of times."""
+"""Restores a machine that remains to its original state, by an idempotent script."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
 
 RELEASE_SECONDS = PURGE_SECONDS + 300.0
 DISK_LOST = (
-    "If its disk is lost, so is the database: `pulumi destroy` and `pulumi up` make the cluster"
-    " anew, into which a backup of the database, if you have one, can be restored."
+    "If its disk is lost, so is the database: `pulumi destroy` and `pulumi up` recreate the"
+    " cluster, on which you can restore a backup of the database."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What is to go from a machine that leaves.
+    """What to remove from a machine that leaves.
 
-    ``stack`` is the name whose volumes go. With ``remove_engine``, the packages go that were
-    installed for the cluster, and with them the engine and all that it keeps.
+    ``stack`` is the name of the stack whose volumes are removed. With ``remove_engine``, the
+    packages that were installed for the cluster are removed too, with the engine and its data.
     """
 
     stack: str
     remove_engine: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, as a resource's state keeps them."""
+        """Return plain JSON types for a resource's state."""
         return {"stack": self.stack, "remove_engine": self.remove_engine}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Release:
-        """Read what `to_dict` wrote."""
+        """Return the release from the result of `to_dict`."""
         return cls(stack=data["stack"], remove_engine=bool(data["remove_engine"]))
 
     @property
     def script(self) -> str:
-        """What a machine runs that has left its swarm."""
+        """The script for a machine that has left its swarm."""
         return "\n".join(
             (
-                "# leave the machine as it was found",
+                "# restore the machine",
                 _EMPTY_ENGINE.replace("STACK", quote(self.stack)),
                 CLEAN_MACHINE,
                 REMOVE_ENGINE if self.remove_engine else "",
@@ -56,39 +56,39 @@ class Release:
         )
 
 
-def way_on(silent: Collection[str], first_manager: str) -> str:
-    """Say how to get on without hosts that do not answer: by their names, one at least."""
+def recovery_hint(unreachable: Collection[str], first_manager: str) -> str:
+    """Return a hint on how to continue without the ``unreachable`` hosts, at least one."""
     lines: list[str] = []
-    if first_manager in silent:
+    if first_manager in unreachable:
         lines.append(
-            f"{first_manager} is the first manager. Once the cluster has run, its disk holds the"
-            " database and the registry, and it cannot be taken out of `hosts`: start it again."
+            f"{first_manager} is the first manager. After the cluster has run, its disk has the"
+            " database and the registry, and you cannot remove it from `hosts`: start it again."
             f" {DISK_LOST}"
         )
-    if any(name != first_manager for name in silent):
+    if any(name != first_manager for name in unreachable):
         lines.append(
-            f"{'Another' if lines else 'A'} host that will not come back: take it out of `hosts`"
-            " and run `pulumi up`, which removes it from the swarm by way of a manager."
+            f"{'Another' if lines else 'A'} host that is lost: remove it from `hosts` and run"
+            " `pulumi up`, which removes it from the swarm through a manager."
         )
     return "\n".join(lines)
 
 
 def clean(runner: Runner, release: Release | None, report: Callable[[str], None]) -> None:
-    """Remove what is ours from a machine that has left; all of it where it stays.
+    """Remove the firewall and our files from a machine that has left; everything if it remains.
 
     Raises:
-        RemoteError: a command failed.
+        RemoteError: if a command failed.
 
     """
     if release is None:
         runner.run(CLEAN_MACHINE)
         return
-    said = runner.run(release.script, timeout=RELEASE_SECONDS).stdout.strip()
-    if said:
-        report(f"{runner.machine.name}: {said}")
+    output = runner.run(release.script, timeout=RELEASE_SECONDS).stdout.strip()
+    if output:
+        report(f"{runner.machine.name}: {output}")
 
 
-# Images are the registry's if their name begins with it; the engine keeps them by digest.
+# Images belong to the registry if their name begins with it; the engine keeps them by digest.
 _EMPTY_ENGINE = f"""set -e
 if command -v docker > /dev/null && docker info > /dev/null 2>&1; then
     label=label=com.docker.stack.namespace=STACK

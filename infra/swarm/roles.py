@@ -1,4 +1,4 @@
-"""Wait until a promotion or a demotion has really happened: both commands only ask for it."""
+"""Waits until a promotion or demotion is complete: both commands only request it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def await_promoted(manager: Runner, step: Promote) -> None:
     """Wait until the node takes part in Raft.
 
     Raises:
-        SwarmError: it does not within a minute.
+        SwarmError: if it does not within a minute.
 
     """
 
@@ -35,12 +35,12 @@ def await_promoted(manager: Runner, step: Promote) -> None:
 
 
 def await_demoted(manager: Runner, demoted: Runner | None, step: Demote) -> None:
-    """Wait until the node is out of Raft, by the managers' word and, where it answers, its own.
+    """Wait until the node has left Raft, as reported by the managers and, if reachable, by itself.
 
-    A manager that leads hands its lead over first, so that for a moment nobody answers.
+    A leader transfers its leadership first, so that for a moment no manager answers.
 
     Raises:
-        SwarmError: it is not within a minute.
+        SwarmError: if it has not within a minute.
 
     """
 
@@ -60,7 +60,7 @@ def await_demoted(manager: Runner, demoted: Runner | None, step: Demote) -> None
 
 
 def _await(tried: str, look: Callable[[], tuple[bool, str]]) -> None:
-    """Look until it is true, at most for `ROLE_CHANGE_SECONDS`."""
+    """Check until the result is true, for at most `ROLE_CHANGE_SECONDS`."""
     seen = ""
 
     def once() -> bool:
@@ -78,7 +78,7 @@ def _await(tried: str, look: Callable[[], tuple[bool, str]]) -> None:
         retrying(once)
     except tenacity.RetryError as exc:
         message = (
-            f"{tried} {ROLE_CHANGE_SECONDS:g} s; last seen: {seen}\nNext: see"
-            " `docker node ls` on a manager, then run the same again"
+            f"{tried} {ROLE_CHANGE_SECONDS:g} s; last seen: {seen}\n"
+            "Next: check `docker node ls` on a manager, then rerun the command"
         )
         raise SwarmError(message) from exc

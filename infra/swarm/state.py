@@ -1,13 +1,13 @@
-"""From facts to the state that is kept: what is there, and what is still to do."""
+"""Computes the swarm's state from facts: its nodes, and the pending steps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from infra.swarm.cluster import ClusterState, NodeState
-from infra.swarm.errors import SwarmGoneError
+from infra.swarm.errors import SwarmNotFoundError
+from infra.swarm.membership import assess, name_of
 from infra.swarm.plan import plan
-from infra.swarm.standing import assess, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,47 +26,48 @@ def describe(
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
 ) -> ClusterState:
-    """Describe the swarm as its managers and machines told it.
+    """Describe the swarm from the facts of its managers and machines.
 
-    ``facts`` may lack machines that did not answer; each is pending then.
+    ``facts`` may lack unreachable machines; each of them is pending.
 
     Raises:
-        SwarmGoneError: no machine that answered is a manager.
-        SwarmError: a machine is in another swarm.
+        SwarmNotFoundError: if no reachable machine is a manager.
+        SwarmError: if a machine is in another swarm.
 
     """
-    standing = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
-    if standing.manager is None:
+    membership = assess(cluster, facts, leaving=leaving, cluster_id=cluster_id)
+    if membership.manager is None:
         message = (
-            f"{cluster.name}: none of {', '.join(m.name for m in cluster.managers)} is a manager"
-            " of a swarm\nNext: run `pulumi up`, which makes one"
+            f"{cluster.name}: none of {', '.join(m.name for m in cluster.managers)} is a manager of"
+            " a swarm\n"
+            "Next: run `pulumi up`, which creates one"
         )
-        raise SwarmGoneError(message)
-    told = facts[standing.manager.name]
-    names = {node.node_id: name for name, node in standing.members.items()}
-    silent = [machine for machine in cluster.machines if machine.name not in facts]
-    pending = [f"{machine.name}: does not answer" for machine in silent]
-    if not silent:
+        raise SwarmNotFoundError(message)
+    manager = facts[membership.manager.name]
+    names = {node.node_id: name for name, node in membership.members.items()}
+    unreachable = [machine for machine in cluster.machines if machine.name not in facts]
+    pending = [f"{machine.name}: does not answer" for machine in unreachable]
+    if not unreachable:
         stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
         pending += [step.todo for stage in stages for lane in stage.lanes for step in lane]
     asked = [facts[machine.name] for machine in cluster.machines if machine.name in facts]
     return ClusterState(
-        cluster_id=standing.cluster_id,
+        cluster_id=membership.cluster_id,
         nodes=tuple(
             _node(node, names.get(node.node_id, name_of(node)), facts)
-            for node in sorted(standing.nodes, key=name_of)
+            for node in sorted(membership.nodes, key=name_of)
         ),
         mtu=min((_mtu(cluster, name, facts) for name in facts), default=DEFAULT_MTU),
         ipvs=all(machine.ipvs for machine in asked),
         encrypted_overlay=all(machine.esp for machine in asked),
-        worker_join_token=told.worker_token,
-        manager_join_token=told.manager_token,
+        worker_join_token=manager.worker_token,
+        manager_join_token=manager.manager_token,
         pending=tuple(pending),
     )
 
 
 def unsettled(cluster: Cluster, state: ClusterState) -> tuple[str, ...]:
-    """Say which of the cluster's nodes are not ready yet, as their managers see them."""
+    """List the cluster's nodes that are not ready yet, as the managers see them."""
     ours = {machine.name for machine in cluster.machines}
     return tuple(
         f"{node.name}: is {node.state}, as the managers see it"

@@ -1,7 +1,7 @@
-"""The steps that a plan is made of. Each is data: what, on which machine, through which manager.
+"""Steps of a plan. Each is data: what to do, on which machine, through which manager.
 
-``todo`` says a step before it is taken, ``done`` after it; both start with the name of the
-machine that it is about.
+``todo`` describes a step before it runs, ``done`` after it; both start with the name of its
+machine.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from infra.swarm.release import Release
 
 SIDE_BY_SIDE = 32
-"""Machines that are worked on at once where each asks for processor time, the operator's own or a
-manager's; bounds threads as well."""
+"""Machines that are changed in parallel if each needs processor time of the operator's machine or
+of a manager; also bounds threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Anything that a plan holds; the two texts may name the step's fields in braces."""
+    """A step of a plan; the two texts may contain the step's fields in braces."""
 
     TODO: ClassVar[str]
     DONE: ClassVar[str]
@@ -34,12 +34,12 @@ class Step:
 
     @property
     def todo(self) -> str:
-        """The step in words, before it is taken."""
+        """Description of the step before it runs."""
         return f"{self.subject}: {self.TODO.format_map(vars(self))}"
 
     @property
     def done(self) -> str:
-        """The step in words, after it was taken."""
+        """Description of the step after it has run."""
         return f"{self.subject}: {self.DONE.format_map(vars(self))}"
 
 
@@ -57,7 +57,7 @@ class MachineStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStep(Step):
-    """A step about one node, taken through a manager."""
+    """A step for one node, run on a manager."""
 
     via: Machine
     name: str
@@ -103,7 +103,7 @@ class LoadFirewall(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class TrustRegistry(MachineStep):
-    """Let the machine's engine trust a registry's certificate."""
+    """Make the machine's engine trust a registry's certificate."""
 
     registry: str
     certificate: str = field(repr=False)
@@ -114,24 +114,24 @@ class TrustRegistry(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class DistrustRegistry(MachineStep):
-    """Take a certificate of ours away that is wanted no more."""
+    """Remove a registry's certificate that is not needed any more."""
 
     registry: str
 
-    TODO = "trust the registry {registry} no more"
-    DONE = "trusts the registry {registry} no more"
+    TODO = "stop trusting the registry {registry}"
+    DONE = "no longer trusts the registry {registry}"
 
 
 class ForgetSwarm(MachineStep):
-    """Leave a swarm that knows this machine no more, or that is lost."""
+    """Leave a swarm that no longer lists this machine, or that is lost."""
 
-    TODO = "forget a swarm that is gone"
-    DONE = "forgot a swarm that is gone"
+    TODO = "leave a lost swarm"
+    DONE = "left a lost swarm"
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitSwarm(MachineStep):
-    """Make a new swarm. ``address_pool`` is where overlay networks take their subnets from."""
+    """Create a swarm. ``address_pool`` is the address pool of its overlay networks."""
 
     address_pool: str = ""
 
@@ -141,9 +141,9 @@ class InitSwarm(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverSwarm(InitSwarm):
-    """Take the swarm up from its manager's disk, alone: the certificates have expired.
+    """Restore the swarm from its manager's disk because the certificates have expired.
 
-    ``is_expired`` tells whether that manager's has too.
+    ``is_expired`` is true if that manager's certificate has expired too.
     """
 
     is_expired: bool
@@ -154,12 +154,12 @@ class RecoverSwarm(InitSwarm):
 
 @dataclass(frozen=True, kw_only=True)
 class SetCertificateValidity(Step):
-    """Let the swarm make certificates that are valid for longer than the usual 90 days."""
+    """Make the swarm issue certificates that are valid for longer than the default of 90 days."""
 
     via: Machine
     seconds: int
 
-    TODO = "let the swarm's certificates be valid for {days} days"
+    TODO = "set the validity of the swarm's certificates to {days} days"
     DONE = "the swarm's certificates are valid for {days} days from their renewal on"
 
     @property
@@ -169,18 +169,18 @@ class SetCertificateValidity(Step):
 
     @property
     def todo(self) -> str:
-        """The step in words, before it is taken."""
+        """Description of the step before it runs."""
         return f"{self.subject}: {self.TODO.format(days=self.seconds // 86400)}"
 
     @property
     def done(self) -> str:
-        """The step in words, after it was taken."""
+        """Description of the step after it has run."""
         return f"{self.subject}: {self.DONE.format(days=self.seconds // 86400)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Join(MachineStep):
-    """Join the swarm, drained, by way of the managers' private addresses."""
+    """Join the swarm, drained, through the managers' private addresses."""
 
     role: Role
     managers: tuple[str, ...]
@@ -190,14 +190,14 @@ class Join(MachineStep):
 
 
 class RemoveNode(NodeStep):
-    """Take a node off the managers' list."""
+    """Remove a node from the managers' list."""
 
     TODO = "remove the node from the swarm's list"
-    DONE = "gone from the swarm's list"
+    DONE = "removed from the swarm's list"
 
 
 class Promote(NodeStep):
-    """Make a worker a manager."""
+    """Promote a worker to manager."""
 
     TODO = "promote to manager"
     DONE = "promoted to manager"
@@ -205,7 +205,7 @@ class Promote(NodeStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Demote(NodeStep):
-    """Make a manager a worker; ``machine`` is None where it does not answer."""
+    """Demote a manager to worker; ``machine`` is None if it is unreachable."""
 
     machine: Machine | None
 
@@ -215,7 +215,7 @@ class Demote(NodeStep):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeChange:
-    """What is to change of a node. ``node_id`` is empty for one that has yet to join."""
+    """Change of a node. ``node_id`` is empty if the node has not joined yet."""
 
     name: str
     node_id: str
@@ -225,7 +225,7 @@ class NodeChange:
 
     @property
     def words(self) -> str:
-        """The change in words."""
+        """Description of the change."""
         parts = [f"{key}={value}" for key, value in sorted(self.add_labels.items())]
         parts += [f"no {key}" for key in self.remove_labels]
         words = [f"labels {', '.join(parts)}"] if parts else []
@@ -235,7 +235,7 @@ class NodeChange:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateNodes(Step):
-    """Set labels and availability of several nodes in one go."""
+    """Set labels and availability of several nodes in one command."""
 
     via: Machine
     changes: tuple[NodeChange, ...]
@@ -257,7 +257,7 @@ class UpdateNodes(Step):
 
 
 class Drain(NodeStep):
-    """Let the swarm stop the node's tasks, and give it no new ones."""
+    """Drain the node: the swarm stops its tasks and does not assign new ones."""
 
     TODO = "drain"
     DONE = "draining"
@@ -282,7 +282,7 @@ class Leave(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class CleanMachine(MachineStep):
-    """Remove the firewall and the files of ours; from a machine that stays, all that is ours."""
+    """Remove the firewall and our files; from a machine that remains, everything of the cluster."""
 
     release: Release | None = None
 
@@ -292,7 +292,7 @@ class CleanMachine(MachineStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Steps that belong together: lanes run side by side, the steps of a lane in order.
+    """Steps that belong together: lanes run in parallel, the steps of a lane in order.
 
     At most ``at_once`` lanes run at the same time.
     """

@@ -34,12 +34,12 @@ import sys
 sys.path[:0] = [{str(ROOT)!r}]
 
 import pulumi
-from infra.machines.provision import look_around, provision
+from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
 from infra.settings import load
 
 settings = load()
-site = look_around(settings)
+site = preflight(settings)
 fleet = provision(settings, site, Secrets("secrets", rotations={{}}, given={{}}).cluster_id)
 pulumi.export("machines", pulumi.Output.all(*fleet.machines))
 """
@@ -195,7 +195,7 @@ def test_spot_workers_come_and_go(made: Stack) -> None:
     assert {made.instances()[name].get("InstanceLifecycle") for name in spot} == {None, "spot"}
     made.set("awsSpotWorkers", "false")
     printed = made.pulumi("preview")
-    assert "awsSpotWorkers: false given; worker-1, worker-2 are replaced for it" in printed
+    assert "awsSpotWorkers: false given; worker-1, worker-2 will be replaced" in printed
     made.up()
     after = made.instances()
     assert not any("InstanceLifecycle" in found for found in after.values())
@@ -230,7 +230,7 @@ def test_another_region_is_refused(made: Stack) -> None:
     for command in (["preview"], ["up", "--yes", "--skip-preview"]):
         printed = made.pulumi(*command, succeeds=False)
         assert "awsRegion: 'eu-west-1' given" in printed
-        assert "the machines of this stack were made with 'eu-central-1'" in printed
+        assert "the machines of this stack were created with 'eu-central-1'" in printed
     made.set("awsRegion", REGION)
     assert made.ids() == before
 

@@ -216,9 +216,9 @@ def test_a_worker_that_does_not_answer_is_named_and_leaves_with_the_list(site: S
     with silent(site.second):
         site.list_hosts("head", "first", "second", flowerPort=5556)
         printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)
-        assert "No host was touched." in printed
+        assert "No host was changed." in printed
         assert f"second (root@{site.second.address}:{SSH_PORT}): waited 20 s for SSH" in printed
-        assert "take it out of `hosts` and run `pulumi up`" in printed
+        assert "remove it from `hosts` and run `pulumi up`" in printed
         site.list_hosts("head", "first", flowerPort=5555)
         printed = site.project.up()
         assert "second: does not answer within 20 s" in printed
@@ -253,7 +253,7 @@ def test_the_command_that_it_names_forgets_that_host(site: Site) -> None:
 
 def test_destroy_cleans_that_host_when_it_is_back(site: Site) -> None:
     printed = site.project.pulumi("destroy", "--yes", "--skip-preview")
-    assert "head: left as it was found" in printed
+    assert "head: restored to its original state" in printed
     assert site.changes("head") == {}
     assert not (site.project.folder / ".dairflow" / "stacks" / STACK).exists()
 

@@ -81,7 +81,7 @@ def test_mistakes_of_every_kind_are_in_one_report(project: Project) -> None:
         f"allowedCidrs: '192.0.2.0/24' given; valid: {A_LIST.format('allowedCidrs')}",
         "target: 'gcp' given; valid: 'local', 'existing' or 'aws'",
         "wrokers: '3' given; valid: no such setting; did you mean workers?",
-        "imageName: ['airflow'] given; valid: one text, no list or object",
+        "imageName: ['airflow'] given; valid: one text, not a list or an object",
         f"managers: '2' given; valid: {ODD}",
         "taskGrace: '5' given; valid: 10 or more",
         "webPort: '5000' given; valid: another port: this one is the registry's",
@@ -119,7 +119,7 @@ def test_hosts_and_their_passwords(project: Project) -> None:
     hidden = "a value that is not shown given; valid:"
     for expected in (
         f"hosts[1].pasword: {hidden} no such setting; did you mean password?",
-        f"hosts[1].privateKeyFile: {hidden} a file that can be read",
+        f"hosts[1].privateKeyFile: {hidden} a readable file",
         f"hosts[1].port: {hidden} a whole number",
         f"taskGrace: {hidden} a whole number",
     ):

@@ -25,7 +25,7 @@ from infra.firewall import Policy
 from infra.machines.docker_networks import about_to_take
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE
-from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, let_go, refuse_leftovers
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans, release_hosts
 from infra.remote.keys import generate_key_pair
 from infra.remote.login import Login
 from infra.remote.machine import Jump, Machine
@@ -240,12 +240,12 @@ def test_a_password_makes_root_and_never_becomes_a_command_s_input(alpha: PlainH
 
 
 def test_no_sign_in_at_all_is_told_at_once(alpha: PlainHost) -> None:
-    with pytest.raises(RemoteError, match="neither a key nor a password is known"):
+    with pytest.raises(RemoteError, match="neither a key nor a password is set"):
         connect(machine(alpha), Login(), timeout=300)
 
 
 def test_a_wrong_password_is_told_without_it(alpha: PlainHost) -> None:
-    with pytest.raises(RemoteError, match="signed in with the password that is set") as caught:
+    with pytest.raises(RemoteError, match="logged in with the configured password") as caught:
         connect(machine(alpha, user=PASSWORD_USER), Login(password="wrong-secret"), timeout=20)
     assert "wrong-secret" not in str(caught.value)
 
@@ -256,7 +256,7 @@ def test_a_password_that_sudo_refuses_is_told_before_any_command(
     alpha.run(f"cp -rp /home/{USER}/.ssh /home/{PASSWORD_USER}/")
     alpha.run(f"chown -R {PASSWORD_USER}: /home/{PASSWORD_USER}/.ssh")
     login = Login(private_key=hosts.operator.private, password="wrong-secret")
-    with pytest.raises(RemoteError, match=r"became root with sudo .*: sudo refuses it") as caught:
+    with pytest.raises(RemoteError, match=r"became root with sudo .*: sudo rejects it") as caught:
         connect(machine(alpha, user=PASSWORD_USER), login, timeout=20)
     assert "wrong-secret" not in str(caught.value)
     with pytest.raises(HostError, match="sudo: a password is required"):
@@ -288,7 +288,7 @@ def test_the_key_that_is_shown_is_the_host_s_and_another_one_is_refused_later(
     own = alpha.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key").split()[1]
     assert shown.fingerprint == own
     changed = replace(machine(alpha), host_key=generate_key_pair().public)
-    with pytest.raises(HostError, match=r"which is another key: .* Nothing was sent"):
+    with pytest.raises(HostError, match=r"which is another key: .* No data was sent"):
         look(changed, login)
 
 
@@ -311,7 +311,9 @@ def test_a_way_back_that_docker_would_hide_is_refused(
     ip(hosts, "address", "add", f"{ours}/32", "dev", "lo")
     try:
         ip(hosts, "route", "add", f"{alpha.address}/32", "dev", route["dev"], "src", ours)
-        with pytest.raises(HostError, match=f"give {network} to .* your SSH comes from {ours}"):
+        with pytest.raises(
+            HostError, match=f"give {network} to .* your SSH connection comes from {ours}"
+        ):
             look(on, login)
     finally:
         ip(hosts, "address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
@@ -325,7 +327,7 @@ def test_an_engine_that_is_too_old_is_refused_before_it_is_installed_or_started(
     old = "#!/bin/sh\necho Docker version 20.10.24+dfsg1, build 297e128\n"
     alpha.run(f"printf {quote(old)} > /usr/local/bin/dockerd; chmod +x /usr/local/bin/dockerd")
     try:
-        with pytest.raises(HostError, match=r"the Docker engine 20\.10\.24.*needed is 25 or newer"):
+        with pytest.raises(HostError, match=r"the Docker engine 20\.10\.24.*25 or newer is needed"):
             look(on, login)
     finally:
         alpha.run("rm /usr/local/bin/dockerd")
@@ -336,7 +338,7 @@ def test_another_system_is_refused(alpha: PlainHost, login: Login) -> None:
     alpha.run("cp -L /etc/os-release /tmp/kept; rm /etc/os-release")
     alpha.run("printf 'ID=fedora\\nVERSION_ID=41\\nPRETTY_NAME=Fedora\\n' > /etc/os-release")
     try:
-        with pytest.raises(HostError, match="it runs Fedora; supported are Debian from 11"):
+        with pytest.raises(HostError, match=r"it runs Fedora; Debian 11, Ubuntu 20.04 and later"):
             look(machine(alpha), login)
     finally:
         alpha.run("cp /tmp/kept /etc/os-release")
@@ -367,7 +369,7 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
         runner.run(commands.LOAD_FIREWALL, stdin=b"table inet dairflow { }\n")
         runner.run("docker volume create --label com.docker.stack.namespace=airflow data")
         runner.run("docker volume create of-the-owner")
-        let_go([on], pool, lines.append, stack=STACK, release=release)
+        release_hosts([on], pool, lines.append, stack=STACK, release=release)
         assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
     after = hosts.snapshot(alpha)
     assert not [line for line in after["files"] if "dairflow" in line]
@@ -393,9 +395,9 @@ def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
         runner.run(f"docker swarm init && {data} && docker volume create of-the-owner")
 
         found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
-        refuse_leftovers([on], found, pool, stack=STACK)
+        reject_orphans([on], found, pool, stack=STACK)
         claim([on], found, pool, lines.append, stack=STACK, release=release)
-        assert "alpha: left stack ffff0000 with its data, as `adopt` says" in lines
+        assert "alpha: left stack ffff0000 and removed its data, because `adopt` is set" in lines
         assert runner.run("docker volume ls -q").stdout == "of-the-owner\n"
         assert runner.run(f"cat {CLAIM_FILE}").stdout == f"{STACK}\n"
         look(on, login)
@@ -403,9 +405,9 @@ def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
         runner.run(f"{data} && rm {CLAIM_FILE}")
         found = inspect([on], pool, stack=STACK, adopt=True, manager_ports=[])
         with pytest.raises(HostError, match=f"it has airflow_postgres, .*\nNext: .*{LEAVE_FILE}"):
-            refuse_leftovers([on], found, pool, stack=STACK)
+            reject_orphans([on], found, pool, stack=STACK)
         runner.run(f"sh {LEAVE_FILE}")
-        refuse_leftovers([on], found, pool, stack=STACK)
+        reject_orphans([on], found, pool, stack=STACK)
         runner.run("docker volume rm of-the-owner")
 
 
@@ -429,8 +431,8 @@ def test_an_engine_that_another_package_needs_by_now_goes_on_running(
             claimed = Release(stack="airflow", remove_engine=True)
             runner.write_file(CLAIM_FILE, f"{STACK}\n".encode())
             runner.write_file("/etc/dairflow/installed", b"docker.io\n")
-            let_go([on], pool, lines.append, stack=STACK, release=claimed)
-            assert lines[0] == "alpha: kept, since others need them: docker.io (needing)"
+            release_hosts([on], pool, lines.append, stack=STACK, release=claimed)
+            assert lines[0] == "alpha: kept, because other packages need them: docker.io (needing)"
             assert runner.run("pgrep -x dockerd").stdout == engine
             after = runner.run("iptables-save | grep -v '^[#:]'; ls /sys/class/net").stdout
             assert after == before

@@ -200,7 +200,7 @@ def test_another_clusters_machine_is_never_touched(
 ) -> None:
     local_engine.ensure_machine(spec, {})
     first = client.containers.get(spec.container).id
-    for_it = "(?s)this stack did not make it.*If nobody needs it: `docker"
+    for_it = "(?s)this stack did not create it.*If nobody needs it: `docker"
     with pytest.raises(LocalError, match=f"{for_it} container rm -f {spec.container}`"):
         local_engine.ensure_machine(replace(spec, cluster="cluster-b"), {})
     with pytest.raises(LocalError, match=f"{for_it} network rm {NAME}`"):
@@ -353,13 +353,13 @@ def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
-    with pytest.raises(LocalError, match=r"has no image 127\.0\.0\.1:9/nothing:there"):
+    with pytest.raises(LocalError, match=r"does not have the image 127\.0\.0\.1:9/nothing:there"):
         local_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
 
 
 @pytest.mark.parametrize(
     ("silence", "expected"),
-    [(1, "gave no answer within 1 s"), (60, "could not be pushed: .*418")],
+    [(1, "did not answer within 1 s"), (60, "could not be pushed: .*418")],
 )
 def test_a_push_to_a_slow_registry_takes_its_time(
     client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: int, expected: str
@@ -407,7 +407,7 @@ def test_a_push_that_nobody_takes_says_so_and_never_the_password(
             LocalError, match=r"could not be pushed: .*connection refused"
         ) as caught:
             local_engine.push(name, user="AWS", password="hush-hush")
-        assert "run the same again" in str(caught.value)
+        assert "rerun the command" in str(caught.value)
         assert "hush-hush" not in str(caught.value)
     finally:
         client.images.remove(name, noprune=True)

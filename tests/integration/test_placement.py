@@ -71,7 +71,7 @@ def deployed(trio: Trio, probe_image: bytes) -> Iterator[Trio]:
     yield trio
     trio.docker(f"stack rm {STACK}")
     deadline = time.monotonic() + WAIT_SECONDS
-    while engine.leftovers(runner, STACK) and time.monotonic() < deadline:
+    while engine.orphans(runner, STACK) and time.monotonic() < deadline:
         time.sleep(0.5)
 
 

@@ -10,7 +10,7 @@ import tenacity
 
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
-from infra.swarm.errors import SwarmError, SwarmSilentError
+from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 from tests.integration.swarm_authority import NODE_CERTIFICATE, Authority
@@ -102,7 +102,7 @@ def test_after_its_certificates_expired_the_swarm_is_the_same_again(
     before = site.services()
     authority.expire(*site.cluster.machines)
 
-    with pytest.raises(SwarmSilentError, match=r"manager-1: its certificate has expired"):
+    with pytest.raises(SwarmUnreachableError, match=r"manager-1: its certificate has expired"):
         observe(site.cluster, own_lab.pool, cluster_id=site.state.cluster_id)
     state = site.reconcile(cluster_id=site.state.cluster_id)
 
@@ -149,7 +149,7 @@ def test_a_manager_in_error_keeps_its_swarm(own_lab: Lab, probe_image: bytes) ->
     own_lab.run(manager, f"mv {NODE_CERTIFICATE} /var/lib/docker/aside; : > {NODE_CERTIFICATE}")
     own_lab.restart(manager)
     for _ in range(2):
-        with pytest.raises(SwarmError, match=r"manager-1 .*state error: .*\nNext: correct what"):
+        with pytest.raises(SwarmError, match=r"manager-1 .*state error: .*\nNext: fix the error"):
             site.reconcile(cluster_id=site.state.cluster_id)
     with pytest.raises(SwarmError, match=r"manager-1 .*state error: "):
         site.reconcile()
@@ -167,7 +167,7 @@ def test_a_swarm_of_before_gets_the_longer_validity_and_rotation_gives_it_to_all
     reconcile(cluster, own_lab.pool, own_lab.report)
     own_lab.run(machines[0], "docker swarm update --cert-expiry 2160h")
     assert observe(cluster, own_lab.pool).pending == (
-        "manager-1: let the swarm's certificates be valid for 3650 days",
+        "manager-1: set the validity of the swarm's certificates to 3650 days",
     )
     reconcile(replace(cluster), own_lab.pool, own_lab.report)
     assert observe(cluster, own_lab.pool).pending == ()

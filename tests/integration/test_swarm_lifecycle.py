@@ -13,7 +13,7 @@ import tenacity
 from infra.swarm import ownership
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL, Cluster
 from infra.swarm.dismantle import dismantle
-from infra.swarm.errors import SwarmError, SwarmGoneError
+from infra.swarm.errors import SwarmError, SwarmNotFoundError
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 from infra.swarm.roles import ROLE_CHANGE_SECONDS
@@ -138,7 +138,7 @@ def test_a_dead_worker_made_anew_takes_its_old_place(
     trio.lab.remove("worker-3")
     again = trio.lab.machine("worker-3")
     state = trio.reconcile(trio.with_machines(again))
-    assert "worker-3: gone from the swarm's list" in "\n".join(trio.lab.reports)
+    assert "worker-3: removed from the swarm's list" in "\n".join(trio.lab.reports)
     assert [node.name for node in state.nodes].count("worker-3") == 1
     assert listed(trio)["worker-3"] == ("Ready", "Active", "")
 
@@ -244,7 +244,7 @@ def test_a_member_of_another_swarm_is_refused_untouched(trio: Trio) -> None:
 
 def test_a_firewall_that_would_shut_the_operator_out_is_refused(trio: Trio) -> None:
     policy = trio.lab.policy(operator_cidrs=("203.0.113.0/24",))
-    with pytest.raises(SwarmError, match=f"would shut you out.*comes from {trio.lab.gateway}"):
+    with pytest.raises(SwarmError, match=f"would lock you out.*comes from {trio.lab.gateway}"):
         trio.reconcile(replace(trio.cluster, firewall=policy))
     assert trio.lab.run(trio.manager, "echo still here") == "still here\n"
 
@@ -272,7 +272,7 @@ def test_dismantling_leaves_engines_and_nothing_of_ours(
     assert left.split()[0] == "inactive"
     assert "dairflow" not in left
     assert "certs.d" not in left
-    with pytest.raises(SwarmGoneError):
+    with pytest.raises(SwarmNotFoundError):
         observe(cluster, own_lab.pool)
 
 

@@ -1,4 +1,4 @@
-"""How the operator signs in to Amazon's registry (ECR). Knows no Pulumi."""
+"""Logs the operator in to Amazon's registry (ECR). Independent of Pulumi."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from infra.registry import RegistryError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignIn:
-    """What a push signs in with; ECR takes it for 12 hours, so it is asked for at each push."""
+class EcrLogin:
+    """Login for a push. ECR accepts it for 12 hours, so each push requests a new one."""
 
     user: str
     password: str = field(repr=False)
 
 
-def sign_in(region: str, profile: str) -> SignIn:
-    """Ask ECR for a token, by the credentials that any AWS tool would use.
+def login(region: str, profile: str) -> EcrLogin:
+    """Request a token from ECR with the credentials that any AWS tool would use.
 
     Raises:
-        RegistryError: there are none, they are refused, or ECR does not answer.
+        RegistryError: if there are no credentials, or ECR rejects them or does not answer.
 
     """
     try:
@@ -33,11 +33,11 @@ def sign_in(region: str, profile: str) -> SignIn:
         answer = session.client("ecr", config=CONFIG).get_authorization_token()
     except (BotoCoreError, ClientError) as error:
         msg = (
-            f"ECR gives no token to push images with: {error}\nNext: `aws sts"
-            " get-caller-identity` is to work, and the credentials are to have the policy in"
-            " docs/aws.md; then run the same again"
+            f"ECR did not issue a token to push images with: {error}\n"
+            "Next: check that `aws sts get-caller-identity` works and that the credentials have"
+            " the policy in docs/aws.md, then rerun the command"
         )
         raise RegistryError(msg) from error
     token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
     user, _, password = token.partition(":")
-    return SignIn(user=user, password=password)
+    return EcrLogin(user=user, password=password)

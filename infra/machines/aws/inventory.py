@@ -1,7 +1,7 @@
-"""A stack's machines on AWS, as the account lists them. Knows no Pulumi.
+"""Lists a stack's machines on AWS. Independent of Pulumi.
 
-They are known by their tags. The stack's name is all that is known of the cluster before the first
-resource, so those of another stack of that name, in the same account and region, are found too.
+Tags identify them. Before the first resource, only the stack's name identifies the cluster, so the
+machines of another stack with that name, in the same account and region, are found too.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 STACK_TAG = "dairflow:stack"
 CLUSTER_TAG = "dairflow:cluster"
 NAME_PREFIX_CHARACTERS = 38
-"""Of a role: what IAM's 64 leave besides the provider's own random end."""
+"""Limit for a role: IAM's 64 minus the random suffix that the provider adds."""
 _THERE = ("pending", "running", "stopping", "stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """One machine, as EC2 knows it."""
+    """A machine as EC2 describes it."""
 
     name: str
     role: str
     number: int
     cluster: str
-    """The tag ``dairflow:cluster``; empty where somebody took it away."""
+    """The tag ``dairflow:cluster``; empty if it was removed."""
     vpc_id: str
     zone: str
     public: bool | None
-    """Whether it was made with a public address; None where EC2 does not tell."""
+    """Whether it was created with a public address; None if EC2 does not report it."""
     instance_id: str
     is_stopped: bool
-    """It runs no more, or is about to stop."""
+    """It is stopped or stopping."""
     instance_type: str
     architecture: str
     is_spot: bool
     volume_id: str
-    """Of its disk; empty where it has none."""
+    """The volume of its disk; empty if it has none."""
     has_profile: bool
-    """Whether it has the instance profile that the program makes for ``registry: ecr``."""
+    """Whether it has the instance profile that the program creates for ``registry: ecr``."""
 
     @classmethod
     def from_ec2(cls, stack: str, found: Mapping[str, Any]) -> Running | None:
-        """Read one of ``DescribeInstances``; None where its name is none of the stack's."""
-        told = tags(found)
+        """Read an item of ``DescribeInstances``; None if its name is not one of the stack's."""
+        ec2_tags = tags(found)
         name = re.fullmatch(
-            rf"dairflow-{re.escape(stack)}-((manager|worker)-(\d+))", told.get("Name", "")
+            rf"dairflow-{re.escape(stack)}-((manager|worker)-(\d+))", ec2_tags.get("Name", "")
         )
         if not name:
             return None
@@ -57,7 +57,7 @@ class Running:
             name=name[1],
             role=name[2],
             number=int(name[3]),
-            cluster=told.get(CLUSTER_TAG, ""),
+            cluster=ec2_tags.get(CLUSTER_TAG, ""),
             vpc_id=found["VpcId"],
             zone=found["Placement"]["AvailabilityZone"],
             public=_made_public(found),
@@ -78,16 +78,16 @@ class Vpc:
     vpc_id: str
     cidr: str
     is_own: bool
-    """Made by the stack, not given by ``awsSubnetIds``."""
+    """Whether the stack created it; false for the VPC of ``awsSubnetIds``."""
 
 
 def tags(thing: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the tags of anything of EC2's."""
+    """Return the tags of an EC2 object."""
     return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
 
 
 def find(ec2: Any, stack: str) -> Mapping[str, Sequence[Running]]:  # noqa: ANN401 - boto3's client
-    """Return the machines of the stacks of that name, by their cluster's tag."""
+    """Return the machines of all stacks with that name, by their cluster's tag."""
     filters = [
         {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
         {"Name": "instance-state-name", "Values": list(_THERE)},
@@ -121,7 +121,7 @@ def find_disks(ec2: Any, volume_ids: set[str]) -> Mapping[str, int]:  # noqa: AN
 
 
 def role_prefix(prefix: str) -> str:
-    """Return what the names of the nodes' role and instance profile begin with."""
+    """Return the prefix of the names of the nodes' role and instance profile."""
     return f"{prefix}-"[:NAME_PREFIX_CHARACTERS]
 
 
@@ -136,9 +136,10 @@ def _profile(found: Mapping[str, Any]) -> str:
 
 
 def _made_public(found: Mapping[str, Any]) -> bool | None:
-    """Tell by the first interface: an Elastic IP, whose owner is an account, says nothing.
+    """Return whether the first interface has a public address from launch.
 
-    A stopped machine has no public address in any case.
+    None if unknown: an Elastic IP, which an account owns, may have been added later, and a stopped
+    machine never has a public address.
     """
     if found["State"]["Name"] != "running":
         return None

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 DEBIAN_ACCOUNT = "136693071363"
-"""Debian's own, which publishes its images (wiki.debian.org/Cloud/AmazonEC2Image)."""
+"""Debian's account, which publishes its images (wiki.debian.org/Cloud/AmazonEC2Image)."""
 DEBIAN_RELEASE = 13
 USER = "admin"
-"""Who Debian's images sign in; sudo asks for no password."""
+"""The user of Debian's images; its sudo needs no password."""
 MTU = 1500
-"""Within a VPC more would pass (9001), but nothing larger leaves it."""
+"""Bytes. A VPC allows 9001 inside, but nothing larger than 1500 leaves it."""
 LAUNCH_ONLY = (
     "ami",
     "rootBlockDevice.encrypted",
     "subnetId",
     "userData",
 )
-"""Inputs of an instance that are for new machines: what runs is never replaced, nor stopped, for
+"""Inputs that apply to new instances only: a running instance is never replaced or stopped for
 them. Pulumi keeps the last recorded input, so none of them may change on AWS's side."""
 
 
@@ -57,9 +57,9 @@ class AwsMachines(pulumi.ComponentResource):
         place: pulumi.Resource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``site`` is what `aws_preflight.look` found; ``cluster_id`` goes into every tag.
+        """``site`` is the result of `preflight.check`; ``cluster_id`` goes into every tag.
 
-        Everything waits for ``place``, which refuses another region than before.
+        Everything waits for ``place``, which rejects a change of region.
         """
         super().__init__("dairflow:machines:Aws", name, None, opts)
         self._settings = settings
@@ -70,7 +70,7 @@ class AwsMachines(pulumi.ComponentResource):
             "aws",
             region=site.region,
             profile=self._settings.aws_profile or None,
-            # Another region would replace the provider and all that it made.
+            # Another region would replace the provider and all its resources.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[place]),
         )
         child = self._opts()
@@ -96,7 +96,7 @@ class AwsMachines(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self, provider=self._provider, **more)
 
     def _policy(self) -> Policy:
-        """Return whom the security group lets in: SSH and the pages are for ``allowedCidrs``."""
+        """Return the access rules: SSH and the web pages are open to ``allowedCidrs``."""
         allowed = self._settings.allowed_cidrs
         return Policy(
             operator_cidrs=allowed,
@@ -107,10 +107,11 @@ class AwsMachines(pulumi.ComponentResource):
         )
 
     def _make_registry(self) -> tuple[EcrRegistry | None, InstanceRole | None]:
-        """Make Amazon's registry and the role that pulls from it.
+        """Create Amazon's registry and the role that pulls from it.
 
-        Machines that have the role keep it, without a permission, when the registry is another one:
-        to leave the input out takes it from no machine, and would delete it under them.
+        Machines that have the role keep it, without permissions, if another registry is set:
+        omitting the input would not remove the role from a machine, and would delete it while in
+        use.
         """
         if self._settings.registry != "ecr" and not self._site.has_profile:
             return None, None
@@ -185,7 +186,7 @@ class AwsMachines(pulumi.ComponentResource):
                 delete_on_termination=not is_protected,
                 tags=tags,
             ),
-            # One hop: what runs in a container on the machine cannot ask for the user data.
+            # One hop: containers on the machine cannot read the user data.
             metadata_options=ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
@@ -199,16 +200,16 @@ class AwsMachines(pulumi.ComponentResource):
                     *(self._role.ready if self._role else ()),
                 ],
                 ignore_changes=list(LAUNCH_ONLY),
-                # To leave the market out keeps a spot instance what it is. Never for a manager.
+                # Omitting the market options does not change a spot instance. Never for a manager.
                 replacement_trigger=None if is_manager else settings.aws_spot_workers,
                 protect=is_protected,
             ),
         )
 
     def _public_at_launch(self, name: str) -> pulumi.Output[bool | None]:
-        """Leave the input out for an instance that stays: the provider then keeps what there is.
+        """Omit the input for an instance that is kept, so that the provider keeps its address.
 
-        A stopped instance has no public address, which a refresh records as another input.
+        A stopped instance has no public address, and a refresh records that as a changed input.
         """
         public, staying = self._settings.aws_public_addresses, self._site.staying
         return self._cluster_id.apply(
@@ -263,13 +264,14 @@ def _known(name: str, address: str | None) -> str:
     """Return the public address.
 
     Raises:
-        pulumi.RunError: the state has none, since it was refreshed while the machine was stopped.
+        pulumi.RunError: if the state has none because it was refreshed while the machine was
+            stopped.
 
     """
     if not address:
         msg = (
-            f"{name} has no public address in this stack's state, which was read while the machine"
-            " was stopped. Start the machine, then run `pulumi up --refresh`."
+            f"{name} has no public address in this stack's state, which was refreshed while the"
+            " machine was stopped. Start the machine, then run `pulumi up --refresh`."
         )
         raise pulumi.RunError(msg)
     return address

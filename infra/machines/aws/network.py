@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 EVERYWHERE = "0.0.0.0/0"
 SUBNET_BITS = 4
-"""A subnet takes a sixteenth of the VPC: the zones of a region have one letter each, a to p."""
+"""A subnet gets a sixteenth of the VPC: each zone of a region has one letter, a to p."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Where machines are put."""
+    """Network in which instances are launched."""
 
     vpc_id: pulumi.Input[str]
     subnets: Mapping[str, pulumi.Input[str]]
     """The subnet's ID by zone."""
     ready: Sequence[pulumi.Resource]
-    """What a machine needs to reach the internet as it boots."""
+    """Resources that a machine needs to reach the internet when it boots."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """How everything of a stack is called and tagged."""
+    """Names and tags of a stack's resources."""
 
     prefix: str
     tags: Callable[[str], Mapping[str, pulumi.Input[str]]]
@@ -43,20 +43,20 @@ class Naming:
 
 
 def subnet_cidr(vpc_cidr: str, zone: str) -> str:
-    """Return a zone's part of the VPC. It depends on the zone's letter alone, never on a list."""
+    """Return a zone's part of the VPC. It depends only on the zone's letter, not on a list."""
     subnets = list(IPv4Network(vpc_cidr).subnets(prefixlen_diff=SUBNET_BITS))
     return str(subnets[ord(zone[-1]) - ord("a")])
 
 
 def existing_network(site: Site) -> Network:
-    """Use the subnets of the settings; their routes are the user's."""
+    """Return the subnets of the settings; the user manages their routes."""
     return Network(vpc_id=site.vpc_id, subnets=dict(site.subnets), ready=())
 
 
 def make_network(
     site: Site, vpc_cidr: str, naming: Naming, opts: pulumi.ResourceOptions
 ) -> Network:
-    """Make a VPC with a public subnet in every zone of ``site``."""
+    """Create a VPC with a public subnet in every zone of ``site``."""
     network = ec2.Vpc(
         "vpc",
         cidr_block=vpc_cidr,
@@ -103,7 +103,7 @@ def make_security_group(
 ) -> tuple[ec2.SecurityGroup, Sequence[pulumi.Resource]]:
     """Render the table of ports (``infra/firewall.py``) as the machines' security group.
 
-    Members are let in by reference to the group itself, never by address. Returns the group and
+    Members have access by a reference to the group itself, not by address. Returns the group and
     its rules.
     """
     group = ec2.SecurityGroup(
@@ -112,7 +112,7 @@ def make_security_group(
         description=f"Machines of {naming.prefix}",
         vpc_id=network.vpc_id,
         tags=naming.tags("machines"),
-        # EC2 keeps the text for life: another wording would be another group.
+        # EC2 cannot change the description: a new wording would replace the group.
         opts=pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(ignore_changes=["description"])
         ),
@@ -132,7 +132,7 @@ def make_security_group(
         )
         for rule in security_group_rules(policy)
     ]
-    # Pulumi's provider takes away the rule that lets everything out, which EC2 begins a group with.
+    # Pulumi's provider removes the default rule of a new group, which allows all outgoing traffic.
     out = vpc.SecurityGroupEgressRule(
         "allow-out",
         security_group_id=group.id,

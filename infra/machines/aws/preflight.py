@@ -1,7 +1,7 @@
-"""What the ``aws`` target needs of an account, asked before the first resource. Knows no Pulumi.
+"""Checks that an AWS account can run the cluster, before the first resource.
 
-Every objection is told at once. Where the credentials may not read the quotas, that is a note: the
-machines may well fit.
+All problems are reported together. If the credentials may not read the quotas, that is a note,
+since the machines may fit. Independent of Pulumi.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 Client = Any
-"""A boto3 client, which has no types of its own."""
+"""A boto3 client, which has no published types."""
 Architecture = Literal["x86_64", "arm64"]
 
 ON_DEMAND_VCPUS = "L-1216C47A"
 SPOT_VCPUS = "L-34B43A08"
 VPCS = "L-F678F1CE"
-"""Service Quotas' codes: vCPUs of running standard instances, of standard spot ones, and VPCs."""
+"""Codes of Service Quotas: vCPUs of running standard instances, of standard spot instances, and
+VPCs."""
 STANDARD_FAMILIES = frozenset({*"acdhimrtz", "im", "is"})
 """The families that the two quotas of vCPUs count: A, C, D, H, I (with Im and Is), M, R, T and Z.
-Others that begin so have their own: Inf, Trn, DL, HPC, Mac."""
+Others that begin with these letters have their own quota: Inf, Trn, DL, HPC, Mac."""
 CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
-"""Of every client; seconds."""
+"""Configuration of every client; seconds."""
 _ARCHITECTURES: Mapping[str, Architecture] = {
     "x86_64": "x86_64",
     "amd64": "x86_64",
@@ -47,33 +48,33 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 class AwsError(UserError):
-    """The account cannot carry the cluster; the text says everything that is in the way."""
+    """The account cannot run the cluster; the message lists all problems."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where the machines go."""
+    """Region, zones and network of the machines."""
 
     region: str
     zones: tuple[str, ...]
-    """The zones that have every wanted instance type, and a subnet where subnets are given."""
+    """The zones that have every requested instance type, and a subnet if subnets are given."""
     architecture: Architecture
     account: str
     """The number of the AWS account."""
     vpc_id: str = ""
-    """Of the given subnets; empty where the VPC is the stack's own."""
+    """The VPC of the given subnets; empty if the stack creates its own VPC."""
     subnets: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Zone → subnet, of the given ones."""
+    """Zone → given subnet."""
     has_profile: bool = False
     """Whether machines of the stack have the instance profile that ``registry: ecr`` gives them."""
     staying: frozenset[tuple[str, str]] = frozenset()
-    """Cluster and name of the instances that exist and are not replaced."""
+    """Cluster and name of the existing instances that are not replaced."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to run. ``stack`` tells this stack's own machines from others."""
+class Request:
+    """The requested machines. ``stack`` identifies this stack's own machines."""
 
     stack: str
     settings: Settings
@@ -95,60 +96,60 @@ class Wanted:
         return self.settings.aws_region
 
 
-def look(wanted: Wanted) -> Site:
-    """Ask the account for everything that could stand in the way of ``wanted``.
+def check(request: Request) -> Site:
+    """Check that the account can run the machines of ``request``.
 
     Raises:
-        AwsError: with every objection.
+        AwsError: lists every problem.
 
     """
-    session, account = _session(wanted)
-    look_around = _Look(wanted, session, account)
+    session, account = _session(request)
+    preflight = _Preflight(request, session, account)
     try:
-        site = look_around.site()
+        site = preflight.site()
     except (BotoCoreError, ClientError) as error:
-        msg = _refusal([*look_around.objections, _words(wanted, error)])
+        msg = _failure([*preflight.problems, _words(request, error)])
         raise AwsError(msg) from error
-    if look_around.objections:
-        raise AwsError(_refusal(look_around.objections))
+    if preflight.problems:
+        raise AwsError(_failure(preflight.problems))
     return site
 
 
-def _session(wanted: Wanted) -> tuple[Any, str]:
-    """Sign in; the credentials are those that any AWS tool would use. Return the account too.
+def _session(request: Request) -> tuple[Any, str]:
+    """Open a session with the credentials that any AWS tool would use; return its account too.
 
     Raises:
-        AwsError: there are none, or they are refused.
+        AwsError: if there are no credentials, or AWS rejects them.
 
     """
     try:
         session: Any = boto3.Session(
-            profile_name=wanted.settings.aws_profile or None, region_name=wanted.region
+            profile_name=request.settings.aws_profile or None, region_name=request.region
         )
         identity = session.client("sts", config=CONFIG).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
-        objection = (
-            f"AWS does not take the credentials: {error}. `aws sts get-caller-identity` is to"
-            " work first: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
-            " run `aws configure` or `aws sso login`."
+        problem = (
+            f"AWS rejects the credentials: {error}. Make `aws sts get-caller-identity` work first:"
+            " set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws"
+            " configure` or `aws sso login`."
         )
-        raise AwsError(_refusal([objection])) from error
+        raise AwsError(_failure([problem])) from error
     return session, str(identity["Account"])
 
 
-class _Look:
-    """Collects objections while it asks."""
+class _Preflight:
+    """Reads the account and collects problems."""
 
-    def __init__(self, wanted: Wanted, session: Any, account: str) -> None:  # noqa: ANN401
-        self._wanted = wanted
+    def __init__(self, request: Request, session: Any, account: str) -> None:  # noqa: ANN401
+        self._request = request
         self._account = account
         self._session = session
         self._ec2: Client = session.client("ec2", config=CONFIG)
-        self.objections: list[str] = []
+        self.problems: list[str] = []
         self._notes: list[str] = []
 
     def site(self) -> Site:
-        """Return where the machines go; objections may have been collected meanwhile."""
+        """Return the site of the machines; ``problems`` may be filled afterwards."""
         described = self._described_types()
         architecture = self._architecture(described)
         offered = self._offered(set(described))
@@ -157,29 +158,29 @@ class _Look:
         running = self._check_running(offered, described, vpc_id)
         self._check_quotas(described)
         return Site(
-            region=self._wanted.region,
+            region=self._request.region,
             zones=tuple(sorted(subnets)) if subnets else zones,
             architecture=architecture,
             account=self._account,
             vpc_id=vpc_id,
             subnets=subnets,
             has_profile=any(machine.has_profile for machine in running),
-            staying=aws_running.staying(running, self._wanted.settings),
+            staying=aws_running.staying(running, self._request.settings),
             notes=tuple(self._notes),
         )
 
     def _described_types(self) -> Mapping[str, Any]:
-        """Describe the wanted instance types that the region has."""
-        described = self._describe(set(self._wanted.types.values()))
-        for key, given in self._wanted.types.items():
+        """Describe the requested instance types that the region has."""
+        described = self._describe(set(self._request.types.values()))
+        for key, given in self._request.types.items():
             if given not in described:
-                self.objections.append(
-                    f"{key}: {given!r} given; {self._wanted.region} has no such instance type"
+                self.problems.append(
+                    f"{key}: {given!r} given; {self._request.region} has no such instance type"
                 )
         return described
 
     def _describe(self, types: set[str]) -> Mapping[str, Any]:
-        """Return what EC2 tells of instance types; those that it does not know are left out."""
+        """Return EC2's descriptions of instance types, without unknown types."""
         if not types:
             return {}
         filters = [{"Name": "instance-type", "Values": sorted(types)}]
@@ -187,28 +188,29 @@ class _Look:
         return {found["InstanceType"]: found for page in pages for found in page["InstanceTypes"]}
 
     def _architecture(self, described: Mapping[str, Any]) -> Architecture:
-        own = _ARCHITECTURES.get(self._wanted.build_machine.lower())
-        for key, given in self._wanted.types.items():
+        own = _ARCHITECTURES.get(self._request.build_machine.lower())
+        for key, given in self._request.types.items():
             if given not in described:
                 continue
             supported = described[given]["ProcessorInfo"]["SupportedArchitectures"]
             if own not in supported:
-                self.objections.append(
-                    f"{key}: {given!r} given; it is {' or '.join(supported)}, and the images are"
-                    f" built on this machine, which is {own or self._wanted.build_machine}: choose"
-                    " a type of this architecture, or run Pulumi on a machine of the other one"
+                self.problems.append(
+                    f"{key}: {given!r} given; it is {' or '.join(supported)}, but the images are"
+                    f" built on this machine, which is {own or self._request.build_machine}: choose"
+                    " a type of this architecture, or run Pulumi on a machine of the other"
+                    " architecture"
                 )
         return own or "x86_64"
 
     def _offered(self, types: set[str]) -> Mapping[str, set[str]]:
-        """Return what the region's zones have of ``types``, local zones left out."""
+        """Return which of ``types`` each zone of the region has, without local zones."""
         if not types:
             return {}
         answer = self._ec2.describe_instance_type_offerings(
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": sorted(types)}],
         )
-        pattern = re.compile(rf"{re.escape(self._wanted.region)}[a-p]\Z")
+        pattern = re.compile(rf"{re.escape(self._request.region)}[a-p]\Z")
         offered: dict[str, set[str]] = {}
         for offer in answer["InstanceTypeOfferings"]:
             if pattern.match(offer["Location"]):
@@ -219,15 +221,15 @@ class _Look:
         """Return the zones that have every type."""
         zones = tuple(sorted(zone for zone, has in offered.items() if has == types))
         if types and not zones:
-            self.objections.append(
-                f"no zone of {self._wanted.region} has {_both(types)}: choose"
-                " other types with `pulumi config set awsManagerType` and awsWorkerType"
+            self.problems.append(
+                f"no zone of {self._request.region} has {_both(types)}: choose other types with"
+                " `pulumi config set awsManagerType` and awsWorkerType"
             )
         return zones
 
     def _given_subnets(self, zones: tuple[str, ...], types: set[str]) -> tuple[str, dict[str, str]]:
-        """Return the given subnets' VPC, and each zone's subnet; nothing where none is given."""
-        wanted = list(self._wanted.settings.aws_subnet_ids)
+        """Return the VPC of the given subnets and each zone's subnet; empty if none is given."""
+        wanted = list(self._request.settings.aws_subnet_ids)
         if not wanted:
             return "", {}
         filters = [{"Name": "subnet-id", "Values": wanted}]
@@ -236,25 +238,25 @@ class _Look:
         subnets: dict[str, str] = {}
         for subnet_id in wanted:
             if subnet_id not in known:
-                self.objections.append(
-                    f"awsSubnetIds: {subnet_id!r} given; {self._wanted.region} has no such subnet"
+                self.problems.append(
+                    f"awsSubnetIds: {subnet_id!r} given; {self._request.region} has no such subnet"
                 )
                 continue
             zone = known[subnet_id]["AvailabilityZone"]
             if zone in subnets:
-                self.objections.append(
+                self.problems.append(
                     f"awsSubnetIds: {subnet_id!r} given; {subnets[zone]!r} is in {zone} as well:"
-                    " one subnet a zone"
+                    " give one subnet for each zone"
                 )
             elif zones and zone not in zones:
-                self.objections.append(
+                self.problems.append(
                     f"awsSubnetIds: {subnet_id!r} given; its zone {zone} does not have"
                     f" {_both(types)}"
                 )
             subnets[zone] = subnet_id
         vpcs = sorted({subnet["VpcId"] for subnet in found})
         if len(vpcs) > 1:
-            self.objections.append(
+            self.problems.append(
                 f"awsSubnetIds: they are in {len(vpcs)} VPCs ({', '.join(vpcs)}); valid: one VPC"
             )
         return (vpcs[0] if vpcs else ""), subnets
@@ -262,18 +264,18 @@ class _Look:
     def _check_running(
         self, offered: Mapping[str, set[str]], described: Mapping[str, Any], vpc_id: str
     ) -> Sequence[Running]:
-        """Refuse what the stack's existing machines cannot take up, and return these machines."""
-        stack, settings = self._wanted.stack, self._wanted.settings
+        """Report settings that the stack's running machines cannot adopt; return these machines."""
+        stack, settings = self._request.stack, self._request.settings
         clusters = aws_inventory.find(self._ec2, stack)
         if not clusters:
             return ()
         machines = [machine for cluster in clusters.values() for machine in cluster]
         ids = {machine.vpc_id for machine in machines}
         vpcs = aws_inventory.find_vpcs(self._ec2, stack, ids)
-        wish = aws_running.Wish(
+        desired = aws_running.Desired(
             settings=settings,
             vpc_id=vpc_id,
-            region=self._wanted.region,
+            region=self._request.region,
             architectures={
                 name: one["ProcessorInfo"]["SupportedArchitectures"]
                 for name, one in described.items()
@@ -282,7 +284,7 @@ class _Look:
             offered=offered,
             known_types=set(described),
         )
-        self.objections += aws_running.objections(stack, clusters, vpcs, wish)
+        self.problems += aws_running.problems(stack, clusters, vpcs, desired)
         self._notes += aws_running.notes(clusters, settings)
         return machines
 
@@ -290,17 +292,17 @@ class _Look:
         for quota in (*self._quotas_of_vcpus(described), *self._quotas_of_vpcs()):
             limit = self._limit(quota)
             if limit is not None and quota.used + quota.wanted > limit:
-                self.objections.append(
-                    f"{quota.what}: the quota in {self._wanted.region} is {limit:g}, {quota.used}"
-                    f" are in use by others, and this cluster takes {quota.wanted}. Ask for more:"
-                    " `aws service-quotas request-service-quota-increase --service-code"
+                self.problems.append(
+                    f"{quota.what}: the quota in {self._request.region} is {limit:g}, {quota.used}"
+                    f" are in use by others, and this cluster needs {quota.wanted}. Request an"
+                    " increase: `aws service-quotas request-service-quota-increase --service-code"
                     f" {quota.service} --quota-code {quota.code} --desired-value"
                     f" {quota.used + quota.wanted}`"
                 )
 
     def _quotas_of_vcpus(self, described: Mapping[str, Any]) -> Iterator[_Quota]:
-        """Return those whose types are known: of another one, nobody knows the vCPUs."""
-        settings = self._wanted.settings
+        """Return the quotas of vCPUs, without those of unknown types, whose vCPUs are unknown."""
+        settings = self._request.settings
         manager, worker = settings.aws_manager_type, settings.aws_worker_type
         wanted = {name: count * _standard(name) for name, count in _vcpus(described).items()}
         on_demand, spot = self._running_vcpus()
@@ -315,15 +317,15 @@ class _Look:
             yield _Quota("ec2", ON_DEMAND_VCPUS, "vCPUs of on-demand instances", on_demand, vcpus)
 
     def _quotas_of_vpcs(self) -> Iterator[_Quota]:
-        if not self._wanted.settings.aws_subnet_ids:
+        if not self._request.settings.aws_subnet_ids:
             vpcs = self._ec2.describe_vpcs()["Vpcs"]
             others = [vpc for vpc in vpcs if not self._is_ours(vpc)]
             yield _Quota("vpc", VPCS, "VPCs", len(others), 1)
 
     def _running_vcpus(self) -> tuple[int, int]:
-        """Count the vCPUs of others' instances that the quotas count: on demand, and spot.
+        """Return the vCPUs of other instances that count for the quotas: on demand, and spot.
 
-        An instance counts with its type's vCPUs, whatever its own CPU options say.
+        An instance counts with its type's vCPUs, regardless of its CPU options.
         """
         states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
         pages = self._ec2.get_paginator("describe_instances").paginate(Filters=states)
@@ -343,7 +345,7 @@ class _Look:
         return counts[False], counts[True]
 
     def _is_ours(self, thing: Mapping[str, Any]) -> bool:
-        return aws_inventory.tags(thing).get(aws_inventory.STACK_TAG) == self._wanted.stack
+        return aws_inventory.tags(thing).get(aws_inventory.STACK_TAG) == self._request.stack
 
     def _limit(self, quota: _Quota) -> float | None:
         try:
@@ -351,7 +353,9 @@ class _Look:
             answer = client.get_service_quota(ServiceCode=quota.service, QuotaCode=quota.code)
             return float(answer["Quota"]["Value"])
         except (BotoCoreError, ClientError) as error:
-            self._notes.append(f"The quota of {quota.what} could not be read ({error}); going on.")
+            self._notes.append(
+                f"The quota of {quota.what} could not be read ({error}); it is not checked."
+            )
             return None
 
 
@@ -369,7 +373,7 @@ def _vcpus(described: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def _standard(instance_type: str) -> bool:
-    """Tell by the family's name: the letters before the generation's number."""
+    """Return whether the family, the letters before the generation's number, is a standard one."""
     family = re.match(r"[a-z]+(?=\d)", instance_type)
     return family is not None and family[0] in STANDARD_FAMILIES
 
@@ -378,18 +382,21 @@ def _both(types: set[str]) -> str:
     return f"{'both ' if len(types) > 1 else ''}{' and '.join(sorted(types))}"
 
 
-def _words(wanted: Wanted, error: BotoCoreError | ClientError) -> str:
+def _words(request: Request, error: BotoCoreError | ClientError) -> str:
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
     if code in ("UnauthorizedOperation", "AccessDenied"):
-        return f"the credentials may not look around: {error}. docs/aws.md has the policy."
+        return (
+            f"the credentials lack permission for the preflight checks: {error}. docs/aws.md has"
+            " the policy."
+        )
     if code in ("AuthFailure", "OptInRequired"):
         return (
-            f"{wanted.region} is not open to this account: {error}. Enable the region in the"
+            f"{request.region} is not enabled for this account: {error}. Enable the region in the"
             " account's settings, or choose another one with `pulumi config set awsRegion`."
         )
-    return f"AWS did not answer in {wanted.region}: {error}. Is the region's name right?"
+    return f"AWS did not answer in {request.region}: {error}. Is the region's name right?"
 
 
-def _refusal(objections: list[str]) -> str:
-    lines = "\n".join(f"  {objection}" for objection in objections)
-    return f"AWS cannot carry this cluster:\n{lines}\nNothing was created or changed."
+def _failure(problems: list[str]) -> str:
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return f"AWS preflight checks failed:\n{lines}\nNothing was created or changed."

@@ -1,13 +1,13 @@
-"""An estimate of what the machines cost in a month. No I/O: the prices are tables.
+"""Estimates the monthly cost of the machines. No I/O: the prices are tables.
 
-US dollars, Linux, on demand, shared tenancy. The hours in us-east-1 are those of AWS's price API
-on 2026-07-20, as the file ``zz_generated.pricing_aws.go`` of aws/karpenter-provider-aws holds them;
-each family's sizes ``medium`` to ``8xlarge`` were compared with their share of ``large`` (the
-largest difference: 0.15 %, from rounding). The hours elsewhere are those of SkyPilot's catalog
-(``catalogs/v9/aws/vms.csv`` of skypilot-org/skypilot-catalog, read in November 2026, commit
-3e9a1751), whose us-east-1 agrees. gp3 and addresses are as AWS's price descriptions were quoted in
-2025 and 2026. What AWS asks today is at aws.amazon.com/ec2/pricing/on-demand,
-aws.amazon.com/ebs/pricing and aws.amazon.com/vpc/pricing.
+US dollars, Linux, on demand, shared tenancy. The hourly prices in us-east-1 are those of AWS's
+price API on 2026-07-20, from the file ``zz_generated.pricing_aws.go`` of
+aws/karpenter-provider-aws; each family's sizes ``medium`` to ``8xlarge`` were compared with their
+share of ``large`` (the largest difference: 0.15 %, from rounding). The hourly prices elsewhere are
+from SkyPilot's catalog (``catalogs/v9/aws/vms.csv`` of skypilot-org/skypilot-catalog, read in
+November 2026, commit 3e9a1751), whose us-east-1 agrees. The prices of gp3 and addresses are from
+quotes of AWS's price descriptions in 2025 and 2026. AWS's current prices are at
+aws.amazon.com/ec2/pricing/on-demand, aws.amazon.com/ebs/pricing and aws.amazon.com/vpc/pricing.
 
 Not in the estimate: traffic; the credits that t3 and t4g buy above their baseline; what spot
 instances save (t3: about a half, in that catalog).
@@ -75,7 +75,8 @@ _LARGE_HOUR = {
     "r8g": 0.11782,
     "r8i": 0.13892,
 }
-"""An hour of the size ``large`` in us-east-1; within a family the price follows the size."""
+"""Hourly price of the size ``large`` in us-east-1; within a family the price is proportional to
+size."""
 
 _LARGE_HOUR_ELSEWHERE = {
     "us-east-2": {"t3": 0.0832, "t4g": 0.0672},
@@ -102,7 +103,7 @@ _LARGE_HOUR_ELSEWHERE = {
     "me-central-1": {"t3": 0.1003, "t4g": 0.0816},
     "me-south-1": {"t3": 0.1003, "t4g": 0.0803},
 }
-"""The same in other regions, for the families of the default types and of their ARM sisters."""
+"""The same in other regions, for the families of the default types and their ARM equivalents."""
 
 _SIZES = {
     "small": 0.25,
@@ -116,7 +117,7 @@ _SIZES = {
 
 
 def hourly(instance_type: str, region: str = BASE_REGION) -> float | None:
-    """Return US dollars an hour; None where the tables do not have it for that region."""
+    """Return US dollars an hour; None if the tables do not have the type in that region."""
     family, _, size = instance_type.partition(".")
     families = _LARGE_HOUR if region == BASE_REGION else _LARGE_HOUR_ELSEWHERE.get(region, {})
     large, factor = families.get(family), _SIZES.get(size)
@@ -124,10 +125,10 @@ def hourly(instance_type: str, region: str = BASE_REGION) -> float | None:
 
 
 def monthly_estimate(settings: Settings) -> str:
-    """Say what the instances, their volumes and public addresses cost in a month.
+    """Return the monthly cost of the instances, their volumes and public addresses as text.
 
-    What has no price for the stack's region is counted at that of us-east-1, and what has none
-    there either is left out; both are said.
+    An item without a price for the stack's region is counted at that of us-east-1, and an item
+    without any price is left out. The text names both.
     """
     region = settings.aws_region
     counts = {settings.aws_manager_type: 0, settings.aws_worker_type: 0}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infra.machines.aws.network import Naming
 
 KEPT_IMAGES = 30
-"""Of each repository. Every content of an image is one, and the newest is what runs."""
+"""Images kept in each repository. Each content of an image is one image; the newest runs."""
 LIFECYCLE = {
     "rules": [
         {
@@ -39,12 +39,12 @@ PULL_ACTIONS = (
     "ecr:BatchGetImage",
     "ecr:GetDownloadUrlForLayer",
 )
-"""Amazon's "Using Amazon ECR Images with Amazon EC2"; the token is asked for besides."""
+"""From Amazon's "Using Amazon ECR Images with Amazon EC2"; the token has its own statement."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceRole:
-    """What an instance is, to AWS."""
+    """The IAM role of the instances."""
 
     profile: pulumi.Output[str]
     """The instance profile's name."""
@@ -52,7 +52,7 @@ class InstanceRole:
 
 
 def repository_name(prefix: str, image: str) -> str:
-    """Return a repository's name within what ECR takes: lower case, single separators."""
+    """Return a repository's name in the form that ECR accepts: lower case, single separators."""
     return f"{re.sub(r'[^a-z0-9]+', '-', prefix.lower()).strip('-')}/{image}"
 
 
@@ -64,9 +64,9 @@ def make_registry(
     naming: Naming,
     opts: pulumi.ResourceOptions,
 ) -> tuple[EcrRegistry, InstanceRole]:
-    """Make a repository for each of ``images``, and a role that may pull from these alone.
+    """Create a repository for each of ``images``, and a role that may pull only from these.
 
-    The images go with the stack. ``profile`` is that of the operator's credentials, or empty.
+    The images are deleted with the stack. ``profile`` is the operator's AWS profile, or empty.
     """
     repositories = {image: _repository(image, naming, opts) for image in images}
     role = make_role([one.arn for one in repositories.values()], naming, opts)
@@ -95,7 +95,7 @@ def _repository(image: str, naming: Naming, opts: pulumi.ResourceOptions) -> ecr
 def make_role(
     repositories: Sequence[pulumi.Output[str]], naming: Naming, opts: pulumi.ResourceOptions
 ) -> InstanceRole:
-    """Make a role that may pull from ``repositories``, by their ARNs; without one, nothing."""
+    """Create a role that may pull from ``repositories`` (ARNs); no permissions if empty."""
     name_prefix = role_prefix(naming.prefix)
     tags = naming.tags("nodes")
     role = iam.Role(
@@ -121,12 +121,12 @@ def make_role(
 
 
 def trust_policy() -> str:
-    """Return who may take the role: EC2's instances; JSON."""
+    """Return the trust policy as JSON: EC2 instances may assume the role."""
     return _policy({"Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"})
 
 
 def pull_policy(repositories: Iterable[str]) -> str:
-    """Return what the role may do: pull from ``repositories``, by their ARNs; JSON."""
+    """Return the role's permissions as JSON: to pull from ``repositories``, given as ARNs."""
     return _policy(
         {"Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {"Action": list(PULL_ACTIONS), "Resource": sorted(repositories)},

@@ -1,7 +1,7 @@
-"""What a stack's running machines cannot take up, and what they take up at a price. No I/O.
+"""Settings that running instances make immutable, or that disrupt them. No I/O.
 
-An instance stays in its VPC and in its zone, and keeps its kind of addresses and its architecture;
-its disk never shrinks.
+An instance cannot change its VPC, zone, kind of addresses or architecture, and its disk cannot
+shrink.
 """
 
 from __future__ import annotations
@@ -23,69 +23,70 @@ _VOLUMES = {"manager": "awsManagerVolume", "worker": "awsWorkerVolume"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the settings say now of what cannot change."""
+class Desired:
+    """Desired values of settings that running instances may not support."""
 
     settings: Settings
     vpc_id: str
-    """Of the given subnets; empty where none is given, or where they are not known."""
+    """The VPC of the given subnets; empty if none is given, or if they are unknown."""
     region: str
     architectures: Mapping[str, Sequence[str]]
-    """Wanted instance type → the architectures that it supports."""
+    """Requested instance type → the architectures that it supports."""
     disks: Mapping[str, int]
-    """Volume → GiB, of the disks that the machines have now."""
+    """Volume → size in GiB of the machines' current disks."""
     offered: Mapping[str, set[str]]
-    """Zone → the wanted instance types that it has."""
+    """Zone → the requested instance types that it has."""
     known_types: set[str]
-    """The wanted instance types that the region has."""
+    """The requested instance types that the region has."""
 
 
-def objections(
+def problems(
     stack: str,
     clusters: Mapping[str, Sequence[Running]],
     vpcs: Mapping[str, Vpc],
-    wish: Wish,
+    desired: Desired,
 ) -> Sequence[str]:
-    """Return what of the settings no cluster of that name could take up while it runs.
+    """Return why no running cluster with that name can adopt the settings.
 
-    As long as one of them fits, it is taken for this stack's: nobody is stopped by another's.
+    If one of them can, it is taken for this stack's, so that another stack's cluster is not a
+    problem.
     """
-    said: list[str] = []
+    found_problems: list[str] = []
     for cluster, machines in sorted(clusters.items()):
-        staying = _staying(machines, wish.settings)
+        staying = _staying(machines, desired.settings)
         found = [
-            *_of_the_network(staying, vpcs, wish),
-            *_of_addresses(staying, wish.settings),
-            *_of_types(staying, vpcs, wish),
-            *_of_architectures(staying, wish),
-            *_of_disks(staying, wish),
+            *_of_the_network(staying, vpcs, desired),
+            *_of_addresses(staying, desired.settings),
+            *_of_types(staying, vpcs, desired),
+            *_of_architectures(staying, desired),
+            *_of_disks(staying, desired),
         ]
-        stopped = list(_of_stopped(staying, wish))
+        stopped = list(_of_stopped(staying, desired))
         if not found and not stopped:
             return ()
         advice = [_advice()] if found else []
-        said += [*stopped, *found, *advice, _where(stack, cluster)]
-    return said
+        found_problems += [*stopped, *found, *advice, _where(stack, cluster)]
+    return found_problems
 
 
 def _staying(machines: Sequence[Running], settings: Settings) -> Sequence[Running]:
-    """Return the machines that the settings still ask for, in order."""
+    """Return the machines that the settings still include, in order."""
     counts = {"manager": settings.managers, "worker": settings.workers}
     staying = [machine for machine in machines if machine.number <= counts[machine.role]]
     return sorted(staying, key=lambda machine: (machine.role, machine.number))
 
 
 def _of_the_network(
-    machines: Sequence[Running], vpcs: Mapping[str, Vpc], wish: Wish
+    machines: Sequence[Running], vpcs: Mapping[str, Vpc], desired: Desired
 ) -> Iterator[str]:
-    settings = wish.settings
+    settings = desired.settings
     for vpc_id in dict.fromkeys(machine.vpc_id for machine in machines):
         vpc = vpcs[vpc_id]
         where = "the stack's own VPC" if vpc.is_own else "the VPC of other subnets"
         runs = f"the running machines are in {where}, {vpc_id} ({vpc.cidr}), and cannot leave it"
         if settings.aws_subnet_ids:
-            if wish.vpc_id and (vpc.is_own or vpc_id != wish.vpc_id):
-                yield f"awsSubnetIds: subnets of {wish.vpc_id} given; {runs}"
+            if desired.vpc_id and (vpc.is_own or vpc_id != desired.vpc_id):
+                yield f"awsSubnetIds: subnets of {desired.vpc_id} given; {runs}"
         elif not vpc.is_own:
             yield f"awsSubnetIds: nothing given; {runs}"
         elif vpc.cidr != settings.aws_vpc_cidr:
@@ -98,84 +99,86 @@ def _of_addresses(machines: Sequence[Running], settings: Settings) -> Iterator[s
     if others:
         yield (
             f"awsPublicAddresses: {str(wanted).lower()} given; it was {str(not wanted).lower()} for"
-            f" {', '.join(others)}, and a machine has its kind of addresses for life"
+            f" {', '.join(others)}, and a machine cannot change its kind of addresses"
         )
 
 
-def _of_types(machines: Sequence[Running], vpcs: Mapping[str, Vpc], wish: Wish) -> Iterator[str]:
-    """Find types that a zone in use lacks.
+def _of_types(
+    machines: Sequence[Running], vpcs: Mapping[str, Vpc], desired: Desired
+) -> Iterator[str]:
+    """Report instance types that a zone in use does not have.
 
-    A machine changes its type in its zone. And the stack's own VPC has a subnet in a zone only as
-    long as the zone has both types.
+    A machine changes its type within its zone. The stack's own VPC has a subnet in a zone only
+    while the zone has both types.
     """
-    for role, instance_type in _given_types(wish.settings).items():
+    for role, instance_type in _given_types(desired.settings).items():
         lacking: dict[str, list[str]] = {}
         for machine in machines:
             concerned = machine.role == role or vpcs[machine.vpc_id].is_own
-            if concerned and instance_type not in wish.offered.get(machine.zone, set()):
+            if concerned and instance_type not in desired.offered.get(machine.zone, set()):
                 lacking.setdefault(machine.zone, []).append(machine.name)
         for zone, there in lacking.items():
-            if instance_type in wish.known_types:
+            if instance_type in desired.known_types:
                 yield (
                     f"{_TYPES[role]}: {instance_type!r} given; {zone} does not have it, and"
                     f" {', '.join(there)} cannot leave that zone"
                 )
 
 
-def _of_architectures(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
-    """Find types of another architecture: the provider replaces a machine for such a one."""
-    for role, instance_type in _given_types(wish.settings).items():
-        supported = wish.architectures.get(instance_type, ())
+def _of_architectures(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
+    """Report types of another architecture, for which the provider would replace a machine."""
+    for role, instance_type in _given_types(desired.settings).items():
+        supported = desired.architectures.get(instance_type, ())
         others = [m for m in machines if m.role == role and m.architecture not in supported]
         if supported and others:
             yield (
                 f"{_TYPES[role]}: {instance_type!r} given, which is {' or '.join(supported)};"
                 f" {_names(others)} {'are' if len(others) > 1 else 'is'} {others[0].architecture},"
-                " and a machine keeps its architecture: another one would take its place, without"
-                " what is on its disk"
+                " and a machine cannot change its architecture: it would be replaced and the data"
+                " on its disk lost"
             )
 
 
-def _of_disks(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
-    """Find disks that would shrink, which EC2 refuses in the middle of an update."""
-    settings = wish.settings
+def _of_disks(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
+    """Report disks that would shrink, which EC2 rejects in the middle of an update."""
+    settings = desired.settings
     given = {"manager": settings.aws_manager_volume, "worker": settings.aws_worker_volume}
     for role, gib in given.items():
-        larger = [m for m in machines if m.role == role and wish.disks.get(m.volume_id, 0) > gib]
+        larger = [m for m in machines if m.role == role and desired.disks.get(m.volume_id, 0) > gib]
         if larger:
-            most = max(wish.disks[m.volume_id] for m in larger)
+            most = max(desired.disks[m.volume_id] for m in larger)
             yield (
-                f"{_VOLUMES[role]}: {gib} given; the disk of {_names(larger)} has {most} GiB, and"
-                " a disk does not shrink"
+                f"{_VOLUMES[role]}: {gib} given; the disk of {_names(larger)} has {most} GiB, and a"
+                " disk cannot shrink"
             )
 
 
-def _of_stopped(machines: Sequence[Running], wish: Wish) -> Iterator[str]:
+def _of_stopped(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
     stopped = [machine for machine in machines if machine.is_stopped]
     if stopped:
         ids = " ".join(machine.instance_id for machine in stopped)
         yield (
-            f"{_names(stopped)} {'are' if len(stopped) > 1 else 'is'} stopped, and nothing can be"
-            f" deployed there. Start: `aws ec2 start-instances --region {wish.region}"
-            f" --instance-ids {ids}`; then run `pulumi up --refresh`, since a machine has another"
-            " public address after a start"
+            f"{_names(stopped)} {'are' if len(stopped) > 1 else 'is'} stopped; nothing can be"
+            f" deployed there. Start: `aws ec2 start-instances --region {desired.region}"
+            f" --instance-ids {ids}`; then run `pulumi up --refresh`, since a machine's public"
+            " address changes when it starts"
         )
 
 
 def notes(clusters: Mapping[str, Sequence[Running]], settings: Settings) -> Sequence[str]:
-    """Return what a change costs that running machines take up: all of a role stop at once."""
+    """Return notes on disruptive changes: all machines of a role stop at the same time."""
     if len(clusters) != 1:
-        return ()  # Another's of the same name is among them.
+        return ()  # They include those of another stack with the same name.
     (machines,) = clusters.values()
     return tuple(_of_stops(_staying(machines, settings), settings))
 
 
 def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
-    lost = "All at once, and without draining: tasks that run there fail. Do it when nothing runs."
+    lost = "All at once, without draining: tasks that run there fail. Do this when no task runs."
     moved = [m for m in machines if _is_replaced(m, settings)]
     if moved:
         given = str(settings.aws_spot_workers).lower()
-        yield f"awsSpotWorkers: {given} given; {_names(moved)} are replaced for it. {lost}"
+        yield f"awsSpotWorkers: {given} given; {_names(moved)} will be replaced. {lost}"
     for role, instance_type in _given_types(settings).items():
         changed = [
             m
@@ -183,15 +186,19 @@ def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
             if m.role == role and m.instance_type != instance_type and m not in moved
         ]
         if changed:
-            web = " The pages and the database are away meanwhile." if role == "manager" else ""
+            web = (
+                " The web pages and the database are unavailable meanwhile."
+                if role == "manager"
+                else ""
+            )
             yield (
-                f"{_TYPES[role]}: {instance_type} given; {_names(changed)} stop and start for it."
+                f"{_TYPES[role]}: {instance_type} given; {_names(changed)} will stop and start."
                 f" {lost}{web}"
             )
 
 
 def staying(machines: Sequence[Running], settings: Settings) -> frozenset[tuple[str, str]]:
-    """Return cluster and name of the machines that are not replaced."""
+    """Return the cluster and name of each machine that is not replaced."""
     return frozenset((m.cluster, m.name) for m in machines if not _is_replaced(m, settings))
 
 
@@ -209,7 +216,7 @@ def _names(machines: Sequence[Running]) -> str:
 
 def _advice() -> str:
     return (
-        "(Set back what was changed. Or back up the database, which goes with manager-1; then"
+        "(Revert the change. Or back up the database, which is deleted with manager-1; then"
         " `pulumi destroy` and `pulumi up`.)"
     )
 
@@ -217,5 +224,5 @@ def _advice() -> str:
 def _where(stack: str, cluster: str) -> str:
     return (
         f"(Running machines: those tagged {STACK_TAG}={stack}, {CLUSTER_TAG}={cluster}. If they"
-        " are another's, name this stack differently.)"
+        " belong to another stack, rename this one.)"
     )

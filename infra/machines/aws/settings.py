@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 DEFAULT_VPC = "10.80.0.0/16"
 WIDEST_PREFIX = 16
 NARROWEST_PREFIX = 24
-"""EC2 takes /16 to /28 for a VPC, and /28 at least for a subnet, which is a sixteenth of it."""
+"""EC2 accepts /16 to /28 for a VPC and for a subnet, which is a sixteenth of the VPC."""
 INTERNET_PREFIX = 8
-"""A network of fewer bits than this is as good as the whole internet."""
+"""A network with fewer bits than this counts as the whole internet."""
 
 _WHO = (
-    "the IPv4 networks that SSH and the web pages are for, your own address first, as"
-    " `curl -4 https://checkip.amazonaws.com` prints it, with /32 behind it"
+    "the IPv4 networks that may reach SSH and the web pages, your own address first, as `curl -4"
+    " https://checkip.amazonaws.com` prints it, followed by /32"
 )
 _TOO_WIDE = (
     "a smaller network, since this is the whole internet or a large part of it; or set"
@@ -71,7 +71,7 @@ VolumeGib = Annotated[Integer, Field(ge=20, le=16_384)]
 
 
 class AwsSettings(BaseModel):
-    """What only ``target: aws`` uses."""
+    """Settings that only ``target: aws`` uses."""
 
     aws_region: Annotated[str, AfterValidator(_region), Field(alias="awsRegion")] = ""
     aws_profile: Annotated[str, Field(alias="awsProfile")] = ""
@@ -90,10 +90,10 @@ class AwsSettings(BaseModel):
 
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find what does not go together; ``raw`` maps a key of ``Pulumi.yaml`` to its value."""
+    """Find conflicting settings; ``raw`` maps a key of ``Pulumi.yaml`` to its value."""
     if not raw.get("awsRegion"):
         yield "awsRegion", None, "the AWS region of the machines, such as eu-central-1"
-    yield from _who_gets_in(raw.get("allowedCidrs") or (), raw.get("awsOpenToInternet"))
+    yield from _access(raw.get("allowedCidrs") or (), raw.get("awsOpenToInternet"))
     if raw.get("awsSubnetIds") and raw.get("awsVpcCidr", DEFAULT_VPC) != DEFAULT_VPC:
         yield "awsVpcCidr", raw["awsVpcCidr"], "nothing: with awsSubnetIds, the VPC is theirs"
     if not raw.get("awsSubnetIds") and str(raw.get("awsPublicAddresses", True)).lower() == "false":
@@ -104,7 +104,7 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _who_gets_in(cidrs: object, opened: object) -> Iterator[Problem]:
+def _access(cidrs: object, opened: object) -> Iterator[Problem]:
     if not cidrs:
         yield "allowedCidrs", None, _WHO
     if not isinstance(cidrs, list | tuple) or str(opened).lower() == "true":
@@ -113,6 +113,6 @@ def _who_gets_in(cidrs: object, opened: object) -> Iterator[Problem]:
         try:
             wide = IPv4Network(str(cidr)).prefixlen < INTERNET_PREFIX
         except ValueError:
-            continue  # said by the setting's own check
+            continue  # reported by the setting's own check
         if wide:
             yield f"allowedCidrs[{position}]", cidr, _TOO_WIDE

@@ -1,4 +1,4 @@
-"""Whether a host that exists can be a node: what it tells, and what speaks against it; no I/O."""
+"""Checks whether an existing host can be a node: parses its facts and lists problems; no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from infra import registry
 from infra.clock import ClockReading, difference
 from infra.machines.docker_networks import about_to_take
-from infra.machines.existing.leftovers import LEAVE_FILE
+from infra.machines.existing.orphans import LEAVE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from infra.remote.machine import Machine
 
 CLAIM_FILE = "/etc/dairflow/stack"
-"""Holds the random identity of the stack that a host belongs to."""
+"""Contains the random identity of the stack that a host belongs to."""
 OWNER_FILE = "/etc/dairflow/owner"
-"""Holds the random identity of the stack's resource that has the host."""
+"""Contains the random identity of the stack's resource that has the host."""
 
 SUPPORTED = {"debian": (11,), "ubuntu": (20, 4)}
 """The oldest release of each system."""
 OLDEST_KERNEL = (5, 4)
 OLDEST_ENGINE = (25,)
-"""The first that lets a container be found by its host name, as workers are by the web server for
-their logs, and that reads the stack's file format (``infra.stack.render``)."""
+"""The first release that resolves a container's host name, by which the web server reads workers'
+logs, and that reads the stack's file format (``infra.stack.render``)."""
 FIRST_WITH_ENGINE = {"debian": (13,), "ubuntu": (20, 4)}
 """The first release of each system whose own package of the engine is new enough: Debian 12 has
-20.10, Ubuntu brings newer ones to older releases."""
+20.10; Ubuntu backports newer ones to older releases."""
 ARCHITECTURE = "x86_64"
-"""What the images are built for."""
+"""The architecture that the images are built for."""
 MIN_FREE_KB = 5 * 10**6
-"""The Airflow image takes 0.7 GB unpacked; the first manager's registry holds it once more."""
+"""The Airflow image takes 0.7 GB unpacked; the first manager's registry has a second copy."""
 
 _MEMBER_PORTS = (2377, 7946)
 
-# Every line is a word and what it says; nothing on the host is changed.
+# Every line is a keyword and its value; nothing on the host is changed.
 SCRIPT = f"""# look whether the host can be a node
 echo "began $(date +%s.%N)"
 echo "ssh $SSH_CONNECTION"
@@ -59,8 +59,8 @@ done
 ss -Hltn 2> /dev/null | while read -r state received sent address rest; do
     echo "listens ${{address##*:}}"
 done
-if command -v nft > /dev/null && ! said=$(nft list tables 2>&1); then
-    echo "nft $said" | head -n 1
+if command -v nft > /dev/null && ! error=$(nft list tables 2>&1); then
+    echo "nft $error" | head -n 1
 fi
 if command -v ufw > /dev/null && ufw status 2> /dev/null | grep -q '^Status: active'; then
     echo 'ufw active'
@@ -85,14 +85,14 @@ echo "ended $(date +%s.%N)"
 
 @dataclass(frozen=True, kw_only=True)
 class HostFacts:
-    """What a host told. ``mtus`` maps its IPv4 addresses to the MTU (bytes) of their device.
+    """The facts of a host. ``mtus`` maps its IPv4 addresses to the MTU (bytes) of their device.
 
     ``routes`` are devices and the networks that it reaches by them, ``own_pools`` whether its
-    Docker is told where to take networks from. ``engine`` is the version of the one that runs,
-    ``offered_engine`` of the one that is installed, or else that its package lists have.
+    Docker has configured address pools. ``engine`` is the version of the running engine,
+    ``offered_engine`` of the installed one, or otherwise of the one in its package lists.
 
-    ``claim`` is the identity of the stack that it belongs to, empty where it belongs to none;
-    ``nft_error`` what nft said where it is there and cannot work.
+    ``claim`` is the identity of the stack that it belongs to, empty if it belongs to none;
+    ``nft_error`` is the error that nft printed if it is installed and fails.
     """
 
     ssh_client: str = ""
@@ -118,9 +118,9 @@ class HostFacts:
 
 
 def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
-    """Read what `SCRIPT` printed; what it did not say stays empty.
+    """Parse the output of `SCRIPT`; missing values stay empty.
 
-    ``window`` is when it was asked and when it had answered, by the operator's clock.
+    ``window`` is the times of the request and of the answer by the operator's clock.
     """
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():
@@ -154,7 +154,7 @@ def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
     )
 
 
-def objections(
+def problems(
     machine: Machine,
     facts: HostFacts,
     *,
@@ -163,63 +163,63 @@ def objections(
     adopt: bool,
     manager_ports: Iterable[int],
 ) -> Iterator[str]:
-    """Say what speaks against a host as a node of ``stack``, each with what to do about it.
+    """Return the reasons why a host cannot be a node of ``stack``, each with a next step.
 
-    ``others`` are the machines that it has to reach, itself perhaps among them.
+    ``others`` are the machines that it must reach; they may include itself.
     """
-    for said, advice in (
+    for reason, advice in (
         *_of_the_system(facts),
         *_of_the_clock(facts),
-        *(_of_the_disk(facts) if facts.claim != stack else ()),  # else the images are there
+        *(_of_the_disk(facts) if facts.claim != stack else ()),  # otherwise the images are there
         *_of_the_network(machine, facts),
         *_of_docker_s_networks(facts, others),
         *_of_others(machine, facts, stack=stack, adopt=adopt, manager_ports=manager_ports),
     ):
-        yield f"{machine}: {said}\nNext: {advice}"
+        yield f"{machine}: {reason}\nNext: {advice}"
 
 
 def is_foreign(facts: HostFacts, stack: str) -> bool:
-    """Tell whether the host is in a swarm that is not the stack's."""
+    """Return whether the host is in a swarm that is not the stack's."""
     return facts.swarm not in ("", "inactive") and facts.claim != stack
 
 
 def same_names(machines: Iterable[Machine], facts: Mapping[str, HostFacts]) -> Iterator[str]:
-    """Say which hosts call themselves the same: a task's log is fetched by its host's name."""
+    """Report hosts with the same host name: task logs are read by host name."""
     first: dict[str, Machine] = {}
     for machine in machines:
         hostname = facts[machine.name].hostname
         other = first.setdefault(hostname, machine)
         if other != machine:
             yield (
-                f"{machine}: its host name is {hostname}, as {other}'s is\nNext: give one of them"
-                " another name with `hostnamectl set-hostname`; or take one out of the list if"
-                " both are the same host"
+                f"{machine}: its host name is {hostname}, which {other} has too\n"
+                "Next: rename one of them with `hostnamectl set-hostname`; or remove one from the"
+                " list if both are the same host"
             )
 
 
-_Objection = tuple[str, str]
-"""What speaks against the host, and what to do about it."""
+_Problem = tuple[str, str]
+"""Why the host cannot be a node, and what to do about it."""
 
 
-def _of_the_system(facts: HostFacts) -> Iterator[_Objection]:
+def _of_the_system(facts: HostFacts) -> Iterator[_Problem]:
     oldest = SUPPORTED.get(facts.system_id)
     if oldest is None or _numbers(facts.version) < oldest:
         yield (
             (
-                f"it runs {facts.system or 'an unknown system'}; supported are Debian from 11 and"
-                " Ubuntu from 20.04 on"
+                f"it runs {facts.system or 'an unknown system'}; Debian 11, Ubuntu 20.04 and later"
+                " releases are supported"
             ),
-            "install one of these, or take the host out of the list",
+            "install one of these, or remove the host from the list",
         )
     if _numbers(facts.kernel) < OLDEST_KERNEL:
         yield (
-            f"its kernel is {facts.kernel}, and the firewall needs 5.4 or newer",
+            f"its kernel is {facts.kernel}; the firewall needs 5.4 or newer",
             "install the system's current kernel and boot it",
         )
     if facts.architecture != ARCHITECTURE:
         yield (
-            f"its processor is {facts.architecture}, and the images are built for {ARCHITECTURE}",
-            "take the host out of the list",
+            f"its processor is {facts.architecture}; the images are built for {ARCHITECTURE}",
+            "remove the host from the list",
         )
     if facts.lacks:
         packages = {"apt-get": "apt", "ip": "iproute2", "ss": "iproute2", "pgrep": "procps"}
@@ -227,52 +227,52 @@ def _of_the_system(facts: HostFacts) -> Iterator[_Objection]:
         yield (f"it lacks {', '.join(facts.lacks)}", f"run `apt-get install {' '.join(needed)}`")
     if facts.nft_error:
         yield (
-            f"its kernel does not let root use nftables: {facts.nft_error}",
+            f"nftables does not work for root on it: {facts.nft_error}",
             "use a host (or a container with CAP_NET_ADMIN) whose kernel has nf_tables",
         )
     if oldest is not None:
         yield from _of_the_engine(facts)
 
 
-def _of_the_clock(facts: HostFacts) -> Iterator[_Objection]:
+def _of_the_clock(facts: HostFacts) -> Iterator[_Problem]:
     if facts.clock is not None and facts.clock.is_wrong:
         yield difference(facts.clock)
 
 
-def _of_the_engine(facts: HostFacts) -> Iterator[_Objection]:
-    """Judge the engine that is there, or else the one that would be installed."""
-    wanted = f"needed is {OLDEST_ENGINE[0]} or newer"
+def _of_the_engine(facts: HostFacts) -> Iterator[_Problem]:
+    """Check the engine that is installed, or otherwise the one that would be installed."""
+    wanted = f"{OLDEST_ENGINE[0]} or newer is needed"
     advice = "install Docker's own packages there: https://docs.docker.com/engine/install/"
     if facts.engine:
         if _numbers(facts.engine) < OLDEST_ENGINE:
-            yield (f"its Docker engine is {facts.engine}, and {wanted}", advice)
+            yield (f"its Docker engine is {facts.engine}; {wanted}", advice)
     elif _numbers(facts.offered_engine):
         if _numbers(facts.offered_engine) < OLDEST_ENGINE:
             yield (
-                f"its system offers the Docker engine {facts.offered_engine}, and {wanted}",
+                f"its system offers the Docker engine {facts.offered_engine}; {wanted}",
                 advice,
             )
     elif _numbers(facts.version) < FIRST_WITH_ENGINE[facts.system_id]:
-        yield (f"the Docker engine of {facts.system} is too old, and {wanted}", advice)
+        yield (f"the Docker engine of {facts.system} is too old; {wanted}", advice)
 
 
-def _of_the_disk(facts: HostFacts) -> Iterator[_Objection]:
+def _of_the_disk(facts: HostFacts) -> Iterator[_Problem]:
     if facts.free_kb < MIN_FREE_KB:
         yield (
             (
                 f"{facts.free_kb / 1e6:.1f} GB of disk are free where Docker keeps images, and"
                 f" {MIN_FREE_KB / 1e6:.0f} GB are needed"
             ),
-            "free some (`docker system prune` may help)",
+            "free some space (`docker system prune` may help)",
         )
 
 
-def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Objection]:
+def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Problem]:
     if facts.mtus and machine.private_address not in facts.mtus:
         yield (
             (
-                f"{machine.private_address} is to be its private address, but it has"
-                f" {', '.join(sorted(facts.mtus))}"
+                f"its private address is {machine.private_address} in the settings, but the host"
+                f" has {', '.join(sorted(facts.mtus))}"
             ),
             "set privateAddress to the one of these that the other hosts reach",
         )
@@ -281,14 +281,14 @@ def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Objection]:
     except AddressValueError:
         yield (
             (
-                f"your SSH comes from {facts.ssh_client or 'an unknown address'}, and the firewall"
-                " lets IPv4 in only, so that it would shut you out"
+                f"your SSH connection comes from {facts.ssh_client or 'an unknown address'}; the"
+                " firewall accepts IPv4 only, so it would lock you out"
             ),
             "set address to the host's IPv4 address",
         )
     if facts.ufw:
         yield (
-            "ufw is active, and would close the swarm's ports between the hosts",
+            "ufw is active and would close the swarm's ports between the hosts",
             (
                 "run `ufw disable` there: the stack brings a firewall of its own, see"
                 " docs/existing-hosts.md"
@@ -296,23 +296,23 @@ def _of_the_network(machine: Machine, facts: HostFacts) -> Iterator[_Objection]:
         )
 
 
-def _of_docker_s_networks(facts: HostFacts, others: Iterable[Machine]) -> Iterator[_Objection]:
-    """Find who could not be answered any more once Docker has its bridges there."""
+def _of_docker_s_networks(facts: HostFacts, others: Iterable[Machine]) -> Iterator[_Problem]:
+    """Report peers that become unreachable when Docker creates its bridges."""
     if facts.own_pools:
         return
     peers = {other.private_address: f"{other.name} has {other.private_address}" for other in others}
-    peers[facts.ssh_client] = f"your SSH comes from {facts.ssh_client}"
+    peers[facts.ssh_client] = f"your SSH connection comes from {facts.ssh_client}"
     for network in about_to_take(facts.routes, engine_runs=bool(facts.engine)):
         for address, who in peers.items():
             if _is_in(address, network):
                 yield (
                     (
-                        f"Docker will give {network} to a bridge of its own, and {who}: nothing"
-                        " that is sent there would arrive any more"
+                        f"Docker will give {network} to a bridge of its own, and {who}: packets to"
+                        " that address would no longer arrive"
                     ),
                     (
-                        "tell Docker there which other network is free, in /etc/docker/daemon.json"
-                        ' (and restart it where it runs): {"default-address-pools": [{"base":'
+                        "configure a free network for Docker there, in /etc/docker/daemon.json"
+                        ' (and restart Docker if it runs): {"default-address-pools": [{"base":'
                         ' "10.210.0.0/16", "size": 24}]}'
                     ),
                 )
@@ -325,22 +325,22 @@ def _of_others(
     stack: str,
     adopt: bool,
     manager_ports: Iterable[int],
-) -> Iterator[_Objection]:
-    """Find what the host is used for already."""
+) -> Iterator[_Problem]:
+    """Report other uses of the host."""
     if facts.claim not in ("", stack) and not adopt:
         yield (
             f"it belongs to another stack of this project (identity {facts.claim})",
             (
-                "take it out of that one with `pulumi up`; if that stack is lost, run"
-                f" `sh {LEAVE_FILE}` there as root, which removes what it left"
+                "remove it from that stack with `pulumi up`; if that stack is lost, run `sh"
+                f" {LEAVE_FILE}` there as root, which removes that stack's data"
             ),
         )
     elif is_foreign(facts, stack) and not adopt:
         yield (
             f"it is in another swarm (its state there is {facts.swarm})",
             (
-                "if nothing there is needed, run `docker swarm leave --force` on it, or `pulumi"
-                " config set adopt true`, which does that; else take it out of the list"
+                "if you do not need that swarm, run `docker swarm leave --force` on it, or `pulumi"
+                " config set adopt true`, which does that; otherwise remove it from the list"
             ),
         )
     if facts.claim == stack or facts.swarm not in ("", "inactive"):
@@ -352,12 +352,12 @@ def _of_others(
     if taken := sorted(ports & facts.listens):
         yield (
             f"another program listens on TCP {', '.join(map(str, taken))}",
-            "end it (`ss -ltnp` shows which it is); webPort and flowerPort are settings",
+            "stop it (`ss -ltnp` lists it); you can change webPort and flowerPort",
         )
 
 
 def _route(text: str) -> tuple[str, IPv4Network]:
-    """Read a device and a network; ip writes an address alone without its length."""
+    """Parse a device and a network; ip prints a single address without its prefix length."""
     device, _, network = text.partition(" ")
     return device, IPv4Network(network)
 
@@ -370,7 +370,7 @@ def _is_in(address: str, network: IPv4Network) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Read the numbers that a version begins with: ``6.1.0-18-amd64`` is (6, 1, 0)."""
+    """Parse the numbers at the beginning of a version: ``6.1.0-18-amd64`` is (6, 1, 0)."""
     numbers: list[int] = []
     for part in version.replace("-", ".").split("."):
         if not part.isdecimal():

@@ -1,6 +1,6 @@
-"""Hosts that exist: looked at before anything is touched, claimed, and left as they were found.
+"""Checks existing hosts before any change, claims them, and releases them in their original state.
 
-Knows nothing of Pulumi.
+Independent of Pulumi.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from infra.machines.errors import HostError
-from infra.machines.existing import host_check, leftovers
+from infra.machines.existing import host_check, orphans
 from infra.machines.existing.host_check import CLAIM_FILE, OWNER_FILE
-from infra.machines.existing.leftovers import LEAVE_FILE
+from infra.machines.existing.orphans import LEAVE_FILE
 from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
 from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE
-from infra.swarm.release import RELEASE_SECONDS, way_on
+from infra.swarm.release import RELEASE_SECONDS, recovery_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from infra.machines.existing.host_check import HostFacts
-    from infra.machines.existing.leftovers import Leftovers
+    from infra.machines.existing.orphans import Orphans
     from infra.remote.machine import Machine
     from infra.remote.runner import Runner, RunnerPool
     from infra.swarm.release import Release
@@ -34,9 +34,9 @@ AT_ONCE = 64
 CONNECT_SECONDS = 20.0
 LEAVE_SECONDS = 90.0
 
-# An engine that does not run keeps its swarm, and could not be emptied; one that is just being
-# installed, by a run that was killed, would come up afterwards.
-_LEAVE = f"""# leave the swarm, and the host as it was found
+# A stopped engine keeps its swarm and cannot be emptied; an engine whose installation a killed run
+# left in progress would start afterwards.
+_LEAVE = f"""# leave the swarm and restore the host
 {AWAIT_INSTALLATION}
 if command -v docker > /dev/null; then
     docker info > /dev/null 2>&1 || ({START_ENGINE})
@@ -47,9 +47,9 @@ fi
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the hosts told of their surroundings.
+    """What the hosts report about their network.
 
-    ``operator_addresses`` are those that the operator's SSH comes from, as the hosts see them;
+    ``operator_addresses`` are the source addresses of the operator's SSH, as the hosts see them;
     ``mtu`` (bytes) is the smallest of the hosts' private networks.
     """
 
@@ -65,16 +65,16 @@ def inspect(
     adopt: bool,
     manager_ports: Iterable[int],
 ) -> dict[str, HostFacts]:
-    """Look at every host; nothing is changed on any.
+    """Check every host without changing any.
 
     Raises:
-        HostError: with every objection of every host, those that do not answer among them.
+        HostError: lists every problem of every host, unreachable hosts included.
 
     """
     found, problems = _look(machines, pool)
     for machine in machines:
         if machine.name in found:
-            problems += host_check.objections(
+            problems += host_check.problems(
                 machine,
                 found[machine.name],
                 others=machines,
@@ -85,41 +85,41 @@ def inspect(
     if not problems:
         problems += host_check.same_names(machines, found)
     if problems:
-        silent = [machine.name for machine in machines if machine.name not in found]
+        unreachable = [machine.name for machine in machines if machine.name not in found]
         first = next((m.name for m in machines if m.role == "manager"), "")
-        hint = [way_on(silent, first)] if silent else []
-        raise HostError("\n".join(["No host was touched.", *problems, *hint]))
+        hint = [recovery_hint(unreachable, first)] if unreachable else []
+        raise HostError("\n".join(["No host was changed.", *problems, *hint]))
     return found
 
 
-def refuse_leftovers(
+def reject_orphans(
     machines: Iterable[Machine], found: Mapping[str, HostFacts], pool: RunnerPool, *, stack: str
 ) -> None:
-    """Refuse hosts with volumes that the stack would take for its own; nothing is changed on any.
+    """Reject hosts with volumes that the stack would adopt; nothing is changed on any.
 
-    A host that another stack of this project claimed loses them as it is adopted.
+    A host that another stack of this project has claimed loses them when it is adopted.
 
     Raises:
-        HostError: with every such host.
+        HostError: lists every such host.
 
     """
 
     def ask(machine: Machine) -> None:
-        left = leftovers.parse(pool.runner(machine).run(leftovers.SCRIPT).stdout)
+        left = orphans.parse(pool.runner(machine).run(orphans.SCRIPT).stdout)
         if not (left.can_leave and found[machine.name].claim):
-            _refuse(machine, left)
+            _reject(machine, left)
 
     others = [machine for machine in machines if found[machine.name].claim != stack]
-    if problems := _side_by_side(others, ask):
-        raise HostError("\n".join(["No host was touched.", *problems]))
+    if problems := _in_parallel(others, ask):
+        raise HostError("\n".join(["No host was changed.", *problems]))
 
 
-def _refuse(machine: Machine, left: Leftovers) -> None:
+def _reject(machine: Machine, left: Orphans) -> None:
     if left.volumes:
         raise RemoteError(
             machine=machine,
             tried=f"looked for volumes of another stack called {STACK_NAME}",
-            answer=f"it has {', '.join(left.volumes)}, on whose data this one would begin",
+            answer=f"it has {', '.join(left.volumes)}, and this stack would start on that data",
             next_step=left.next_step,
         )
 
@@ -134,14 +134,15 @@ def claim(
     release: Release,
     owner: str = "",
 ) -> None:
-    """Note on every host which stack it belongs to, and by which script it lets itself go.
+    """Write to every host which stack it belongs to, and a script that releases it.
 
     ``owner`` is the identity of the resource that has the hosts.
 
-    One to be adopted leaves its swarm before, and the stack that it belongs to, as that would.
+    A host to be adopted first leaves its swarm, and the stack that it belongs to, like a host that
+    its own stack releases.
 
     Raises:
-        HostError: a host could not be written to.
+        HostError: if writing to a host fails.
 
     """
 
@@ -157,25 +158,28 @@ def claim(
             runner.write_file(LEAVE_FILE, leave_script(release).encode())
             return
         if facts.claim:
-            left = leftovers.parse(runner.run(leftovers.SCRIPT).stdout)
+            left = orphans.parse(runner.run(orphans.SCRIPT).stdout)
             if left.can_leave:
                 runner.run(f"sh {LEAVE_FILE}", timeout=RELEASE_SECONDS)
-                _refuse(machine, leftovers.parse(runner.run(leftovers.SCRIPT).stdout))
-                report(f"{machine.name}: left stack {facts.claim} with its data, as `adopt` says")
+                _reject(machine, orphans.parse(runner.run(orphans.SCRIPT).stdout))
+                report(
+                    f"{machine.name}: left stack {facts.claim} and removed its data, because"
+                    " `adopt` is set"
+                )
                 facts = replace(facts, swarm="")
         if host_check.is_foreign(facts, stack):
             runner.run(FORGET_SWARM, timeout=LEAVE_SECONDS)
-            report(f"{machine.name}: left the swarm that it was in, as `adopt` says")
+            report(f"{machine.name}: left the swarm that it was in, because `adopt` is set")
         runner.write_file(CLAIM_FILE, f"{stack}\n".encode())
         note_owner(runner)
         runner.write_file(LEAVE_FILE, leave_script(release).encode())
         report(f"{machine.name}: {facts.system}, Docker {facts.engine or 'to be installed'}")
 
-    _raise(_side_by_side(machines, take))
+    _raise(_in_parallel(machines, take))
 
 
 def site(machines: Iterable[Machine], found: dict[str, HostFacts]) -> Site:
-    """Say from where the operator comes, and how large a packet may be."""
+    """Return the operator's source addresses and the smallest MTU."""
     mtus = (found[m.name].mtus.get(m.private_address, 1500) for m in machines)
     return Site(
         operator_addresses=tuple(sorted({facts.ssh_client for facts in found.values()})),
@@ -184,12 +188,12 @@ def site(machines: Iterable[Machine], found: dict[str, HostFacts]) -> Site:
 
 
 def revisit(machines: Sequence[Machine], pool: RunnerPool) -> Site | None:
-    """Look again at the hosts that answer; None where none does."""
+    """Check the reachable hosts again; None if no host is reachable."""
     found, _ = _look(machines, pool)
     return site([m for m in machines if m.name in found], found) if found else None
 
 
-def let_go(
+def release_hosts(
     machines: Iterable[Machine],
     pool: RunnerPool,
     report: Callable[[str], None],
@@ -199,15 +203,15 @@ def let_go(
     owner: str = "",
     forget: str = "",
 ) -> None:
-    """Leave every host that is still ours as it was found; not one that another resource has.
+    """Restore every host that is still ours; skip those that another resource has adopted.
 
-    Most have been left already, with their swarm; this finds what an interrupted run left behind,
-    and hosts that did not answer before. ``forget`` is a command that takes the hosts out of the
-    stack's state.
+    Most are restored already, when they left their swarm; this cleans up after an interrupted run,
+    and on hosts that were unreachable before. ``forget`` is a command that removes the hosts from
+    the stack's state.
 
     Raises:
-        HostError: a host does not answer, or a command failed there; says what stays on which
-            host, and how to go on. The others are done by then.
+        HostError: if a host is unreachable or a command fails there; lists what stays on which
+            host, and the next step. The other hosts are restored by then.
 
     """
     done: set[str] = set()
@@ -216,41 +220,41 @@ def let_go(
         runner = pool.runner(machine, timeout=CONNECT_SECONDS)
         noted = runner.run(f"cat {CLAIM_FILE} {OWNER_FILE}", check=False).stdout.split()
         if noted[:1] == [stack] and noted[1:] not in ([], [owner]):
-            report(f"{machine.name}: stays in use, since another resource has adopted it")
+            report(f"{machine.name}: stays in use, because another resource has adopted it")
         elif noted[:1] == [stack]:
-            said = runner.run(leave_script(release), timeout=RELEASE_SECONDS).stdout.strip()
-            if said:
-                report(f"{machine.name}: {said}")
-            report(f"{machine.name}: left as it was found")
+            output = runner.run(leave_script(release), timeout=RELEASE_SECONDS).stdout.strip()
+            if output:
+                report(f"{machine.name}: {output}")
+            report(f"{machine.name}: restored to its original state")
         done.add(machine.name)
 
     machines = list(machines)
-    failures = _side_by_side(machines, leave)
+    failures = _in_parallel(machines, leave)
     if failures:
         names = [machine.name for machine in machines if machine.name not in done]
         raise HostError("\n".join([*failures, _not_cleaned(names, forget)]))
 
 
 def leave_script(release: Release) -> str:
-    """Return what a host runs, as root, to be as it was found; it may run any number of times."""
+    """Return the script that restores a host, run as root; it is idempotent."""
     return f"{_LEAVE}{release.script}\n"
 
 
 def _not_cleaned(names: Sequence[str], forget: str) -> str:
     return (
-        f"Not cleaned: {', '.join(names)}. What this stack put there stays: the engine's place in"
-        " the swarm, containers, volumes and images, the firewall, /etc/dairflow. The other hosts"
-        " are left as they were found.\n"
+        f"Not cleaned: {', '.join(names)}. Resources of this stack remain there: the swarm"
+        " membership, containers, volumes and images, the firewall, /etc/dairflow. The other hosts"
+        " are restored to their original state.\n"
         "Next: start the host and run `pulumi destroy` again, which cleans it.\n"
-        f"A host that runs but cannot be reached from here: `sh {LEAVE_FILE}` on its console, as"
-        " root, cleans it.\n"
-        f"Once that is done, or if the host is gone for good: `{forget or 'pulumi state delete'}`"
-        " forgets it; then run `pulumi destroy` again."
+        f"If the host runs but cannot be reached from here, run `sh {LEAVE_FILE}` on its console as"
+        " root.\n"
+        "After that, or if the host is lost, remove it from the state with"
+        f" `{forget or 'pulumi state delete'}`; then run `pulumi destroy` again."
     )
 
 
 def _look(machines: Iterable[Machine], pool: RunnerPool) -> tuple[dict[str, HostFacts], list[str]]:
-    """Ask all hosts side by side; the texts are of those that could not be asked."""
+    """Read the facts of all hosts in parallel; the texts are the errors of unreachable hosts."""
     found: dict[str, HostFacts] = {}
     lock = threading.Lock()
 
@@ -265,24 +269,24 @@ def _look(machines: Iterable[Machine], pool: RunnerPool) -> tuple[dict[str, Host
         with lock:
             found[machine.name] = facts
 
-    return found, _side_by_side(machines, ask)
+    return found, _in_parallel(machines, ask)
 
 
-def _not_root(machine: Machine, said: str) -> RemoteError:
+def _not_root(machine: Machine, output: str) -> RemoteError:
     return RemoteError(
         machine=machine,
-        tried="became root, and looked whether it can be a node",
-        answer=said,
+        tried="became root and checked whether it can be a node",
+        answer=output,
         next_step=(
             f"let {machine.user} use sudo without a password (`echo {quote(machine.user)}"
             " 'ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/operator`), or set the host's password"
-            " for sudo, or sign in as root"
+            " for sudo, or log in as root"
         ),
     )
 
 
-def _side_by_side(machines: Iterable[Machine], work: Callable[[Machine], None]) -> list[str]:
-    """Work on all hosts at once; return the texts of what failed, in the machines' order."""
+def _in_parallel(machines: Iterable[Machine], work: Callable[[Machine], None]) -> list[str]:
+    """Run ``work`` on all hosts in parallel; return the errors' texts in the machines' order."""
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="hosts") as threads:
         futures = [threads.submit(work, machine) for machine in machines]
     failures = [failure for future in futures if (failure := future.exception()) is not None]

@@ -1,4 +1,4 @@
-"""The ``existing`` target: the cluster's machines are hosts that the user has SSH to already."""
+"""The ``existing`` target: the machines are hosts that the user can already reach by SSH."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class ExistingMachines(pulumi.ComponentResource):
         cluster_id: pulumi.Output[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``cluster_id`` is noted on every host."""
+        """``cluster_id`` is written to every host."""
         super().__init__(_TYPE, name, None, opts)
-        # The first manager is the first of all; sorting keeps the list's order otherwise.
+        # The first manager is the first host; sorting keeps the list's order otherwise.
         hosts = sorted(settings.hosts, key=lambda host: host.role != "manager")
         child = pulumi.ResourceOptions(parent=self)
-        pace = settings.connections_per_second
+        rate = settings.connections_per_second
         logins = {host.name: _login(host).to_dict() for host in hosts}
-        machines = [_record(host, logins[host.name], pace, child) for host in hosts]
+        machines = [_record(host, logins[host.name], rate, child) for host in hosts]
         secret_logins = pulumi.Output.secret(logins)
         release = Release(stack=STACK_NAME, remove_engine=settings.remove_engine).to_dict()
         claimed = ExistingHosts(
@@ -52,7 +52,7 @@ class ExistingMachines(pulumi.ComponentResource):
             adopt=settings.adopt,
             manager_ports=[settings.web_port, settings.flower_port],
             release=release,
-            connections_per_second=pace,
+            connections_per_second=rate,
             forget=_forget("hosts"),
             opts=child,
         )
@@ -75,9 +75,9 @@ class ExistingMachines(pulumi.ComponentResource):
 
 
 def _forget(name: str) -> str:
-    """Return the command that takes the list of hosts out of the state.
+    """Return the command that removes the list of hosts from the state.
 
-    A provider is not told its resource's URN, which is that of the type's name and its parent's.
+    A provider does not receive its resource's URN, which consists of its type and its parent's.
     """
     kind = f"{_TYPE}$pulumi-python:dynamic/machines:ExistingHosts"
     urn = f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{kind}::{name}"
@@ -85,9 +85,9 @@ def _forget(name: str) -> str:
 
 
 def operator_cidrs(seen: Iterable[str], allowed: Iterable[str]) -> list[str]:
-    """Return who may reach the hosts' SSH: the allowed networks, and where the operator is now.
+    """Return the networks that may reach the hosts' SSH: allowed ones and the operator's address.
 
-    An operator who moves within the allowed networks changes nothing.
+    An operator's address within the allowed networks adds nothing.
     """
     networks = list(allowed)
     return [

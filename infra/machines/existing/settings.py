@@ -1,4 +1,4 @@
-"""The settings of the ``existing`` target: a list of hosts. Knows nothing of Pulumi."""
+"""The settings of the ``existing`` target: a list of hosts. Independent of Pulumi."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from infra.setting_types import Problem
 
 ACCEPT_ONCE = "accept-once"
-"""In place of a host key: take the one that the host shows at first, and no other from then on."""
+"""Value instead of a host key: accept the key of the first connection, and no other from then
+on."""
 
 MAX_MANAGERS = 7
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -70,7 +71,7 @@ def _is_ipv4(value: str) -> bool:
 
 
 def _public_key(value: str) -> str:
-    """Return type and key without the comment, checked as far as it can be without cryptography."""
+    """Return type and key without the comment, checked as far as possible without cryptography."""
     words = value.split()
     if len(words) < 2 or words[0] not in _KEY_TYPES:  # noqa: PLR2004 - type and key
         msg = f"{_HOW_TO_READ_KEY} (types: {', '.join(_KEY_TYPES)})"
@@ -97,7 +98,7 @@ def _host_key(value: str) -> str:
 
 
 def key_file(value: str) -> Path:
-    """Return the whole path of a key file; a relative one is meant from the project's folder."""
+    """Return the absolute path of a key file; a relative path starts at the project's folder."""
     return (ROOT / Path(value).expanduser()).resolve()
 
 
@@ -107,19 +108,19 @@ def _private_key_file(value: str) -> str:
         text = path.read_text(errors="replace")
         mode = path.stat().st_mode
     except OSError as error:
-        msg = f"a file that can be read, from the project's folder ({error.strerror})"
+        msg = f"a readable file, relative to the project's folder ({error.strerror})"
         raise ValueError(msg) from None
     found = _PRIVATE_KEY.search(text)
     if found is None:
         msg = "a file with the private half of a key (not .pub)"
         raise ValueError(msg)
     if mode & 0o077:
-        msg = "a file that nobody else can read, or `ssh` refuses it: run `chmod 600` on it"
+        msg = "a file that only you can read, or `ssh` rejects it: run `chmod 600` on it"
         raise ValueError(msg)
     if _is_encrypted(found["kind"], found["body"]):
         msg = (
-            "a key without a passphrase, which this one has. Make one for this with"
-            " `ssh-keygen -t ed25519 -N ''`, and add it to the host's authorized_keys"
+            "a key without a passphrase; this one has one. Generate a key with `ssh-keygen -t"
+            " ed25519 -N ''`, and add it to the host's authorized_keys"
         )
         raise ValueError(msg)
     return value
@@ -149,7 +150,7 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
         if key.startswith("dairflow.") or not re.fullmatch(r"[A-Za-z0-9]([\w.-]*\w)?", key)
     ]
     if wrong:
-        msg = f"other keys than {', '.join(wrong)} (letters, digits, . _ -; dairflow.… is taken)"
+        msg = f"other keys than {', '.join(wrong)} (letters, digits, . _ -; dairflow.… is reserved)"
         raise ValueError(msg)
     return value
 
@@ -158,9 +159,9 @@ Port = Annotated[Integer, Field(ge=1, le=65_535)]
 
 
 class Access(BaseModel):
-    """How to sign in somewhere. Field aliases are the keys of the settings.
+    """Address and login of a host. Field aliases are the keys of the settings.
 
-    A text of digits is a number for ``pulumi config set --path``.
+    ``pulumi config set --path`` stores a text of digits as a number.
     """
 
     model_config = ConfigDict(
@@ -177,13 +178,13 @@ class Access(BaseModel):
 
 
 class Jump(Access):
-    """A host that the way to another one leads through. Without a sign-in, it is that one's."""
+    """A jump host on the way to another host. Without a login, it uses that host's."""
 
     host_key: Annotated[str, AfterValidator(_public_key), Field(alias="hostKey")]
 
 
 class Host(Access):
-    """A host that is to be a node. ``password`` is for SSH without a key, and for sudo."""
+    """A host that becomes a node. ``password`` is for SSH without a key, and for sudo."""
 
     name: Annotated[str, AfterValidator(_name)]
     role: Literal["manager", "worker"]
@@ -209,7 +210,7 @@ class ExistingSettings(BaseModel):
 
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find what is wrong between the hosts; what is wrong within one, the model finds."""
+    """Report conflicts between hosts; the model checks each host by itself."""
     given: object = raw.get("hosts") or []
     if not isinstance(given, list):
         return
@@ -218,7 +219,7 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
         for host in cast("list[Any]", given)
     ]
     if not hosts:
-        yield ("hosts", [], "a list of hosts: target existing makes no machines of its own")
+        yield ("hosts", [], "a list of hosts: target existing does not create machines")
         return
     yield from _duplicates(hosts)
     for index, host in enumerate(hosts):
@@ -238,7 +239,7 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _duplicates(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Find what two hosts may not share: a name, a way in, an address in the cluster."""
+    """Report values that two hosts share but must not: name, login address, cluster address."""
     first: dict[tuple[str, str], int] = {}
     for index, host in enumerate(hosts):
         way = f"{host.get('address')}:{host.get('port', 22)} by {host.get('jump')}"
@@ -252,7 +253,7 @@ def _duplicates(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
                 continue
             other = first.setdefault((key, str(unique)), index)
             if other != index:
-                valid = f"another one than hosts[{other}] has"
+                valid = f"a value other than that of hosts[{other}]"
                 yield (f"hosts[{index}].{key}", host.get(key), valid)
 
 
@@ -262,9 +263,9 @@ def _of_one(path: str, host: Mapping[str, Any]) -> Iterator[Problem]:
         yield (
             f"{path}.privateAddress",
             None,
-            "the host's own IPv4 address, since its address is a name",
+            "the host's own IPv4 address, because its address is a name",
         )
     if host.get("privateKeyFile") is None and host.get("password") is None:
         secret = f"pulumi config set --secret --path '{path}.password'"
-        valid = f"the file of the key that signs in there; or a password, set by `{secret}`"
+        valid = f"the file of the key to log in with; or a password, set by `{secret}`"
         yield (f"{path}.privateKeyFile", None, valid)

@@ -1,8 +1,8 @@
-"""The ``local`` target's machines, over Docker's Python SDK. Knows nothing of Pulumi.
+"""Manages the ``local`` target's machines with Docker's Python SDK. Independent of Pulumi.
 
 A machine is a container (``node_container``), its ``/var/lib/docker`` is a named volume, and all of
-a stack's machines share one bridge network with fixed addresses, so that a machine that was
-stopped or made anew keeps its place in the swarm.
+a stack's machines share one bridge network with fixed addresses, so that a machine that was stopped
+or recreated keeps its swarm membership.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
 CLUSTER_LABEL = "dairflow.cluster"
-"""Label of every container, network and volume of ours: the cluster's random identity."""
+"""Label of every container, network and volume of a cluster: the cluster's random identity."""
 OWNER_FILE = "dairflow-owner"
-"""On a machine's disk: the identity of the resource that the machine belongs to."""
+"""File on a machine's disk: the identity of the resource that the machine belongs to."""
 NETWORK_PREFIX = 22
 CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
-"""Swarm's own overlay networks are taken from the beginning of 10.0.0.0/8, far from here."""
+"""Swarm's own overlay networks use the beginning of 10.0.0.0/8, so they do not overlap."""
 MIN_FREE_BYTES = 8 * 10**9
-"""Three nodes hold the Airflow image unpacked (about 0.7 GB each), and the registry once more."""
+"""Three nodes unpack the Airflow image (about 0.7 GB each), and the registry has another copy."""
 DELETION_SECONDS = 300.0
-"""How long the end of a stack waits for the deletion of its volumes."""
+"""How long the deletion of a stack waits for its volumes to be deleted."""
 SILENCE_SECONDS = 600
-"""How long a call to the engine may be silent. A busy machine sends parts of an image more than a
-minute apart, and the library's own limit is a minute."""
+"""Read timeout of a call to the engine. A busy machine sends parts of an image more than a minute
+apart, and the library's default is a minute."""
 VOLUME_SECONDS = 3.0
-"""How long the removal of a machine's volume is waited for."""
+"""How long to wait for the removal of a machine's volume."""
 
 
 class LocalError(UserError):
-    """Docker on this machine refused or cannot serve; says what to do next."""
+    """Docker on this machine failed or rejected a request; the message has the next step."""
 
 
 Engine = Any
-"""A ``docker.DockerClient``, whose published types are too partial for a strict check."""
+"""A ``docker.DockerClient``, whose published types are too incomplete for a strict check."""
 Object = Any
-"""A container, network or volume of it."""
+"""A container, network or volume of the engine."""
 
 
 @contextlib.contextmanager
 def engine() -> Generator[Engine]:
-    """Connect to the engine that the docker command speaks to (``DOCKER_HOST``, or a context's).
+    """Connect to the engine that the docker command uses (``DOCKER_HOST``, or a context's).
 
     Raises:
-        LocalError: when it does not answer, or answers with an error.
+        LocalError: if it does not answer, or answers with an error.
 
     """
     try:
@@ -76,18 +76,22 @@ def engine() -> Generator[Engine]:
     except DockerException as error:
         msg = (
             f"Docker does not answer on this machine: {error}.\n"
-            "Start it (`make setup` does, or `systemctl start docker`), then run the same again."
+            "Start it (with `make setup` or `systemctl start docker`), then rerun the command."
         )
         raise LocalError(msg) from error
     try:
         yield client
     except APIError as error:
-        msg = f"Docker on this machine refused: {error.explanation or error}"
+        msg = f"Docker on this machine rejected the request: {error.explanation or error}"
         raise LocalError(msg) from error
-    except (ReadTimeout, ConnectionError, ReadTimeoutError) as error:  # the last amid an answer
+    except (
+        ReadTimeout,
+        ConnectionError,
+        ReadTimeoutError,
+    ) as error:  # the last one in the middle of an answer
         msg = (
-            f"Docker on this machine gave no answer within {client.api.timeout:g} s: {error}.\n"
-            "If `docker info` answers, run the same command again: completed steps are kept."
+            f"Docker on this machine did not answer within {client.api.timeout:g} s: {error}.\n"
+            "If `docker info` works, rerun the command: completed steps are kept."
         )
         raise LocalError(msg) from error
     finally:
@@ -106,15 +110,14 @@ class Network:
 def ensure_network(
     name: str, cluster: str, published: Mapping[str, int], *, subnet: str = ""
 ) -> Network:
-    """Check that this machine can carry a cluster, and make its network or adopt it.
+    """Check that this machine can run a cluster, and create or adopt its network.
 
-    ``published`` are the loopback ports that the cluster is about to take, by the setting that
-    each is from. ``subnet`` is what the network had before it was removed: its machines' addresses
-    are kept with it.
+    ``published`` maps settings to the loopback ports that the cluster will use. ``subnet`` is the
+    subnet of the network before it was removed, so that its machines keep their addresses.
 
     Raises:
-        LocalError: before anything is made, when the node image is missing, a port is in use,
-            the disk is full, or the name belongs to another cluster.
+        LocalError: before anything is created, if the node image is missing, a port is in use, the
+            disk is full, or the name belongs to another cluster.
 
     """
     with engine() as client:
@@ -137,7 +140,7 @@ def ensure_network(
 
 
 def read_network(name: str) -> Network | None:
-    """Return the network, or None where there is none."""
+    """Return the network, or None if it does not exist."""
     with engine() as client:
         try:
             return _described(client.networks.get(name).attrs)
@@ -145,18 +148,18 @@ def read_network(name: str) -> Network | None:
             return None
 
 
-def wait_for_volumes(cluster: str, say: Callable[[str], None]) -> None:
+def wait_for_volumes(cluster: str, report: Callable[[str], None]) -> None:
     """Wait until Docker has deleted every volume of the cluster.
 
     Raises:
-        LocalError: when a volume is still there after `DELETION_SECONDS`.
+        LocalError: if a volume still exists after `DELETION_SECONDS`.
 
     """
     deadline = time.monotonic() + DELETION_SECONDS
     labels = {"label": f"{CLUSTER_LABEL}={cluster}"}
-    said = False
+    is_reported = False
     with engine() as client:
-        client.api.timeout = DELETION_SECONDS  # a list is not answered while a volume is deleted
+        client.api.timeout = DELETION_SECONDS  # listing blocks while a volume is deleted
         while left := sorted(volume.name for volume in client.volumes.list(filters=labels)):
             if time.monotonic() > deadline:
                 msg = (
@@ -164,14 +167,14 @@ def wait_for_volumes(cluster: str, say: Callable[[str], None]) -> None:
                     f" {', '.join(left)}.\nNext: `docker volume rm {' '.join(left)}`"
                 )
                 raise LocalError(msg)
-            if not said:
-                say(f"waiting for Docker to delete the volumes {', '.join(left)}")
-                said = True
+            if not is_reported:
+                report(f"waiting for Docker to delete the volumes {', '.join(left)}")
+                is_reported = True
             time.sleep(0.5)
 
 
 def remove_network(name: str) -> None:
-    """Remove the network; it may be gone already."""
+    """Remove the network if it exists."""
     with engine() as client:
         try:
             client.networks.get(name).remove()
@@ -181,9 +184,9 @@ def remove_network(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineSpec:
-    """A machine to be made. ``ports`` maps its TCP ports to loopback ports; 0: any free one.
+    """Specification of a machine. ``ports`` maps its TCP ports to loopback ports; 0: any free one.
 
-    ``port_settings`` maps loopback ports to the settings that they are from.
+    ``port_settings`` maps loopback ports to their settings.
     """
 
     container: str
@@ -201,14 +204,14 @@ class MachineSpec:
 
 
 def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
-    """Make ``spec`` run, adopting what is there, and return its loopback ports.
+    """Create, adopt or start the machine of ``spec``, and return its loopback ports.
 
-    A container that differs from ``spec`` (other ports, other keys, a network that was made anew
-    since, left half-made by an interrupted run) is made anew; its volume, and so its place in the
-    swarm, is kept.
+    A container that differs from ``spec`` (other ports, other keys, a recreated network, left
+    incomplete by an interrupted run) is recreated; its volume, and so its swarm membership, is
+    kept.
 
     Raises:
-        LocalError: when a port is in use, the image is missing, or the name is another cluster's.
+        LocalError: if a port is in use, the image is missing, or the name is another cluster's.
 
     """
     with engine() as client:
@@ -252,10 +255,11 @@ def image_of_machine(container: str) -> str:
 def owner_of_machine(container: str) -> str:
     """Return the identity that a machine's disk carries; empty if there is none.
 
-    A machine whose container was removed is looked at by a container that is never started.
+    If a machine's container was removed, its disk is read through a container that is never
+    started.
 
     Raises:
-        LocalError: as `engine`.
+        LocalError: see `engine`.
 
     """
     with engine() as client:
@@ -277,16 +281,16 @@ def owner_of_machine(container: str) -> str:
 
 
 def machines_in(network: str) -> list[str]:
-    """Return the names of the containers that are in a network, whether they run or not."""
+    """Return the names of the containers in a network, running or not."""
     with engine() as client:
         found = client.containers.list(all=True, filters={"network": network})
         return sorted(container.name for container in found)
 
 
 def is_running(container: str) -> bool | None:
-    """Return whether the machine runs; None where there is none.
+    """Return whether the machine runs; None if it does not exist.
 
-    A machine whose container was removed is still there while it has its disk, the volume.
+    A machine whose container was removed exists while its disk, the volume, exists.
     """
     with engine() as client:
         try:
@@ -301,16 +305,16 @@ def is_running(container: str) -> bool | None:
 
 
 def remove_machine(container: str) -> bool:
-    """Remove the container and its volume; each may be gone already.
+    """Remove the container and its volume, if they exist.
 
-    The node has left its swarm, so nothing of it has to end in order: its container is killed.
-    Its volume takes Docker 5 to 20 s where deleting 30,000 files is slow, and is waited for at most
-    `VOLUME_SECONDS`. Returns whether it is gone by then. Otherwise a process of its own goes on,
-    since Docker cancels a deletion when its client hangs up. Until the volume is deleted, Docker
-    answers no question about volumes, by name or by list.
+    The node has left its swarm, so an orderly stop is not needed: its container is killed. Docker
+    takes 5 to 20 s to delete its volume if deleting 30,000 files is slow; this waits at most
+    `VOLUME_SECONDS`. Returns whether the volume is deleted by then. Otherwise a separate process
+    continues, since Docker cancels a deletion when its client disconnects. Until the volume is
+    deleted, Docker does not answer requests about volumes.
 
     Raises:
-        LocalError: when Docker refuses to delete the volume.
+        LocalError: if Docker rejects the deletion of the volume.
 
     """
     with engine() as client, contextlib.suppress(NotFound):
@@ -329,18 +333,18 @@ def remove_machine(container: str) -> bool:
         return False
     if deletion.returncode != 0 and "no such volume" not in refusal.lower():
         msg = (
-            f"Docker does not delete the volume {container}: {refusal.strip()}\n"
-            "Next: end what uses it, and run the same command again."
+            f"Docker did not delete the volume {container}: {refusal.strip()}\n"
+            "Next: stop what uses it, then rerun the command."
         )
         raise LocalError(msg)
     return True
 
 
 def archive(image: str) -> bytes:
-    """Return an image as ``docker save`` writes it, under the name that is given.
+    """Return an image in the format of ``docker save``, under the given name.
 
     Raises:
-        LocalError: the image is not there.
+        LocalError: if the image does not exist.
 
     """
     with engine() as client:
@@ -354,22 +358,23 @@ def push(image: str, *, user: str, password: str) -> str:
     """Push ``registry/repository:tag`` and return its digest, ``sha256:…``.
 
     Raises:
-        LocalError: the image is not there, or the registry refuses it or does not answer.
+        LocalError: if the image does not exist, or the registry rejects it or does not answer.
 
     """
     from tools.plugins.docker.docker_stand_in.push import reported_digest  # noqa: PLC0415
 
     with engine() as client:
         _check_built(client, image)
-        said: Iterable[dict[str, Any]] = client.images.push(
+        lines: Iterable[dict[str, Any]] = client.images.push(
             image, stream=True, decode=True, auth_config={"username": user, "password": password}
         )
         digest = ""
-        for line in said:
+        for line in lines:
             if "error" in line:
                 msg = (
-                    f"{image} could not be pushed: {line['error']}\nNext: correct the cause, then"
-                    " run the same again; what has arrived already is not sent again"
+                    f"{image} could not be pushed: {line['error']}\n"
+                    "Next: fix the cause, then rerun the command; layers that have arrived are not"
+                    " sent again"
                 )
                 raise LocalError(msg)
             digest = reported_digest(line) or digest
@@ -377,15 +382,15 @@ def push(image: str, *, user: str, password: str) -> str:
 
 
 def untag(image: str) -> None:
-    """Take an image's tag away; it may be gone already."""
+    """Remove an image's tag if it exists."""
     with engine() as client, contextlib.suppress(NotFound):
         client.images.remove(image)
 
 
 def remove_names(repository: str, *, keep: Collection[str] = ()) -> None:
-    """Remove each name ``repository:…`` but those in ``keep``.
+    """Remove each name ``repository:…`` except those in ``keep``.
 
-    One that a container is made from stays: somebody else's use is not ours to end.
+    A name that a container was created from stays, because it is in use.
     """
     with engine() as client:
         names = {tag for image in client.images.list(repository) for tag in image.tags}
@@ -414,7 +419,7 @@ def _find_container(client: Engine, spec: MachineSpec) -> Object | None:
 
 
 def _note_owner(container: Object, owner: str) -> None:
-    """Write an identity to a machine's disk."""
+    """Write the owner's identity to a machine's disk."""
     if owner:
         container.put_archive(ENGINE_FOLDER, node_container.archive({OWNER_FILE: (owner, 0o600)}))
 
@@ -432,12 +437,12 @@ def _owner_on_disk(container: Object) -> str:
 def _check_owner(kind: str, name: str, labels: Mapping[str, str], cluster: str) -> None:
     if labels.get(CLUSTER_LABEL) == cluster:
         return
-    command = "network rm" if kind == "network" else f"{kind} rm -f"  # 20.10 forces no network
+    command = "network rm" if kind == "network" else f"{kind} rm -f"  # networks have no -f in 20.10
     msg = (
-        f"the {kind} {name} exists, but this stack did not make it (another clone of the project "
-        "with a stack of the same name, or a state folder that was deleted).\n"
-        "Run `pulumi destroy` where it was made, or choose another name with `pulumi stack init`. "
-        f"If nobody needs it: `docker {command} {name}`."
+        f"the {kind} {name} exists, but this stack did not create it (another clone of the project"
+        " has a stack of the same name, or the state folder was deleted).\n"
+        "Run `pulumi destroy` in the clone that created it, or choose another name with `pulumi"
+        f" stack init`. If nobody needs it: `docker {command} {name}`."
     )
     raise LocalError(msg)
 
@@ -460,8 +465,8 @@ def _free_subnet(client: Engine) -> IPv4Network:
         if not any(candidate.overlaps(other) for other in taken):
             return candidate
     msg = (
-        f"every subnet of {CANDIDATE_NETWORKS} is taken by a Docker network; "
-        "`docker network prune` removes the unused ones"
+        f"every subnet of {CANDIDATE_NETWORKS} is used by a Docker network; `docker network prune`"
+        " removes the unused ones"
     )
     raise LocalError(msg)
 
@@ -478,33 +483,39 @@ def _check_built(client: Engine, image: str) -> None:
         client.images.get(image)
     except NotFound:
         msg = (
-            f"this machine's Docker has no image {image}; it was built on another machine, or"
-            " removed.\nNext: let Pulumi build it here: `pulumi stack --show-urns` lists it as"
-            " docker:index/image:Image; then `pulumi up --replace` with that URN"
+            f"this machine's Docker does not have the image {image}; it was built on another"
+            " machine, or removed.\n"
+            "Next: rebuild it here: `pulumi stack --show-urns` lists it as"
+            " docker:index/image:Image; then run `pulumi up --replace` with that URN"
         )
         raise LocalError(msg) from None
 
 
 def _missing_image(image: str) -> str:
-    return f"this machine's Docker has no image {image}: run `make setup`, then the same again"
+    return (
+        f"this machine's Docker does not have the image {image}: run `make setup`, then rerun the"
+        " command"
+    )
 
 
 def _check_disk(client: Engine) -> None:
     root = client.info()["DockerRootDir"]
     try:
         free = shutil.disk_usage(root).free
-    except OSError:  # the engine is in a virtual machine (Docker Desktop): its disk is not ours
+    except (
+        OSError
+    ):  # the engine is in a virtual machine (Docker Desktop), whose disk is not visible
         return
     if free < MIN_FREE_BYTES:
         msg = (
-            f"{free / 1e9:.1f} GB are free under {root}; a cluster needs "
-            f"{MIN_FREE_BYTES / 1e9:.0f} GB. `docker system prune` frees what nothing uses."
+            f"{free / 1e9:.1f} GB are free under {root}; a cluster needs {MIN_FREE_BYTES / 1e9:.0f}"
+            " GB. `docker system prune` removes unused data."
         )
         raise LocalError(msg)
 
 
 def _check_port(port: int, setting: str | None) -> None:
-    """Refuse a port that another program listens on; ``setting`` is where it is from, if any."""
+    """Reject a port that another program listens on; ``setting`` is its setting, if any."""
     if port == 0:
         return
     with socket.socket() as probe:
@@ -514,14 +525,15 @@ def _check_port(port: int, setting: str | None) -> None:
         except OSError as error:
             another = f" or choose another: `pulumi config set {setting} {_free_port()}`"
             msg = (
-                f"port {port} on {LOOPBACK} cannot be used: {error.strerror}. End what listens "
-                f"there (`ss -ltnp 'sport = :{port}'` names it){another if setting else ''}."
+                f"port {port} on {LOOPBACK} cannot be used: {error.strerror}. Stop the program that"
+                f" listens there (`ss -ltnp 'sport = :{port}'` lists"
+                f" it){another if setting else ''}."
             )
             raise LocalError(msg) from error
 
 
 def _chosen_ports(wanted: Mapping[int, int], known: Mapping[int, int]) -> dict[int, int]:
-    """Fill in the free choices (0) with the port that was chosen before, or else a free one."""
+    """Replace each 0 with the port that was chosen before, or otherwise with a free one."""
     return {inner: outer or known.get(inner) or _free_port() for inner, outer in wanted.items()}
 
 
@@ -550,9 +562,9 @@ def _is(client: Engine, container: Object, spec: MachineSpec, ports: Mapping[int
 
 
 def _is_attached(client: Engine, container: Object, spec: MachineSpec) -> bool:
-    """Tell whether a container has its address in the network of today.
+    """Return whether a container has its address in the current network.
 
-    A stopped one keeps the ID of a network that was removed, and cannot start with it.
+    A stopped container keeps the ID of a removed network, and cannot start with it.
     """
     networks: dict[str, dict[str, Any]] = container.attrs["NetworkSettings"]["Networks"]
     if spec.network not in networks:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 SSH_PORT = 22
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Docker's names of processors, by the kernel's where they differ."""
+"""Docker's names of architectures, by the kernel's names if they differ."""
 ANY_FREE_PORT = 0
 
 
 class LocalMachines(pulumi.ComponentResource):
     """A network and a container for each machine, reached over loopback ports.
 
-    Loopback, because container addresses cannot be reached from outside the virtual machine that
-    Docker Desktop runs in.
+    They use loopback, because container addresses cannot be reached from outside Docker Desktop's
+    virtual machine.
     """
 
     def __init__(
@@ -117,8 +117,8 @@ class LocalMachines(pulumi.ComponentResource):
 def _platform() -> str:
     """Return the platform of this machine's Docker engine, for which set-up built the base image.
 
-    The engine runs on this machine's processor, in Docker Desktop's virtual machine too; to ask it
-    would let a preview fail where no engine runs.
+    The engine runs on this machine's processor, in Docker Desktop's virtual machine too. Asking the
+    engine would make a preview fail if it does not run.
     """
     processor = platform.machine()
     return f"linux/{_ARCHITECTURES.get(processor, processor)}"

@@ -16,8 +16,8 @@ from aws_cloud.server import Server  # noqa: E402
 from aws_standin.kinds import KINDS  # noqa: E402
 from aws_standin.resources import get_ami  # noqa: E402
 
-from infra.machines.aws.ecr import sign_in  # noqa: E402
-from infra.machines.aws.preflight import Wanted, look  # noqa: E402
+from infra.machines.aws.ecr import login  # noqa: E402
+from infra.machines.aws.preflight import Request, check  # noqa: E402
 from infra.machines.aws.registry import LIFECYCLE, pull_policy, trust_policy  # noqa: E402
 
 REGION = "eu-central-1"
@@ -69,7 +69,7 @@ def make_everything(server: Server, *, changed_in_between: bool = False) -> None
     role = make("Role", namePrefix="dairflow-test-", assumeRolePolicy=trust_policy(), tags=TAGS)
     make("RolePolicy", name="pull-images", role=role, policy=pull_policy([REPOSITORY]))
     profile = make("InstanceProfile", namePrefix="dairflow-test-", role=role, tags=TAGS)
-    sign_in(REGION, "")
+    login(REGION, "")
     instance = {
         "iamInstanceProfile": profile,
         "ami": image["id"],
@@ -141,7 +141,7 @@ def test_the_policy_allows_what_a_change_calls(server: Server) -> None:
 
 def test_the_policy_is_what_is_called(server: Server) -> None:
     given = {"target": "aws", "awsRegion": REGION, "allowedCidrs": ["198.51.100.7/32"]}
-    look(Wanted(stack="test", settings=parse(given), build_machine="x86_64"))
+    check(Request(stack="test", settings=parse(given), build_machine="x86_64"))
     make_everything(server)
     assert "ec2:CancelSpotInstanceRequests" in server.calls
     assert refused(server.calls) == []

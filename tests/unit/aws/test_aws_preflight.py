@@ -18,10 +18,10 @@ from infra.settings import parse
 target_packages.use("aws")
 from infra.machines.aws.preflight import (  # noqa: E402
     AwsError,
+    Request,
     Site,
-    Wanted,
     _standard,
-    look,
+    check,
 )
 
 REGION = "eu-central-1"
@@ -60,14 +60,14 @@ def amazons_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(build_machine: str = "x86_64", **settings: object) -> Site:
     given = {"target": "aws", "awsRegion": REGION, "allowedCidrs": ["198.51.100.7/32"], **settings}
-    return look(Wanted(stack="test", settings=parse(given), build_machine=build_machine))
+    return check(Request(stack="test", settings=parse(given), build_machine=build_machine))
 
 
 def objection(**settings: object) -> str:
     with pytest.raises(AwsError) as caught:
         ask(**settings)
     text = str(caught.value)
-    assert text.startswith("AWS cannot carry this cluster:\n")
+    assert text.startswith("AWS preflight checks failed:\n")
     assert text.endswith("Nothing was created or changed.")
     return text
 
@@ -125,7 +125,7 @@ def test_other_machines_count_against_the_quota_and_our_own_do_not() -> None:
     run_instance("m5.8xlarge")
     text = objection()
     assert "vCPUs of on-demand instances: the quota in eu-central-1 is 32, 32 are in use" in text
-    assert "this cluster takes 6" in text
+    assert "this cluster needs 6" in text
     assert "--quota-code L-1216C47A --desired-value 38" in text
 
 
@@ -191,7 +191,7 @@ def test_an_answer_that_fails_takes_no_other_objection_away(
     monkeypatch.setattr("moto.ec2.responses.subnets.Subnets.describe_subnets", fail)
     text = objection(awsSubnetIds=[elsewhere], awsWorkerType="t3.huge")
     assert "awsWorkerType: 't3.huge' given" in text
-    assert "the credentials may not look around" in text
+    assert "the credentials lack permission for the preflight checks" in text
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,9 @@ def test_subnets_that_do_not_fit_are_named() -> None:
     again, _ = subnet("a", "10.90.1.0/24", vpc)
     elsewhere, _ = subnet("b")
     text = objection(awsSubnetIds=[first, again, elsewhere, "subnet-0"])
-    assert f"{again!r} given; {first!r} is in {REGION}a as well: one subnet a zone" in text
+    assert (
+        f"{again!r} given; {first!r} is in {REGION}a as well: give one subnet for each zone" in text
+    )
     assert "'subnet-0' given; eu-central-1 has no such subnet" in text
     assert "they are in 2 VPCs" in text
 
@@ -341,7 +343,7 @@ def test_running_machines_keep_their_kind_of_addresses(*, public: bool) -> None:
     was, given = str(public).lower(), str(not public).lower()
     text = objection(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses=given)
     assert f"awsPublicAddresses: {given} given; it was {was} for manager-1, worker-1" in text
-    assert "a machine has its kind of addresses for life" in text
+    assert "a machine cannot change its kind of addresses" in text
 
 
 def test_an_elastic_address_says_nothing_of_addresses() -> None:
@@ -387,13 +389,13 @@ def test_a_disk_does_not_shrink() -> None:
 def test_what_stops_every_machine_of_a_role_is_a_note() -> None:
     Cluster()
     noted = " ".join(ask(awsManagerType="t3.medium", awsWorkerType="m5.large").notes)
-    assert "awsWorkerType: m5.large given; worker-1, worker-2 stop and start for it." in noted
+    assert "awsWorkerType: m5.large given; worker-1, worker-2 will stop and start." in noted
     assert "tasks that run there fail" in noted
     assert "manager-1" not in noted
     noted = " ".join(ask(awsManagerType="t3.medium", awsSpotWorkers="true").notes)
-    assert "awsSpotWorkers: true given; worker-1, worker-2 are replaced for it." in noted
+    assert "awsSpotWorkers: true given; worker-1, worker-2 will be replaced." in noted
     noted = " ".join(ask(awsManagerType="t3.large").notes)
-    assert "awsManagerType: t3.large given; manager-1 stop" in noted
+    assert "awsManagerType: t3.large given; manager-1 will stop" in noted
 
 
 def test_a_profile_of_the_stack_on_a_machine_is_seen() -> None:
@@ -452,7 +454,7 @@ def test_terminated_machines_hold_nothing() -> None:
 def test_without_credentials_it_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     text = objection()
-    assert "AWS does not take the credentials" in text
+    assert "AWS rejects the credentials" in text
     assert "aws sso login" in text
 
 

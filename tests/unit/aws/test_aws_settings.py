@@ -23,7 +23,10 @@ def test_a_region_and_who_gets_in_are_enough() -> None:
     [
         ({"awsRegion": None}, "awsRegion: nothing given; valid: the AWS region of the machines"),
         ({"awsRegion": "frankfurt"}, "awsRegion: 'frankfurt' given; valid: an AWS region such"),
-        ({"allowedCidrs": []}, "allowedCidrs: nothing given; valid: the IPv4 networks that SSH"),
+        (
+            {"allowedCidrs": []},
+            "allowedCidrs: nothing given; valid: the IPv4 networks that may reach SSH",
+        ),
         (
             {"allowedCidrs": ["198.51.100.7/32", "0.0.0.0/0"]},
             "allowedCidrs[1]: '0.0.0.0/0' given; valid: a smaller network",

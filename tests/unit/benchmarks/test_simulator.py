@@ -20,8 +20,8 @@ from benchmarks.simulator.server import Servers, Traffic, _opened_at
 from infra.firewall import Policy
 from infra.machines.fleet import names
 from infra.remote.keys import generate_key_pair
-from infra.remote.pace import Pace
 from infra.remote.pool import SshPool
+from infra.remote.rate_limit import RateLimit
 from infra.remote.runner import RemoteError
 from infra.swarm import commands, facts, steps
 from infra.swarm.cluster import Cluster
@@ -58,7 +58,7 @@ def booting(managers: int, workers: int, timing: Timing) -> Iterator[tuple[Serve
     thread.start()
     try:
         assert ready.wait(30)
-        with SshPool(operator.private, pace=Pace(1000)) as pool:
+        with SshPool(operator.private, rate_limit=RateLimit(1000)) as pool:
             yield servers, pool
     finally:
         loop.call_soon_threadsafe(done.set)

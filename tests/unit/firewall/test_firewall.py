@@ -146,7 +146,7 @@ def test_another_member_is_another_digest() -> None:
 @pytest.mark.parametrize("cidr", ["everyone", "::/0", "10.0.0.1/8", "10.0.0.0/33", ""])
 def test_a_source_that_is_no_network_is_refused_by_name(field: str, cidr: str) -> None:
     fields = {"operator_cidrs": (), "client_cidrs": (), field: (cidr,)}
-    with pytest.raises(ValueError, match=re.escape(f"{field}: {cidr!r} is no IPv4 network")):
+    with pytest.raises(ValueError, match=re.escape(f"{field}: {cidr!r} is not an IPv4 network")):
         Policy(**fields)
 
 

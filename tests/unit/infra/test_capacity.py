@@ -27,8 +27,8 @@ def test_more_tasks_than_the_queue_serves_are_refused_with_every_figure() -> Non
     assert "workerConcurrency: '256' given; valid: fewer tasks at the same time" in said
     assert "50 worker nodes x 16 workersPerNode x 256 workerConcurrency = 204,800." in said
     assert (
-        "Redis, the queue, has 208,900 clients then (204,800 tasks, 5 for each of 800 Celery"
-        " workers, 100 others), and takes 10,000"
+        "Redis, the queue, would have 208,900 clients (204,800 tasks, 5 for each of 800 Celery"
+        " workers, 100 others), but accepts 10,000"
     ) in said
 
 
@@ -84,7 +84,7 @@ def test_a_network_that_is_too_small_is_refused_with_every_figure() -> None:
         ({"overlayNetwork": "10.213.0.0/20"}, "the nodes of target local are there"),
         (
             {"overlayNetwork": "10.80.16.0/20", "target": "aws", "allowedCidrs": ["192.0.2.1/32"]},
-            "it is awsVpcCidr, where the machines are",
+            "it is awsVpcCidr, the network of the machines",
         ),
         (
             {

@@ -16,7 +16,7 @@ from infra.remote.machine import Machine
 from infra.remote.runner import Completed, RemoteError
 
 target_packages.use("aws")
-from infra.machines.aws.ecr import sign_in  # noqa: E402
+from infra.machines.aws.ecr import login  # noqa: E402
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 AIRFLOW = f"{REGISTRY}/dairflow-test/airflow@sha256:{'a' * 64}"
@@ -107,7 +107,7 @@ def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
     node = runner(lacks=AIRFLOW)
     node.on(PULL, NO_ROLE, NO_ROLE, "")
     ecr.pull(node, [AIRFLOW], report=said.append)
-    assert said[0] == "worker-1: waits until ECR gives its instance's role a token"
+    assert said[0] == "worker-1: waiting for ECR to issue a token to its instance's role"
     assert len(said) == 2
 
 
@@ -125,6 +125,8 @@ def test_refused_credentials_are_told_with_the_next_step(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(RegistryError, match="ECR gives no token to push images with") as caught:
-        sign_in("eu-central-1", "nobody")
+    with pytest.raises(
+        RegistryError, match="ECR did not issue a token to push images with"
+    ) as caught:
+        login("eu-central-1", "nobody")
     assert "docs/aws.md" in str(caught.value)

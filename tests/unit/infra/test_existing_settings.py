@@ -71,8 +71,14 @@ def test_no_password_is_shown_when_settings_are() -> None:
     [
         ({"role": "boss"}, "hosts[1].role: 'boss' given; valid: 'manager' or 'worker'"),
         ({"name": "Second!"}, "hosts[1].name: 'Second!' given; valid: lower-case letters"),
-        ({"name": "first"}, "hosts[1].name: 'first' given; valid: another one than hosts[0] has"),
-        ({"address": "192.0.2.1"}, "hosts[1].address: '192.0.2.1' given; valid: another one"),
+        (
+            {"name": "first"},
+            "hosts[1].name: 'first' given; valid: a value other than that of hosts[0]",
+        ),
+        (
+            {"address": "192.0.2.1"},
+            "hosts[1].address: '192.0.2.1' given; valid: a value other than",
+        ),
         ({"address": "192.0.2"}, "hosts[1].address: '192.0.2' given; valid: an IPv4 address"),
         ({"address": "2001:db8::1"}, "hosts[1].address: '2001:db8::1' given; valid: an IPv4"),
         ({"privateAddress": "host"}, "hosts[1].privateAddress: 'host' given; valid: an IPv4"),
@@ -86,7 +92,10 @@ def test_no_password_is_shown_when_settings_are() -> None:
         ({"password": None}, "hosts[1].privateKeyFile: nothing given; valid: the file of the key"),
         ({"password": ""}, "hosts[1].password: a value that is not shown given; valid: "),
         ({"pasword": "the-secret"}, "hosts[1].pasword: a value that is not shown given; valid: no"),
-        ({"privateKeyFile": "no/such"}, "hosts[1].privateKeyFile: 'no/such' given; valid: a file"),
+        (
+            {"privateKeyFile": "no/such"},
+            "hosts[1].privateKeyFile: 'no/such' given; valid: a readable",
+        ),
         ({"labels": {"dairflow.x": "y"}}, "valid: other keys than dairflow.x"),
         ({"labels": "rack"}, "hosts[1].labels: 'rack' given; valid: an object, set with --path 'h"),
         ({"port": True}, "hosts[1].port: True given; valid: a whole number"),

@@ -9,8 +9,15 @@ import pytest
 
 from infra.clock import ClockReading
 from infra.machines.errors import HostError
-from infra.machines.existing.host_check import CLAIM_FILE, SCRIPT, HostFacts, objections, parse
-from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, leave_script, let_go, site
+from infra.machines.existing.host_check import CLAIM_FILE, SCRIPT, HostFacts, parse, problems
+from infra.machines.existing.hosts import (
+    LEAVE_FILE,
+    claim,
+    inspect,
+    leave_script,
+    release_hosts,
+    site,
+)
 from infra.machines.existing.machines import operator_cidrs
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
@@ -55,7 +62,7 @@ def said(
     on: Machine | None = None,
     others: Iterable[Machine] = (),
 ) -> str:
-    found = objections(
+    found = problems(
         on or machine(),
         facts,
         others=others,
@@ -83,22 +90,31 @@ def test_an_answer_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"system_id": "fedora", "system": "Fedora 40"}, "it runs Fedora 40; supported are Debian"),
-        ({"version": "10", "system": "Debian 10"}, "it runs Debian 10; supported"),
+        ({"system_id": "fedora", "system": "Fedora 40"}, "it runs Fedora 40; Debian 11"),
+        ({"version": "10", "system": "Debian 10"}, "it runs Debian 10; Debian 11"),
         ({"system_id": "ubuntu", "version": "18.04", "system": "Ubuntu 18"}, "it runs Ubuntu 18"),
-        ({"kernel": "4.19.0-26"}, "its kernel is 4.19.0-26, and the firewall needs 5.4"),
+        ({"kernel": "4.19.0-26"}, "its kernel is 4.19.0-26; the firewall needs 5.4"),
         ({"architecture": "aarch64"}, "its processor is aarch64"),
         ({"lacks": ("ip", "pgrep")}, "run `apt-get install iproute2 procps`"),
-        ({"nft_error": "Operation not permitted"}, "does not let root use nftables: Operation not"),
-        ({"engine": "20.10.24"}, "its Docker engine is 20.10.24, and needed is 25 or newer"),
+        (
+            {"nft_error": "Operation not permitted"},
+            "nftables does not work for root on it: Operation not",
+        ),
+        ({"engine": "20.10.24"}, "its Docker engine is 20.10.24; 25 or newer is needed"),
         ({"offered_engine": "24.0.7-0ubuntu4"}, "its system offers the Docker engine 24.0.7-0ub"),
         ({"free_kb": 10}, "0.0 GB of disk are free"),
-        ({"mtus": {"10.9.9.9": 1500}}, "10.0.0.1 is to be its private address, but it has 10.9."),
-        ({"ssh_client": "2001:db8::7"}, "your SSH comes from 2001:db8::7, and the firewall lets"),
+        (
+            {"mtus": {"10.9.9.9": 1500}},
+            "its private address is 10.0.0.1 in the settings, but the host has 10.9.",
+        ),
+        (
+            {"ssh_client": "2001:db8::7"},
+            "your SSH connection comes from 2001:db8::7; the firewall accepts",
+        ),
         ({"ufw": True}, "ufw is active"),
         (
             {"clock": BEHIND},
-            "its clock says 2026-11-27 10:00:00 UTC, and this machine's 2026-11-27",
+            "its clock is at 2026-11-27 10:00:00 UTC, and this machine's at 2026-11-27",
         ),
         ({"claim": "ffff0000"}, "it belongs to another stack of this project (identity ffff0000)"),
         ({"swarm": "active"}, "it is in another swarm (its state there is active)"),
@@ -126,7 +142,10 @@ ETH0 = ("eth0", "10.0.0.0/24")
 def test_an_address_that_docker_s_bridges_would_hide_is_told(address: str) -> None:
     network = f"{address[:6]}.0.0/16"
     text = said(facts_with(ETH0, ssh_client=address))
-    assert f"Docker will give {network} to a bridge of its own, and your SSH comes from" in text
+    assert (
+        f"Docker will give {network} to a bridge of its own, and your SSH connection comes from"
+        in text
+    )
     assert '{"default-address-pools": [{"base":' in text
     text = said(facts_with(ETH0), others=[machine(), machine("beta", address=address)])
     assert f"Docker will give {network} to a bridge of its own, and beta has {address}" in text
@@ -209,7 +228,7 @@ def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:
     with pytest.raises(HostError) as caught:
         look(hosts, machine(), machine("beta", address="10.0.0.2"), machine("gamma"))
     text = str(caught.value)
-    assert text.startswith("No host was touched.")
+    assert text.startswith("No host was changed.")
     assert "alpha (root@10.0.0.1:22): it runs" in text
     assert "beta (root@10.0.0.2:22): it is in another swarm" in text
     assert "gamma (root@10.0.0.1:22): waited 20 s for SSH" in text
@@ -229,7 +248,7 @@ def test_sudo_that_asks_for_a_password_is_told_with_what_to_do() -> None:
 
 def test_two_entries_for_one_host_are_told() -> None:
     hosts = pool(alpha=ANSWER, beta=ANSWER)
-    with pytest.raises(HostError, match=r"beta .*: its host name is alpha, as alpha .*'s is"):
+    with pytest.raises(HostError, match=r"beta .*: its host name is alpha, which alpha .* has too"):
         look(hosts, machine(), machine("beta", role="worker"))
 
 
@@ -245,7 +264,7 @@ def test_hosts_are_claimed_once_and_adopted_ones_leave_their_swarm_before() -> N
         CLAIM_FILE: f"{STACK}\n".encode(),
         LEAVE_FILE: leave_script(release).encode(),
     }
-    assert lines[0] == "alpha: left the swarm that it was in, as `adopt` says"
+    assert lines[0] == "alpha: left the swarm that it was in, because `adopt` is set"
     claimed = {"alpha": replace(found["alpha"], claim=STACK)}
     other = Release(stack="airflow", remove_engine=True)
     claim([machine()], claimed, hosts, pytest.fail, stack=STACK, release=other)
@@ -276,9 +295,10 @@ def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last
     hosts.silent.add("gamma")
     lines: list[str] = []
     with pytest.raises(
-        HostError, match=r"(?s)gamma .*\nNot cleaned: gamma\. .*`forget it` forgets"
+        HostError,
+        match=r"(?s)gamma .*\nNot cleaned: gamma\. .*remove it from the state with `forget it`",
     ):
-        let_go(
+        release_hosts(
             [machine("gamma"), machine(), machine("beta")],
             hosts,
             lines.append,
@@ -286,7 +306,7 @@ def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last
             release=Release(stack="airflow"),
             forget="forget it",
         )
-    assert lines == ["alpha: left as it was found"]
+    assert lines == ["alpha: restored to its original state"]
     assert len(hosts.runners["alpha"].commands) == 2
     assert len(hosts.runners["beta"].commands) == 1
 
@@ -308,9 +328,9 @@ def test_a_host_that_another_resource_has_adopted_stays(
     hosts = FakePool(lambda on: FakeRunner(on).on(f"cat {CLAIM_FILE}", noted).on("leave"))
     lines: list[str] = []
     release = Release(stack="airflow")
-    let_go([machine()], hosts, lines.append, stack=STACK, owner=owner, release=release)
+    release_hosts([machine()], hosts, lines.append, stack=STACK, owner=owner, release=release)
     assert len(hosts.runners["alpha"].commands) == 1 + left
-    assert ("left as it was found" in lines[0]) == left
+    assert ("restored to its original state" in lines[0]) == left
 
 
 def test_packages_are_removed_only_when_asked() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE, HostFacts
-from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, refuse_leftovers
+from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans
 from infra.remote.fake import FakePool
 from infra.remote.machine import Machine, Role
 from infra.swarm.release import Release
@@ -38,9 +38,11 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
     with pytest.raises(HostError) as caught:
         inspect(listed, hosts, stack=STACK, adopt=False, manager_ports=[])
     text = str(caught.value)
-    assert text.startswith("No host was touched.")
-    assert ("cannot be taken out of `hosts`: start it again. If its disk is lost" in text) is first
-    assert ("take it out of `hosts` and run `pulumi up`" in text) is others
+    assert text.startswith("No host was changed.")
+    assert (
+        "you cannot remove it from `hosts`: start it again. If its disk is lost" in text
+    ) is first
+    assert ("remove it from `hosts` and run `pulumi up`" in text) is others
 
 
 @pytest.mark.parametrize(
@@ -58,10 +60,10 @@ def test_volumes_that_the_stack_would_begin_on_are_refused(
     hosts, on = FakePool(), machine("one")
     hosts.runner(on).on("look for volumes", told)
     with pytest.raises(HostError) as caught:
-        refuse_leftovers([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
+        reject_orphans([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
     text = str(caught.value)
-    assert text.startswith("No host was touched.\none (root@10.0.0.1:22): ")
-    assert "it has airflow_postgres, on whose data this one would begin\nNext: " in text
+    assert text.startswith("No host was changed.\none (root@10.0.0.1:22): ")
+    assert "it has airflow_postgres, and this stack would start on that data\nNext: " in text
     assert said in text
 
 
@@ -73,7 +75,7 @@ def test_volumes_that_are_ours_or_go_are_in_nobody_s_way(claimed: str, told: str
     hosts, on = FakePool(), machine("one")
     if claimed != STACK:
         hosts.runner(on).on("look for volumes", told)
-    refuse_leftovers([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
+    reject_orphans([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
 
 
 def test_a_host_of_another_stack_leaves_that_by_its_own_script() -> None:
@@ -84,7 +86,7 @@ def test_a_host_of_another_stack_leaves_that_by_its_own_script() -> None:
     assert f"sh {LEAVE_FILE}" in runner.commands
     assert not [command for command in runner.commands if "swarm leave" in command]
     assert runner.files[CLAIM_FILE] == f"{STACK}\n".encode()
-    assert lines[0] == "one: left stack ffff0000 with its data, as `adopt` says"
+    assert lines[0] == "one: left stack ffff0000 and removed its data, because `adopt` is set"
 
 
 def test_a_host_that_left_and_keeps_volumes_is_not_claimed() -> None:

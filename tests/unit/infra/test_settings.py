@@ -104,7 +104,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ),
         (
             {"airflowConfig": {"core": {"paralelism": 3}}},
-            "airflowConfig.core.paralelism: 3 given; valid: an option of Airflow's; did you mean",
+            "airflowConfig.core.paralelism: 3 given; valid: an option of Airflow; did you mean",
         ),
         (
             {"airflowConfig": {"core": {"fernet_key": "hunter2"}}},
@@ -157,7 +157,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"workers": ""}, "workers: '' given; valid: a whole number"),
         ({"adopt": "yes"}, "adopt: 'yes' given; valid: true or false"),
         ({"adopt": "True"}, "adopt: 'True' given; valid: true or false"),
-        ({"imageName": ["a"]}, "imageName: ['a'] given; valid: one text, no list or object"),
+        ({"imageName": ["a"]}, "imageName: ['a'] given; valid: one text, not a list or an object"),
         ({"target": ["aws"]}, "target: ['aws'] given; valid: 'local', 'existing' or 'aws'"),
         ({"registry": {"a": "b"}}, "registry: {'a': 'b'} given; valid: 'embedded'"),
         ({"allowedCidrs": {"a": 1}}, "allowedCidrs: {'a': 1} given; valid: a list, set with --pat"),

@@ -78,12 +78,12 @@ def test_a_key_pair_is_openssh_s_and_its_private_half_is_in_no_text() -> None:
 @pytest.mark.parametrize("host_key", ["", "ssh-ed25519", "ssh-ed25519 !!!", "nonsense AAAA"])
 def test_a_host_key_that_is_none_is_refused_before_any_connection(host_key: str) -> None:
     machine = Machine.from_dict({**MACHINE.to_dict(), "host_key": host_key})
-    with pytest.raises(RemoteError, match="is no OpenSSH public key"):
+    with pytest.raises(RemoteError, match="is not an OpenSSH public key"):
         connect(machine, generate_key_pair().private, timeout=5)
 
 
 def test_a_private_key_that_is_none_is_refused_and_not_shown() -> None:
-    with pytest.raises(RemoteError, match="no Ed25519, ECDSA or RSA key") as caught:
+    with pytest.raises(RemoteError, match="not an Ed25519, ECDSA or RSA key") as caught:
         connect(MACHINE, "the-secret", timeout=5)
     assert "the-secret" not in str(caught.value)
 

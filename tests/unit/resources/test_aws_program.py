@@ -22,7 +22,7 @@ target_packages.use("aws")
 from aws_standin import upstream  # noqa: E402
 
 from infra.machines.aws.machines import _known  # noqa: E402
-from infra.machines.aws.preflight import AwsError, Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import AwsError, Request, Site  # noqa: E402
 from infra.machines.aws.registry import repository_name  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
@@ -63,11 +63,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is found in the account; a test may change it. See test_aws_preflight.py."""
     found: dict[str, Any] = {"architecture": "x86_64", "account": "123456789012"}
 
-    def look(wanted: Wanted) -> Site:
-        zones = tuple(f"{wanted.region}{letter}" for letter in "abc")
-        return Site(**{"region": wanted.region, "zones": zones, **found})
+    def look(request: Request) -> Site:
+        zones = tuple(f"{request.region}{letter}" for letter in "abc")
+        return Site(**{"region": request.region, "zones": zones, **found})
 
-    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
     return found
 
@@ -473,7 +473,7 @@ def test_wrong_settings_stop_before_anything_is_asked(run: Callable[..., Cloud])
     with pytest.raises(pulumi.RunError) as caught:
         run(allowedCidrs="", awsRegion="", awsManagerType="large")
     text = str(caught.value)
-    assert "allowedCidrs: nothing given; valid: the IPv4 networks that SSH" in text
+    assert "allowedCidrs: nothing given; valid: the IPv4 networks that may reach SSH" in text
     assert "awsRegion: nothing given" in text
     assert "awsManagerType: 'large' given; valid: an EC2 instance type" in text
 
@@ -481,12 +481,12 @@ def test_wrong_settings_stop_before_anything_is_asked(run: Callable[..., Cloud])
 def test_an_objection_of_the_account_stops_before_any_resource(
     run: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Wanted) -> None:
+    def refuse(_: Request) -> None:
         message = "no room"
         raise AwsError(message)
 
     made: list[str] = []
-    monkeypatch.setattr("infra.machines.aws.preflight.look", refuse)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", refuse)
     monkeypatch.setattr(Cloud, "new_resource", lambda _, args: (made.append(args.name), {}))
     with pytest.raises(pulumi.RunError, match="no room"):
         run()

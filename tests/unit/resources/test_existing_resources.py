@@ -53,7 +53,7 @@ def test_a_host_with_another_stack_s_data_is_refused_before_any_is_touched(
         "manager_ports": [],
         "release": Release(stack="airflow").to_dict(),
     }
-    with pytest.raises(ResourceError, match=r"No host was touched\.\none .*airflow_postgres"):
+    with pytest.raises(ResourceError, match=r"No host was changed\.\none .*airflow_postgres"):
         ExistingHostsProvider().create(props)
     assert runner.files == {}
     runner.on("look for volumes")

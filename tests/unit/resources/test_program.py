@@ -121,7 +121,7 @@ def test_a_password_for_a_build_stops_before_any_resource(
 ) -> None:
     monkeypatch.setenv("CONDA_CHANNELS", "https://me:hunter2@conda.example.com/ours")
     with pytest.raises(
-        pulumi.RunError, match="CONDA_CHANNELS: the address holds a user name or password"
+        pulumi.RunError, match="CONDA_CHANNELS: the address contains a user name or password"
     ):
         run()
 
@@ -133,7 +133,9 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
     requirements = tmp_path / "images/airflow/pip_requirements.txt"
     requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
     monkeypatch.setattr("infra.settings.ROOT", tmp_path)
-    with pytest.raises(pulumi.RunError, match=r"pip_requirements\.txt:1: the address holds a user"):
+    with pytest.raises(
+        pulumi.RunError, match=r"pip_requirements\.txt:1: the address contains a user"
+    ):
         run()
 
 

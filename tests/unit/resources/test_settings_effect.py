@@ -13,7 +13,7 @@ from tests.unit.resources.recorder import run_program
 from tests.unit.resources.test_state_names import STACKS, AnyTarget
 
 target_packages.use("aws")
-from infra.machines.aws.preflight import Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import Request, Site  # noqa: E402
 
 SUBNET = "subnet-0123456789abcdef0"
 LOCAL, EXISTING, AWS = STACKS["local"], STACKS["existing"], STACKS["aws"]
@@ -78,11 +78,11 @@ CHANGES: dict[str, tuple[dict[str, str], str]] = {
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(wanted: Wanted) -> Site:
-        zone = f"{wanted.region}a"
-        given = wanted.settings.aws_subnet_ids
+    def look(request: Request) -> Site:
+        zone = f"{request.region}a"
+        given = request.settings.aws_subnet_ids
         return Site(
-            region=wanted.region,
+            region=request.region,
             zones=(zone,),
             architecture="x86_64",
             account="1234",
@@ -90,7 +90,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
             subnets={zone: SUBNET} if given else {},
         )
 
-    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 

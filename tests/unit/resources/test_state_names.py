@@ -19,7 +19,7 @@ from infra.machines import target_packages
 from tests.unit.resources.recorder import Recorder, run_program
 
 target_packages.use("aws")
-from infra.machines.aws.preflight import Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import Request, Site  # noqa: E402
 
 NAMES = json.loads(Path(__file__).with_name("state_names.json").read_text())
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA3CL5OPqBDSOhdoiRE3V413DE+Me1p/0n/2ovi2QCsv"
@@ -60,11 +60,11 @@ class AnyTarget(Recorder):
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(wanted: Wanted) -> Site:
-        zones = tuple(f"{wanted.region}{letter}" for letter in "ab")
-        return Site(region=wanted.region, zones=zones, architecture="x86_64", account="1234")
+    def look(request: Request) -> Site:
+        zones = tuple(f"{request.region}{letter}" for letter in "ab")
+        return Site(region=request.region, zones=zones, architecture="x86_64", account="1234")
 
-    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 

@@ -108,4 +108,4 @@ def test_a_manager_that_does_not_answer_ends_no_deployment(
     error = RemoteError(machine=manager, tried="docker ps", answer="no answer")
     said: list[str] = []
     backup_check.report_problems(FakeRunner(manager).on("docker ps", error), rendered, said.append)
-    assert said == ["warning: backups: how they are is not known: no answer"]
+    assert said == ["warning: backups: their status is unknown: no answer"]

@@ -129,7 +129,7 @@ def test_what_a_swarm_cannot_do_is_refused_by_name(
         ({"secrets": {"mine": {"file": "a", "driver": "vault"}}}, "secrets.mine.driver"),
         (
             {"secrets": {"redis_password": {"environment": "X"}}},
-            "secrets.redis_password: the name is the project's own",
+            "secrets.redis_password: the name is reserved",
         ),
     ],
 )

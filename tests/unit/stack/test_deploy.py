@@ -255,8 +255,8 @@ def test_progress_is_told_once_for_each_change(
     lines, _ = run(runner, rendered, options)
     assert lines == [
         "worker 1/2 (worker-1: pulling image)",
-        "Airflow says: web server: does not answer on port 8080",
-        "Airflow says: scheduler: unknown",
+        "Airflow reports: web server: does not answer on port 8080",
+        "Airflow reports: scheduler: unknown",
     ]
 
 
@@ -334,7 +334,7 @@ def test_a_deployment_that_stands_still_ends_and_names_what_it_waited_for(
     with pytest.raises(StackError, match=r"worker 1/2 \(worker-1: pulling image\)") as caught:
         run(runner, rendered, options)
     assert "worker.2" in str(caught.value)
-    assert "has not moved for" in str(caught.value)
+    assert "has made no progress for" in str(caught.value)
 
 
 def test_a_slow_deployment_is_waited_for_as_long_as_something_moves(
@@ -385,7 +385,7 @@ def test_a_slow_start_shows_in_its_log(
     )
     waits = (f"waiting for postgres:5432 {n}\n" for n in range(99))
     runner.on('docker service logs --raw --tail 1 "', *waits)
-    with pytest.raises(StackError, match="has not moved for 6"):
+    with pytest.raises(StackError, match="has made no progress for 6"):
         run(runner, rendered, options)
 
 
@@ -418,7 +418,7 @@ def test_a_removal_under_way_is_waited_for(
     runner = manager_of(manager, rendered).on("docker network ls", "airflow_default\n", "")
     runner.on("docker stack ps", "-- tasks --", "-- tasks --", "-- tasks --", seen(rendered))
     lines, _ = run(runner, rendered, options)
-    assert lines == ["an earlier removal of this stack is still under way"]
+    assert lines == ["an earlier removal of this stack is still in progress"]
     order = [c for c in runner.commands if "network ls" in c or "stack deploy" in c]
     assert len(order) == 3
     assert "stack deploy" in order[-1]
@@ -428,7 +428,7 @@ def test_a_machine_that_is_no_manager_is_refused(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
     runner = manager_of(manager, rendered).on("docker info", "false\n")
-    with pytest.raises(StackError, match="no manager"):
+    with pytest.raises(StackError, match="is not a manager"):
         run(runner, rendered, options)
     assert not any("stack deploy" in command for command in runner.commands)
 
@@ -456,7 +456,7 @@ def test_a_network_that_is_too_small_is_refused_before_anything_is_changed(
     said = str(caught.value)
     assert "the network airflow_default is 10.0.1.0/28, with 13 addresses" in said
     assert f"these settings need {rendered.addresses} (" in said
-    assert "Next: ask for fewer workers; or move Airflow to the network 10.192.0.0/20" in said
+    assert "Next: set fewer workers; or move Airflow to the network 10.192.0.0/20" in said
     assert not any("stack deploy" in c or "secret create" in c for c in runner.commands)
 
 

@@ -123,7 +123,7 @@ def test_another_manager_removes_the_stack_where_the_first_does_not_answer(
     pool.silent = {"manager-1"}
     lines: list[str] = []
     remove_from(machines, pool, "airflow", report=lines.append)
-    assert lines == ["manager-1: what the stack has there stays for now: no answer"]
+    assert lines == ["manager-1: the stack's data there stay for now: no answer"]
     commands = pool.runners["manager-2"].commands
     forgotten = next(n for n, c in enumerate(commands) if "dairflow.machine=manager-1" in c)
     assert "docker node demote" in commands[forgotten]
@@ -136,7 +136,7 @@ def test_without_a_manager_that_can_act_the_rest_goes_on(manager: Machine) -> No
     pool.runner(machines[1]).on("docker node ls", CANNOT)
     lines: list[str] = []
     remove_from(machines, pool, "airflow", report=lines.append)
-    assert lines[1].startswith("no manager can act: the services go with the machines")
+    assert lines[1].startswith("no manager can act: the services are removed")
     assert not [c for r in pool.runners.values() for c in r.commands if "stack rm" in c]
 
 

@@ -23,8 +23,8 @@ TRIO = ("manager-1", "worker-1", "worker-2")
 @pytest.mark.parametrize(
     ("changes", "objection"),
     [
-        ({"ssh_client": "198.51.100.9"}, r"would shut you out.*198\.51\.100\.9.*\nNext: add"),
-        ({"ssh_client": "2001:db8::7"}, "would shut you out"),
+        ({"ssh_client": "198.51.100.9"}, r"would lock you out.*198\.51\.100\.9.*\nNext: add"),
+        ({"ssh_client": "2001:db8::7"}, "would lock you out"),
         ({"mtus": {"10.1.1.1": 1500}}, r"set as its private address, but it has 10\.1\.1\.1"),
         ({"engine": "missing", "os_family": ("fedora",)}, "packages on Debian and Ubuntu only"),
         ({"has_nft": False, "os_family": ()}, "this is unknown"),
@@ -53,7 +53,7 @@ def test_encryption_needs_the_kernel_s_esp(trio: World) -> None:
     )
     cluster = replace(trio.cluster(*TRIO), firewall=policy)
     facts = trio.told(cluster)
-    with pytest.raises(SwarmError, match="no IPsec ESP"):
+    with pytest.raises(SwarmError, match="does not have IPsec ESP"):
         plan(cluster, facts)
     able = {name: replace(told, esp=True) for name, told in facts.items()}
     assert [stage.title for stage in plan(cluster, able)] == ["prepare"]
@@ -89,7 +89,8 @@ OTHERS = ("manager-2", "manager-3", "worker-1", "worker-2")
 def test_who_has_the_data_is_not_let_go(five: World) -> None:
     cluster = five.cluster(*OTHERS)
     with pytest.raises(
-        SwarmError, match=r"manager-1: it is to leave, but its disk holds .*\nNext: keep .*backup"
+        SwarmError,
+        match=r"manager-1: it is removed from .*, but its disk has .*\nNext: keep .*back up",
     ):
         plan(cluster, five.told(cluster), leaving=(five.machines["manager-1"],))
 
@@ -105,7 +106,7 @@ def test_who_has_the_data_is_not_let_go_when_it_is_down(five: World) -> None:
         with pytest.raises(SwarmError) as caught:
             plan(cluster, facts, leaving=leaving)
         text = str(caught.value)
-        assert "does not answer, but its disk holds the database and the registry" in text
+        assert "does not answer, but its disk has the database and the registry" in text
         assert "start it again. If its disk is lost, so is the database:" in text
         assert "`pulumi destroy` and `pulumi up`" in text
 
@@ -115,7 +116,9 @@ def test_workers_of_an_only_manager_that_is_down_begin_no_swarm_of_their_own(tri
     trio.machine("manager-2")
     cluster = trio.cluster("manager-2", "worker-1", "worker-2", release=Release(stack="airflow"))
     facts = trio.told(cluster, silent=["manager-1"])
-    with pytest.raises(SwarmError, match=r"manager-1: it is to leave and does not answer, and no"):
+    with pytest.raises(
+        SwarmError, match=r"manager-1: it is removed from the settings and does not answer, and no"
+    ):
         plan(cluster, facts, leaving=(trio.machines["manager-1"],), cluster_id="ours")
 
 
@@ -127,8 +130,8 @@ def test_the_first_manager_stays_the_first(five: World, role: Role) -> None:
     with pytest.raises(SwarmError) as caught:
         plan(cluster, five.told(cluster))
     assert str(caught.value) == (
-        "manager-1: its disk holds the database and the registry (label dairflow.primary), and"
-        " the first manager is to be manager-2\n"
+        "manager-1: its disk has the database and the registry (label dairflow.primary), but the"
+        " first manager in the settings is manager-2\n"
         "Next: keep manager-1 the first manager of the list"
     )
 

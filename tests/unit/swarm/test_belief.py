@@ -9,11 +9,11 @@ import pytest
 
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import RemoteError
-from infra.swarm.errors import SwarmError, SwarmGoneError, SwarmSilentError
+from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
+from infra.swarm.membership import assess
 from infra.swarm.observe import observe
 from infra.swarm.plan import plan
 from infra.swarm.reconcile import reconcile
-from infra.swarm.standing import assess
 from infra.swarm.steps import Demote, Join, Stage, Step
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def test_a_worker_s_word_keeps_no_swarm_alive(world: World) -> None:
     for name in TRIO:
         world.machine(name)
     pool = answers("worker-1", swarm="ours")
-    with pytest.raises(SwarmGoneError):
+    with pytest.raises(SwarmNotFoundError):
         observe(world.cluster(*TRIO), pool, cluster_id="ours")
     pool.silent = {"manager-1"}
-    with pytest.raises(SwarmSilentError, match=r"^manager-1: does not answer$"):
+    with pytest.raises(SwarmUnreachableError, match=r"^manager-1: does not answer$"):
         observe(world.cluster(*TRIO), pool, cluster_id="ours")
 
 
@@ -147,7 +147,7 @@ def test_a_worker_that_the_last_run_left_as_manager_is_believed(trio: World) -> 
     cluster = trio.cluster(*TRIO)
     facts = trio.told(cluster)
     facts["manager-1"] = replace(facts["manager-1"], nodes=(), nodes_error="not now")
-    with pytest.raises(SwarmSilentError, match="not now"):
+    with pytest.raises(SwarmUnreachableError, match="not now"):
         assess(cluster, facts)
     recorded = replace(cluster, former_managers=frozenset({"manager-1", "worker-1"}))
     assert assess(recorded, facts).manager == trio.machines["worker-1"]
@@ -159,7 +159,9 @@ def test_a_machine_is_not_another_s_node(trio: World, other: str) -> None:
     cluster = trio.cluster(*TRIO)
     facts = trio.told(cluster)
     facts["worker-1"] = replace(facts["worker-1"], node_id=f"id-{other}")
-    with pytest.raises(SwarmError, match=rf"asked which node it is: id-{other}, as .* says too"):
+    with pytest.raises(
+        SwarmError, match=rf"it reports the node ID id-{other}, which .* reports too"
+    ):
         plan(cluster, facts)
 
 

@@ -202,7 +202,9 @@ def test_a_demotion_that_would_lose_the_quorum_is_refused(trio: World) -> None:
     trio.joined("manager-2")
     trio.joined("manager-3", reachability="unreachable", state="down")
     cluster = trio.cluster("manager-1", "manager-3", "worker-1", "worker-2")
-    with pytest.raises(SwarmError, match="manager-2: it cannot be demoted: 1 of the 2 managers"):
+    with pytest.raises(
+        SwarmError, match="manager-2: it cannot be demoted: only 1 of the 2 remaining managers"
+    ):
         plan(cluster, trio.told(cluster), leaving=(trio.machines["manager-2"],))
 
 
@@ -253,8 +255,8 @@ def test_a_lost_swarm_s_workers_forget_it_and_join_the_new_one(trio: World) -> N
     facts["manager-1"] = trio.facts["manager-1"]
     stages = said(plan(cluster, facts, cluster_id="ours"))
     assert stages["begin"] == [
-        ["worker-1: forget a swarm that is gone"],
-        ["worker-2: forget a swarm that is gone"],
+        ["worker-1: leave a lost swarm"],
+        ["worker-2: leave a lost swarm"],
         ["manager-1: initialise the swarm"],
     ]
     assert stages["join"] == [
@@ -319,7 +321,7 @@ def test_registries_are_trusted_once_and_no_longer_than_wanted(trio: World) -> N
     assert said(plan(cluster, facts)) == {
         "prepare": [
             ["worker-1: trust the registry 10.9.0.11:5000"],
-            ["worker-2: trust the registry 10.9.0.99:5000 no more"],
+            ["worker-2: stop trusting the registry 10.9.0.99:5000"],
         ]
     }
 
@@ -331,9 +333,7 @@ def test_a_leaving_machine_that_the_list_lost_already_is_still_cleaned(trio: Wor
     facts["manager-1"] = replace(facts["manager-1"], nodes=nodes)
     stages = said(plan(cluster, facts, leaving=(trio.machines["worker-2"],)))
     assert stages == {
-        "clean": [
-            ["worker-2: forget a swarm that is gone", "worker-2: remove the firewall and our files"]
-        ]
+        "clean": [["worker-2: leave a lost swarm", "worker-2: remove the firewall and our files"]]
     }
 
 

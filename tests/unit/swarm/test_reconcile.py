@@ -11,7 +11,7 @@ import pytest
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.swarm.dismantle import dismantle
-from infra.swarm.errors import SwarmError, SwarmGoneError, SwarmSilentError
+from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.execute import side_by_side
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
@@ -90,12 +90,14 @@ def test_a_wanted_machine_that_is_silent_is_an_error_before_any_change(
     cluster: Cluster, pool: FakePool
 ) -> None:
     pool.silent = {"worker-1"}
-    with pytest.raises(SwarmError, match=r"(?s)worker-1 .*and worker-1 gave none\. .* --refresh`"):
+    with pytest.raises(
+        SwarmError, match=r"(?s)worker-1 .*and worker-1 did not answer\. .* --refresh`"
+    ):
         reconcile(cluster, pool, ignore)
     manager = pool.runner(cluster.machines[0])
     assert all("== %s" in command for command in manager.commands)
     hosts = replace(cluster, release=Release(stack="airflow"))
-    with pytest.raises(SwarmError, match=r"(?s)worker-1 .*take it out of `hosts`"):
+    with pytest.raises(SwarmError, match=r"(?s)worker-1 .*remove it from `hosts`"):
         reconcile(hosts, pool, ignore)
 
 
@@ -104,11 +106,11 @@ def test_the_first_manager_is_never_said_to_be_taken_out(cluster: Cluster, pool:
     pool.silent = {"manager-1"}
     with pytest.raises(SwarmError) as caught:
         reconcile(hosts, pool, ignore)
-    assert "take it out" not in str(caught.value)
+    assert "remove it from `hosts` and run" not in str(caught.value)
     assert "manager-1 is the first manager." in str(caught.value)
     assert "start it again. If its disk is lost, so is the database" in str(caught.value)
     pool.silent = {"manager-1", "worker-1"}
-    with pytest.raises(SwarmError, match=r"start it again\. .*\nAnother host .*: take it out of"):
+    with pytest.raises(SwarmError, match=r"start it again\. .*\nAnother host .*: remove it from"):
         reconcile(hosts, pool, ignore)
 
 
@@ -138,10 +140,10 @@ def test_a_lost_race_with_the_node_s_own_updates_is_tried_again(
 
 
 def test_observing_needs_a_manager(cluster: Cluster, pool: FakePool) -> None:
-    with pytest.raises(SwarmGoneError, match="the swarm is gone"):
+    with pytest.raises(SwarmNotFoundError, match="the swarm is lost"):
         observe(cluster, pool)
     pool.silent = {"manager-1"}
-    with pytest.raises(SwarmSilentError, match=r"^manager-1: does not answer$"):
+    with pytest.raises(SwarmUnreachableError, match=r"^manager-1: does not answer$"):
         observe(cluster, pool)
 
 
@@ -160,7 +162,7 @@ def test_a_swarm_is_not_gone_whose_manager_is_not_back(
     if facts == "stopped":
         text = text.partition("== info")[0]
     pool.runner(manager).on("== %s", text)
-    with pytest.raises(SwarmSilentError, match=rf"^manager-1: {said}$"):
+    with pytest.raises(SwarmUnreachableError, match=rf"^manager-1: {said}$"):
         observe(cluster, pool)
 
 
@@ -170,7 +172,7 @@ def test_a_swarm_is_not_gone_while_one_of_its_managers_is_silent(
     for name in ("manager-1", "manager-2", "manager-3"):
         world.machine(name)
     pool.silent = {"manager-2"}
-    with pytest.raises(SwarmSilentError, match=r"^manager-2: does not answer$"):
+    with pytest.raises(SwarmUnreachableError, match=r"^manager-2: does not answer$"):
         observe(world.cluster("manager-1", "manager-2", "manager-3"), pool)
 
 
@@ -191,11 +193,11 @@ def test_a_host_whose_engine_does_not_run_keeps_all_that_tells_whose_it_is(
     stopped = FACTS.format(name="worker-1", address="10.9.0.101").replace("running", "stopped")
     stopped = stopped.partition("== info")[0] + "== info\n== nodes\n== tokens\n"
     worker = pool.runner(cluster.machines[1]).on("== %s", stopped)
-    pool.runner(cluster.machines[0]).on("nft delete table").on("leave the machine")
+    pool.runner(cluster.machines[0]).on("nft delete table").on("restore the machine")
     hosts = replace(cluster, release=Release(stack="airflow"))
     lines: list[str] = []
     assert dismantle(hosts, pool, lines.append) == ("worker-1",)
-    assert lines[0] == "worker-1: nothing is taken apart there, since its engine does not run"
+    assert lines[0] == "worker-1: nothing is torn down there, because its engine does not run"
     assert len(worker.commands) == 1
 
 
@@ -211,7 +213,7 @@ def test_an_engine_on_its_way_back_is_awaited(
     monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
     lines: list[str] = []
     assert reconcile(cluster, pool, lines.append).pending == ()
-    assert lines == ["worker-1: on the way back into the swarm (at most 45 s)"]
+    assert lines == ["worker-1: rejoining the swarm (at most 45 s)"]
 
 
 def test_a_manager_that_was_just_promoted_is_awaited(
@@ -228,7 +230,7 @@ def test_a_manager_that_was_just_promoted_is_awaited(
     monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
     lines: list[str] = []
     assert reconcile(cluster, pool, lines.append).pending == ()
-    assert lines == ["manager-1: on the way back into the swarm (at most 45 s)"]
+    assert lines == ["manager-1: rejoining the swarm (at most 45 s)"]
 
 
 def test_no_more_calls_run_at_once_than_said() -> None:

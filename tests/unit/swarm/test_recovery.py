@@ -12,12 +12,12 @@ from infra.remote.fake import FakePool, FakeRunner
 from infra.swarm import commands
 from infra.swarm.certificate import VALIDITY_SECONDS, NodeCertificate
 from infra.swarm.dismantle import dismantle
-from infra.swarm.errors import SwarmError, SwarmSilentError
+from infra.swarm.errors import SwarmError, SwarmUnreachableError
+from infra.swarm.membership import assess
 from infra.swarm.observe import observe
 from infra.swarm.plan import plan
 from infra.swarm.reconcile import reconcile
 from infra.swarm.recovery import recovery
-from infra.swarm.standing import assess
 from infra.swarm.steps import RecoverSwarm, SetCertificateValidity, StartEngine
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_another_swarm_s_manager_is_not_recovered_but_refused(trio: World) -> No
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, "manager-1")
     assert recovery(cluster, facts, cluster_id="before") == ()
-    with pytest.raises(SwarmError, match=r"manager-1 .*a manager of one, but cannot act"):
+    with pytest.raises(SwarmError, match=r"manager-1 .*a manager of a swarm, but cannot act"):
         plan(cluster, facts, cluster_id="before")
 
 
@@ -130,10 +130,10 @@ def test_a_manager_that_expired_alone_joins_the_others_again(trio: World) -> Non
     cluster = trio.cluster("manager-1", "manager-2", "manager-3", "worker-1", "worker-2")
     facts = expired(trio, cluster, "manager-1", "worker-2")
     assert recovery(cluster, facts) == ()
-    standing = assess(cluster, facts)
-    assert standing.lost == {"manager-1", "worker-2"}
-    assert standing.manager == trio.machines["manager-2"]
-    assert {node.node_id for node in standing.ghosts} == {"id-manager-1", "id-worker-2"}
+    membership = assess(cluster, facts)
+    assert membership.lost == {"manager-1", "worker-2"}
+    assert membership.manager == trio.machines["manager-2"]
+    assert {node.node_id for node in membership.stale_nodes} == {"id-manager-1", "id-worker-2"}
 
 
 def test_managers_that_a_recovery_left_out_are_only_taken_off_the_list(trio: World) -> None:
@@ -144,9 +144,9 @@ def test_managers_that_a_recovery_left_out_are_only_taken_off_the_list(trio: Wor
     stages = {stage.title: stage.lanes for stage in plan(cluster, expired(trio, cluster, *LOST))}
     begin = [step.todo for lane in stages["begin"] for step in lane]
     assert sorted(begin) == [
-        "manager-2: forget a swarm that is gone",
+        "manager-2: leave a lost swarm",
         "manager-2: remove the node from the swarm's list",
-        "manager-3: forget a swarm that is gone",
+        "manager-3: leave a lost swarm",
         "manager-3: remove the node from the swarm's list",
     ]
     assert [step.subject for lane in stages["join"] for step in lane] == ["manager-2", "manager-3"]
@@ -161,7 +161,7 @@ def test_certificates_that_expired_by_a_wrong_clock_are_left_alone(trio: World) 
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, *TRIO)
     facts["manager-1"] = replace(facts["manager-1"], clock=clock(ahead=400 * DAY))
-    with pytest.raises(SwarmError, match=r"^manager-1 .*its clock says 2028-01-01 .* s ahead"):
+    with pytest.raises(SwarmError, match=r"^manager-1 .*its clock is at 2028-01-01 .* s ahead"):
         recovery(cluster, facts)
 
 
@@ -176,10 +176,10 @@ def test_a_wrong_clock_is_refused_on_any_machine(trio: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"swarm_error": "disk I/O error"}, r"state error: disk I/O error\)\nNext: correct what"),
+        ({"swarm_error": "disk I/O error"}, r"state error: disk I/O error\)\nNext: fix the error"),
         (
             {"certificate": certificate("manager-1", since=NOW + DAY, until=NOW + 90 * DAY)},
-            r"valid from 2026-11-28 12:00:00 UTC on, and its clock says 2026-11-27 12:00:00 UTC",
+            r"valid from 2026-11-28 12:00:00 UTC on, but its clock is at 2026-11-27 12:00:00 UTC",
         ),
         ({"swarm_state": "inactive", "swarm_error": ""}, r"swarm init --force-new-cluster"),
         ({"swarm_state": "locked"}, r"docker swarm unlock"),
@@ -325,7 +325,7 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, *TRIO)
     monkeypatch.setattr("infra.swarm.observe.gather", lambda *_a, **_k: dict(facts))
-    with pytest.raises(SwarmSilentError, match=r"^manager-1: its certificate has expired"):
+    with pytest.raises(SwarmUnreachableError, match=r"^manager-1: its certificate has expired"):
         observe(cluster, FakePool(), cluster_id="ours")
 
 
@@ -346,7 +346,7 @@ def test_an_older_swarm_gets_the_longer_validity(trio: World) -> None:
     (stage,) = plan(cluster, facts)
     (step,) = stage.lanes[0]
     assert step == SetCertificateValidity(via=cluster.machines[0], seconds=VALIDITY_SECONDS)
-    assert step.todo == "manager-1: let the swarm's certificates be valid for 3650 days"
+    assert step.todo == "manager-1: set the validity of the swarm's certificates to 3650 days"
     facts["manager-1"] = replace(facts["manager-1"], certificate_seconds=float(VALIDITY_SECONDS))
     assert plan(cluster, facts) == ()
 

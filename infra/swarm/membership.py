@@ -1,7 +1,7 @@
-"""How each machine stands to the swarm: not in one, a member of ours, left behind, a stranger's.
+"""Classifies each machine's swarm membership: none, ours, stale or foreign.
 
-"Swarm: active" does not mean this swarm: cluster and node IDs are compared. What is believed of the
-swarm is said by machines that the settings or the last run call managers, and by no others.
+"Swarm: active" does not mean this swarm: cluster and node IDs are compared. Facts about the swarm
+come only from machines that are managers in the settings or after the last run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.clock import in_words
 from infra.swarm.cluster import MACHINE_LABEL
-from infra.swarm.errors import SwarmError, SwarmSilentError
+from infra.swarm.errors import SwarmError, SwarmUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How the machines stand.
+class Membership:
+    """Swarm membership of the machines.
 
-    ``manager`` is the machine that commands to the swarm go through, None when there is no swarm
-    yet. ``members`` maps a machine's name to its node. ``lost`` are machines whose engine is in a
-    swarm, or under a node ID, that is no more. ``departing`` are nodes of ours that are wanted no
-    more, ``ghosts`` the entries that a wanted machine left in an earlier life.
+    ``manager`` is the machine that runs swarm commands, None if there is no swarm yet. ``members``
+    maps a machine's name to its node. ``lost`` are machines whose engine is in a swarm, or has a
+    node ID, that does not exist any more. ``departing`` are our nodes that are not in the settings,
+    ``stale_nodes`` the former entries of current machines.
     """
 
     cluster_id: str
@@ -37,7 +37,7 @@ class Standing:
     members: Mapping[str, SwarmNode]
     lost: frozenset[str]
     departing: Mapping[str, SwarmNode]
-    ghosts: tuple[SwarmNode, ...]
+    stale_nodes: tuple[SwarmNode, ...]
 
 
 def assess(
@@ -46,21 +46,23 @@ def assess(
     *,
     leaving: tuple[Machine, ...] = (),
     cluster_id: str | None = None,
-) -> Standing:
-    """Tell how the machines that answered stand to the swarm.
+) -> Membership:
+    """Return the swarm membership of the reachable machines.
 
     Raises:
-        SwarmError: a machine is in a swarm that is not this one, or its disk has the data of a
-            swarm that nobody else can be asked about.
-        SwarmSilentError: the swarm has no quorum.
+        SwarmError: if a machine is in another swarm, or its disk has the data of a swarm that no
+            other machine can report.
+        SwarmUnreachableError: if the swarm has no quorum.
 
     """
     known = (*cluster.machines, *(m for m in leaving if m.name not in _names(cluster)))
-    managers = [m for m in known if m.name in facts and can_speak(cluster, m, facts[m.name])]
+    managers = [
+        m for m in known if m.name in facts and is_acting_manager(cluster, m, facts[m.name])
+    ]
     ours = _our_cluster_id(managers, facts, cluster_id)
-    voices = [m for m in managers if facts[m.name].cluster_id == ours]
-    speaker = _speaker(voices, facts)
-    nodes = facts[speaker.name].nodes if speaker else ()
+    reachable = [m for m in managers if facts[m.name].cluster_id == ours]
+    manager = _reachable_manager(reachable, facts)
+    nodes = facts[manager.name].nodes if manager else ()
     by_id = {node.node_id: node for node in nodes}
     members: dict[str, SwarmNode] = {}
     lost: set[str] = set()
@@ -69,43 +71,43 @@ def assess(
     for machine in known:
         if machine.name not in facts or is_outside(facts[machine.name]):
             continue
-        told = facts[machine.name]
-        node = by_id.get(told.node_id or (told.certificate.node_id if told.certificate else ""))
-        if node is not None and not _is_cut_off(told):
+        found = facts[machine.name]
+        node = by_id.get(found.node_id or (found.certificate.node_id if found.certificate else ""))
+        if node is not None and not _is_cut_off(found):
             _claim(claimed, machine, node, cluster)
             members[machine.name] = node
         elif (
-            told.certificate
-            and told.certificate.cluster_id == ours
-            and (node is None or told.is_expired or machine not in cluster.machines)
+            found.certificate
+            and found.certificate.cluster_id == ours
+            and (node is None or found.is_expired or machine not in cluster.machines)
         ):
-            lost.add(machine.name)  # the managers that can act have the swarm's data too
-        elif is_waiting(told):
-            raise _waiting(machine, told)
-        elif _is_left_behind(told, ours, cluster_id, addresses):
+            lost.add(machine.name)  # the acting managers have the swarm's data too
+        elif is_waiting(found):
+            raise _waiting(machine, found)
+        elif _is_left_behind(found, ours, cluster_id, addresses):
             lost.add(machine.name)
         else:
-            raise _stranger(machine, told)
-    return Standing(
+            raise _stranger(machine, found)
+    return Membership(
         cluster_id=ours,
-        manager=speaker,
+        manager=manager,
         nodes=nodes,
         members=members,
         lost=frozenset(lost),
         departing=_departing(cluster, leaving, nodes, members),
-        ghosts=_ghosts(cluster, nodes, members),
+        stale_nodes=_stale_nodes(cluster, nodes, members),
     )
 
 
-def can_speak(cluster: Cluster, machine: Machine, facts: MachineFacts) -> bool:
-    """Tell whether a machine is a manager whose word on the swarm counts, and who can act."""
-    return facts.is_manager and not facts.is_expired and cluster.believes(machine)
+def is_acting_manager(cluster: Cluster, machine: Machine, facts: MachineFacts) -> bool:
+    """Return whether a machine is a trusted manager of the swarm that can act."""
+    return facts.is_manager and not facts.is_expired and cluster.trusts_as_manager(machine)
 
 
 def is_outside(facts: MachineFacts) -> bool:
-    """Tell whether a machine is in no swarm, and has no data of one either.
+    """Return whether a machine is not in a swarm, and does not have a swarm's data either.
 
-    An engine that does not run keeps its swarm on its disk.
+    A stopped engine keeps its swarm on its disk.
     """
     return (
         facts.swarm_state == "inactive"
@@ -115,7 +117,7 @@ def is_outside(facts: MachineFacts) -> bool:
 
 
 def name_of(node: SwarmNode) -> str:
-    """Return the name of the machine that a node is: our label's, else the engine's host name."""
+    """Return the machine's name of a node: from our label, or otherwise the engine's host name."""
     return node.labels.get(MACHINE_LABEL, node.hostname)
 
 
@@ -139,31 +141,33 @@ def _our_cluster_id(
     return next(iter(found))
 
 
-def _speaker(voices: list[Machine], facts: Mapping[str, MachineFacts]) -> Machine | None:
-    if not voices:
+def _reachable_manager(
+    reachable: list[Machine], facts: Mapping[str, MachineFacts]
+) -> Machine | None:
+    if not reachable:
         return None
-    for machine in voices:
+    for machine in reachable:
         if not facts[machine.name].nodes_error:
             return machine
-    first = voices[0]
+    first = reachable[0]
     message = (
-        f"{first}: asked for the swarm's nodes: {facts[first.name].nodes_error}\n"
+        f"{first}: reading the swarm's nodes failed: {facts[first.name].nodes_error}\n"
         "Next: start the managers that are down, so that more than half of them run. If they are"
-        f" lost for good, run `docker swarm init --force-new-cluster --advertise-addr"
-        f" {first.private_address}` on {first.name}, which keeps its services; then run the same"
-        " again"
+        " lost, run `docker swarm init --force-new-cluster --advertise-addr"
+        f" {first.private_address}` on {first.name}, which keeps its services; then rerun the"
+        " command"
     )
-    raise SwarmSilentError(message)
+    raise SwarmUnreachableError(message)
 
 
 def _is_left_behind(
     facts: MachineFacts, ours: str, expected: str | None, addresses: set[str]
 ) -> bool:
-    """Tell whether a node that our swarm does not list was once one of ours.
+    """Return whether a node that our swarm does not list is one of our former nodes.
 
-    A manager knows the ID of its swarm; a worker knows where its managers are. One that cannot
-    take part knows neither, but has its certificate. ``ours`` is empty unless a manager acts;
-    ``expected`` is what the last run left.
+    A manager reports the ID of its swarm; a worker reports its managers' addresses. A node that
+    cannot take part reports neither, but has its certificate. ``ours`` is empty unless a manager
+    acts; ``expected`` is the swarm of the last run.
     """
     if facts.is_manager:
         return facts.cluster_id == ours
@@ -175,34 +179,35 @@ def _is_left_behind(
 
 
 def _is_cut_off(facts: MachineFacts) -> bool:
-    """Tell whether a node of ours takes no part, and will not by itself: it has to join again."""
+    """Return whether a node of ours is cut off and must join again."""
     return facts.swarm_state == "error" or facts.is_expired
 
 
 def _claim(
     claimed: dict[str, Machine], machine: Machine, node: SwarmNode, cluster: Cluster
 ) -> None:
-    """Keep who says which node it is.
+    """Save which machine reports which node ID.
 
     Raises:
-        SwarmError: two wanted machines say that they are the same.
+        SwarmError: if two machines of the cluster report the same.
 
     """
     other = claimed.setdefault(node.node_id, machine)
     wanted = cluster.machines
     if other != machine and machine in wanted and other in wanted:
         message = (
-            f"{machine}: asked which node it is: {node.node_id}, as {other} says too; the managers"
-            f" call that one {name_of(node)}\nNext: run `docker info` on both; they may be the same"
-            " host, or one of them is not what it says: take that one out of the settings"
+            f"{machine}: it reports the node ID {node.node_id}, which {other} reports too; on the"
+            f" managers that node is {name_of(node)}\n"
+            "Next: run `docker info` on both; they may be the same host, or one of them reports a"
+            " wrong ID: remove that one from the settings"
         )
         raise SwarmError(message)
 
 
 def is_waiting(facts: MachineFacts) -> bool:
-    """Tell whether a machine is one of its swarm's managers, but cannot act as one now.
+    """Return whether a machine is a manager of its swarm that currently cannot act.
 
-    It has the swarm's data on its disk, so it must never be made to forget it.
+    It has the swarm's data on its disk, so it must never be forced to leave the swarm.
     """
     if facts.is_manager:
         return False
@@ -215,7 +220,7 @@ def _departing(
     nodes: tuple[SwarmNode, ...],
     members: Mapping[str, SwarmNode],
 ) -> dict[str, SwarmNode]:
-    """Return the nodes that are to go: those of leaving machines, and those that bear our mark."""
+    """Return the nodes to remove: those of leaving machines, and those with our label."""
     wanted = _names(cluster)
     leaving_names = {machine.name for machine in leaving} - wanted
     taken = {members[name].node_id for name in wanted if name in members}
@@ -230,10 +235,10 @@ def _departing(
     return departing
 
 
-def _ghosts(
+def _stale_nodes(
     cluster: Cluster, nodes: tuple[SwarmNode, ...], members: Mapping[str, SwarmNode]
 ) -> tuple[SwarmNode, ...]:
-    """Return entries of wanted machines under an ID that is no longer theirs (moby#24106)."""
+    """Return entries of the cluster's machines under former node IDs (moby#24106)."""
     current = {node.node_id for node in members.values()}
     wanted = _names(cluster)
     return tuple(n for n in nodes if name_of(n) in wanted and n.node_id not in current)
@@ -241,9 +246,9 @@ def _ghosts(
 
 def _other_swarm(machine: Machine, found: str, ours: str) -> SwarmError:
     return SwarmError(
-        f"{machine}: asked which swarm it is in: it is a manager of swarm {found}, and this"
-        f" cluster's is {ours}\nNext: if nothing there is needed, run `docker swarm leave --force`"
-        " on it, then run the same again; else take it out of the settings"
+        f"{machine}: it is a manager of swarm {found}, but this cluster's swarm is {ours}\n"
+        "Next: if you do not need that swarm, run `docker swarm leave --force` on it, then rerun"
+        " the command; otherwise remove it from the settings"
     )
 
 
@@ -254,55 +259,53 @@ def _stranger(machine: Machine, facts: MachineFacts) -> SwarmError:
     else:
         whose = f"in the swarm of {where}"
     return SwarmError(
-        f"{machine}: asked which swarm it is in: it is {whose}, which is not this cluster's"
-        " (its state there is"
-        f" {facts.swarm_state})\nNext: if nothing there is needed, run `docker swarm leave"
-        " --force` on it, then run the same again; else take it out of the settings"
+        f"{machine}: it is {whose}, which is not this cluster's (its state there is"
+        f" {facts.swarm_state})\n"
+        "Next: if you do not need that swarm, run `docker swarm leave --force` on it, then rerun"
+        " the command; otherwise remove it from the settings"
     )
 
 
 def _waiting(machine: Machine, facts: MachineFacts) -> SwarmError:
-    return SwarmError(
-        f"{machine}: asked which swarm it is in: {why_waiting(facts)}\nNext: {_way_back(facts)}"
-    )
+    return SwarmError(f"{machine}: {why_waiting(facts)}\nNext: {_recovery_hint(facts)}")
 
 
 def why_waiting(facts: MachineFacts) -> str:
-    """Say what a machine is that `is_waiting`, in the engine's own words if it has any."""
-    said = f": {facts.swarm_error.strip(' :')}" if facts.swarm_error else ""
+    """Describe a machine for which `is_waiting` is true, with the engine's error if any."""
+    error = f": {facts.swarm_error.strip(' :')}" if facts.swarm_error else ""
     state = f"state {facts.swarm_state}" if facts.engine == "running" else "its engine is stopped"
-    return f"it is a manager of one, but cannot act as one now ({state}{said})"
+    return f"it is a manager of a swarm, but cannot act as one now ({state}{error})"
 
 
-def _way_back(facts: MachineFacts) -> str:
+def _recovery_hint(facts: MachineFacts) -> str:
     lost = (
-        "; if that swarm is lost and nothing of it is needed, run `docker swarm leave --force` on"
-        " it first"
+        "; if that swarm is lost and you do not need it, run `docker swarm leave --force` on it"
+        " first"
     )
     certificate, clock = facts.certificate, facts.clock
     if certificate and clock and clock.ended < certificate.not_before:
         return (
-            f"its certificate is valid from {in_words(certificate.not_before)} on, and its clock"
-            f" says {in_words(clock.ended)}: set the clock, restart its Docker engine, and run the"
-            " same again"
+            f"its certificate is valid from {in_words(certificate.not_before)} on, but its clock is"
+            f" at {in_words(clock.ended)}: set the clock, restart its Docker engine, and rerun the"
+            " command"
         )
     if facts.is_expired:
         return (
             "its certificate has expired: `pulumi up --refresh` recovers the swarm from the first"
-            f" manager's disk once more than half of the managers cannot act{lost}"
+            f" manager's disk if at least half of the managers cannot act{lost}"
         )
     if facts.swarm_state == "inactive":
         return (
             "run `docker swarm init --force-new-cluster --advertise-addr"
-            f" {facts.node_address or 'ADDRESS'}` on it, which takes up the swarm that its disk"
-            f" has, then run the same again{lost}"
+            f" {facts.node_address or 'ADDRESS'}` on it, which restores the swarm from its disk,"
+            f" then rerun the command{lost}"
         )
     if facts.swarm_state == "locked":
-        return "run `docker swarm unlock` on it, then the same again"
+        return "run `docker swarm unlock` on it, then rerun the command"
     if facts.swarm_state == "error":
         return (
-            "correct what its engine says, restart that engine (`systemctl restart docker`), and"
-            f" run the same again: its data are not touched{lost}"
+            "fix the error that its engine reports, restart that engine (`systemctl restart"
+            f" docker`), and rerun the command: its data are not changed{lost}"
         )
     others = ", ".join(facts.remote_managers)
-    return f"start the swarm's other managers ({others}) and run the same again{lost}"
+    return f"start the swarm's other managers ({others}) and rerun the command{lost}"

@@ -1,7 +1,7 @@
-"""What another stack left on a host: volumes that ours would take for its own; no I/O.
+"""Detects orphaned volumes of another stack on a host, which ours would adopt; no I/O.
 
-A volume is found by its name alone. Ours would begin on the other's database, for which it has
-neither the passwords nor the key that its secrets are encrypted with.
+Docker finds a volume by its name alone. Our stack would start on the other stack's database,
+without its passwords and the key that encrypts its secrets.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from infra.project import STACK_NAME
 from infra.swarm.commands import STATE_FOLDER
 
 LEAVE_FILE = f"{STATE_FOLDER}/leave"
-"""A script on every host by which it lets itself go, for who cannot reach it from here."""
+"""A script on every host that releases it, for use on its console if it cannot be reached."""
 
-# An engine that does not run cannot be asked, and finds its volumes again when it is started.
+# A stopped engine does not list its volumes, and uses them again when it starts.
 SCRIPT = f"""# look for volumes of another stack called {STACK_NAME}
 [ ! -e {LEAVE_FILE} ] || echo leave
 if command -v docker > /dev/null && docker info > /dev/null 2>&1; then
@@ -26,28 +26,28 @@ fi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leftovers:
-    """The volumes' names, and whether the script is there that takes them away."""
+class Orphans:
+    """The names of orphaned volumes, and whether the host has the script that removes them."""
 
     volumes: tuple[str, ...] = ()
     can_leave: bool = False
 
     @property
     def next_step(self) -> str:
-        """What to do about them; names of volumes need no quoting in a shell."""
+        """What to do about them; names of volumes do not need quoting in a shell."""
         remove = f"`docker volume rm {' '.join(self.volumes)}`"
         if self.can_leave:
-            remove = f"`sh {LEAVE_FILE}`, which takes away all of the stack that made them,"
+            remove = f"`sh {LEAVE_FILE}`, which removes everything of the stack that made them,"
         return (
-            f"if nothing in them is needed, run {remove} there as root; else take the host out of"
-            " the list"
+            f"if you do not need their data, run {remove} there as root; otherwise remove the host"
+            " from the list"
         )
 
 
-def parse(text: str) -> Leftovers:
+def parse(text: str) -> Orphans:
     """Read what `SCRIPT` printed."""
     words = [line.partition(" ") for line in text.splitlines()]
-    return Leftovers(
+    return Orphans(
         volumes=tuple(
             name
             for word, _, name in words

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.swarm.errors import SwarmError, SwarmSilentError
-from infra.swarm.standing import assess
+from infra.swarm.errors import SwarmError, SwarmUnreachableError
+from infra.swarm.membership import assess
 
 if TYPE_CHECKING:
     from conftest import World
@@ -18,18 +18,18 @@ TRIO = ("manager-1", "worker-1", "worker-2")
 
 def test_everyone_is_a_member(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    standing = assess(cluster, trio.told(cluster), cluster_id="ours")
-    assert set(standing.members) == set(TRIO)
-    assert standing.manager == trio.machines["manager-1"]
-    assert (standing.departing, standing.ghosts, standing.lost) == ({}, (), frozenset())
+    membership = assess(cluster, trio.told(cluster), cluster_id="ours")
+    assert set(membership.members) == set(TRIO)
+    assert membership.manager == trio.machines["manager-1"]
+    assert (membership.departing, membership.stale_nodes, membership.lost) == ({}, (), frozenset())
 
 
 def test_nobody_is_in_a_swarm(world: World) -> None:
     world.machine("manager-1")
     cluster = world.cluster("manager-1")
-    standing = assess(cluster, world.told(cluster))
-    assert standing.manager is None
-    assert standing.cluster_id == ""
+    membership = assess(cluster, world.told(cluster))
+    assert membership.manager is None
+    assert membership.cluster_id == ""
 
 
 def test_a_manager_of_another_swarm_is_refused_by_id(trio: World) -> None:
@@ -39,7 +39,9 @@ def test_a_manager_of_another_swarm_is_refused_by_id(trio: World) -> None:
     facts["manager-2"] = replace(
         facts["manager-2"], swarm_state="active", node_id="x", cluster_id="theirs"
     )
-    with pytest.raises(SwarmError, match="manager of swarm theirs, and this cluster's is ours"):
+    with pytest.raises(
+        SwarmError, match="manager of swarm theirs, but this cluster's swarm is ours"
+    ):
         assess(cluster, facts, cluster_id="ours")
     with pytest.raises(SwarmError, match=r"(?s)manager-2 .*swarm leave --force"):
         assess(cluster, facts)
@@ -47,7 +49,9 @@ def test_a_manager_of_another_swarm_is_refused_by_id(trio: World) -> None:
 
 def test_the_swarm_of_the_last_run_is_not_swapped_for_another(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    with pytest.raises(SwarmError, match="manager of swarm ours, and this cluster's is before"):
+    with pytest.raises(
+        SwarmError, match="manager of swarm ours, but this cluster's swarm is before"
+    ):
         assess(cluster, trio.told(cluster), cluster_id="before")
 
 
@@ -94,7 +98,7 @@ def test_a_swarm_without_quorum_is_told_with_the_way_out(trio: World) -> None:
     facts["manager-1"] = replace(
         facts["manager-1"], nodes=(), nodes_error="The swarm does not have a leader"
     )
-    with pytest.raises(SwarmSilentError, match="does not have a leader") as caught:
+    with pytest.raises(SwarmUnreachableError, match="does not have a leader") as caught:
         assess(cluster, facts)
     assert "--force-new-cluster --advertise-addr 10.9.0.11" in str(caught.value)
 
@@ -111,6 +115,6 @@ def test_another_manager_speaks_where_the_first_cannot(trio: World) -> None:
 def test_a_leaving_manager_speaks_where_no_wanted_one_is_yet(trio: World) -> None:
     trio.machine("manager-2")
     cluster = trio.cluster("manager-2", "worker-1", "worker-2")
-    standing = assess(cluster, trio.told(cluster), leaving=(trio.machines["manager-1"],))
-    assert standing.manager == trio.machines["manager-1"]
-    assert set(standing.departing) == {"manager-1"}
+    membership = assess(cluster, trio.told(cluster), leaving=(trio.machines["manager-1"],))
+    assert membership.manager == trio.machines["manager-1"]
+    assert set(membership.departing) == {"manager-1"}

@@ -18,8 +18,8 @@ from infra.firewall import Policy
 from infra.remote.keys import generate_key_pair
 from infra.remote.login import Login
 from infra.remote.machine import Jump, Machine
-from infra.remote.pace import CONNECTIONS_PER_SECOND, Pace
 from infra.remote.pool import SshPool
+from infra.remote.rate_limit import CONNECTIONS_PER_SECOND, RateLimit
 from infra.remote.runner import RemoteError
 from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
 from infra.resources.provider import ResourceError
@@ -69,10 +69,10 @@ def booting() -> Iterator[BootingHost]:
 
 
 def test_threads_pass_one_at_a_time_with_a_pause_between() -> None:
-    pace, moments = Pace(50), []
+    rate_limit, moments = RateLimit(50), []
 
     def passes(_: int) -> None:
-        pace.wait()
+        rate_limit.wait()
         moments.append(time.monotonic())
 
     with ThreadPoolExecutor(10) as threads:
@@ -81,18 +81,18 @@ def test_threads_pass_one_at_a_time_with_a_pause_between() -> None:
 
 
 def test_lost_time_is_not_made_up_for() -> None:
-    pace, moments = Pace(50), []
-    pace.wait()
+    rate_limit, moments = RateLimit(50), []
+    rate_limit.wait()
     time.sleep(0.1)
     for _ in range(3):
-        pace.wait()
+        rate_limit.wait()
         moments.append(time.monotonic())
     assert all(b - a >= 1 / 50 for a, b in itertools.pairwise(moments))
 
 
 def test_attempts_on_all_machines_together_keep_the_pace(booting: BootingHost) -> None:
     machines = [booting.machine(f"worker-{number}") for number in range(1, 5)]
-    pool = SshPool(generate_key_pair().private, connect_timeout=1, pace=Pace(10))
+    pool = SshPool(generate_key_pair().private, connect_timeout=1, rate_limit=RateLimit(10))
 
     def fails(machine: Machine) -> None:
         with pytest.raises(RemoteError, match="waited 1 s for SSH"):
@@ -109,7 +109,7 @@ def test_the_connection_to_a_jump_host_counts_as_well(booting: BootingHost) -> N
     jump = Jump(address=host.address, port=host.port, user="root", host_key=host.host_key)
     key = generate_key_pair().private
     logins = {host.name: Login(private_key=key, jump_private_key=key)}
-    pool = SshPool("", logins=logins, connect_timeout=1, pace=Pace(8))
+    pool = SshPool("", logins=logins, connect_timeout=1, rate_limit=RateLimit(8))
     with pytest.raises(RemoteError, match="waited 1 s for SSH"):
         pool.runner(replace(host, jump=jump))
     assert len(booting.moments) > 1
@@ -143,11 +143,11 @@ def test_the_swarm_s_provider_keeps_its_resource_s_pace(monkeypatch: pytest.Monk
     }
     rates: list[float] = []
 
-    def shared(per_second: float) -> Pace:
+    def shared(per_second: float) -> RateLimit:
         rates.append(per_second)
-        return Pace(per_second)
+        return RateLimit(per_second)
 
-    monkeypatch.setattr("infra.resources.ssh_pool.shared_pace", shared)
+    monkeypatch.setattr("infra.resources.ssh_pool.shared_rate_limit", shared)
     SwarmProvider().delete("id", {**props, "connections_per_second": 5.0})
     SwarmProvider().delete("id", props)
     assert rates == [5.0, CONNECTIONS_PER_SECOND], "an older state has no rate of its own"
@@ -174,7 +174,7 @@ def test_the_check_of_hosts_keeps_the_pace_together_with_the_look_at_their_keys(
             ExistingHostsProvider().create(checked)
 
     def look(host: Machine) -> None:
-        with pytest.raises(ResourceError, match=r"No host was touched\.\n.*waited 1 s for SSH"):
+        with pytest.raises(ResourceError, match=r"No host was changed\.\n.*waited 1 s for SSH"):
             AcceptedHostKeyProvider().create({**props, "machine": host.to_dict()})
 
     with ThreadPoolExecutor(3) as threads:
