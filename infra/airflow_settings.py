@@ -161,7 +161,7 @@ def _valid(section: str, option: str, value: object) -> str:
 
 
 def _valid_value(name: str, value: object, *, is_known_section: bool) -> str:
-    """Return what is valid in place of a value; empty if Airflow can read it."""
+    """Return what is valid instead of a value; empty if Airflow can read it."""
     known = _known().get(name)
     if isinstance(value, SecretStr) and is_known_section and not (known and known.is_sensitive):
         return (

@@ -84,7 +84,9 @@ def refuse_credentials_in_files(folder: Path) -> None:
         for what in _credentials_of_line(line)
     ]
     if unsafe:
-        msg = f"{'; '.join(unsafe)}. Anyone with the repository or the image could read it. {_NEXT}"
+        msg = (
+            f"{'; '.join(unsafe)}. Anyone who has the repository or the image can read it. {_NEXT}"
+        )
         raise BuildArgumentError(msg)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PASSWORD_BYTES = 24
 CERTIFICATE_DAYS = 3_650
-"""The authority is trusted by the cluster's own nodes only; see `is_due`."""
+"""Only the cluster's own nodes trust the authority, and each cluster has its own; see `is_due`."""
 
 
 @dataclass(frozen=True, kw_only=True)
