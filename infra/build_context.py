@@ -133,14 +133,14 @@ def _part_of(address: str, *, is_file: bool) -> str | None:
         segment.lower() == "t" and follower
         for segment, follower in zip(segments, followers, strict=True)
     ):
-        return "a token in its path"
+        return "a possible token in its path"
     if not all(
         _is_plain(segment)
         or (is_file and _DIGEST.fullmatch(segment))
         or (_UUID.fullmatch(segment) and follower == "_packaging")  # a project of Azure DevOps
         for segment, follower in zip(segments, followers, strict=True)
     ):
-        return "what may be a token in its path"
+        return "a possible token in its path"
     return None
 
 
