@@ -51,7 +51,7 @@ _LOG_OPTIONS = " ".join(
 )
 _NEXT = f"{CONTAINER}-next"
 _FORMER = f"{CONTAINER}-former"
-_SWAP = f"""# let the registry that is complete take the place of the one that runs
+_SWAP = f"""# replace the running registry with the complete one
 if docker container inspect {_FORMER} >/dev/null 2>&1; then
     # An earlier attempt was cut off: only one of the two that it had in hand is the registry.
     docker container inspect {CONTAINER} >/dev/null 2>&1 || docker rename {_FORMER} {CONTAINER}
