@@ -84,6 +84,18 @@ if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_
     export PULUMI_CONFIG_PASSPHRASE_FILE=$_dairflow_state/passphrase
 fi
 
+# In the folder of another clone, Pulumi would run that clone's program on this one's stacks.
+pulumi() {
+    if (
+        while [ "$(pwd -P)" != / ] && [ ! -e Pulumi.yaml ]; do cd .. || exit; done
+        [ -e Pulumi.yaml ] && [ -e env.sh ] && [ "$(pwd -P)" != "$DAIRFLOW_ROOT" ]
+    ); then
+        echo "This shell is set up for $DAIRFLOW_ROOT. Run \`. ./env.sh\` here first." >&2
+        return 1
+    fi
+    command pulumi "$@"
+}
+
 if [ ! -e "$_dairflow_state/passphrase" ] || [ ! -x "$DAIRFLOW_ROOT/.venv/bin/python" ]; then
     echo "dairflow is not set up yet: run \`make setup\` in $DAIRFLOW_ROOT" >&2
 fi

@@ -29,7 +29,8 @@ docker rm -f {COLLECTOR} >/dev/null 2>&1
 trap 'docker start {registry.CONTAINER} >/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 docker stop {registry.CONTAINER} >/dev/null || exit 1
-docker run --rm --name {COLLECTOR} --network none --volumes-from {registry.CONTAINER} \\
+docker run --rm --name {COLLECTOR} --network none {registry.CONFINED} \\
+    --volumes-from {registry.CONTAINER} \\
     --entrypoint /usr/bin/docker-registry "$image" \\
     garbage-collect /etc/dairflow-registry/config.yml >/dev/null
 """

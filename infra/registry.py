@@ -33,8 +33,8 @@ REPOSITORY = "dairflow/registry"
 """The image's name, without its tag."""
 PORT = 5000
 FOLDER = "registry"
-"""Folder of certificate, key and password file in the container's root. They are kept with the
-container, on the engine's disk, which outlives the rest of a recreated node."""
+"""Folder of certificate, key and password file in the container's root. They are in a volume that
+only the container uses, on the engine's disk, which outlives the rest of a recreated node."""
 _FORMER_FOLDER = "/etc/dairflow/registry"
 """The folder of an earlier release, on the first manager."""
 
@@ -49,26 +49,30 @@ BOUNDED_LOG = {"max-size": "10m", "max-file": "3"}
 _LOG_OPTIONS = " ".join(
     ("--log-driver json-file", *(f"--log-opt {key}={value}" for key, value in BOUNDED_LOG.items()))
 )
+CONFINED = (
+    "--cap-drop ALL --security-opt no-new-privileges --read-only --memory 512m --memory-swap 512m"
+)
+"""Restrictions of the container, the same as those of the stack's services."""
 _NEXT = f"{CONTAINER}-next"
 _FORMER = f"{CONTAINER}-former"
 _SWAP = f"""# replace the running registry with the complete one
 if docker container inspect {_FORMER} >/dev/null 2>&1; then
     # An earlier attempt was cut off: only one of the two that it had in hand is the registry.
     docker container inspect {CONTAINER} >/dev/null 2>&1 || docker rename {_FORMER} {CONTAINER}
-    docker rm -f {_FORMER} >/dev/null 2>&1
+    docker rm -f -v {_FORMER} >/dev/null 2>&1
 fi
 if docker container inspect {CONTAINER} >/dev/null 2>&1; then
     docker stop {CONTAINER} >/dev/null && docker rename {CONTAINER} {_FORMER} || exit 1
 fi
 if docker rename {_NEXT} {CONTAINER} && docker start {CONTAINER} >/dev/null; then
-    docker rm -f {_FORMER} >/dev/null 2>&1
+    docker rm -f -v {_FORMER} >/dev/null 2>&1
     rm -rf {_FORMER_FOLDER}
     docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {REPOSITORY} |
         grep -vxF "$(docker inspect --format '{{{{.Config.Image}}}}' {CONTAINER})" |
         xargs -r docker image rm >/dev/null 2>&1
     exit 0
 fi
-docker rm -f {CONTAINER} >/dev/null 2>&1
+docker rm -f -v {CONTAINER} >/dev/null 2>&1
 if docker container inspect {_FORMER} >/dev/null 2>&1; then
     docker rename {_FORMER} {CONTAINER} && docker start {CONTAINER} >/dev/null
 fi
@@ -99,6 +103,7 @@ class RegistrySpec:
         parts = (
             FOLDER,
             _LOG_OPTIONS,
+            CONFINED,
             self.image,
             self.certificate,
             self.private_key,
@@ -160,10 +165,10 @@ def _create_command(spec: RegistrySpec) -> str:
     }
     settings = " ".join(f"-e {key}={value}" for key, value in environment.items())
     return (
-        f"docker rm -f {_NEXT} >/dev/null 2>&1; "
-        f"docker create --name {_NEXT} --restart always {_LOG_OPTIONS} "
+        f"docker rm -f -v {_NEXT} >/dev/null 2>&1; "
+        f"docker create --name {_NEXT} --restart always {_LOG_OPTIONS} {CONFINED} "
         f"--label dairflow.fingerprint={spec.fingerprint()} "
-        f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry "
+        f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry -v /{FOLDER} "
         f"{settings} {shlex.quote(spec.image)} >/dev/null && docker cp - {_NEXT}:/"
     )
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import requests
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_result, wait_fixed
+from tenacity.stop import stop_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tenacity import RetryCallState
     from tenacity.retry import retry_base
 
 REQUEST_TIMEOUT_SECONDS = 30.0
@@ -91,17 +93,22 @@ class Airflow:
         """Wait until the DAG processor has stored the DAG.
 
         Raises:
-            AirflowApiError: after ``timeout`` seconds, with the import errors that Airflow shows.
+            AirflowApiError: after ``timeout`` seconds in which nothing was stored, with the import
+                errors that Airflow shows.
 
         """
 
-        def find() -> bool:
+        def find() -> tuple[bool, int]:
             answer = self._get(f"/api/v2/dags/{dag_id}")
-            return answer.status_code == requests.codes.ok
+            return answer.ok, self._get("/api/v2/dags").text.count('"dag_id"')
 
-        if not _poll(find, lambda found: not found, timeout):
+        found, _ = _poll(find, lambda seen: not seen[0], timeout)
+        if not found:
             shown = "\n".join(self.import_errors()) or "none"
-            msg = f"the DAG {dag_id} did not appear within {timeout:.0f} s. Import errors: {shown}"
+            msg = (
+                f"the DAG {dag_id} did not appear, and no other one in {timeout:.0f} s."
+                f" Import errors: {shown}"
+            )
             raise AirflowApiError(msg)
 
     def import_errors(self) -> list[str]:
@@ -131,15 +138,17 @@ class Airflow:
         """Wait for a run to end and return its final state.
 
         Raises:
-            AirflowApiError: after ``timeout`` seconds, with each task's state.
+            AirflowApiError: after ``timeout`` seconds without a change, with each task's state.
 
         """
-        state = _poll(
-            lambda: self.run_state(dag_id, run_id), lambda s: s not in FINAL_STATES, timeout
-        )
+
+        def look() -> tuple[str, list[TaskInstance]]:
+            return self.run_state(dag_id, run_id), self.tasks(dag_id, run_id)
+
+        state, tasks = _poll(look, lambda seen: seen[0] not in FINAL_STATES, timeout)
         if state not in FINAL_STATES:
-            tasks = ", ".join(f"{t.task_id} {t.state}" for t in self.tasks(dag_id, run_id))
-            msg = f"{dag_id} {run_id} is still {state} after {timeout:.0f} s: {tasks}"
+            shown = ", ".join(f"{t.task_id} {t.state}" for t in tasks)
+            msg = f"{dag_id} {run_id} is still {state}, unchanged for {timeout:.0f} s: {shown}"
             raise AirflowApiError(msg)
         return state
 
@@ -197,12 +206,31 @@ def _content(answer: requests.Response, method: str, path: str) -> Any:  # noqa:
     return answer.json()
 
 
+class _Unchanged(stop_base):
+    """Stops when the answer has been the same for a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._answer: object = self
+        self._since = 0.0
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        answer = retry_state.outcome.result() if retry_state.outcome else None
+        now = retry_state.seconds_since_start or 0.0
+        if answer != self._answer:
+            self._answer, self._since = answer, now
+        return now - self._since >= self._seconds
+
+
 def _poll(ask: Callable[[], Any], again: Callable[[Any], bool], timeout: float) -> Any:  # noqa: ANN401 - what ``ask`` returns
-    """Ask until ``again`` says no or ``timeout`` seconds are over; return the last answer."""
+    """Ask until ``again`` says no, or until nothing has changed for ``timeout`` seconds.
+
+    Return the last answer.
+    """
     condition: retry_base = retry_if_result(again)
     polled = retry(
         retry=condition,
-        stop=stop_after_delay(timeout),
+        stop=_Unchanged(timeout),
         wait=wait_fixed(POLL_SECONDS),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )(ask)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tools.errors import SetupError
 from tools.packages import find_program
-from tools.process import end, last_lines, probe
+from tools.process import TIMED_OUT, end, last_lines, probe
 from tools.root import as_root
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tools.paths import Paths
 
 ANSWER_TIMEOUT_SECONDS = 15
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 300
+"""Also how long an engine may be silent that takes connections: it is there, and busy."""
 POLL_INTERVAL_SECONDS = 0.3
 
 
@@ -34,6 +35,13 @@ class Answer:
     """None when no engine answers this user."""
     reason: str
     """Why not, in Docker's own words."""
+    busy: bool = False
+    """Whether an engine takes the connection, and does not answer in time."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an engine that this user may use."""
+        return self.version is not None or self.busy
 
     @property
     def forbidden(self) -> bool:
@@ -49,7 +57,11 @@ def ask_engine() -> Answer:
     version = answer.stdout.strip()
     if answer.returncode == 0 and version:
         return Answer(version=version, reason="")
-    return Answer(version=None, reason=answer.stderr.strip() or "no answer")
+    return Answer(
+        version=None,
+        reason=answer.stderr.strip() or "no answer",
+        busy=answer.returncode == TIMED_OUT,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +77,24 @@ class DockerEngine:
     def check(self) -> str | None:
         """Return the engine's version; raises SetupError when it is there but not for this user."""
         answer = self.ask()
+        if answer.busy:
+            self.say(f"• {self.name}: it is busy; waits for its answer")
+            answer = self._answer_of_busy()
         if answer.forbidden:
             raise SetupError(forbidden_advice(_user(), _groups_of(_user())))
         return answer.version
+
+    def _answer_of_busy(self) -> Answer:
+        """Wait: a second engine beside the one that is there would take its data from it."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while (answer := self.ask()).busy:
+            if time.monotonic() > deadline:
+                message = (
+                    f"A Docker engine takes connections, and did not answer for"
+                    f" {START_TIMEOUT_SECONDS} s.\nLook at its log, restart it, then try again."
+                )
+                raise SetupError(message)
+        return answer
 
     def install(self) -> None:
         """Start the engine and wait until it answers."""

@@ -19,6 +19,8 @@ LAST_LINES = 15
 PROGRESS_INTERVAL_SECONDS = 30
 END_TIMEOUT_SECONDS = 10
 SUDO = "sudo"
+TIMED_OUT = 124
+"""The exit status of a program that did not answer in time, as timeout(1) has it."""
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status after a Ctrl-C, as in a shell."""
 
@@ -46,7 +48,7 @@ def probe(
         return subprocess.CompletedProcess(command, 127, "", str(error))
     except subprocess.TimeoutExpired:
         reason = f"no answer in {timeout:g} s"
-        return subprocess.CompletedProcess(command, 124, "", reason)
+        return subprocess.CompletedProcess(command, TIMED_OUT, "", reason)
 
 
 def run_in_terminal(command: Sequence[str]) -> int:

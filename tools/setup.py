@@ -63,7 +63,7 @@ def steps(purpose: str, *, paths: Paths, host: Host, refresh: bool = False) -> l
     uv = Uv(paths=paths, say=say)
     always: list[Step] = [
         Platform(paths=paths, host=host),
-        SystemPackages(apt=apt, engine_answers=lambda: ask_engine().version is not None),
+        SystemPackages(apt=apt, engine_answers=lambda: ask_engine().exists),
         DockerEngine(paths=paths, host=host, say=say),
         uv,
         LockedEnvironment(paths=paths, uv=uv, say=say),

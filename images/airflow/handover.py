@@ -12,9 +12,9 @@ task queued, takes it for sent, and waits for it until ``task_queued_timeout``. 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+import broker
 from airflow.executors import workloads
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from airflow.models.taskinstance import TaskInstance
-
-UNACKNOWLEDGED = "unacked"
-"""Kombu's hash of the messages that workers have taken: tag → message, exchange, routing key."""
 
 adopt = CeleryExecutor.try_adopt_task_instances
 read_results = CeleryExecutor.update_all_workload_states
@@ -78,9 +75,7 @@ def ids_in_broker(executor: CeleryExecutor, queues: Iterable[str | None]) -> set
     """Return the Celery IDs of all tasks that wait in the queues or that a worker has taken."""
     with executor.celery_app.connection_for_read() as connection:
         client: Any = connection.default_channel.client
-        waiting = [json.loads(text) for queue in queues for text in client.lrange(queue, 0, -1)]
-        taken = [json.loads(text)[0] for text in client.hvals(UNACKNOWLEDGED)]
-    return {message["headers"].get("id") for message in (*waiting, *taken)}
+        return broker.waiting(client, queues) | broker.taken(client)
 
 
 def send_again(executor: CeleryExecutor, ti: TaskInstance) -> None:

@@ -12,11 +12,11 @@ it is longer than any message waits. See docs/adr/0015-a-task-waits-in-the-queue
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING
 
+import broker
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import TaskInstanceState
@@ -55,8 +55,7 @@ class Absences:
 def waiting(app: Celery, queues: Iterable[str | None]) -> set[str]:
     """Return the IDs of the messages in the broker's ``queues``, which no worker has received."""
     with app.connection_for_read() as connection, connection.channel() as channel:
-        messages = (text for queue in queues for text in channel.client.lrange(queue, 0, -1))
-        return {json.loads(text)["headers"]["id"] for text in messages}
+        return broker.waiting(channel.client, queues)
 
 
 def queued(runner: SchedulerJobRunner, session: Session) -> Mapping[str, TaskInstance]:

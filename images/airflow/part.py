@@ -4,7 +4,8 @@
 At its end Python collects garbage once more. For the API server and the scheduler that takes more
 than 30 s of computing (seen with Python 3.13.5), in which a deployment waits for them.
 
-The API server reads task logs from their copies (`log_copies`) if there is a place for them.
+The API server reads task logs from their copies (`log_copies`) if there is a place for them, and
+accepts the tokens of a rotation's other keys (`jwt_keys`).
 
 A part that fails because the database is away waits for it and starts again, in the same process:
 a deployment may replace the database in the seconds in which the part starts, and the swarm stops
@@ -76,11 +77,20 @@ def _is_lost_database(error: BaseException | None) -> bool:
     return False
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["api-server"] and os.environ.get("LOG_STORE"):
-        # Last, so that no file here hides a module of that name.
-        sys.path.append(str(Path(__file__).parent))
-        import log_copies
+def _change_api_server() -> None:
+    # Last, so that no file here hides a module of that name.
+    sys.path.append(str(Path(__file__).parent))
+    import jwt_keys
+    import log_copies
 
+    jwt_keys.install()
+    if os.environ.get("LOG_STORE"):
         log_copies.install()
+
+
+# With several `[api] workers` each is a new Python, which knows this file as `__mp_main__`.
+if __name__ in {"__main__", "__mp_main__"} and sys.argv[1:2] == ["api-server"]:
+    _change_api_server()
+
+if __name__ == "__main__":
     run()

@@ -1,7 +1,7 @@
 #!/opt/airflow_env/bin/python -P
 """Airflow's own command, with a scheduler that loses no task: scheduler.py scheduler.
 
-The changes are beside this file: `lost_messages` and `handover`.
+The changes are beside this file: `lost_messages`, `handover` and `wake`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parent))
 import handover
 import lost_messages
 import part
+import wake
 
 
 def install() -> None:
@@ -25,6 +26,7 @@ def install() -> None:
     """
     handover.install()
     lost_messages.install()
+    wake.install()
 
 
 if __name__ == "__main__":

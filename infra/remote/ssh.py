@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import logging
 import shlex
@@ -17,6 +18,7 @@ import paramiko
 import tenacity
 from paramiko.pkey import UnknownKeyType
 
+from infra.remote.deadline import LOAD, Deadline, is_overloaded
 from infra.remote.login import Login
 from infra.remote.machine import SSH_PORT, Jump, Machine
 from infra.remote.runner import (
@@ -44,10 +46,10 @@ _RETRY_PAUSE_MAX_SECONDS = 2.0
 _KEEPALIVE_SECONDS = 15
 _SESSIONS_PER_CONNECTION = 8
 """OpenSSH's MaxSessions is 10 by default."""
+_LOAD_TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 65536
 _NO_ORIGIN = ("127.0.0.1", 0)
 """Originator of a forwarded connection (RFC 4254, 7.2); it has no effect."""
-_FEED_BYTES = 1 << 20
 
 Result = TypeVar("Result")
 
@@ -72,6 +74,7 @@ class SshRunner:
         self._jump = jump
         self._sudo_password = sudo_password
         self._sessions = threading.BoundedSemaphore(_SESSIONS_PER_CONNECTION)
+        self._asking = threading.Lock()
 
     @property
     def machine(self) -> Machine:
@@ -123,9 +126,9 @@ class SshRunner:
         check: bool,
     ) -> Completed:
         """Run ``shell``; errors show ``command``."""
-        deadline = time.monotonic() + timeout
         with self._sessions:
-            channel = self._open(command, deadline)
+            deadline = Deadline(timeout, self._is_busy)
+            channel = self._open(command, timeout)
             with channel:
                 try:
                     completed = _converse(channel, shell, stdin, deadline)
@@ -133,7 +136,7 @@ class SshRunner:
                     raise RemoteError(
                         machine=self._machine,
                         tried=shown_command(command),
-                        answer=f"it did not end within {timeout:g} s",
+                        answer=f"it did not end within {deadline.waited()}",
                         next_step="check on the machine what it waits for, then rerun the command",
                     ) from exc
                 except (paramiko.SSHException, OSError, EOFError) as exc:
@@ -201,12 +204,23 @@ class SshRunner:
         """End the connection."""
         self.close()
 
-    def _open(self, command: str, deadline: float) -> paramiko.Channel:
+    def _is_busy(self) -> bool:
+        """Whether the machine answers, and is overloaded."""
+        deadline = Deadline(_LOAD_TIMEOUT_SECONDS, lambda: False)
+        try:
+            # A session more than `_SESSIONS_PER_CONNECTION`: those may all wait for this answer.
+            with self._asking, self._open(LOAD, _LOAD_TIMEOUT_SECONDS) as channel:
+                answer = _converse(channel, LOAD, None, deadline)
+        except (RemoteError, paramiko.SSHException, OSError, EOFError):
+            return False
+        return answer is not None and is_overloaded(answer.stdout)
+
+    def _open(self, command: str, timeout: float) -> paramiko.Channel:
         transport = self._client.get_transport()
         if transport is None:
             raise self._lost(command, None)
         try:
-            return transport.open_session(timeout=max(deadline - time.monotonic(), 0.1))
+            return transport.open_session(timeout=timeout)
         except (paramiko.SSHException, OSError, EOFError) as exc:
             raise self._lost(command, exc) from exc
 
@@ -513,7 +527,7 @@ def _as_root(machine: Machine, command: str, *, needs_password: bool) -> str:
 
 
 def _converse(
-    channel: paramiko.Channel, command: str, stdin: bytes | None, deadline: float
+    channel: paramiko.Channel, command: str, stdin: bytes | None, deadline: Deadline
 ) -> Completed | None:
     """Run the command on the channel; None if it ended without an exit status.
 
@@ -525,7 +539,7 @@ def _converse(
 
     """
     errors: list[bytes] = []
-    channel.settimeout(_remaining(deadline))
+    channel.settimeout(deadline.remaining())
     channel.exec_command(command)
     threads = [
         threading.Thread(target=_feed, args=(channel, stdin), daemon=True),
@@ -534,42 +548,52 @@ def _converse(
     for thread in threads:
         thread.start()
     output: list[bytes] = []
-    while chunk := channel.recv(_CHUNK_BYTES):
+    while chunk := _receive(channel, deadline):
         output.append(chunk)
-        channel.settimeout(_remaining(deadline))
-    if not channel.status_event.wait(_remaining(deadline)):
-        raise TimeoutError
+    while not channel.status_event.wait(deadline.remaining()):
+        pass
     for thread in threads:
-        thread.join(_remaining(deadline))
+        while thread.is_alive():
+            thread.join(deadline.remaining())
     status = channel.recv_exit_status()
     if status < 0:
         return None
     return Completed(stdout=_text(output), stderr=_text(errors), exit_status=status)
 
 
+def _receive(channel: paramiko.Channel, deadline: Deadline) -> bytes:
+    """Return the next part of standard output; empty at the end."""
+    while True:
+        channel.settimeout(deadline.remaining())
+        with contextlib.suppress(TimeoutError):  # then `remaining` raises it, or there is more time
+            return channel.recv(_CHUNK_BYTES)
+
+
 def _feed(channel: paramiko.Channel, stdin: bytes | None) -> None:
-    """Send standard input in pieces: ``sendall`` copies the whole rest for every packet."""
+    """Send standard input, until the channel is closed: ``sendall`` stops at a time-out."""
+    rest = memoryview(stdin or b"")
     try:
-        for start in range(0, len(stdin or b""), _FEED_BYTES):
-            channel.sendall((stdin or b"")[start : start + _FEED_BYTES])
+        while rest:
+            with contextlib.suppress(TimeoutError):
+                rest = rest[channel.send(bytes(rest[:_CHUNK_BYTES])) :]
         channel.shutdown_write()
     except (paramiko.SSHException, OSError):
         return  # The command did not read it all; its exit status shows whether that matters.
 
 
 def _drain_errors(channel: paramiko.Channel, into: list[bytes]) -> None:
+    """Read standard error until the channel is closed."""
     try:
-        while chunk := channel.recv_stderr(_CHUNK_BYTES):
+        while chunk := _next_error(channel):
             into.append(chunk)
     except (paramiko.SSHException, OSError):
-        return  # The channel is closed or timed out, which the other reader reports.
+        return  # The channel is closed, which the other reader reports.
 
 
-def _remaining(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError
-    return remaining
+def _next_error(channel: paramiko.Channel) -> bytes:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return channel.recv_stderr(_CHUNK_BYTES)
 
 
 def _text(chunks: list[bytes]) -> str:

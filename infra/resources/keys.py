@@ -11,8 +11,10 @@ from pulumi.dynamic import CreateResult, Resource, UpdateResult
 from infra.resources.provider import Props, Provider
 from infra.stack.secrets import (
     FERNET_KEY,
+    JWT_SECRET,
     NAMING_KEY,
     RETIRED_FERNET_KEYS,
+    RETIRED_JWT_SECRET,
     SECRET_NAMES,
     generate,
 )
@@ -77,7 +79,8 @@ class SecretsProvider(Provider):
         }
         kept[NAMING_KEY] = olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]
         values = _values(news["names"], kept, as_object(news.get("given")))
-        values |= _retired(olds["values"], values[FERNET_KEY])
+        values |= _retired_fernet_keys(olds["values"], values[FERNET_KEY])
+        values |= _retired_jwt_secret(olds["values"], values[JWT_SECRET])
         return UpdateResult({**news, "values": values, "cluster_id": olds["cluster_id"]})
 
 
@@ -169,12 +172,19 @@ def _values(
     return {name: all_values[name] for name in names}
 
 
-def _retired(before: Mapping[str, str], fernet_key: str) -> dict[str, str]:
+def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str, str]:
     """Return the former Fernet keys with which values may still be encrypted."""
     retired = before.get(RETIRED_FERNET_KEYS, "")
     if before[FERNET_KEY] != fernet_key:
         retired = ",".join(filter(None, (before[FERNET_KEY], retired)))
     return {RETIRED_FERNET_KEYS: retired} if retired else {}
+
+
+def _retired_jwt_secret(before: Mapping[str, str], jwt_secret: str) -> dict[str, str]:
+    """Return the key before the current one: no older one is accepted."""
+    present = before.get(JWT_SECRET, jwt_secret)
+    retired = before.get(RETIRED_JWT_SECRET) if present == jwt_secret else present
+    return {RETIRED_JWT_SECRET: retired} if retired else {}
 
 
 def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:

@@ -24,9 +24,9 @@ from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
 from infra.stack.problems import refuse
 from infra.stack.quantities import seconds
-from infra.stack.secrets import NAMING_KEY, hashed_name, require
+from infra.stack.secrets import JWT_SECRET, NAMING_KEY, RETIRED_JWT_SECRET, hashed_name, require
 from infra.stack.sections import write_section
-from infra.stack.services import WORKER, is_on_swarm, networks_of, runs_worker
+from infra.stack.services import WORKER, file_sources, is_on_swarm, networks_of, runs_worker
 from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL, WORKER_LABEL
 from infra.stack.translate import TRANSLATED, attachments, deploy_of
 from infra.stack.yaml_values import as_object
@@ -131,6 +131,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         "secrets": {
             **_files(source.get("secrets"), secrets),
             **_files(dict.fromkeys(files), secrets),
+            **_files(dict.fromkeys({RETIRED_JWT_SECRET} & set(options.secrets)), secrets),
         },
         "configs": _files(source.get("configs"), configs),
     }
@@ -240,6 +241,8 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
     for kind in ("secrets", "configs"):
         if kind in written:
             rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
+    if JWT_SECRET in file_sources(rendered, "secrets") and options.secrets.get(RETIRED_JWT_SECRET):
+        rendered["secrets"].append(_reference(RETIRED_JWT_SECRET, "secrets"))
     if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
         _configure_airflow(rendered, options)
     if _REPOSITORY_VARIABLE in written.get("environment", {}):

@@ -1,20 +1,29 @@
 """Rotates secrets without an outage: servers and readers accept both values until one is unused.
 
-A rotation deploys twice. In between, Redis accepts both passwords and Airflow can decrypt with
-either Fernet key; workers that finish their tasks have the old values until they end. Then stored
-values are encrypted again, and the second deployment removes the old values. All other secrets have
-one value at a time: docs/secrets.md describes each rotation.
+A rotation deploys twice. In between, Redis accepts both passwords, Airflow can decrypt with either
+Fernet key, and the API server accepts the tokens of both keys, while the old one still signs them;
+workers that finish their tasks have the old values until they end. Then stored values are encrypted
+again, and the second deployment removes the old values, except the key of tasks' tokens
+(`jwt_secret_retired`). All other secrets have one value at a time: docs/secrets.md describes each
+rotation.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.stack import engine
 from infra.stack.errors import StackError
-from infra.stack.secrets import FERNET_KEY, NAMING_KEY, RETIRED_FERNET_KEYS, hashed_name
+from infra.stack.secrets import (
+    FERNET_KEY,
+    JWT_SECRET,
+    NAMING_KEY,
+    RETIRED_FERNET_KEYS,
+    hashed_name,
+)
+from infra.stack.services import file_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
 REDIS_PASSWORD = "redis_password"  # noqa: S105 - its name
 PREVIOUS_REDIS_PASSWORD = "redis_password_previous"  # noqa: S105 - its name
+NEXT_JWT_SECRET = "jwt_secret_next"  # noqa: S105 - its name
 REDIS = "redis"
 
 
@@ -53,13 +63,16 @@ def overlap(
 
     if REDIS in document["services"] and _changed(REDIS_PASSWORD, secrets, previous):
         deliver(PREVIOUS_REDIS_PASSWORD, previous[REDIS_PASSWORD])
-        document["services"][REDIS]["secrets"].append(
-            {"source": PREVIOUS_REDIS_PASSWORD, "target": PREVIOUS_REDIS_PASSWORD, "mode": 0o444}
-        )
+        _mount(document["services"][REDIS], PREVIOUS_REDIS_PASSWORD)
     if _changed(FERNET_KEY, secrets, previous):
         keys = [secrets[FERNET_KEY], previous[FERNET_KEY], secrets.get(RETIRED_FERNET_KEYS, "")]
         every = dict.fromkeys(filter(None, ",".join(keys).split(",")))
         deliver(FERNET_KEY, ",".join(every))
+    if _changed(JWT_SECRET, secrets, previous):
+        deliver(JWT_SECRET, previous[JWT_SECRET])
+        deliver(NEXT_JWT_SECRET, secrets[JWT_SECRET])
+        for service in _users(document, JWT_SECRET).values():
+            _mount(service, NEXT_JWT_SECRET)
     if values == dict(secrets):
         return None
     return Overlap(rendered=replace(rendered, document=document, secrets=names), secrets=values)
@@ -102,12 +115,8 @@ def encrypt_again(
         RemoteError: if the command fails.
 
     """
-    services = [
-        name
-        for name, service in rendered.document["services"].items()
-        if FERNET_KEY in {secret["source"] for secret in service.get("secrets", [])}
-    ]
-    container = engine.container_of(runner, rendered.name, services)
+    services = _users(rendered.document, FERNET_KEY)
+    container = engine.container_of(runner, rendered.name, list(services))
     if container is None:
         msg = (
             f"{runner.machine}: runs none of {', '.join(sorted(services))}, so values cannot be"
@@ -117,6 +126,18 @@ def encrypt_again(
         raise StackError(msg)
     report("connections and variables are encrypted with the new Fernet key")
     engine.rotate_fernet_key(runner, container)
+
+
+def _users(document: Mapping[str, Any], secret: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: service
+        for name, service in document["services"].items()
+        if secret in file_sources(service, "secrets")
+    }
+
+
+def _mount(service: dict[str, Any], secret: str) -> None:
+    service["secrets"].append({"source": secret, "target": secret, "mode": 0o444})
 
 
 def _changed(name: str, secrets: Mapping[str, str], previous: Mapping[str, str]) -> bool:

@@ -42,6 +42,11 @@ RETIRED_FERNET_KEYS = "fernet_keys_retired"
 """All former Fernet keys, newest first, separated by commas. After interrupted rotations, some
 values may be readable only with an older one. It is never a file."""
 
+JWT_SECRET = "jwt_secret"  # noqa: S105 - its name
+RETIRED_JWT_SECRET = "jwt_secret_retired"  # noqa: S105 - its name
+"""The key before the current one, after a rotation: running and waiting tasks have its tokens. It
+is a file beside ``jwt_secret`` (``images/airflow/jwt_keys.py``)."""
+
 _HASH_DIGITS = 12
 _NAME_CHARACTERS = 64
 _PASSWORD_BYTES = 24

@@ -151,6 +151,22 @@ def test_a_secret_is_rotated_once_for_each_number(engine: Engine) -> None:
     assert third["values"] == second["values"]
 
 
+def test_the_key_of_tokens_before_the_present_one_is_kept_and_no_older_one(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}
+    _, first = engine.create(provider, inputs)
+    assert "jwt_secret_retired" not in first["values"]
+    asked = {**inputs, "rotations": {"jwt_secret": 1}}
+    second = engine.update(provider, first, asked)
+    assert second["values"]["jwt_secret"] != first["values"]["jwt_secret"]
+    assert second["values"]["jwt_secret_retired"] == first["values"]["jwt_secret"]
+    other = {**inputs, "rotations": {"jwt_secret": 1, "redis_password": 1}}
+    third = engine.update(provider, second, other)
+    assert third["values"]["jwt_secret_retired"] == first["values"]["jwt_secret"]
+    fourth = engine.update(provider, third, {**inputs, "rotations": {"jwt_secret": 2}})
+    assert fourth["values"]["jwt_secret_retired"] == second["values"]["jwt_secret"]
+
+
 def test_a_key_of_the_users_is_taken_and_the_one_before_kept(engine: Engine) -> None:
     provider = SecretsProvider()
     inputs = {"names": SECRET_NAMES, "rotations": {}, "given": {}}

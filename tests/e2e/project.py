@@ -15,6 +15,8 @@ from infra import project_images
 from tools.airflow_api import Airflow
 
 ROOT = Path(__file__).parents[2]
+CLONE = 'the user\'s clone für "tests" $1'
+"""A folder's name that a shell, SSH's configuration and URLs each read in a way of their own."""
 STACK = "test-e2e"
 WEB_PORT = 28080
 FLOWER_PORT = 25555
@@ -164,7 +166,8 @@ def copy_of_the_project(folder: Path) -> None:
 def make_project(
     folder: Path, stack: str, *, web_port: int, flower_port: int, **environment: str
 ) -> Project:
-    copy_of_the_project(folder / "dairflow")
+    clone = folder / CLONE
+    copy_of_the_project(clone)
     (folder / "state").mkdir()
     environment = {
         **os.environ,
@@ -174,7 +177,7 @@ def make_project(
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
     environment.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-    project = Project(folder=folder / "dairflow", stack=stack, environment=environment)
+    project = Project(folder=clone, stack=stack, environment=environment)
     project.pulumi("stack", "init", stack)
     project.set("webPort", web_port)
     project.set("flowerPort", flower_port)

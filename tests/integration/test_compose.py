@@ -535,10 +535,33 @@ def test_the_logs_can_be_followed(laptop: Laptop) -> None:
         following.communicate(timeout=30)
 
 
+DEFERRED = """
+from datetime import timedelta
+
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+from airflow.sdk import dag
+
+
+@dag(schedule=None, is_paused_upon_creation=False)
+def deferred() -> None:
+    for seconds in (30, {longer}):
+        TimeDeltaSensor(
+            task_id=f"after_{{seconds}}", delta=timedelta(seconds=seconds), deferrable=True
+        )
+
+
+deferred()
+"""
+
+
 @pytest.mark.chaos
 def test_tasks_outlive_absences_of_the_api_server_and_of_the_database(laptop: Laptop) -> None:
-    """Some tasks start, some end, some run; none fails, none is run twice."""
+    """Some tasks start, some end, some run, some are deferred; none fails, none is run twice."""
+    (laptop.dags / "deferred.py").write_text(DEFERRED.format(longer=ABSENCE_SECONDS + 60))
     airflow = laptop.airflow()
+    airflow.wait_for_dag("deferred", timeout=LIVE_SECONDS)
+    waiting = airflow.trigger("deferred")
+    wait_for_state(airflow, "deferred", waiting, "deferred")
     runs = [airflow.trigger("cluster_check", {"seconds": seconds}) for seconds in (1, 20, 40)]
     wait_for_running(airflow, runs[2])
     laptop.compose("restart", "api-server")
@@ -551,6 +574,16 @@ def test_tasks_outlive_absences_of_the_api_server_and_of_the_database(laptop: La
         assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
         tries = {task.task_id: task.try_number for task in airflow.tasks("cluster_check", run)}
         assert set(tries.values()) == {1}, tries
+    assert airflow.wait_for_run("deferred", waiting, timeout=300) == "success"
+    assert {task.try_number for task in airflow.tasks("deferred", waiting)} == {1}
+
+
+def wait_for_state(airflow: Airflow, dag: str, run: str, state: str) -> None:
+    """Wait until all tasks of the run are in this state."""
+    deadline = time.monotonic() + LIVE_SECONDS
+    while {task.state for task in airflow.tasks(dag, run)} != {state}:
+        assert time.monotonic() < deadline, airflow.tasks(dag, run)
+        time.sleep(0.5)
 
 
 def test_a_task_that_was_queued_and_not_sent_is_sent_by_the_next_scheduler(laptop: Laptop) -> None:
@@ -653,6 +686,27 @@ def test_refused_logins_are_limited_for_an_address(laptop: Laptop) -> None:
 
     assert [sign_in("a guess", n) for n in range(5)] == [401] * 5
     assert sign_in(laptop.secret("admin_password"), 99) == 429
+
+
+def test_refused_logins_on_the_page_are_limited_for_an_address(laptop: Laptop) -> None:
+    """The page's limit is FAB's; the address must be the one that reaches `web`."""
+    url = f"http://127.0.0.1:{laptop.web_port}/auth/login/"
+    with requests.Session() as browser:
+        form = browser.get(url, timeout=30).text
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
+        assert token, form
+
+        def sign_in(claimed: int) -> int:
+            body = {"username": "admin", "password": "a guess", "csrf_token": token[1]}
+            headers = {"X-Forwarded-For": f"203.0.113.{claimed}"}
+            answer = browser.post(
+                url, data=body, headers=headers, timeout=30, allow_redirects=False
+            )
+            return answer.status_code
+
+        answers = [sign_in(n) for n in range(6)]
+    too_many = requests.codes.too_many_requests
+    assert [answer == too_many for answer in answers] == [False] * 5 + [True], answers
 
 
 def test_a_reset_leaves_nothing(laptop: Laptop, docker_client: docker.DockerClient) -> None:

@@ -404,6 +404,21 @@ tis = [types.SimpleNamespace(external_executor_id=name, key=key(name), id=name) 
 assert executor.try_adopt_task_instances(tis) == []
 adopted = {name: str(executor.event_buffer.get(key(name), ["running"])[0]) for name in names}
 assert adopted == seen, adopted
+sys.path.append("/opt/dairflow")
+import handover, lost_messages
+message = json.dumps({"headers": {"id": "a message"}})
+entries = ["x", "5", "[]", "null", "{}", b"\xff", "[" * 4000, '{"headers": []}',
+           '{"headers": {"id": [1]}}', "[5]", "[[]]", '[{"headers": 5}]']
+raw.rpush("nobody", message, *entries)
+raw.set("text", "x")
+raw.hset("unacked", mapping={str(n): entry for n, entry in enumerate([*entries, f"[{message}]"])})
+queues = {"nobody", "text", "nothing", None}
+found = [lost_messages.waiting(executor.celery_app, queues)]
+found.append(handover.ids_in_broker(executor, queues))
+raw.delete("unacked", "nobody")
+raw.set("unacked", "x")
+found.append(handover.ids_in_broker(executor, queues))
+assert found == [{"a message"}, {"a message"}, set()], found
 print(json.dumps({
     "seen": seen,
     "executed": mark.exists(),
@@ -417,7 +432,7 @@ print("went on")
 """
 
 
-def test_a_malformed_result_neither_runs_code_nor_stops_the_scheduler(
+def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
     start: Callable[..., Container],
 ) -> None:
     """The scheduler's own code reads what a task can write, and goes on when Redis is away."""
@@ -456,6 +471,65 @@ def test_a_malformed_result_neither_runs_code_nor_stops_the_scheduler(
         assert len(stored) < 300
     assert 0 < said["seconds"] <= 86_400
     assert said["subscribed"] == []
+
+
+SCHEDULER_PAUSES = """
+import sys, threading, time
+sys.path.append("/opt/dairflow")
+import wake
+from airflow.jobs import scheduler_job_runner
+from airflow.providers.celery.executors.celery_executor_utils import app
+wake.install()
+
+def pause(seconds):
+    begun = time.monotonic()
+    scheduler_job_runner.time.sleep(seconds)
+    return time.monotonic() - begun
+
+def end_tasks():
+    for number in range(5):
+        app.backend.store_result(f"task {number}", None, "SUCCESS")
+
+print("nothing ended", pause(1), flush=True)
+threading.Timer(1, end_tasks).start()
+print("tasks ended", pause(60), flush=True)
+time.sleep(1)
+print("the rest", pause(1), flush=True)
+print("all are seen", pause(1), flush=True)
+sys.stdin.readline()
+print("no Redis", pause(1), flush=True)
+"""
+
+
+def test_a_task_that_ends_ends_the_schedulers_pause(start: Callable[..., Container]) -> None:
+    broker = start("redis", secrets={"redis_password": HOSTILE})
+    wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
+    scheduler = start(
+        "airflow",
+        *("sleep", "infinity"),
+        secrets={"redis_password": HOSTILE, "jwt_secret": "x", "fernet_key": "x"},
+        network_mode=f"container:{broker.id}",
+        environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
+    )
+    with subprocess.Popen(
+        ["docker", "exec", "-i", str(scheduler.id), "python", "-c", SCHEDULER_PAUSES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin
+        assert running.stdout
+        pauses: dict[str, float] = {}
+        for line in running.stdout:
+            name, _, seconds = line.strip().rpartition(" ")
+            pauses[name] = float(seconds)
+            if name == "all are seen":
+                broker.kill("KILL")
+                running.stdin.write("\n")
+                running.stdin.flush()
+    assert 1 <= pauses.pop("tasks ended") < 30
+    assert set(pauses) == {"nothing ended", "the rest", "all are seen", "no Redis"}
+    assert min(seconds for name, seconds in pauses.items() if name != "the rest") >= 1
 
 
 @pytest.fixture

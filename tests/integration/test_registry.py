@@ -248,6 +248,14 @@ def test_the_registrys_log_is_bounded(site: Site) -> None:
     assert re.search(r'"max-file":"\d"', options)
 
 
+def test_the_registry_has_no_privilege_and_cannot_change_its_programs(site: Site) -> None:
+    shown = site.run(
+        "docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}"
+        f" {{{{.HostConfig.SecurityOpt}}}} {{{{.HostConfig.Memory}}}}' {registry.CONTAINER}"
+    )
+    assert shown == f"true [ALL] [no-new-privileges] {512 * 1024 * 1024}"
+
+
 @dataclass(frozen=True)
 class Operator:
     """The operator's engine, and the registry's address as it pushes there."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.remote import deadline
 from infra.remote.keys import generate_key_pair
 from infra.remote.runner import RemoteError
 from infra.remote.ssh import connect
@@ -71,6 +73,40 @@ def test_a_machine_that_is_not_there_is_awaited_no_longer_than_said(
     with pytest.raises(RemoteError, match="waited 1 s for SSH"):
         connect(nowhere, lab.operator.private, timeout=1)
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def _overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each machine for an overloaded one."""
+    monkeypatch.setattr(deadline, "BUSY_LOAD", 0.0)
+
+
+@pytest.mark.usefixtures("_overloaded")
+def test_a_command_on_an_overloaded_machine_gets_more_time(lab: Lab, machine: Machine) -> None:
+    """Its input, its output and its errors wait longer than the limit as well."""
+    runner = lab.pool.runner(machine)
+    megabytes = b"x" * (6 * 2**20)
+    command = "sleep 3; echo begun >&2; sleep 2; cat; sleep 2; echo ended >&2"
+    completed = runner.run(command, stdin=megabytes, timeout=1)
+    assert len(completed.stdout) == len(megabytes)
+    assert completed.stderr == "begun\nended\n"
+
+
+@pytest.mark.usefixtures("_overloaded")
+def test_many_commands_at_once_get_more_time(lab: Lab, machine: Machine) -> None:
+    """Each of a connection's sessions is taken when the first limit is reached."""
+    runner = lab.pool.runner(machine)
+    with ThreadPoolExecutor(12) as threads:
+        done = list(threads.map(lambda n: runner.run(f"sleep 3; echo {n}", timeout=1), range(12)))
+    assert [each.stdout.strip() for each in done] == [str(n) for n in range(12)]
+
+
+@pytest.mark.usefixtures("_overloaded")
+def test_a_command_that_hangs_is_given_up_on_an_overloaded_machine_too(
+    lab: Lab, machine: Machine
+) -> None:
+    with pytest.raises(RemoteError, match=r"not ended after \d s, on a machine that is overloaded"):
+        lab.run(machine, "sleep 60", timeout=0.5)
 
 
 def test_a_command_that_does_not_end_is_given_up(lab: Lab, machine: Machine) -> None:

@@ -7,6 +7,7 @@ broken deployment, a rotation, a removal with a deployment on its heels, and awa
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,11 @@ from infra.stack.options import StackOptions
 from infra.stack.remove import remove
 from infra.stack.render import render
 from infra.stack.rotation import deploy_rotating
-from infra.stack.secrets import NAMING_KEY, generate
+from infra.stack.secrets import NAMING_KEY, RETIRED_JWT_SECRET, generate
 from infra.swarm.cluster import Cluster
 from infra.swarm.reconcile import reconcile
 from tests.visitor import Visitor
-from tools.airflow_api import Airflow, PasswordRefusedError
+from tools.airflow_api import Airflow, AirflowApiError, PasswordRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -247,7 +248,8 @@ def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
     assert all(service.running == service.desired for service in recovered.services)
 
 
-def test_a_rotation_is_in_force_and_the_old_values_are_gone(site: Site, state: StackState) -> None:
+def test_a_rotation_is_in_force_and_fails_no_task(site: Site, state: StackState) -> None:
+    """One task runs with a token of the old key, and others wait for a worker with theirs."""
     del state
     before, previous = secret_names(site), site.options.secrets
     airflow = site.airflow(previous["admin_password"])
@@ -256,9 +258,15 @@ def test_a_rotation_is_in_force_and_the_old_values_are_gone(site: Site, state: S
         "admin_password": "a new 'one' \\ $",
         "redis_password": 'another "one" @/',
         "postgres_password": "the 'third' one",
-        "fernet_key": generate()["fernet_key"],
+        **{name: generate()[name] for name in ("fernet_key", "jwt_secret")},
     }
-    site.options = replace(site.options, secrets={**previous, **changed})
+    retired = {RETIRED_JWT_SECRET: previous["jwt_secret"]}
+    site.options = replace(site.options, secrets={**previous, **changed, **retired})
+    runs = [airflow.trigger("cluster_check", {"seconds": 60})]
+    wait_for_state(airflow, runs[0], "running")
+    site.lab.run(site.manager, "docker service scale --detach airflow_worker=0")
+    runs.append(airflow.trigger("cluster_check"))
+    wait_for_state(airflow, runs[1], "queued")
     deploy_rotating(
         site.runner(),
         render(site.compose, site.options),
@@ -267,15 +275,28 @@ def test_a_rotation_is_in_force_and_the_old_values_are_gone(site: Site, state: S
         bring_up=site.bring_up,
         report=site.lab.report,
     )
+    with pytest.raises(AirflowApiError, match="answered 401"):
+        airflow.variable("kept")
     airflow = site.airflow(changed["admin_password"])
     assert airflow.health()["scheduler"] == "healthy"
     assert airflow.variable("kept") == "over the rotation"
     with pytest.raises(PasswordRefusedError):
         site.airflow(previous["admin_password"])
-    run = airflow.trigger("cluster_check")
-    assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+    for run in [*runs, airflow.trigger("cluster_check")]:
+        assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
+        assert {task.try_number for task in airflow.tasks("cluster_check", run)} == {1}
     after = secret_names(site)
-    assert len(before - after) == len(after - before) == len(changed)
+    assert len(before - after) == len(changed)
+    assert len(after - before) == len(changed | retired)
+
+
+def wait_for_state(airflow: Airflow, run: str, state: str) -> None:
+    """Wait until a task of the run is in this state."""
+    for _ in range(60):
+        if state in {task.state for task in airflow.tasks("cluster_check", run)}:
+            return
+        time.sleep(1)
+    pytest.fail(f"no task of {run} is {state}")
 
 
 def test_a_deployment_on_the_heels_of_a_removal(site: Site, state: StackState) -> None:

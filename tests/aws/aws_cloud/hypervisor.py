@@ -39,6 +39,8 @@ BODY_IMAGE = "dairflow-test/ec2:trixie"
 FENCE_IMAGE = project_images.reference("node")
 """It has nft."""
 LABEL = "dairflow.ec2"
+TABLE = "dairflow_ec2"
+"""This machine's rules for public addresses: those of a cloud that was killed are replaced."""
 SEED = "/var/lib/cloud/seed/nocloud"
 _PAUSE_SECONDS = 0.5
 _ALIVE = ("pending", "running")
@@ -121,7 +123,7 @@ class Cloud:
         self._ended.set()
         self._thread.join()  # a look under way may be removing bodies
         with contextlib.suppress(APIError):
-            self._host.exec_run(["nft", "delete", "table", "ip", self._table])
+            self._host.exec_run(["nft", "delete", "table", "ip", TABLE])
         ours = {"label": f"{LABEL}={self.mark}"}
         containers = self._client.containers.list(all=True, filters=ours)
         with ThreadPoolExecutor(8) as threads:
@@ -134,10 +136,6 @@ class Cloud:
         self._client.images.remove(BODY_IMAGE, noprune=True)
         self._client.close()
         self.server.close()
-
-    @property
-    def _table(self) -> str:
-        return self.name.replace("-", "_")
 
     def _router(self) -> str:
         return str(IPv4Network(self.vpc_cidr)[1])
@@ -264,9 +262,9 @@ class Cloud:
         )
         lines = "\n        ".join(pairs)
         script = f"""\
-table ip {self._table}
-delete table ip {self._table}
-table ip {self._table} {{
+table ip {TABLE}
+delete table ip {TABLE}
+table ip {TABLE} {{
     chain output {{
         type nat hook output priority -100; policy accept;
         {lines}

@@ -16,19 +16,21 @@ exec {python} {part} "$@"
 """
 
 
-def end(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
+def end(
+    tmp_path: Path, body: str, part_name: str = "dag-processor", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``part.py`` with a command of Airflow's that has this body."""
     part, entrypoint = tmp_path / "part.py", tmp_path / "entrypoint.sh"
     shutil.copy(PART, part)
     entrypoint.write_text(ENTRYPOINT.format(python=sys.executable, part=part))
     entrypoint.chmod(0o755)
     package = tmp_path / "airflow"
-    package.mkdir()
+    package.mkdir(exist_ok=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(f"import atexit, sys\n\n\ndef main():\n    {body}\n")
     return subprocess.run(
-        [sys.executable, str(part), "api-server", "--proxy-headers"],
-        env={"PYTHONPATH": str(tmp_path)},
+        [sys.executable, str(part), part_name, "--bundle-name"],
+        env={"PYTHONPATH": str(tmp_path), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -85,12 +87,42 @@ def test_a_part_that_the_database_leaves_waits_and_starts_again(tmp_path: Path) 
     """Without the processes that its first start had: they hold this test's output open."""
     ended = end(tmp_path, AWAY.format(times=3))
     assert ended.returncode == 0
-    assert ended.stdout == "served api-server --proxy-headers\n"
-    assert ended.stderr.count("starts again: api-server --proxy-headers") == 2
+    assert ended.stdout == "served dag-processor --bundle-name\n"
+    assert ended.stderr.count("starts again: dag-processor --bundle-name") == 2
     assert "could not translate host name" in ended.stderr
 
 
 def test_a_database_that_answers_with_an_error_ends_the_part(tmp_path: Path) -> None:
     ended = end(tmp_path, AWAY.format(times="never"))
     assert ended.returncode == 1
-    assert ended.stderr.count("starts again: api-server") == 4
+    assert ended.stderr.count("starts again: dag-processor") == 4
+
+
+SERVER = """
+    import multiprocessing
+
+    from airflow.served import serve
+    child = multiprocessing.get_context("spawn").Process(target=serve)
+    child.start()
+    child.join()
+    sys.exit(child.exitcode)
+"""
+SERVED = """
+def serve():
+    import jwt_keys, log_copies
+    print("accepts", jwt_keys.installed, "reads", log_copies.installed)
+"""
+
+
+@pytest.mark.parametrize(("store", "reads"), [("", False), ("log-store", True)])
+def test_each_process_of_the_api_server_is_changed(
+    tmp_path: Path, store: str, *, reads: bool
+) -> None:
+    """With several ``[api] workers`` uvicorn spawns processes of its own."""
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "served.py").write_text(SERVED)
+    for name in ("jwt_keys", "log_copies"):
+        body = "installed = False\n\n\ndef install():\n    global installed\n    installed = True\n"
+        (tmp_path / f"{name}.py").write_text(body)
+    ended = end(tmp_path, SERVER, "api-server", LOG_STORE=store)
+    assert ended.stdout == f"accepts True reads {reads}\n", ended.stderr

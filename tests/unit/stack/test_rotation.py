@@ -85,6 +85,55 @@ def test_airflow_reads_what_either_key_encrypted_first(
     assert both.rendered.document["services"] == rendered.document["services"]
 
 
+def secrets_of(rendered: RenderedStack, service: str) -> dict[str, str]:
+    """Return the swarm's names of a service's secrets by their files."""
+    document = rendered.document
+    return {
+        secret["target"]: document["secrets"][secret["source"]]["name"]
+        for secret in document["services"][service]["secrets"]
+    }
+
+
+def test_the_api_server_accepts_both_keys_before_the_new_one_signs(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    old = previous["jwt_secret"]
+    before = render(compose, replace(options, secrets=previous))
+    rendered, values = rotated(compose, options, previous, jwt_secret="new", jwt_secret_retired=old)
+    both = overlap(rendered, values, previous)
+    assert both
+    assert both.secrets["jwt_secret"] == old
+    assert both.secrets["jwt_secret_next"] == "new"
+    first, second = (secrets_of(each, "api-server") for each in (both.rendered, rendered))
+    assert first["jwt_secret"] == secrets_of(before, "api-server")["jwt_secret"]
+    assert first["jwt_secret_next"] == both.rendered.secrets["jwt_secret_next"]
+    assert second["jwt_secret"] == rendered.secrets["jwt_secret"] != first["jwt_secret"]
+    assert second["jwt_secret_retired"] == rendered.secrets["jwt_secret_retired"]
+    assert "jwt_secret_next" not in second
+
+
+@pytest.mark.parametrize("service", ["worker", "triggerer", "dag-processor", "flower", "web"])
+def test_no_other_service_gets_a_key_of_tokens(
+    compose: dict[str, Any], options: StackOptions, previous: Values, service: str
+) -> None:
+    rendered, values = rotated(
+        compose, options, previous, jwt_secret="new", jwt_secret_retired=previous["jwt_secret"]
+    )
+    both = overlap(rendered, values, previous)
+    assert both
+    for each in (both.rendered, rendered):
+        sources = each.document["services"][service].get("secrets", [])
+        assert not [one for one in sources if one["source"].startswith("jwt_secret")]
+
+
+def test_the_retired_key_stays_until_the_next_rotation(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    rendered, values = rotated(compose, options, previous, jwt_secret_retired="old")
+    assert overlap(rendered, values, values) is None
+    assert "jwt_secret_retired" in secrets_of(rendered, "api-server")
+
+
 def test_no_value_is_in_the_first_document(
     compose: dict[str, Any], options: StackOptions, previous: Values
 ) -> None:

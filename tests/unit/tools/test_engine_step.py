@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.engine import Answer, DockerEngine, forbidden_advice
+from tools.engine import Answer, DockerEngine, ask_engine, forbidden_advice
 from tools.errors import SetupError
 from tools.host import Host
 from tools.paths import Paths
@@ -26,6 +26,37 @@ def engine(paths: Paths, host: Host, said: list[str], ask: Callable[[], Answer])
 def test_an_engine_that_answers_is_left_alone(paths: Paths, host: Host, said: list[str]) -> None:
     step = engine(paths, host, said, lambda: Answer(version="29.1.0", reason=""))
     assert step.check() == "29.1.0"
+
+
+BUSY = Answer(version=None, reason="no answer in 15 s", busy=True)
+
+
+def test_a_busy_engine_is_waited_for_and_no_second_one_started(
+    paths: Paths, host: Host, said: list[str]
+) -> None:
+    answers = iter([BUSY, BUSY, Answer(version="29.1.0", reason="")])
+    assert engine(paths, host, said, lambda: next(answers)).check() == "29.1.0"
+    assert "busy" in said[0]
+
+
+def test_an_engine_that_hangs_is_no_absent_one(
+    paths: Paths, host: Host, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.engine.START_TIMEOUT_SECONDS", 0)
+    with pytest.raises(SetupError, match="takes connections, and did not answer"):
+        engine(paths, host, said, lambda: BUSY).check()
+
+
+def test_an_engine_that_takes_the_connection_and_is_silent_is_busy(
+    monkeypatch: pytest.MonkeyPatch, programs: MakeProgram
+) -> None:
+    programs("docker", "exec sleep 30")
+    monkeypatch.setattr("tools.engine.ANSWER_TIMEOUT_SECONDS", 0.2)
+    answer = ask_engine()
+    assert answer.busy
+    assert answer.exists
+    programs("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    assert not ask_engine().exists
 
 
 # The engine outlives set-up: its process is left running on purpose.

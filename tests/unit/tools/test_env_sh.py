@@ -32,8 +32,10 @@ def make_clone(root: Path) -> Path:
         (root / folder).mkdir(parents=True)
     (root / ".dairflow" / "passphrase").touch()
     for program in (".dairflow/bin/pulumi", ".venv/bin/python"):
-        (root / program).write_text("#!/bin/sh\n")
+        (root / program).write_text(f'#!/bin/sh\necho "{root.name}: $*"\n')
         (root / program).chmod(0o755)
+    (root / "Pulumi.yaml").touch()
+    (root / "infra").mkdir()
     shutil.copy(SOURCE, root)
     return root
 
@@ -61,7 +63,7 @@ def shell(request: pytest.FixtureRequest, clone: Path, tmp_path: Path) -> Shell:
 
 
 def test_plain_commands_are_the_projects(shell: Shell, clone: Path) -> None:
-    out = shell("command -v pulumi; command -v python").stdout.splitlines()
+    out = shell("sh -c 'command -v pulumi; command -v python'").stdout.splitlines()
     assert out == [f"{clone}/.dairflow/bin/pulumi", f"{clone}/.venv/bin/python"]
 
 
@@ -81,6 +83,21 @@ def test_the_clone_that_is_sourced_last_owns_the_shell(shell: Shell, other: Path
     alone = variables(shell("env").stdout)
     after_another = variables(shell("env", before=f'. "{other}/env.sh"').stdout)
     assert after_another == alone
+
+
+@pytest.mark.parametrize("folder", ["", "infra"])
+def test_pulumi_does_not_run_in_another_clone(shell: Shell, other: Path, folder: str) -> None:
+    done = shell(f'cd "{other / folder}"; pulumi destroy --yes || echo "status $?"')
+    assert done.stdout == "status 1\n"
+    assert "a clone" in done.stderr
+    assert "Run `. ./env.sh` here first" in done.stderr
+
+
+def test_pulumi_runs_in_its_own_clone_and_where_no_clone_is(
+    shell: Shell, clone: Path, tmp_path: Path
+) -> None:
+    for folder in (clone, clone / "infra", tmp_path, Path("/")):
+        assert shell(f'cd "{folder}"; pulumi up --yes').stdout == "a clone: up --yes\n"
 
 
 def test_a_users_own_settings_outlive_the_change_of_clones(shell: Shell, other: Path) -> None:
