@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from infra.airflow_guarantees import GUARANTEES
+from infra.airflow_values import invalid
 from infra.project import ROOT
 from infra.settings_report import HIDDEN
 from infra.stack.yaml_values import as_object, is_object
@@ -28,16 +30,30 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HIDDEN_NAME = re.compile(r"password|secret|token|key|conn|dsn|kwargs|args")
 
 _FOLLOWS = "nothing: it is derived from the cluster"
+_PREFORK = (
+    "nothing: workers fork a fixed number of processes, which a deployment can wait for and whose"
+    " slots the scheduler counts"
+)
+_LOGIN_LIMIT = "nothing: the limit on refused logins depends on it"
 OWNED = {
     "api.base_url": _FOLLOWS,
+    "api.host": "nothing: only web and the services of the stack's network reach the API server",
     "api.port": "nothing: set webPort",
     "api.secret_key": "nothing: it is generated; rotateSecrets.api_secret_key generates a new one",
+    "api.ssl_cert": "nothing: web reaches the API server without TLS, in the stack's network",
+    "api.ssl_key": "nothing: web reaches the API server without TLS, in the stack's network",
     "api_auth.jwt_issuer": _FOLLOWS,
     "api_auth.jwt_secret": "nothing: it is generated; rotateSecrets.jwt_secret generates a new one",
     "celery.broker_url": _FOLLOWS,
+    "celery.celery_config_options": (
+        "nothing: it would replace all of Celery's configuration; set celery.extra_celery_config,"
+        " which adds to it"
+    ),
     "celery.flower_basic_auth": "nothing: rotateSecrets.flower_password generates a new one",
     "celery.flower_port": "nothing: set flowerPort",
+    "celery.pool": _PREFORK,
     "celery.result_backend": _FOLLOWS,
+    "celery.worker_autoscale": f"{_PREFORK}; set workerConcurrency",
     "celery.worker_concurrency": "nothing: set workerConcurrency",
     "celery_broker_transport_options.visibility_timeout": _FOLLOWS,
     "core.auth_manager": _FOLLOWS,
@@ -50,14 +66,25 @@ OWNED = {
         "nothing: it is derived from the number of slots; set workers, workersPerNode or"
         " workerConcurrency"
     ),
+    "core.plugins_folder": _LOGIN_LIMIT,
+    "core.unit_test_mode": "nothing: Airflow would use the configuration of its own tests",
     "database.sql_alchemy_conn": _FOLLOWS,
     "database.sql_alchemy_conn_async": _FOLLOWS,
+    "execution_api.jwt_expiration_time": (
+        "nothing: a running task's token has to outlive an absence of the API server"
+    ),
+    "fab.enable_proxy_fix": _LOGIN_LIMIT,
     "logging.base_log_folder": _FOLLOWS,
     "logging.dag_processor_log_target": "nothing: its log is the container's, which is limited",
+    "logging.secret_mask_adapter": "nothing: logs would show secrets that are encoded",
     "logging.trigger_log_server_port": _FOLLOWS,
     "logging.worker_log_server_port": _FOLLOWS,
     "scheduler.enable_health_check": _FOLLOWS,
+    "scheduler.num_runs": "nothing: a scheduler that ends by itself counts as one that fails",
     "scheduler.scheduler_health_check_server_port": _FOLLOWS,
+    "scheduler.task_queued_timeout": (
+        "nothing: a task that waits for a slot for longer than this would fail"
+    ),
 }
 """Options that the project sets itself, and what to set instead."""
 
@@ -105,6 +132,16 @@ def unknown_sections(given: Mapping[str, object]) -> list[str]:
     return sorted(set(given) - {option.partition(".")[0] for option in _known()})
 
 
+def lost_guarantees(given: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Return a sentence for each option that a guarantee depends on: what it can end."""
+    return [
+        f"{KEY}.{section}.{option}: {GUARANTEES[name]}"
+        for section, options in given.items()
+        for option in options
+        if (name := f"{section}.{option}") in GUARANTEES
+    ]
+
+
 def _valid(section: str, option: str, value: object) -> str:
     """Return what is valid instead of an option; empty if the option is valid."""
     name = f"{section}.{option}"
@@ -112,18 +149,27 @@ def _valid(section: str, option: str, value: object) -> str:
         return "section and option in lower case, as in Airflow's configuration reference"
     if name in OWNED:
         return OWNED[name]
+    if value is None:
+        return f"a value; `pulumi config rm --path {KEY}.{name}` takes the option out"
     if isinstance(value, dict | list):
         return "one text; write JSON as a text"
     is_known_section = any(known.startswith(f"{section}.") for known in _known())
     if is_known_section and name not in _known() and section not in _OPEN_SECTIONS:
         close = difflib.get_close_matches(name, _known(), n=1)
         return f"an option of Airflow{f'; did you mean {close[0]}?' if close else ''}"
-    if isinstance(value, SecretStr) and not _known().get(name, False):
+    return _valid_value(name, value, is_known_section=is_known_section)
+
+
+def _valid_value(name: str, value: object, *, is_known_section: bool) -> str:
+    """Return what is valid instead of a value; empty if Airflow can read it."""
+    known = _known().get(name)
+    if isinstance(value, SecretStr) and is_known_section and not (known and known.is_sensitive):
         return (
             "a value without --secret: Airflow reads this option only from the environment, which"
             " is readable in the service's definition"
         )
-    return ""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return invalid(name, known.kind if known else "string", text)
 
 
 _OPEN_SECTIONS = frozenset(
@@ -132,8 +178,20 @@ _OPEN_SECTIONS = frozenset(
 """Sections with options of another program."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Option:
+    """What Airflow's own description says about an option."""
+
+    kind: str
+    is_sensitive: bool
+    """Whether Airflow also reads it from a command's output."""
+
+
 @cache
-def _known() -> dict[str, bool]:
-    """Return the known options, and whether Airflow reads each from a command's output too."""
-    lines = OPTIONS_FILE.read_text().splitlines()
-    return {line.removesuffix(" *"): line.endswith(" *") for line in lines}
+def _known() -> dict[str, _Option]:
+    """Return the options of Airflow and of the image's providers, by ``SECTION.OPTION``."""
+    options: dict[str, _Option] = {}
+    for line in OPTIONS_FILE.read_text().splitlines():
+        name, kind, *star = line.split(" ")
+        options[name] = _Option(kind=kind, is_sensitive=bool(star))
+    return options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra import registry
-from infra.airflow_settings import airflow_config, unknown_sections
+from infra.airflow_settings import airflow_config, lost_guarantees, unknown_sections
 from infra.firewall import Policy
 from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
@@ -82,6 +82,8 @@ def read_services(settings: Settings) -> ComposeFile:
     if unknown := unknown_sections(settings.airflow_config):
         names = ", ".join(unknown)
         pulumi.warn(f"airflowConfig: only a package of yours can define the sections {names}")
+    for lost in lost_guarantees(settings.airflow_config):
+        pulumi.warn(lost)
     return services
 
 

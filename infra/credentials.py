@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PASSWORD_BYTES = 24
 CERTIFICATE_DAYS = 3_650
-"""Only the cluster's own nodes trust the authority, and each cluster has its own."""
+"""Only the cluster's own nodes trust the authority, and each cluster has its own; see `is_due`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,25 @@ class Certificate:
 def password() -> str:
     """Generate a password of 192 random bits, safe in URLs and shells."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def is_due(certificate: str, at: datetime) -> bool:
+    """Return whether half of a certificate's life is over, and it is time for the next one."""
+    parsed = x509.load_pem_x509_certificate(certificate.encode())
+    life = parsed.not_valid_after_utc - parsed.not_valid_before_utc
+    return at >= parsed.not_valid_before_utc + life / 2
+
+
+def renewed_registry_certificate(addresses: Sequence[str], former: str) -> Certificate:
+    """Make the next certificate. Its authority is two: the new one, then that of the ``former``.
+
+    So who trusts it trusts what the registry shows before the change and after it. Of a former
+    text with two authorities, the first signed the certificate in use.
+    """
+    new = registry_certificate(addresses)
+    signer, *_ = x509.load_pem_x509_certificates(former.encode())
+    kept = signer.public_bytes(serialization.Encoding.PEM).decode()
+    return replace(new, authority=new.authority + kept)
 
 
 def registry_certificate(addresses: Sequence[str]) -> Certificate:

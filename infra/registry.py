@@ -112,6 +112,14 @@ class RegistrySpec:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def recipe(image: str) -> str:
+    """Return a hash of what the container is made from, without the stack's own secrets.
+
+    So a release that makes it in another way, or a renewed image, reaches a registry that runs.
+    """
+    return RegistrySpec(image=image, certificate="", private_key="", password="").fingerprint()
+
+
 def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes]) -> None:
     """Start the registry of ``spec`` on the runner's machine, unless it runs already.
 

@@ -48,7 +48,7 @@ def _marked(value: object, clear: object) -> object:
         known = cast("dict[str, object]", clear) if isinstance(clear, dict) else {}
         entries = cast("dict[str, object]", value)
         return {key: _marked(entry, known.get(key)) for key, entry in entries.items()}
-    is_clear = clear is not None and not isinstance(clear, dict | list)
+    is_clear = value is None or (clear is not None and not isinstance(clear, dict | list))
     return value if is_clear else SecretStr(str(value))
 
 

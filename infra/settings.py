@@ -215,6 +215,7 @@ def load() -> Settings:
 
     with shown_to_users():
         build_context.refuse_credentials(os.environ)
+        build_context.refuse_credentials_in_files(ROOT / "images/airflow")
         return parse(marked, secrets)
 
 

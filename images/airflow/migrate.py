@@ -13,6 +13,7 @@ another secret, which the operator asks for, sets the password again.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -40,6 +41,37 @@ HISTORY_COLUMNS = (
 AIRFLOWS_DEFAULT_POOL_SLOTS = 128
 WITHOUT_LIMIT = -1
 """A pool's number of slots that limits nothing: the workers' slots do."""
+
+
+SECRET_OPTION = re.compile(r"AIRFLOW__(?P<section>[A-Z0-9_]+?)__(?P<option>[A-Z0-9_]+)_CMD")
+"""The variable that has the command of a secret option."""
+
+
+def refuse_ignored_secrets() -> None:
+    """End with an error if Airflow would not read a secret option from its command.
+
+    It reads those that the description of a section marks as sensitive, a provider's section
+    included. It would use the default of any other, without a warning.
+
+    Raises:
+        SystemExit: naming the options.
+
+    """
+    matches = [found for name in os.environ if (found := SECRET_OPTION.fullmatch(name))]
+    if not matches:
+        return
+    from airflow.configuration import conf
+
+    asked = {(found["section"].lower(), found["option"].lower()) for found in matches}
+    ignored = sorted(".".join(name) for name in asked - conf.sensitive_config_values)
+    if ignored:
+        sys.exit(
+            f"Airflow reads these options from its environment alone: {', '.join(ignored)}. They"
+            " were set with --secret, so it would use their defaults.\n"
+            "Next: set each without --secret (`pulumi config set --path airflowConfig.…`). Is it a"
+            " password? The package of the option then has another place for it, such as a"
+            " connection."
+        )
 
 
 def admin_password() -> str:
@@ -243,6 +275,7 @@ def encrypt_again(keys: str) -> None:
 
 def main() -> None:
     """Run the migration."""
+    refuse_ignored_secrets()
     connection = wait_for(
         has_history_reader, f"the database with the role {HISTORY_READER}", DATABASE_TIMEOUT_SECONDS
     )

@@ -238,7 +238,7 @@ class DeployedImage(Resource, module="images", name="DeployedImage"):
 class EcrImageProvider(BuiltImageProvider):
     """Pushes an image to ECR, with a token that is requested each time and not stored."""
 
-    compared = ("tag", "pushed_as", "present")
+    compared = ("tag", "pushed_as", "profile", "present")
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh: an image that was deleted there is drift."""
@@ -326,7 +326,7 @@ class PublishedImage(pulumi.ComponentResource):
 
         super().__init__("dairflow:images:PublishedImage", name, None, opts)
         arguments = build_context.arguments(dockerfile, os.environ, project_images.base())
-        tag = build_context.tag(context, dockerfile, arguments)
+        tag = build_context.tag(context, dockerfile, {**arguments, "platform": platform})
         context_path = str(context.relative_to(ROOT) if context != ROOT else ".")
         built = ImageBuild(
             f"{name}-build",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import CreateResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from infra.resources.provider import Props, Provider
+from infra.resources.provider import Props, Provider, say
 from infra.stack.secrets import (
     FERNET_KEY,
     JWT_SECRET,
@@ -22,6 +23,8 @@ from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infra.credentials import Certificate
 
 
 class SshKeyProvider(Provider):
@@ -124,13 +127,28 @@ class RegistryCertificateProvider(Provider):
         from infra import credentials
 
         certificate = credentials.registry_certificate(props["addresses"])
-        outs: dict[str, Any] = {
-            **props,
-            "authority": certificate.authority,
-            "certificate": certificate.certificate,
-            "private_key": certificate.private_key,
-        }
-        return CreateResult(secrets.token_hex(8), outs)
+        return CreateResult(secrets.token_hex(8), _certificate_outs(props, certificate))
+
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Compare; a certificate is renewed at half of its life."""
+        from infra import credentials
+
+        found = super().diff(_id, olds, news)
+        if found.changes or not credentials.is_due(olds["certificate"], datetime.now(UTC)):
+            return found
+        return DiffResult(changes=True, replaces=[], delete_before_replace=True)
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this when the certificate is due.
+
+        The swarm comes after it and the registry after the swarm, so the nodes trust both
+        authorities before the registry shows the new certificate.
+        """
+        from infra import credentials
+
+        certificate = credentials.renewed_registry_certificate(news["addresses"], olds["authority"])
+        say("the registry's certificate is renewed, since half of its life is over")
+        return UpdateResult(_certificate_outs(news, certificate))
 
 
 class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
@@ -159,6 +177,15 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
             },
             _secret_outputs(opts, "private_key"),
         )
+
+
+def _certificate_outs(props: Props, certificate: Certificate) -> Props:
+    return {
+        **props,
+        "authority": certificate.authority,
+        "certificate": certificate.certificate,
+        "private_key": certificate.private_key,
+    }
 
 
 def _values(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
+from infra import project_images
 from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
 
 if TYPE_CHECKING:
@@ -97,6 +98,19 @@ class LocalMachineProvider(Provider):
     compared = ("ports", "private_address", "host_public_key", "authorized_key", "running")
     replaced_by = ("container", "hostname", "network", "cluster")
 
+    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        """Compare; report a node whose container is older than set-up's image.
+
+        A deployment does not make it again by itself: running tasks would end with it.
+        """
+        if olds.get("image") and olds["image"] != news.get("image"):
+            say(
+                f"{news['hostname']}: its engine is that of {olds['image']}; set-up has built"
+                f' {news["image"]} since. docs/day-two.md, "Update the nodes\' engines", has the'
+                " commands"
+            )
+        return super().diff(_id, olds, news)
+
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this for a new machine, or again after an interrupted run: it adopts."""
         from infra.machines.local import engine as local_engine
@@ -119,7 +133,8 @@ class LocalMachineProvider(Provider):
         if is_adopted(props, local_engine.owner_of_machine(id_)):
             say(f"{props['hostname']}: belongs to another resource; `pulumi up` takes it back")
             running = False
-        return ReadResult(id_, {**props, "running": running})
+        image = local_engine.image_of_machine(id_)
+        return ReadResult(id_, {**props, "running": running, "image": image})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this if ports or keys have changed or the container does not run."""
@@ -182,6 +197,7 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
             "host_key": pulumi.Output.secret(host_key),
             "host_public_key": host_public_key,
             "authorized_key": authorized_key,
+            "image": project_images.reference("node"),
             "running": True,
             "published": None,
         }
@@ -207,8 +223,11 @@ def _spec(props: Props) -> MachineSpec:
 
 
 def _machine_outs(props: Props, published: Mapping[int, int]) -> Props:
+    from infra.machines.local import engine as local_engine
+
     return {
         **props,
+        "image": local_engine.image_of_machine(props["container"]),
         "published": {str(inner): outer for inner, outer in published.items()},
         "running": True,
     }

@@ -26,14 +26,14 @@ CONNECT_SECONDS = 20.0
 class RegistryProvider(Provider):
     """Runs the registry on the first manager."""
 
-    compared = ("machine", "logins", "certificate", "password", "running")
+    compared = ("machine", "logins", "recipe", "certificate", "password", "running")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts a registry."""
         return CreateResult(props["machine"]["name"], _ensure(owning(props)))
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this for a new certificate or password, or if it does not run."""
+        """Pulumi calls this for another image, certificate or password, or if it does not run."""
         return UpdateResult(_ensure(owning(news, olds)))
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -88,6 +88,7 @@ class Registry(Resource, module="registry", name="Registry"):
             "machine": machine,
             **login_inputs(private_key, logins),
             "connections_per_second": connections_per_second,
+            "recipe": registry.recipe(project_images.reference("registry")),
             "certificate": certificate,
             "certificate_key": pulumi.Output.secret(certificate_key),
             "password": pulumi.Output.secret(password),

@@ -57,6 +57,10 @@ LOG_STORE = "log-store"
 """The service to which workers copy task logs: one task on each manager."""
 
 _AIRFLOW_VARIABLE = "AIRFLOW__"
+_MERGED_VARIABLE = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
+"""An option whose value is a JSON object: the user's keys are added to the compose file's."""
+_SECRET_FILES_VARIABLE = "SECRET_FILES"  # noqa: S105 - its name
+"""The paths of secrets outside of ``/run/secrets``, a line each: Airflow's logs mask those too."""
 _REPOSITORY_VARIABLE = "BACKUP_S3_BUCKET"
 """The environment variable of services that read the repository of the backups."""
 _SECRET_FILE_MODE = 0o444
@@ -267,10 +271,27 @@ def _configure_airflow(rendered: Document, options: StackOptions) -> None:
     rendered["environment"] = {
         **rendered["environment"],
         **options.airflow_variables,
+        **_merged_variable(rendered["environment"], options),
         **commands,
     }
     files = [_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
     rendered["secrets"] = [*rendered.get("secrets", []), *files]
+    targets = (str(entry["target"]) for entry in rendered["secrets"])
+    if elsewhere := [target for target in targets if target.startswith("/")]:
+        rendered["environment"][_SECRET_FILES_VARIABLE] = "\n".join(elsewhere)
+
+
+def _merged_variable(environment: Mapping[str, Any], options: StackOptions) -> dict[str, str]:
+    """Add the keys of the user's object to those of the compose file's."""
+    own = environment.get(_MERGED_VARIABLE)
+    added = options.airflow_variables.get(_MERGED_VARIABLE)
+    if not own or not added:
+        return {}
+    try:
+        return {_MERGED_VARIABLE: json.dumps({**json.loads(own), **json.loads(added)})}
+    except (TypeError, ValueError):
+        msg = f"{_MERGED_VARIABLE} in the compose file is {own!r}: it has to be a JSON object"
+        raise StackError(msg) from None
 
 
 def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:

@@ -7,6 +7,7 @@ drops all masks before each task (``supervise_task`` resets the masker).
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,11 @@ from dairflow import secret_files
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+LINE_LENGTH = 8
+"""Characters of a line of a secret from which on it is masked by itself."""
+_LINE_BREAK = re.compile(r"\r?\n|\\n")
+"""As in a file, and as in a JSON file's text."""
 
 
 def adaptations(secret: str) -> list[str]:
@@ -46,6 +52,22 @@ def _then_mask(reset: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _mask(masker: Any) -> None:  # noqa: ANN401 - one of two classes of Airflow's
+    lines: set[str] = set()
     for secret in secret_files.values():
         for part in {secret, *secret.split(",")}:  # Fernet keys, while they are being rotated
             masker.add_mask(part)
+        lines |= _lines(secret)
+    if lines:
+        # All at once: Airflow compiles its expression again with each mask, before each task.
+        forms = {form for line in lines for form in (line, *adaptations(line))}
+        masker.patterns |= {re.escape(form) for form in forms}
+        masker.replacer = re.compile("|".join(sorted(masker.patterns)))
+
+
+def _lines(secret: str) -> set[str]:
+    """Return the lines of a secret that has several, such as a key or a JSON file with one.
+
+    A log has them one by one. Short ones, such as ``}``, are in other texts as well.
+    """
+    lines = [line.strip() for line in _LINE_BREAK.split(secret)]
+    return {line for line in lines if len(line) >= LINE_LENGTH} if len(lines) > 1 else set()

@@ -23,16 +23,21 @@ def read(name: str) -> str | None:
         return None
 
 
+def elsewhere() -> list[Path]:
+    """Return the files of secrets that the compose file puts outside of the folder."""
+    return [Path(path) for path in os.environ.get("SECRET_FILES", "").splitlines() if path]
+
+
 def values() -> Iterator[str]:
     """Yield every secret that this process can read."""
     try:
-        names = sorted(entry.name for entry in folder().iterdir() if entry.is_file())
+        files = sorted(entry for entry in folder().rglob("*") if entry.is_file())
     except OSError:
-        return
-    for name in names:
+        files = []
+    for file in (*files, *elsewhere()):
         try:
-            secret = read(name)
-        except UnicodeDecodeError:
+            secret = file.read_text().rstrip("\n")
+        except (OSError, UnicodeDecodeError):
             continue  # a binary file of the user's cannot be part of a text
         if secret:
             yield secret

@@ -243,6 +243,15 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
         return ports
 
 
+def image_of_machine(container: str) -> str:
+    """Return the name of the image that a machine's container was made from; empty without one."""
+    with engine() as client:
+        try:
+            return str(client.containers.get(container).attrs["Config"]["Image"])
+        except NotFound:
+            return ""
+
+
 def owner_of_machine(container: str) -> str:
     """Return the identity on a machine's disk; empty if there is none.
 

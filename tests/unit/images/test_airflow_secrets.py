@@ -51,15 +51,19 @@ def test_every_other_connection_is_asked_for_elsewhere(folder: Path) -> None:
     assert backend.get_variable("warehouse") is None
 
 
-def test_a_secret_is_masked_in_each_form_also_after_a_reset(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Airflow resets its masker before each task."""
+@pytest.fixture
+def adapted_masker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's two maskers, with the image's option, as they were before afterwards."""
     for module in (masking.core, masking.sdk):
         reset = module.SecretsMasker.reset_masker
         monkeypatch.setattr(module.SecretsMasker, "reset_masker", reset)
         adapted = module._secrets_masker()
         monkeypatch.setattr(adapted, "secret_mask_adapter", masking.adaptations)
+
+
+@pytest.mark.usefixtures("adapted_masker")
+def test_a_secret_is_masked_in_each_form_also_after_a_reset(folder: Path) -> None:
+    """Airflow resets its masker before each task."""
     (folder / "redis_password").write_text(HOSTILE)
     (folder / "a-binary").write_bytes(b"\xff\xfe")
     masking.install()
@@ -71,6 +75,39 @@ def test_a_secret_is_masked_in_each_form_also_after_a_reset(
         base64.b64encode(HOSTILE.encode()).decode().rstrip("="),
     ):
         assert redact(f"before {form} after") == "before *** after"
+
+
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQC7\n}\n"
+
+
+@pytest.mark.usefixtures("adapted_masker")
+@pytest.mark.parametrize(
+    "secret", [PEM, PEM.replace("\n", "\r\n"), json.dumps({"type": "a", "key": PEM}, indent=1)]
+)
+def test_a_line_of_a_secret_is_masked_by_itself(folder: Path, secret: str) -> None:
+    """A task that prints the file, or the key that it has, writes a line of the log for each."""
+    (folder / "nested").mkdir()
+    (folder / "nested/key").write_text(secret)
+    masking.install()
+    reset_secrets_masker()
+    for line in PEM.splitlines()[1:3]:
+        assert redact(f"printed: {line}") == "printed: ***"
+        encoded = base64.b64encode(line.encode()).decode().rstrip("=")
+        assert redact(f"printed: {encoded}") == "printed: ***"
+    assert redact("} is no secret") == "} is no secret"
+
+
+@pytest.mark.usefixtures("adapted_masker")
+def test_a_secret_outside_of_the_folder_is_masked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    files = [tmp_path_factory.mktemp("etc") / name for name in ("a:b", "c")]
+    for file in files:
+        file.write_text(f"the-password-of-{file.name}\n")
+    monkeypatch.setenv("SECRET_FILES", "\n".join(str(file) for file in (*files, folder / "none")))
+    masking.install()
+    reset_secrets_masker()
+    assert redact("the-password-of-a:b, the-password-of-c") == "***, ***"
 
 
 def test_without_secrets_there_is_nothing_to_mask(

@@ -2,11 +2,20 @@
 
 import ssl
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from infra.credentials import Certificate, password, registry_certificate
+from infra.credentials import (
+    CERTIFICATE_DAYS,
+    Certificate,
+    is_due,
+    password,
+    registry_certificate,
+    renewed_registry_certificate,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +69,27 @@ def test_another_authority_is_refused(tmp_path: Path, certificate: Certificate) 
     )
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(tmp_path, mixed, "127.0.0.1")
+
+
+def test_a_certificate_is_due_at_half_of_its_life(certificate: Certificate) -> None:
+    half = datetime.now(UTC) + timedelta(days=CERTIFICATE_DAYS / 2)
+    assert not is_due(certificate.certificate, half - timedelta(days=1))
+    assert is_due(certificate.certificate, half + timedelta(days=1))
+
+
+def test_who_trusts_the_next_certificate_trusts_the_one_before_it_and_no_older_one(
+    tmp_path: Path, certificate: Certificate
+) -> None:
+    """The nodes get the authorities first; then the registry changes its certificate."""
+    addresses = ["127.0.0.1", "registry.test"]
+    second = renewed_registry_certificate(addresses, certificate.authority)
+    third = renewed_registry_certificate(addresses, second.authority)
+    assert third.authority.count("BEGIN CERTIFICATE") == 2
+    for shown in (second, third):
+        handshake(tmp_path, replace(shown, authority=third.authority), "127.0.0.1")
+    handshake(tmp_path, replace(certificate, authority=second.authority), "127.0.0.1")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(tmp_path, replace(certificate, authority=third.authority), "127.0.0.1")
 
 
 def test_the_key_is_not_shown(certificate: Certificate) -> None:

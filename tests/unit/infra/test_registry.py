@@ -63,7 +63,7 @@ def test_the_one_that_runs_is_replaced_when_the_next_is_complete() -> None:
     """A `docker load` or `create` that fails leaves what runs as it is."""
     runner = manager("another", has_image=False)
     registry.ensure(runner, SPEC, save_image=saved)
-    removals = ("docker stop dairflow-registry ", "docker rm -f dairflow-registry ")
+    removals = ("docker stop dairflow-registry ", "docker rm -f -v dairflow-registry ")
     *before, swap = runner.commands
     assert not [command for command in before if any(one in command for one in removals)]
     assert all(one in swap for one in removals)

@@ -126,6 +126,30 @@ def test_a_password_for_a_build_stops_before_any_resource(
         run()
 
 
+def test_a_password_in_a_requirement_file_stops_before_any_resource(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "images/airflow").mkdir(parents=True)
+    requirements = tmp_path / "images/airflow/pip_requirements.txt"
+    requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
+    monkeypatch.setattr("infra.settings.ROOT", tmp_path)
+    with pytest.raises(pulumi.RunError, match=r"pip_requirements\.txt:1: the address holds a user"):
+        run()
+
+
+def test_an_option_that_a_guarantee_depends_on_is_warned_of(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pulumi.warn", said.append)
+    run(airflowConfig='{"celery": {"task_acks_late": false}}')
+    (warning,) = said
+    assert warning == (
+        "airflowConfig.celery.task_acks_late: With False, the tasks of a worker that vanishes are"
+        " lost."
+    )
+
+
 def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder]) -> None:
     with pytest.raises(pulumi.RunError, match=r"managers: '2' given"):
         run(managers="2")

@@ -449,3 +449,28 @@ def test_options_of_airflows_reach_all_of_its_services_and_no_other(
             assert secret in mounted
     assert rendered.document["secrets"][secret]["name"] == rendered.secrets[secret]
     assert "hunter2" not in str(rendered)
+
+
+def test_the_users_celery_configuration_is_added_to_the_projects(
+    compose: Compose, options: StackOptions
+) -> None:
+    variable = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
+    given = replace(options, airflow_variables={variable: '{"worker_max_tasks_per_child": 10}'})
+    before = render(compose, options).document["services"]["worker"]["environment"][variable]
+    after = render(compose, given).document["services"]["worker"]["environment"][variable]
+    assert json.loads(after) == {**json.loads(before), "worker_max_tasks_per_child": 10}
+    compose["services"]["worker"]["environment"] = {variable: "nothing"}
+    with pytest.raises(StackError, match="it has to be a JSON object"):
+        render(compose, given)
+
+
+def test_airflow_masks_secrets_that_are_outside_of_their_folder(
+    compose: Compose, options: StackOptions
+) -> None:
+    compose["secrets"]["token"] = {"external": True}
+    compose["secrets"]["key"] = {"external": True}
+    references = ["token", {"source": "key", "target": "/etc/ours/key"}]
+    compose["services"]["worker"]["secrets"].extend(references)
+    services = render(compose, options).document["services"]
+    assert services["worker"]["environment"]["SECRET_FILES"] == "/etc/ours/key"
+    assert "SECRET_FILES" not in services["scheduler"]["environment"]
