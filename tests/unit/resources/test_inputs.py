@@ -18,7 +18,7 @@ from tests.unit.resources.test_state_names import STACKS, AnyTarget
 from tests.unit.resources.test_tokens import PROVIDERS, TOKENS
 
 target_packages.use("aws")
-from infra.machines.aws.preflight import Site, Wanted  # noqa: E402
+from infra.machines.aws.preflight import Request, Site  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,11 +93,11 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(wanted: Wanted) -> Site:
-        zones = tuple(f"{wanted.region}{letter}" for letter in "ab")
-        return Site(region=wanted.region, zones=zones, architecture="x86_64", account="1234")
+    def look(request: Request) -> Site:
+        zones = tuple(f"{request.region}{letter}" for letter in "ab")
+        return Site(region=request.region, zones=zones, architecture="x86_64", account="1234")
 
-    monkeypatch.setattr("infra.machines.aws.preflight.look", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", look)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 
@@ -159,12 +159,12 @@ def test_another_processor_makes_other_images(monkeypatch: pytest.MonkeyPatch) -
     """Otherwise the digest of the images for the former one would be deployed."""
 
     def tags(architecture: Literal["x86_64", "arm64"]) -> set[str]:
-        def look(wanted: Wanted) -> Site:
+        def look(request: Request) -> Site:
             return Site(
-                region=wanted.region, zones=("a", "b"), architecture=architecture, account="1234"
+                region=request.region, zones=("a", "b"), architecture=architecture, account="1234"
             )
 
-        monkeypatch.setattr("infra.machines.aws.preflight.look", look)
+        monkeypatch.setattr("infra.machines.aws.preflight.check", look)
         recorder = AnyTarget()
         run_program(recorder, {f"dairflow:{key}": value for key, value in STACKS["aws"].items()})
         return {inputs["tag"] for inputs in recorder.of_type("images:DeployedImage").values()}
