@@ -103,12 +103,12 @@ TOKEN = "token in its path"
     [
         ("https://me:hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
         ("https://hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
-        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a possible token in its path"),
-        ("conda-forge,https://c.example/t/x1/ours", "x1", "a possible token in its path"),
+        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a token in its path"),
+        ("conda-forge,https://c.example/t/x1/ours", "x1", "a token in its path"),
         (
             "https://p.example/Zm9vYmFyYmF6cXV4MTIzNA/simple",
             "Zm9vYmFyYmF6cXV4MTIzNA",
-            "a possible token in its path",
+            "a token in its path",
         ),
         ("https://dl.example.io/lHlvIvPZDCKOLJ0d/org/python/simple/", "lHlvIvPZDCKOLJ0d", TOKEN),
         ("https://r.example.io/abcdefghijklmnopqrstuvwxyz/me/", "abcdefghijklmnopqrst", TOKEN),
@@ -150,7 +150,7 @@ def test_a_requirement_with_credentials_is_refused_without_showing_them(
 ) -> None:
     for name in ("pip_requirements.txt", "conda_requirements.txt"):
         (tmp_path / name).write_text(f"# packages\n{line}\n")
-        message = f"^{name}:2: the address holds .*An index that needs a token"
+        message = f"^{name}:2: the address contains .*An index that needs a token"
         with pytest.raises(BuildArgumentError, match=message) as refusal:
             refuse_credentials_in_files(tmp_path)
         assert secret not in str(refusal.value)

@@ -133,7 +133,9 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
     requirements = tmp_path / "images/airflow/pip_requirements.txt"
     requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
     monkeypatch.setattr("infra.settings.ROOT", tmp_path)
-    with pytest.raises(pulumi.RunError, match=r"pip_requirements\.txt:1: the address holds a user"):
+    with pytest.raises(
+        pulumi.RunError, match=r"pip_requirements\.txt:1: the address contains a user"
+    ):
         run()
 
 
