@@ -33,8 +33,8 @@ REPOSITORY = "dairflow/registry"
 """The image's name, without its tag."""
 PORT = 5000
 FOLDER = "registry"
-"""Folder of certificate, key and password file in the container's root. It is a volume of the
-container's own, on the engine's disk, which outlives the rest of a recreated node."""
+"""Folder of certificate, key and password file in the container's root. They are in a volume that
+only the container uses, on the engine's disk, which outlives the rest of a recreated node."""
 _FORMER_FOLDER = "/etc/dairflow/registry"
 """The folder of an earlier release, on the first manager."""
 
@@ -52,10 +52,10 @@ _LOG_OPTIONS = " ".join(
 CONFINED = (
     "--cap-drop ALL --security-opt no-new-privileges --read-only --memory 512m --memory-swap 512m"
 )
-"""What the stack's services have as well: no privilege, and no program that it can change."""
+"""Restrictions of the container, the same as those of the stack's services."""
 _NEXT = f"{CONTAINER}-next"
 _FORMER = f"{CONTAINER}-former"
-_SWAP = f"""# let the registry that is complete take the place of the one that runs
+_SWAP = f"""# replace the running registry with the complete one
 if docker container inspect {_FORMER} >/dev/null 2>&1; then
     # An earlier attempt was cut off: only one of the two that it had in hand is the registry.
     docker container inspect {CONTAINER} >/dev/null 2>&1 || docker rename {_FORMER} {CONTAINER}

@@ -1,4 +1,4 @@
-"""How long a command may take: longer on a machine that has more to do than it can."""
+"""Time limit of a command, extended on an overloaded machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_EXTENSIONS = 9
-"""A command gets ten times its limit at most."""
+"""A command gets at most ten times its limit."""
 BUSY_LOAD = 2.0
-"""The load average of a busy machine, for each processor (proc(5), ``/proc/loadavg``): what runs,
-and what waits for a processor or a disk."""
+"""The load average of a busy machine, for each processor (proc(5), ``/proc/loadavg``): processes
+that run, or wait for a processor or a disk."""
 LOAD = "cat /proc/loadavg && getconf _NPROCESSORS_ONLN"
 
 
 class Deadline:
-    """The end of a wait. When it is reached, a busy machine gets the same time again."""
+    """Deadline of a wait, extended by the same time if the machine is busy."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Deadline:
         """Return the seconds that are left, more than 0.
 
         Raises:
-            TimeoutError: none is left, and the machine is idle or has had enough of them.
+            TimeoutError: if none is left, and the machine is idle or has had all extensions.
 
         """
         while (left := self._end - self._clock()) <= 0:
@@ -49,13 +49,13 @@ class Deadline:
         return left
 
     def waited(self) -> str:
-        """Return how long the wait was, in words of an error."""
+        """Return the duration of the wait as text for an error."""
         seconds = f"{self._clock() - self._begun:.0f} s"
         return f"{seconds}, on a machine that is overloaded" if self._extensions else seconds
 
 
 def is_overloaded(answer: str) -> bool:
-    """Return what the answer to `LOAD` says; False for what is not one."""
+    """Return whether the answer to `LOAD` shows an overloaded machine; False if it is invalid."""
     words = answer.split()
     try:
         return float(words[0]) >= BUSY_LOAD * int(words[-1])

@@ -205,7 +205,7 @@ class SshRunner:
         self.close()
 
     def _is_busy(self) -> bool:
-        """Whether the machine answers, and has more to do than it can."""
+        """Whether the machine answers, and is overloaded."""
         deadline = Deadline(_LOAD_TIMEOUT_SECONDS, lambda: False)
         try:
             # A session more than `_SESSIONS_PER_CONNECTION`: those may all wait for this answer.
@@ -562,7 +562,7 @@ def _converse(
 
 
 def _receive(channel: paramiko.Channel, deadline: Deadline) -> bytes:
-    """Return what comes next on standard output; empty at the end."""
+    """Return the next part of standard output; empty at the end."""
     while True:
         channel.settimeout(deadline.remaining())
         with contextlib.suppress(TimeoutError):  # then `remaining` raises it, or there is more time
@@ -570,7 +570,7 @@ def _receive(channel: paramiko.Channel, deadline: Deadline) -> bytes:
 
 
 def _feed(channel: paramiko.Channel, stdin: bytes | None) -> None:
-    """Send standard input, until the channel is closed: ``sendall`` gives up at a time-out."""
+    """Send standard input, until the channel is closed: ``sendall`` stops at a time-out."""
     rest = memoryview(stdin or b"")
     try:
         while rest:

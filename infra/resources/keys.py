@@ -208,7 +208,7 @@ def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str
 
 
 def _retired_jwt_secret(before: Mapping[str, str], jwt_secret: str) -> dict[str, str]:
-    """Keep the key before the present one: no older one is accepted."""
+    """Return the key before the current one: no older one is accepted."""
     present = before.get(JWT_SECRET, jwt_secret)
     retired = before.get(RETIRED_JWT_SECRET) if present == jwt_secret else present
     return {RETIRED_JWT_SECRET: retired} if retired else {}

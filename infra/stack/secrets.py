@@ -45,8 +45,8 @@ values may be readable only with an older one. It is never a file."""
 JWT_SECRET = "jwt_secret"  # noqa: S105 - its name
 NEXT_JWT_SECRET = "jwt_secret_next"  # noqa: S105 - its name
 RETIRED_JWT_SECRET = "jwt_secret_retired"  # noqa: S105 - its name
-"""The key before the present one, after a rotation: running and waiting tasks have tokens by it.
-It is a file beside ``jwt_secret`` (``images/airflow/jwt_keys.py``)."""
+"""The key before the current one, after a rotation: running and waiting tasks have its tokens. It
+is a file beside ``jwt_secret`` (``images/airflow/jwt_keys.py``)."""
 
 _HASH_DIGITS = 12
 _NAME_CHARACTERS = 64

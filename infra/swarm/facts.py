@@ -35,7 +35,7 @@ EngineState = Literal["missing", "stopped", "running"]
 # The last sections are always printed. The swarm's data on the disk count if the engine cannot take
 # part in it. ESP is tried in a temporary network namespace. A module that is not loaded yet counts
 # if the kernel can load it: genl requests it by its family's name.
-_TEMPLATE = r"""# ask for the machine's facts
+_TEMPLATE = r"""# read the machine's facts
 section() { printf '\n== %s\n' "$1"; }
 root=/var/lib/docker
 finish() {

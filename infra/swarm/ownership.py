@@ -24,7 +24,7 @@ def claim(runner: Runner, kind: str, owner: str) -> None:
     """
     name, former = quote(f"{_PREFIX}.{kind}.{owner}"), quote(f"{_PREFIX}.{kind}.")
     runner.run(
-        f"# note which resource owns the {kind}\n"
+        f"# record which resource owns the {kind}\n"
         f"docker config inspect {name} > /dev/null 2>&1 ||"
         f" printf %s {quote(owner)} | docker config create {name} - > /dev/null || exit 1\n"
         f"docker config ls --format '{{{{.Name}}}}' --filter name={former} | grep -vxF {name}"

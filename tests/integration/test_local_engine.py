@@ -341,7 +341,7 @@ def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyP
 
 def test_a_missing_node_image_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project_images, "reference", "dairflow/{}:absent".format)
-    with pytest.raises(LocalError, match=r"no image dairflow/node:absent: run `make setup`"):
+    with pytest.raises(LocalError, match=r"the image dairflow/node:absent: run `make setup`"):
         local_engine.ensure_network(f"{NAME}-3", "cluster-a", {})
     assert local_engine.read_network(f"{NAME}-3") is None
 

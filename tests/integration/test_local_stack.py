@@ -167,7 +167,7 @@ def test_the_lock_stays_while_its_update_lives_and_goes_when_it_was_killed(
     down = project.run("down")
     assert down.end() != 0
     assert "the stack is currently locked" in down.shown
-    assert "takes away" not in down.shown
+    assert "removes the stack's lock" not in down.shown
     assert project.locks() == [lock]
 
     pulumi = psutil.Process(json.loads(lock.read_text())["pid"])

@@ -41,7 +41,7 @@ MIN_FREE_KB = 5 * 10**6
 _MEMBER_PORTS = (2377, 7946)
 
 # Every line is a keyword and its value; nothing on the host is changed.
-SCRIPT = f"""# look whether the host can be a node
+SCRIPT = f"""# check whether the host can be a node
 echo "began $(date +%s.%N)"
 echo "ssh $SSH_CONNECTION"
 (. /etc/os-release && echo "id $ID" && echo "version $VERSION_ID" && echo "system $PRETTY_NAME")

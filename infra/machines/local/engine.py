@@ -253,7 +253,7 @@ def image_of_machine(container: str) -> str:
 
 
 def owner_of_machine(container: str) -> str:
-    """Return the identity that a machine's disk carries; empty if there is none.
+    """Return the identity on a machine's disk; empty if there is none.
 
     If a machine's container was removed, its disk is read through a container that is never
     started.

@@ -103,7 +103,7 @@ def test_no_password_is_shown_when_settings_are() -> None:
         ({"jump": {"adress": "192.0.2.9"}}, "no such setting; did you mean address?"),
         ({"host_key": PAIR.public}, "valid: no such setting; did you mean hostKey?"),
         ({"privateKeyFile": PAIR.private}, "hosts[1].privateKeyFile: a value that is not shown gi"),
-        ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: nothing given; valid: has"),
+        ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: nothing given; valid: must"),
         (
             {"jump": {"address": "192.0.2.9", "hostKey": "accept-once"}},
             "hosts[1].jump.hostKey: 'accept-once' given; valid: ssh-ed25519",

@@ -213,7 +213,7 @@ def test_only_adopt_takes_a_host_from_another_swarm() -> None:
 
 def pool(**answers: str) -> FakePool:
     def make(machine: Machine) -> FakeRunner:
-        return FakeRunner(machine).on("look whether", answers[machine.name])
+        return FakeRunner(machine).on("check whether", answers[machine.name])
 
     return FakePool(make)
 
@@ -259,7 +259,7 @@ def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:
 
 def test_sudo_that_asks_for_a_password_is_told_with_what_to_do() -> None:
     refused = Completed(stdout="", stderr="sudo: a password is required", exit_status=1)
-    hosts = FakePool(lambda machine: FakeRunner(machine).on("look whether", refused))
+    hosts = FakePool(lambda machine: FakeRunner(machine).on("check whether", refused))
     with pytest.raises(HostError) as caught:
         look(hosts, replace(machine(), user="admin"))
     assert "sudo: a password is required" in str(caught.value)

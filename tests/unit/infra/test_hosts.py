@@ -34,7 +34,7 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
     listed = [machine(name, "manager" if name == "head" else "worker") for name in silent]
     if "head" not in silent:
         listed.insert(0, machine("head", "manager"))
-        hosts.runner(listed[0]).on("look whether")
+        hosts.runner(listed[0]).on("check whether")
     with pytest.raises(HostError) as caught:
         inspect(listed, hosts, stack=STACK, adopt=False, manager_ports=[])
     text = str(caught.value)

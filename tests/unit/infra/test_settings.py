@@ -84,7 +84,10 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ({"target": "gcp"}, "target: 'gcp' given; valid: 'local', 'existing' or 'aws'"),
         ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded' or 'ecr'"),
         ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded': ecr belongs to target"),
-        ({"imageName": "redis"}, "imageName: 'redis' given; valid: another name: the cluster has"),
+        (
+            {"imageName": "redis"},
+            "imageName: 'redis' given; valid: another name: the cluster's own",
+        ),
         (
             {"rotateSecrets": {"redis_pasword": 1}},
             "rotateSecrets.redis_pasword: 1 given; valid: one of postgres_password, ",

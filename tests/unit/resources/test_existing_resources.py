@@ -44,7 +44,7 @@ def test_a_host_with_another_stack_s_data_is_refused_before_any_is_touched(
         name="one", role="manager", address="10.0.0.1", host_key="A", private_address="10.0.0.1"
     )
     pool = FakePool()
-    runner = pool.runner(on).on("look whether", HOST)
+    runner = pool.runner(on).on("check whether", HOST)
     runner.on("look for volumes", "volume airflow_postgres\n")
     monkeypatch.setattr("infra.resources.existing.ssh_pool", lambda _props: nullcontext(pool))
     props = {
