@@ -194,3 +194,86 @@ def make_database() -> None:
     airflow_settings: Any = settings
     airflow_settings.configure_orm()
     initdb()
+
+
+# What an object is made of
+
+
+def how_made(value: Any) -> dict[str, Any] | None:
+    """Return the arguments that make an object of Airflow again, or None if it does not show them.
+
+    Params show what they hold. Other classes are made by attrs, whose fields are arguments.
+    """
+    from airflow.sdk import Param
+    from airflow.sdk.definitions._internal.types import NOTSET
+
+    if type(value) is Param:
+        default = {} if value.value is NOTSET else {"default": value.value}
+        description = {"description": value.description} if value.description else {}
+        return {**default, **description, **value.schema}
+    import attrs
+
+    if not attrs.has(type(value)):
+        return None
+    found: dict[str, Any] = {}
+    for one in attrs.fields(type(value)):
+        given = getattr(value, one.name, attrs.NOTHING)
+        default: Any = one.default
+        if isinstance(default, attrs.Factory) and not default.takes_self:
+            default = default.factory()
+        if one.init and one.alias and given is not attrs.NOTHING and given != default:
+            found[one.alias] = given
+    return found
+
+
+def asset_operator(value: Any) -> str:
+    """Return the operator that makes a condition of assets: ``&``, ``|``, or none."""
+    from airflow.sdk import AssetAll, AssetAny
+
+    return {AssetAll: "&", AssetAny: "|"}.get(type(value), "")
+
+
+def deadline_reference_name(value: Any) -> str | None:
+    """Return the name of one of the references of deadlines that have no arguments."""
+    references = deadline_reference()
+    names = ("DAGRUN_LOGICAL_DATE", "DAGRUN_QUEUED_AT")
+    return next((name for name in names if getattr(references, name, None) is value), None)
+
+
+def operator_arguments(operator: Any) -> dict[str, Any]:
+    """Return the arguments that an operator was made with."""
+    return dict(operator._BaseOperator__init_kwargs)  # noqa: SLF001
+
+
+def dags_of_code(code: str, *, file: str, name: str) -> dict[str, DAG]:
+    """Run the code of a DAG file and return its DAGs, as Airflow does when it reads the file.
+
+    The code has `file` as its ``__file__`` and `name` as its module's name.
+    """
+    import linecache
+    import types
+
+    from airflow.sdk import DAG
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    shown = f"<ejected {file}>"
+    linecache.cache[shown] = (len(code), None, code.splitlines(keepends=True), shown)
+    module = types.ModuleType(name)
+    module.__file__ = file
+    before = sys.modules.get(name)
+    reading = DagContext.current_autoregister_module_name
+    sys.modules[name] = module
+    DagContext.autoregistered_dags.clear()
+    DagContext.current_autoregister_module_name = name
+    try:
+        exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102
+        found = [dag for dag, _ in DagContext.autoregistered_dags]
+    finally:
+        DagContext.current_autoregister_module_name = reading
+        DagContext.autoregistered_dags.clear()
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+    found += [value for value in vars(module).values() if isinstance(value, DAG)]
+    return {dag.dag_id: dag for dag in found}

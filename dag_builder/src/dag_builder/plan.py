@@ -46,6 +46,10 @@ class TaskPlan:
     signature: Signature | None
     kwargs: dict[str, Any]
     function: Callable[..., Any] | None = None
+    #: The word after ``@task.`` that makes a task of the function.
+    decorator: str = ""
+    #: The function as the user decorated it with @task, if that is how it was given.
+    decorated: Any = None
     instance: Any = None
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     expand: dict[str, Any] | None = None

@@ -131,7 +131,7 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
         value = _of_environment(reader, expected, value, path)
         if value is NOTHING:
             return NOTHING
-        kind = cast("type[object]", type(value))
+        kind = _plain_type(value)
     if kind not in _WRITTEN or is_marked(value):
         return reader.value(value, path)
     if kind is str and expected.templated and any(mark in value for mark in _TEMPLATE_MARKS):
@@ -148,6 +148,12 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
 
 def _is_of_environment(value: object) -> bool:
     return isinstance(value, Mapping) and "$env" in value
+
+
+def _plain_type(value: object) -> type[object]:
+    """Return the type of a value, which of text and numbers with an origin is a derived one."""
+    derived = (kind for kind in (bool, int, float, str) if isinstance(value, kind))
+    return next(derived, type(value))
 
 
 def _of_environment(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.read.imports import ImportPathError
+from dag_builder.read.origins import Expression
 from dag_builder.read.operators import (
     BUILDER_KEYS,
     DECORATORS,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 AIRFLOW_ENV = "airflow_env"
 #: The path of its interpreter, if it is not the one that reads the DAG.
 AIRFLOW_ENV_PYTHON = "AIRFLOW_ENV_PYTHON"
+_AIRFLOW_ENV_CODE = Expression(
+    code=f'os.environ.get("{AIRFLOW_ENV_PYTHON}", sys.executable)', modules=("os", "sys")
+)
 
 
 def read_kind(
@@ -61,6 +65,7 @@ def _of_object(
     elif hasattr(found, "_airflow_is_task_decorator"):
         _refuse_decorated(context, given, path)
         task.function = found.function
+        task.decorated = found
         task.signature = decorated_signature(found)
         task.kwargs.update(
             {k: v for k, v in found.kwargs.items() if k not in {"task_id", "op_kwargs", "op_args"}}
@@ -184,6 +189,7 @@ def _decorator(
             (*path, "decorator"), "this is not a decorator", given=name, valid=listed(DECORATORS)
         )
         return None
+    task.decorator = name
     try:
         return decorator_signature(name)
     except ImportPathError as error:
@@ -199,7 +205,8 @@ def _decorator(
 
 def _interpreter(context: TaskContext, python: Any, path: Path) -> str:
     if python == AIRFLOW_ENV:
-        return os.environ.get(AIRFLOW_ENV_PYTHON, sys.executable)
+        found = os.environ.get(AIRFLOW_ENV_PYTHON, sys.executable)
+        return context.reader.kept(found, _AIRFLOW_ENV_CODE, path)
     if isinstance(python, str) and (os.path.isabs(python) or "{{" in python):  # noqa: PTH117
         return python
     context.problems.add(

@@ -1,0 +1,174 @@
+"""Which dependencies of a plan a DAG file must name, and the statements that do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dag_builder.eject.code import Code, Joined, call, sequence, text
+from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
+from dag_builder.references import Argument, Output, references_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dag_builder.eject.names import Names
+
+#: The arguments of any task in which Airflow finds outputs, beside its template fields.
+_ALWAYS = frozenset({"inlets", "outlets", "params"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A dependency between two nodes that the file must name."""
+
+    upstream: Node
+    downstream: Node
+    label: str = ""
+
+
+def parent_of(node: Node) -> GroupPlan | None:
+    """Return the group around a task or group."""
+    return node.group if isinstance(node, TaskPlan) else node.parent
+
+
+def around(node: Node) -> list[GroupPlan]:
+    """Return the groups around a node, the nearest first and the DAG last."""
+    found: list[GroupPlan] = []
+    group = parent_of(node)
+    while group is not None:
+        found.append(group)
+        group = group.parent
+    return found
+
+
+def block_of(one: Node, other: Node) -> GroupPlan:
+    """Return the innermost group that two nodes are in."""
+    groups = around(other)
+    return next(group for group in around(one) if group in groups)
+
+
+def references_of(node: Node) -> list[Output | Argument]:
+    """Return the outputs and mapped arguments that a node uses."""
+    given: list[Any] = [node.expand, node.expand_kwargs]
+    if isinstance(node, TaskPlan):
+        given += [node.kwargs, node.arguments]
+    return [reference for reference, _ in references_in(given)]
+
+
+def _follows_by_itself(node: Node) -> list[Output]:
+    """Return the outputs whose tasks Airflow itself puts before a node."""
+    given: list[Any] = [node.expand, node.expand_kwargs]
+    if isinstance(node, TaskPlan) and node.signature is not None:
+        fields = {*node.signature.operator.template_fields, *_ALWAYS}
+        given += [node.arguments, *(v for k, v in node.kwargs.items() if k in fields)]
+    return [one for one, _ in references_in(given) if isinstance(one, Output)]
+
+
+def edges_of(plan: DagPlan, find: Callable[[Output, Node], TaskPlan]) -> list[Edge]:
+    """Return the dependencies that no value implies, each once, in the order of the plan."""
+    nodes: list[Node] = [*plan.tasks.values(), *plan.groups.values()]
+    implied = {
+        (find(output, node).id, node.id) for node in nodes for output in _follows_by_itself(node)
+    }
+    labels: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], Link] = {}
+    for link in plan.links:
+        key = link.upstream.id, link.downstream.id
+        found.setdefault(key, link)
+        labels[key] = link.label or labels.get(key, "")
+    return [
+        Edge(upstream=link.upstream, downstream=link.downstream, label=labels[key])
+        for key, link in found.items()
+        if key not in implied or labels[key]
+    ]
+
+
+def is_setup_of(edge: Edge) -> bool:
+    """Return whether the edge is from a set-up to its tear-down in the same group."""
+    up, down = edge.upstream, edge.downstream
+    if not (isinstance(up, TaskPlan) and isinstance(down, TaskPlan)):
+        return False
+    return isinstance(down.teardown, list) and up.id in down.teardown and up.group is down.group
+
+
+def statements(
+    edges: Sequence[Edge], name_of: Callable[[Node], str], names: Names
+) -> Iterator[Code]:
+    """Write edges: those of tasks first, then those of groups, the inner ones first.
+
+    What is first and last in a group, and so is joined by an edge of the group, is known only
+    when the edges in it are made.
+    """
+    by_depth: dict[int, list[Edge]] = {}
+    for edge in edges:
+        of_group = isinstance(edge.upstream, GroupPlan) or isinstance(edge.downstream, GroupPlan)
+        depth = max(len(around(edge.upstream)), len(around(edge.downstream))) if of_group else 1000
+        by_depth.setdefault(depth, []).append(edge)
+    for depth in sorted(by_depth, reverse=True):
+        plain = [edge for edge in by_depth[depth] if not edge.label]
+        for chain in _chains(_fans(plain)):
+            yield _written(chain, name_of, names)
+        for edge in by_depth[depth]:
+            if edge.label:
+                label = call(names.imported("airflow.sdk", "Label"), [text(edge.label)])
+                ends = name_of(edge.upstream), name_of(edge.downstream)
+                yield Joined(parts=(ends[0], " >> ", label, " >> ", ends[1]))
+
+
+Fan = tuple[Node, ...]
+
+
+def _fans(edges: Iterable[Edge]) -> list[tuple[Fan, Fan]]:
+    """Join the edges of which all sources lead to all targets."""
+    targets: dict[str, list[Node]] = {}
+    sources: dict[str, Node] = {}
+    for edge in edges:
+        sources[edge.upstream.id] = edge.upstream
+        targets.setdefault(edge.upstream.id, []).append(edge.downstream)
+    joined: dict[tuple[str, ...], tuple[list[Node], Fan]] = {}
+    for name, downstream in targets.items():
+        key = tuple(sorted(node.id for node in downstream))
+        joined.setdefault(key, ([], tuple(downstream)))[0].append(sources[name])
+    return [(tuple(upstream), downstream) for upstream, downstream in joined.values()]
+
+
+def _chains(steps: list[tuple[Fan, Fan]]) -> list[list[Fan]]:
+    """Join steps in which one begins with what another ends with."""
+    left = {_key(upstream): (upstream, downstream) for upstream, downstream in steps}
+    ends = {_key(downstream) for _, downstream in steps}
+    chains: list[list[Fan]] = []
+    starts = [key for key in left if key not in ends]
+    for start in [*starts, *left]:
+        if start not in left:
+            continue
+        upstream, downstream = left.pop(start)
+        chain = [upstream, downstream]
+        while _key(chain[-1]) in left:
+            chain.append(left.pop(_key(chain[-1]))[1])
+        chains.append(chain)
+    return chains
+
+
+def _key(fan: Fan) -> frozenset[str]:
+    return frozenset(node.id for node in fan)
+
+
+def _written(chain: list[Fan], name_of: Callable[[Node], str], names: Names) -> Code:
+    codes = [_fan(fan, name_of) for fan in chain]
+    two_fans = any(
+        len(one) > 1 and len(other) > 1 for one, other in zip(chain, chain[1:], strict=False)
+    )
+    if two_fans:
+        return call(names.imported("airflow.sdk", "chain_linear"), codes)
+    parts: list[Code] = [codes[0]]
+    for code in codes[1:]:
+        parts += [" >> ", code]
+    return Joined(parts=tuple(parts))
+
+
+def _fan(fan: Fan, name_of: Callable[[Node], str]) -> Code:
+    if len(fan) == 1:
+        return name_of(fan[0])
+    return sequence("[", [name_of(node) for node in fan], "]")
