@@ -8,7 +8,7 @@ importing Airflow costs seconds.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,19 +208,21 @@ def how_made(value: Any) -> dict[str, Any] | None:
     from airflow.sdk.definitions._internal.types import NOTSET
 
     if type(value) is Param:
-        default = {} if value.value is NOTSET else {"default": value.value}
-        description = {"description": value.description} if value.description else {}
-        return {**default, **description, **value.schema}
+        param: Any = value
+        default = {} if param.value is NOTSET else {"default": param.value}
+        description = {"description": param.description} if param.description else {}
+        return {**default, **description, **param.schema}
     import attrs
 
-    if not attrs.has(type(value)):
+    kind: Any = cast("object", type(value))
+    if not attrs.has(kind):
         return None
     found: dict[str, Any] = {}
-    for one in attrs.fields(type(value)):
+    for one in attrs.fields(kind):
         given = getattr(value, one.name, attrs.NOTHING)
         default: Any = one.default
-        if isinstance(default, attrs.Factory) and not default.takes_self:
-            default = default.factory()
+        if hasattr(default, "takes_self"):
+            default = attrs.NOTHING if default.takes_self else default.factory()
         if one.init and one.alias and given is not attrs.NOTHING and given != default:
             found[one.alias] = given
     return found
@@ -230,7 +232,9 @@ def asset_operator(value: Any) -> str:
     """Return the operator that makes a condition of assets: ``&``, ``|``, or none."""
     from airflow.sdk import AssetAll, AssetAny
 
-    return {AssetAll: "&", AssetAny: "|"}.get(type(value), "")
+    if isinstance(value, AssetAll):
+        return "&"
+    return "|" if isinstance(value, AssetAny) else ""
 
 
 def deadline_reference_name(value: Any) -> str | None:

@@ -259,8 +259,7 @@ class _Place:
             if keep:
                 register.register(dag, self.module)
             if keeper is not None:
-                place = {"module": self.module, "file": self.fileloc, "line": self.line}
-                keeper.keep(plan, dag, **place)
+                keeper.keep(plan, dag, module=self.module, file=self.fileloc, line=self.line)
             return dag
 
     def build_document(

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from dag_builder.eject.file import Ejected, eject
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.refusal import EjectError
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     path: Path = options.file
     try:
         written = eject(path, tasks=options.tasks, dag_id=options.dag, apart=into_folder)
-    except Refusal as refusal:
+    except EjectError as refusal:
         print(refusal, file=sys.stderr)
         return 1
     if output is None:

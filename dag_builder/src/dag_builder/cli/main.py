@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 completion: run  eval "$(register-python-argcomplete dag-builder)"  in bash or zsh
 exit codes: 0 all is well, 1 a DAG is broken or failed, 2 the command is wrong
-security: a DAG file, YAML too, is code: check, show, graph, eject and run import the modules that it
-names and create the objects in it with your rights. Use them only on files that you trust.
+security: a DAG file, YAML too, is code: check, show, graph, eject and run import the modules that
+it names and create the objects in it with your rights. Use them only on files that you trust.
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from dag_builder.eject.dag import DagWriter
 from dag_builder.eject.values import UsedAsset, Values
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dag_builder.eject.names import Names
     from dag_builder.make.plans import Built
 
@@ -24,7 +25,7 @@ class Blocks:
 
 
 def blocks(built: Sequence[Built], names: Names, texts: Mapping[int, str]) -> Blocks:
-    """Write DAGs with the names of their module. Raises Refusal.
+    """Write DAGs with the names of their module. Raises EjectError.
 
     They are written twice: only then are the names that the module imports known, which no
     variable may have, and the assets that several places use.

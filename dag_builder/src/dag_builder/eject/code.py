@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 WIDTH = 88
 INDENT = 4
@@ -33,7 +36,15 @@ class Joined:
     parts: tuple[Code, ...]
 
 
-Code = str | Brackets | Joined
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """Operands with one operator between them: ``a >> b >> c``."""
+
+    operator: str
+    operands: tuple[Code, ...]
+
+
+Code = str | Brackets | Joined | Operation
 
 
 def call(name: Code, args: Iterable[Code] = (), kwargs: Mapping[str, Code] | None = None) -> Code:
@@ -104,6 +115,8 @@ def flat(code: Code) -> str:
         return code
     if isinstance(code, Joined):
         return "".join(flat(part) for part in code.parts)
+    if isinstance(code, Operation):
+        return f" {code.operator} ".join(flat(operand) for operand in code.operands)
     inside = ", ".join(f"{before}{flat(item)}" for before, item in code.items)
     comma = "," if code.comma_after_one and len(code.items) == 1 else ""
     return f"{flat(code.before)}{code.opening}{inside}{comma}{code.closing}"
@@ -111,7 +124,7 @@ def flat(code: Code) -> str:
 
 def lines(code: Code, *, before: str = "", after: str = "", indent: int = 0) -> list[str]:
     """Return the lines of a statement: the code, and what stands before and after it."""
-    chain = None if _fits(code, before, after, indent) else _chain(code)
+    chain = None if _fits(code, before, after, indent) else _links(code)
     if chain is None:
         return _written(code, before, after, indent).split("\n")
     margin, inner = " " * indent, indent + INDENT
@@ -128,25 +141,31 @@ def _written(code: Code, before: str, after: str, indent: int) -> str:
     margin = " " * indent
     if _fits(code, before, after, indent) or isinstance(code, str):
         return f"{margin}{before}{flat(code)}{after}"
-    chain = _chain(code)
+    chain = _links(code)
     if chain is not None:
         links = [_exploded_if_long(link, indent) for link in chain]
         return f"{margin}{before}{f'{chr(10)}{margin}'.join(links)}{after}"
     return f"{margin}{before}{_exploded(code, indent)}{after}"
 
 
-def _chain(code: Code) -> list[Code] | None:
-    """Return the links of a chain of calls, ``a.b()``, ``.c()``, ``.d()``, if it has two dots."""
-    links: list[Code] = []
+def _links(code: Code) -> list[Code] | None:
+    """Return the parts that a long line has on lines of their own: operands, or calls of a chain.
+
+    A chain is ``a.b()``, ``.c()``, ``.d()``; it has two dots after calls.
+    """
+    if isinstance(code, Operation):
+        first, *others = code.operands
+        return [first, *(Joined(parts=(f"{code.operator} ", operand)) for operand in others)]
+    calls: list[Code] = []
     rest: Code = code
     while isinstance(rest, Brackets) and isinstance(rest.before, Joined):
         method = rest.before
         called, dotted = method.parts[0], method.parts[1:]
         if not isinstance(called, Brackets):
             break
-        links.insert(0, replace(rest, before="".join(flat(part) for part in dotted)))
+        calls.insert(0, replace(rest, before="".join(flat(part) for part in dotted)))
         rest = called
-    return [rest, *links] if len(links) > 1 else None
+    return [rest, *calls] if len(calls) > 1 else None
 
 
 def _exploded_if_long(code: Code, indent: int) -> str:
@@ -157,9 +176,10 @@ def _exploded(code: Code, indent: int) -> str:
     """Return the code with the items of its longest brackets one a line."""
     if isinstance(code, str):
         return code
-    if isinstance(code, Joined):
-        longest = max(code.parts, key=_weight)
-        return "".join(_exploded(p, indent) if p is longest else flat(p) for p in code.parts)
+    if isinstance(code, Joined | Operation):
+        parts = code.parts if isinstance(code, Joined) else (flat(code),)
+        longest = max(parts, key=_weight)
+        return "".join(_exploded(p, indent) if p is longest else flat(p) for p in parts)
     own = sum(len(before) + len(flat(item)) for before, item in code.items)
     if _weight(code.before) > own:
         return f"{_exploded(code.before, indent)}{flat(replace(code, before=''))}"
@@ -171,7 +191,8 @@ def _weight(code: Code) -> int:
     """Return how long what is in brackets is."""
     if isinstance(code, str):
         return 0
-    if isinstance(code, Joined):
-        return max((_weight(part) for part in code.parts), default=0)
+    if isinstance(code, Joined | Operation):
+        parts = code.parts if isinstance(code, Joined) else code.operands
+        return max((_weight(part) for part in parts), default=0)
     own = sum(len(before) + len(flat(item)) for before, item in code.items)
     return max(own, _weight(code.before))

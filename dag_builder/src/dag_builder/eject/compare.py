@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,30 +18,30 @@ _PLACES = frozenset({"fileloc", "relative_fileloc"})
 
 
 def compare(code: str, dags: Iterable[DAG], *, file: str, name: str) -> None:
-    """Run the code and compare its DAGs with `dags`. Raises Refusal if they are not equal."""
+    """Run the code and compare its DAGs with `dags`. Raises EjectError if they are not equal."""
     try:
         written = airflow_internals.dags_of_code(code, file=file, name=name)
     except Exception as error:  # noqa: BLE001 - the code runs the author's code as well
         reason = f"the code that would be written fails: {type(error).__name__}: {error}"
-        raise Refusal(reason) from error
+        refuse(reason)
     for dag in dags:
         if dag.dag_id not in written:
-            raise Refusal("the code that would be written does not make this DAG", (dag.dag_id,))
+            refuse("the code that would be written does not make this DAG", (dag.dag_id,))
         found = difference(stored(dag), stored(written[dag.dag_id]))
         if found is not None:
-            raise Refusal(f"the code that would be written makes another DAG: {found}", (dag.dag_id,))
+            refuse(f"the code that would be written makes another DAG: {found}", (dag.dag_id,))
 
 
 def stored(dag: DAG) -> Any:
     """Return what Airflow stores of a DAG, without the place of its file, and tasks by their ids.
 
-    Airflow compares versions of a DAG in this way as well. Raises Refusal for a DAG that it cannot
-    store.
+    Airflow compares versions of a DAG in this way as well. Raises EjectError for a DAG that it
+    cannot store.
     """
     try:
         found = airflow_internals.serialized(dag)["dag"]
     except Exception as error:  # noqa: BLE001 - Airflow raises many kinds
-        raise Refusal(f"Airflow cannot serialize this DAG: {error}", (dag.dag_id,)) from error
+        refuse(f"Airflow cannot serialize this DAG: {error}", (dag.dag_id,))
     tasks = {task["__var"]["task_id"]: task["__var"] for task in found["tasks"]}
     return {key: item for key, item in found.items() if key not in _PLACES} | {"tasks": tasks}
 

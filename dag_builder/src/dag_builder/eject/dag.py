@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
 from dag_builder.eject import links
-from dag_builder.eject.code import INDENT, Code, attribute, call, flat, is_name, lines, sequence, text
-from dag_builder.eject.refusal import Refusal
-from dag_builder.errors import Path, Problems
+from dag_builder.eject.code import (
+    INDENT,
+    Code,
+    attribute,
+    call,
+    flat,
+    is_name,
+    lines,
+    sequence,
+    text,
+)
+from dag_builder.eject.refusal import EjectError, refuse
+from dag_builder.errors import Problems
 from dag_builder.plan import DagPlan, GroupPlan, Node, TaskPlan
 from dag_builder.read.links import Linker, gives_argument, mapped_arguments_of
 from dag_builder.references import Argument, Output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dag_builder.eject.values import Refer, Values
 
 _SDK = "airflow.sdk"
@@ -23,15 +34,13 @@ _SDK = "airflow.sdk"
 
 @dataclass(kw_only=True)
 class DagWriter:
-    """Writes one DAG. Raises Refusal for what cannot be written."""
+    """Writes one DAG. Raises EjectError for what cannot be written."""
 
     plan: DagPlan
     values: Values
     #: The variable of each task and group, by id; of each mapped argument, by group and name.
     _names: dict[str, str] = field(default_factory=dict[str, str])
-    _parameters: dict[tuple[str, str], str] = field(
-        default_factory=dict["tuple[str, str]", str]
-    )
+    _parameters: dict[tuple[str, str], str] = field(default_factory=dict["tuple[str, str]", str])
     #: The ids of nodes that are used after they are made.
     _needed: set[str] = field(default_factory=set[str])
     #: The ids of nodes that each mapped group's function returns.
@@ -46,9 +55,12 @@ class DagWriter:
         if not kwargs["default_args"]:
             del kwargs["default_args"]
         path = self.plan.root.path
+        if not kwargs.get("auto_register", True):
+            reason = "auto_register is off, so that Airflow never sees this DAG"
+            refuse(reason, (*path, "auto_register"))
         shown: dict[str, Code] = {}
         for key, value in kwargs.items():
-            write = self.values.schedule if key == "schedule" else self.values.code
+            write = self.values.assets_of if key == "schedule" else self.values.code
             shown[key] = write(value, self._no_reference, (*path, key))
         name = self.values.names.imported(_SDK, "DAG")
         head = call(name, [text(self.plan.dag_id)], shown)
@@ -104,7 +116,7 @@ class DagWriter:
         return refer
 
     def _no_reference(self, reference: Output | Argument) -> Code:
-        raise Refusal(f"{reference} stands in what is made before any task")
+        refuse(f"{reference} stands in what is made before any task")
 
     def _parameter(self, name: str, node: Node) -> str:
         group = next(g for g in links.around(node) if gives_argument(g, name))
@@ -119,14 +131,15 @@ class DagWriter:
             if isinstance(node, TaskPlan):
                 written += self._task(node, indent)
             elif _is_mapped(node):
-                written += [*([""] if written else []), *self._mapped_group(node, indent), ""]
+                blank = [] if written and not written[-1] else [""]
+                written += [*blank, *self._mapped_group(node, indent), ""]
             else:
                 written += self._group(node, indent)
         order = self._order(group, indent)
-        if order and written[-1] and len(written) > 1:
+        if order and written[-1:] != [""] and len(written) > 1:
             written.append("")
         written += order
-        return written[:-1] if not written[-1] else written
+        return written[:-1] if written[-1:] == [""] else written
 
     def _order(self, group: GroupPlan, indent: int) -> list[str]:
         edges = [
@@ -158,7 +171,7 @@ class DagWriter:
             if not ready:
                 names = ", ".join(repr(name) for name in before)
                 reason = f"the tasks of {names} use each other's outputs in turn"
-                raise Refusal(reason, group.path)
+                refuse(reason, group.path)
             del before[ready]
             ordered.append(group.children[ready])
         return ordered
@@ -199,8 +212,10 @@ class DagWriter:
         inside = (n for n in returned if isinstance(n, TaskPlan) and n.group is group)
         task = next(inside, None)
         if task is None:
-            reason = "tasks of groups in this expanded group, and the group itself, are used outside"
-            raise Refusal(reason, group.path)
+            reason = (
+                "tasks of groups in this expanded group, and the group itself, are used outside"
+            )
+            refuse(reason, group.path)
         name = self._variable(task)
         return f"{name}.operator.task_group" if task.function else f"{name}.task_group"
 
@@ -214,7 +229,7 @@ class DagWriter:
                         names.append(reference.name)
         for name in names:
             if not is_name(name):
-                raise Refusal(f"{name!r} cannot be the name of a function's parameter", group.path)
+                refuse(f"{name!r} cannot be the name of a function's parameter", group.path)
             self._parameters[group.id, name] = name
         return names
 
@@ -290,7 +305,7 @@ class DagWriter:
             shown = {"task_id": text(task.name), **shown}
         try:
             code = self._decorated(task, shown)
-        except Refusal as refusal:
+        except EjectError as refusal:
             raise refusal.at((*task.path, "callable")) from refusal
         path = (*task.path, "arguments")
         arguments = self.values.kwargs(task.arguments, refer, path)
@@ -315,7 +330,7 @@ class DagWriter:
         signature = cast("Any", task.signature)
         try:
             name: Code = self.values.function(signature.operator)
-        except Refusal as refusal:
+        except EjectError as refusal:
             raise refusal.at((*task.path, "operator")) from refusal
         given = self.values.kwargs(task.kwargs, self._refer(task), task.path)
         kwargs = {"task_id": text(task.name), **given}
@@ -340,7 +355,7 @@ class DagWriter:
                 "an operator that is already made takes no default_args here, and would take them "
                 "in the file that is written: write it as {operator: …}"
             )
-            raise Refusal(reason, task.path)
+            refuse(reason, task.path)
         given = airflow_internals.operator_arguments(task.instance)
         kwargs = {key: value for key, value in given.items() if key != "task_id"}
         shown = self.values.kwargs(kwargs, self._refer(task), task.path)

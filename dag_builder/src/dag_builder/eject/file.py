@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dag_builder.eject.blocks import blocks, joined
 from dag_builder.eject.compare import compare
 from dag_builder.eject.names import Names, import_lines
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.refusal import refuse
 from dag_builder.eject.source import rewritten
 from dag_builder.errors import closest, listed
 from dag_builder.make.plans import Built, keeping
@@ -38,22 +38,22 @@ def eject(
     of a YAML file is a file of its own; the DAGs of a Python file share its functions and stay
     together.
 
-    Raises Refusal for what cannot be written, with the DAG's mistakes if it has any.
+    Raises EjectError for what cannot be written, with the DAG's mistakes if it has any.
     """
     with keeping() as keeper:
         found = load([path], tasks)
     if found.errors:
-        raise Refusal("\n\n".join(text for texts in found.errors.values() for text in texts))
+        refuse("\n\n".join(text for texts in found.errors.values() for text in texts))
     built = keeper.built
     chosen = [one for one in built if dag_id in (None, one.dag.dag_id)]
     if dag_id in found.dags and not chosen:
-        raise Refusal("dag_builder does not build this DAG: it is plain Airflow code", (dag_id,))
+        refuse("dag_builder does not build this DAG: it is plain Airflow code", (dag_id,))
     if dag_id is not None and not chosen:
         near = closest(dag_id, found.dags)
         question = f"; did you mean {near!r}?" if near else ""
-        raise Refusal(f"there is no such DAG: {listed(sorted(found.dags))}{question}", (dag_id,))
+        refuse(f"there is no such DAG: {listed(sorted(found.dags))}{question}", (dag_id,))
     if not chosen:
-        raise Refusal(f"{path}: dag_builder builds no DAG in it")
+        refuse(f"{path}: dag_builder builds no DAG in it")
     if path.suffix == ".py":
         return [_of_python(path, built, chosen, dag_id)]
     parts = [[one] for one in chosen] if apart else [chosen]
@@ -66,7 +66,7 @@ def _of_python(
     for one in chosen:
         if Path(one.file).resolve() != path.resolve():
             reason = f"the DAG is built in another file: eject {one.file}"
-            raise Refusal(reason, (one.dag.dag_id,))
+            refuse(reason, (one.dag.dag_id,))
     here = [one for one in built if Path(one.file).resolve() == path.resolve()]
     code = rewritten(path.read_text(encoding="utf-8"), here, dag_id)
     name = str(here[0].module["__name__"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dag_builder.eject.code import Code, Joined, call, sequence, text
+from dag_builder.eject.code import Code, Operation, call, sequence, text
 from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
 from dag_builder.references import Argument, Output, references_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dag_builder.eject.names import Names
 
@@ -113,8 +113,8 @@ def statements(
         for edge in by_depth[depth]:
             if edge.label:
                 label = call(names.imported("airflow.sdk", "Label"), [text(edge.label)])
-                ends = name_of(edge.upstream), name_of(edge.downstream)
-                yield Joined(parts=(ends[0], " >> ", label, " >> ", ends[1]))
+                ends = name_of(edge.upstream), label, name_of(edge.downstream)
+                yield Operation(operator=">>", operands=ends)
 
 
 Fan = tuple[Node, ...]
@@ -157,15 +157,9 @@ def _key(fan: Fan) -> frozenset[str]:
 
 def _written(chain: list[Fan], name_of: Callable[[Node], str], names: Names) -> Code:
     codes = [_fan(fan, name_of) for fan in chain]
-    two_fans = any(
-        len(one) > 1 and len(other) > 1 for one, other in zip(chain, chain[1:], strict=False)
-    )
-    if two_fans:
+    if any(len(one) > 1 and len(other) > 1 for one, other in itertools.pairwise(chain)):
         return call(names.imported("airflow.sdk", "chain_linear"), codes)
-    parts: list[Code] = [codes[0]]
-    for code in codes[1:]:
-        parts += [" >> ", code]
-    return Joined(parts=tuple(parts))
+    return Operation(operator=">>", operands=tuple(codes))
 
 
 def _fan(fan: Fan, name_of: Callable[[Node], str]) -> Code:

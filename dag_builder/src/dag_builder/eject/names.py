@@ -7,13 +7,15 @@ import importlib
 import keyword
 import re
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dag_builder.eject.code import WIDTH
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.refusal import EjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _PUBLIC = "airflow.sdk"
 
@@ -48,7 +50,7 @@ class Names:
     def of_object(self, value: Any, path: str = "") -> str:
         """Return the code that names a class, function or module.
 
-        `path` is the import path that the author gave. Raises Refusal if nothing can name it.
+        `path` is the import path that the author gave. Raises EjectError if nothing can name it.
         """
         if id(value) in self.known:
             return self.known[id(value)]
@@ -60,12 +62,21 @@ class Names:
         for module, attributes in _places(value, path):
             if _is_there(value, module, attributes):
                 return self._of_module(module, attributes, is_class=isinstance(value, type))
-        raise Refusal(_reason(value))
+        raise EjectError(_reason(value))
+
+    def of_path(self, path: str) -> str:
+        """Return the code that names what is at an import path, such as a number."""
+        module, attributes = _split(path)
+        return ".".join([self.imported(module), *attributes])
 
     def _of_module(self, module: str, attributes: list[str], *, is_class: bool) -> str:
         if module in {"builtins", self.own_module}:
             return ".".join(attributes)
-        if is_class or module.split(".")[0] in sys.stdlib_module_names or module == _PUBLIC:
+        if (
+            is_class
+            or module.split(".", maxsplit=1)[0] in sys.stdlib_module_names
+            or module == _PUBLIC
+        ):
             return ".".join([self.imported(module, attributes[0]), *attributes[1:]])
         return ".".join([self.imported(module), *attributes])
 
@@ -92,19 +103,24 @@ class Names:
 def _places(value: Any, path: str) -> list[tuple[str, list[str]]]:
     """The modules that an object may be in, with its name there, the best one first."""
     places: list[tuple[str, list[str]]] = []
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
-    if isinstance(module, str) and name and "<" not in name:
-        if module.startswith(f"{_PUBLIC}."):
-            places.append((_PUBLIC, name.split(".")))
+    module: str = getattr(value, "__module__", None) or ""
+    name: str = getattr(value, "__qualname__", "")
+    has_name = module and name and "<" not in name
+    if has_name and module.startswith(f"{_PUBLIC}."):
+        places.append((_PUBLIC, name.split(".")))
     if path:
-        parts = path.replace(":", ".").split(".")
-        for length in range(len(parts) - 1, 0, -1):
-            if ".".join(parts[:length]) in sys.modules:
-                places.append((".".join(parts[:length]), parts[length:]))
-                break
-    if isinstance(module, str) and name and "<" not in name:
+        places.append(_split(path))
+    if has_name:
         places.append((module, name.split(".")))
     return places
+
+
+def _split(path: str) -> tuple[str, list[str]]:
+    """Split an import path, whose object was imported, into the module and the names in it."""
+    parts = path.replace(":", ".").split(".")
+    lengths = range(len(parts) - 1, 0, -1)
+    length = next((n for n in lengths if ".".join(parts[:n]) in sys.modules), len(parts) - 1)
+    return ".".join(parts[:length]), parts[length:]
 
 
 def _is_there(value: Any, module: str, attributes: list[str]) -> bool:
@@ -160,7 +176,7 @@ def statements(imports: Mapping[tuple[str, str], str]) -> list[tuple[str, bool]]
 
 def is_standard(statement: str) -> bool:
     """Return whether an import statement is of the standard library."""
-    return statement.split()[1].split(".")[0] in sys.stdlib_module_names
+    return statement.split()[1].split(".", maxsplit=1)[0] in sys.stdlib_module_names
 
 
 def from_statement(module: str, names: Iterable[tuple[str, str]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,11 @@ import dag_builder
 from dag_builder import builder
 from dag_builder.eject.blocks import Blocks, blocks, joined
 from dag_builder.eject.names import Names, from_statement, is_standard, statements
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.refusal import EjectError, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from dag_builder.make.plans import Built
 
 _PACKAGE = "dag_builder"
@@ -24,7 +25,7 @@ _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 def rewritten(source: str, built: Sequence[Built], dag_id: str | None) -> str:
-    """Return the source of a file that builds DAGs, without dag_builder. Raises Refusal.
+    """Return the source of a file that builds DAGs, without dag_builder. Raises EjectError.
 
     With `dag_id`, only that DAG is written, and the calls that build the others are left out.
     """
@@ -43,7 +44,7 @@ def rewritten(source: str, built: Sequence[Built], dag_id: str | None) -> str:
                 f"line {call.statement.lineno}: the DAG is built inside of another statement. "
                 "Call build_dag at the top level of the file, or in a loop that does nothing else"
             )
-            raise Refusal(reason, (call.built[0].dag.dag_id,))
+            refuse(reason, (call.built[0].dag.dag_id,))
         call.built = [one for one in call.built if dag_id in (None, one.dag.dag_id)]
     removed = [call.statement for call in calls.values()]
     used = {name for statement in removed for name in _loaded(statement)}
@@ -78,7 +79,8 @@ def _statement_at(tree: ast.Module, one: Built) -> ast.stmt:
     for statement in tree.body:
         if statement.lineno <= one.line <= (statement.end_lineno or statement.lineno):
             return statement
-    raise Refusal(f"line {one.line} of {one.file} has no statement", (one.dag.dag_id,))
+    reason = f"line {one.line} of {one.file} has no statement"
+    raise EjectError(reason, (one.dag.dag_id,))
 
 
 def _is_build(statement: ast.stmt, module: Mapping[str, Any]) -> bool:
@@ -95,15 +97,14 @@ def _is_build(statement: ast.stmt, module: Mapping[str, Any]) -> bool:
 def _is_call_of(node: ast.expr, names: Sequence[str], module: Mapping[str, Any]) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    function = node.func
-    if isinstance(function, ast.Name):
-        called = module.get(function.id)
-        return any(called is getattr(dag_builder, name) for name in names)
-    is_package = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
-    if not is_package:
-        return False
-    package = module.get(function.value.id)  # pyright: ignore[reportAttributeAccessIssue]
-    return package in {dag_builder, builder} and function.attr in names  # pyright: ignore[reportAttributeAccessIssue]
+    match node.func:
+        case ast.Name(id=name):
+            called = module.get(name)
+            return any(called is getattr(dag_builder, one) for one in names)
+        case ast.Attribute(value=ast.Name(id=package), attr=name):
+            return module.get(package) in {dag_builder, builder} and name in names
+        case _:
+            return False
 
 
 def _loaded(node: ast.AST) -> set[str]:
@@ -262,11 +263,12 @@ def _import_key(statement: str) -> tuple[bool, str]:
 
 
 def _imported_from_builder(tree: ast.Module) -> set[str]:
+    imports = (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
     return {
         (alias.asname or alias.name).split(".")[0]
-        for node in tree.body
+        for node in imports
         if _is_of_builder(node)
-        for alias in node.names  # pyright: ignore[reportAttributeAccessIssue]
+        for alias in node.names
     }
 
 
@@ -355,5 +357,7 @@ def _refuse_builder(text: str) -> None:
     for node in ast.walk(ast.parse(text)):
         if _is_of_builder(node):
             line = ast.unparse(node)
-            reason = f"the file still uses dag_builder, apart from the calls that build DAGs: {line}"
-            raise Refusal(reason)
+            reason = (
+                f"the file still uses dag_builder, apart from the calls that build DAGs: {line}"
+            )
+            refuse(reason)

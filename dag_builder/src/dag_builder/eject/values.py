@@ -14,15 +14,27 @@ import types
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
-from dag_builder.eject.code import Code, Joined, attribute, call, flat, mapping, sequence, text
-from dag_builder.eject.names import Names
-from dag_builder.eject.refusal import Refusal
+from dag_builder.eject.code import (
+    Code,
+    Joined,
+    Operation,
+    attribute,
+    call,
+    flat,
+    mapping,
+    sequence,
+    text,
+)
+from dag_builder.eject.refusal import EjectError, refuse
 from dag_builder.errors import NOTHING, Path
 from dag_builder.read.origins import Called, Expression, FromEnvironment, Imported, Origin, Origins
 from dag_builder.references import RETURN_VALUE, Argument, Combined, Output
+
+if TYPE_CHECKING:
+    from dag_builder.eject.names import Names
 
 Refer = Callable[[Output | Argument], Code]
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)
@@ -58,7 +70,7 @@ class Values:
     written: set[int] = field(default_factory=set[int])
 
     def refuse_what_is_lost(self) -> None:
-        """Raise Refusal if a value's origin is in no code: the value alone would be written."""
+        """Raise EjectError if a value's origin is in no code: the value alone would be written."""
         lost = [*self.origins.lost]
         done = {self.origins.places[found] for found in self.written}
         lost += [path for path in self.origins.places.values() if path not in done]
@@ -67,13 +79,13 @@ class Values:
                 "the value is converted when the dictionary is read, so that only what it is now "
                 "could be written, and not where it comes from"
             )
-            raise Refusal(reason, lost[0])
+            refuse(reason, lost[0])
 
     def code(self, value: Any, refer: Refer, path: Path = ()) -> Code:
-        """Return the code of a value. Raises Refusal with the path of what cannot be written."""
+        """Return the code of a value. Raises EjectError with the path of what cannot be written."""
         try:
             return self._code(value, refer, path)
-        except Refusal as refusal:
+        except EjectError as refusal:
             raise refusal.at(path) from refusal
 
     def kwargs(self, given: Mapping[str, Any], refer: Refer, path: Path) -> dict[str, Code]:
@@ -119,6 +131,8 @@ class Values:
 
     def _of_origin(self, value: Any, origin: Origin, refer: Refer, path: Path) -> Code:
         match origin:
+            case Imported() if id(value) in self.origins.places:
+                return self.names.of_path(origin.path)
             case Imported():
                 return self.names.of_object(value, origin.path)
             case Expression():
@@ -137,7 +151,7 @@ class Values:
             default = json.dumps(origin.default) if origin.as_json else origin.default
             if not isinstance(default, str):
                 reason = f"the default of the environment variable {origin.name!r} is not text"
-                raise Refusal(reason)
+                refuse(reason)
             found = f"{os}.environ.get({text(origin.name)}, {text(default)})"
         if origin.as_json:
             found = f"{self.names.imported('json')}.loads({found})"
@@ -151,7 +165,11 @@ class Values:
     def _call(self, origin: Called, refer: Refer, path: Path) -> Code:
         name = self.function(origin.factory)
         args = [self.code(arg, refer, path) for arg in origin.args]
-        return call(name, args, self.kwargs(origin.kwargs, refer, path))
+        kwargs: dict[str, Code] = {}
+        for key, value in origin.kwargs.items():
+            write = self.assets_of if key == "assets" else self.code
+            kwargs[key] = write(value, refer, (*path, key))
+        return call(name, args, kwargs)
 
     # Values of Python itself
 
@@ -249,18 +267,19 @@ class Values:
         if value is dt.UTC:
             return f"{self.names.imported('datetime', 'timezone')}.utc"
         if isinstance(value, dt.timezone):
-            offset = self._duration(cast("dt.timedelta", value.utcoffset(None)))
+            offset = self._duration(value.utcoffset(None))
             return call(self.names.imported("datetime", "timezone"), [offset])
         zone = getattr(value, "name", None) or getattr(value, "key", None)
         if isinstance(value, pendulum.Timezone | pendulum.FixedTimezone) and zone:
             name = f"{self.names.imported('pendulum')}.timezone"
             given = text(zone)
             if isinstance(value, pendulum.FixedTimezone):
-                given = str(int(cast("dt.timedelta", value.utcoffset(None)).total_seconds()))
+                given = str(int(value.utcoffset(None).total_seconds()))
             return call(name, [given])
         if zone:
             return call(self.names.of_object(type(value)), [text(str(zone))])
-        raise Refusal(f"the time zone {value!r} cannot be written as Python")
+        reason = f"the time zone {value!r} cannot be written as Python"
+        raise EjectError(reason)
 
     # Objects
 
@@ -269,7 +288,7 @@ class Values:
             return self.names.known[id(value)]
         if isinstance(value, airflow_internals.base_asset()):
             return self._asset(value, None, refer, path)
-        if isinstance(value, type | _FUNCTIONS):
+        if isinstance(value, (type, *_FUNCTIONS)):
             return self.function(value)
         if isinstance(value, functools.partial):
             return self._partial(cast("functools.partial[Any]", value), refer, path)
@@ -284,7 +303,7 @@ class Values:
             }
         if made is None:
             self.names.of_object(value)  # raises why
-            raise Refusal(f"{type(value).__name__} cannot be written as Python")
+            refuse(f"{type(value).__name__} cannot be written as Python")
         return call(self.names.of_object(type(value)), (), self.kwargs(made, refer, path))
 
     def _partial(self, value: functools.partial[Any], refer: Refer, path: Path) -> Code:
@@ -310,28 +329,25 @@ class Values:
 
     def _condition(self, value: Any, operator: str, refer: Refer, path: Path) -> Code:
         """``(orders & stock) | prices``, or a call for what an operator would make another of."""
-        parts: list[Code] = []
-        for index, part in enumerate(value.objects):
-            code = self.code(part, refer, (*path, index))
-            inner = airflow_internals.asset_operator(part)
-            parts.append(Joined(parts=("(", code, ")")) if inner else code)
-        nested = type(value.objects[0]) is type(value)
-        if len(parts) < 2 or nested:  # noqa: PLR2004
-            codes = [self.code(part, refer, (*path, i)) for i, part in enumerate(value.objects)]
+        objects = list(value.objects)
+        codes = self._items(objects, refer, path)
+        nested = type(objects[0]) is type(value)
+        if len(codes) < 2 or nested:  # noqa: PLR2004
             return call(self.names.of_object(type(value)), codes)
-        joined: list[Code] = [parts[0]]
-        for part in parts[1:]:
-            joined += [f" {operator} ", part]
-        return Joined(parts=tuple(joined))
+        parts = [
+            Joined(parts=("(", code, ")")) if airflow_internals.asset_operator(part) else code
+            for code, part in zip(codes, objects, strict=True)
+        ]
+        return Operation(operator=operator, operands=tuple(parts))
 
-    def schedule(self, value: Any, refer: Refer, path: Path) -> Code:
-        """Return the code of a DAG's schedule: assets that are all needed are a list."""
+    def assets_of(self, value: Any, refer: Refer, path: Path) -> Code:
+        """Return the code of what a DAG is scheduled on: assets that are all needed are a list."""
         if airflow_internals.asset_operator(value) == "&":
             return sequence("[", self._items(list(value.objects), refer, path), "]")
         return self.code(value, refer, path)
 
 
-def _clock(value: dt.time) -> list[int]:
+def _clock(value: dt.time | dt.datetime) -> list[int]:
     """Return hour, minute, second and microsecond, without zeros at the end."""
     parts = [value.hour, value.minute, value.second, value.microsecond]
     while parts and not parts[-1]:

@@ -47,9 +47,7 @@ class Keeper:
     ) -> None:
         """Keep a DAG, and what it is built of."""
         self.built.append(
-            Built(
-                plan=plan, dag=dag, origins=self._origins, module=module, file=file, line=line
-            )
+            Built(plan=plan, dag=dag, origins=self._origins, module=module, file=file, line=line)
         )
 
 

@@ -70,9 +70,7 @@ _SHARED = (bool, type(None), bytes)
 class Origins:
     """The origins of values, by the values' id(). The values are kept, so that no id is reused."""
 
-    _found: dict[int, tuple[Any, Origin]] = field(
-        default_factory=dict[int, "tuple[Any, Origin]"]
-    )
+    _found: dict[int, tuple[Any, Origin]] = field(default_factory=dict[int, "tuple[Any, Origin]"])
     #: Where each text and number with an origin was given: it must be in the code that is written.
     places: dict[int, Path] = field(default_factory=dict[int, Path])
     #: The places of values whose origins cannot be kept.

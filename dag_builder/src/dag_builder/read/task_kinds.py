@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.read.imports import ImportPathError
-from dag_builder.read.origins import Expression
 from dag_builder.read.operators import (
     BUILDER_KEYS,
     DECORATORS,
@@ -17,6 +16,7 @@ from dag_builder.read.operators import (
     decorator_signature,
     signature_of,
 )
+from dag_builder.read.origins import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
