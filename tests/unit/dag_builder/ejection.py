@@ -7,7 +7,6 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-
 from dag_builder.eject.blocks import blocks, joined
 from dag_builder.eject.compare import compare
 from dag_builder.eject.names import Names, import_lines

@@ -24,8 +24,16 @@ class Blocks:
     dags: list[list[str]]
 
 
-def blocks(built: Sequence[Built], names: Names, texts: Mapping[int, str]) -> Blocks:
+def blocks(
+    built: Sequence[Built],
+    names: Names,
+    texts: Mapping[int, str],
+    variables: Mapping[str, str] | None = None,
+) -> Blocks:
     """Write DAGs with the names of their module. Raises EjectError.
+
+    `texts` are names of the module for texts, by the texts' id(); `variables` those of DAGs, by
+    the DAGs' ids.
 
     They are written twice: only then are the names that the module imports known, which no
     variable may have, and the assets that several places use.
@@ -48,7 +56,8 @@ def blocks(built: Sequence[Built], names: Names, texts: Mapping[int, str]) -> Bl
     found_blocks: list[list[str]] = []
     for one in built:
         values = Values(names=names, origins=one.origins, texts=texts, shared=shared)
-        found_blocks.append(DagWriter(plan=one.plan, values=values).write())
+        variable = (variables or {}).get(one.dag.dag_id, "")
+        found_blocks.append(DagWriter(plan=one.plan, values=values, variable=variable).write())
     return Blocks(assets=written, dags=found_blocks)
 
 

@@ -38,6 +38,8 @@ class DagWriter:
 
     plan: DagPlan
     values: Values
+    #: The variable that the DAG itself has, if it has one.
+    variable: str = ""
     #: The variable of each task and group, by id; of each mapped argument, by group and name.
     _names: dict[str, str] = field(default_factory=dict[str, str])
     _parameters: dict[tuple[str, str], str] = field(default_factory=dict["tuple[str, str]", str])
@@ -66,7 +68,8 @@ class DagWriter:
         head = call(name, [text(self.plan.dag_id)], shown)
         body = self._block(self.plan.root, INDENT)
         self.values.refuse_what_is_lost()
-        return [*lines(head, before="with ", after=":"), *body]
+        name_of_dag = f" as {self.variable}" if self.variable else ""
+        return [*lines(head, before="with ", after=f"{name_of_dag}:"), *body]
 
     # What is used where
 

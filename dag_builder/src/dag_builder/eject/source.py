@@ -58,7 +58,7 @@ def rewritten(source: str, built: Sequence[Built], dag_id: str | None) -> str:
     editor = _Editor(lines=source.split("\n"))
     ordered = [calls[line] for line in sorted(calls)]
     every = [one for call in ordered for one in call.built]
-    found = blocks(every, names, texts)
+    found = blocks(every, names, texts, _variables(ordered))
     _replace(editor, ordered, found)
     text = "\n".join(editor.lines)
     text = _with_imports(text, names.imports)
@@ -73,6 +73,18 @@ class _Call:
 
     statement: ast.stmt
     built: list[Built] = field(default_factory=list["Built"])
+
+
+def _variables(calls: Sequence[_Call]) -> dict[str, str]:
+    """Return the variables of DAGs, as in ``sales = build_dag(…)``, by the DAGs' ids."""
+    found: dict[str, str] = {}
+    for call in calls:
+        match call.statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) if len(call.built) == 1:
+                found[call.built[0].dag.dag_id] = name
+            case _:
+                pass
+    return found
 
 
 def _statement_at(tree: ast.Module, one: Built) -> ast.stmt:
@@ -139,17 +151,26 @@ class _Editor:
     lines: list[str]
 
     def replace(self, first: int, last: int, new: Sequence[str]) -> None:
-        """Replace lines, which count from 1; without new ones also too many blank lines."""
+        """Replace lines, which count from 1. Without new ones, the right blank lines stay."""
         self.lines[first - 1 : last] = new
         if new:
             return
-        place = first - 1
-        while place < len(self.lines) and not self.lines[place] and self._is_blank_enough(place):
-            del self.lines[place]
+        start = end = first - 1
+        while start and not self.lines[start - 1].strip():
+            start -= 1
+        while end < len(self.lines) and not self.lines[end].strip():
+            end += 1
+        at_an_end = start == 0 or end == len(self.lines)
+        blank = 0 if at_an_end else 2 if self._is_by_function(start, end) else 1
+        self.lines[start:end] = [""] * blank
 
-    def _is_blank_enough(self, place: int) -> bool:
-        before = self.lines[max(place - 2, 0) : place]
-        return len(before) < 2 or not any(before)  # noqa: PLR2004
+    def _is_by_function(self, start: int, end: int) -> bool:
+        """Return whether a function or class ends before line `start`, or starts at line `end`."""
+        words = ("def ", "async def ", "class ", "@")
+        if self.lines[end].startswith(words):
+            return True
+        before = next((line for line in self.lines[start - 1 :: -1] if line[:1].strip(" )]}")), "")
+        return before.startswith(words) and self.lines[start - 1][:1] == " "
 
     def comment_above(self, first: int) -> int:
         """Return the first line of the comment that stands directly above a line."""
@@ -164,23 +185,17 @@ def _replace(editor: _Editor, calls: Sequence[_Call], found: Blocks) -> None:
     new: list[list[str]] = []
     for call in calls:
         mine = [left.pop(0) for _ in call.built]
-        target = call.statement.targets[0] if isinstance(call.statement, ast.Assign) else None
-        if isinstance(target, ast.Name) and mine:
-            mine = [_named(block, target.id) for block in mine]
         new.append(joined(Blocks(assets=[], dags=mine)))
     with_dags = next((index for index, lines in enumerate(new) if lines), None)
     if found.assets and with_dags is not None:
         new[with_dags] = [*found.assets, "", *new[with_dags]]
     for call, lines in reversed(list(zip(calls, new, strict=True))):
         last = call.statement.end_lineno or call.statement.lineno
-        editor.replace(call.statement.lineno, last, lines)
-
-
-def _named(block: Sequence[str], name: str) -> list[str]:
-    """Return a block whose DAG has a variable, as what the call returned had."""
-    end = next(index for index, line in enumerate(block) if line[-1:] == ":" and line[:1] != " ")
-    head = f"{block[end].removesuffix(':')} as {name}:"
-    return [*block[:end], head, *block[end + 1 :]]
+        follows = editor.lines[last : last + 1] not in ([], [""])
+        above = editor.lines[call.statement.lineno - 2 : call.statement.lineno - 1]
+        apart = above != [""] and not "".join(above).startswith("#")
+        around = [*([""] if apart else []), *lines, *([""] if follows else [])]
+        editor.replace(call.statement.lineno, last, around if lines else [])
 
 
 def _with_imports(text: str, imports: Mapping[tuple[str, str], str]) -> str:

@@ -95,6 +95,8 @@ class Values:
     def _code(self, value: Any, refer: Refer, path: Path) -> Code:
         if id(value) in self.texts:
             return self.texts[id(value)]
+        if id(value) in self.names.known:
+            return self.names.known[id(value)]
         origin = self.origins.of(value)
         if origin is not None:
             self.written |= {id(value)} & self.origins.places.keys()
@@ -284,8 +286,6 @@ class Values:
     # Objects
 
     def _object(self, value: Any, refer: Refer, path: Path) -> Code:
-        if id(value) in self.names.known:
-            return self.names.known[id(value)]
         if isinstance(value, airflow_internals.base_asset()):
             return self._asset(value, None, refer, path)
         if isinstance(value, (type, *_FUNCTIONS)):
