@@ -204,7 +204,7 @@ def how_made(value: Any) -> dict[str, Any] | None:
 
     Params show what they hold. Other classes are made by attrs, whose fields are arguments.
     """
-    from airflow.sdk import Param
+    from airflow.sdk import Asset, Param
     from airflow.sdk.definitions._internal.types import NOTSET
 
     if type(value) is Param:
@@ -225,6 +225,9 @@ def how_made(value: Any) -> dict[str, Any] | None:
             default = attrs.NOTHING if default.takes_self else default.factory()
         if one.init and one.alias and given is not attrs.NOTHING and given != default:
             found[one.alias] = given
+    if isinstance(value, Asset):  # what it takes from its name, and from nothing
+        implied = {"uri": value.name, "group": "asset"}
+        found = {key: item for key, item in found.items() if implied.get(key) != item}
     return found
 
 

@@ -57,7 +57,7 @@ def difference(one: Any, other: Any, path: str = "") -> str | None:
             if found is not None:
                 return found
         return None
-    if isinstance(one, list) and isinstance(other, list):
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         items, others = cast("list[Any]", one), cast("list[Any]", other)
         if len(items) == len(others):
             pairs = enumerate(zip(items, others, strict=True))

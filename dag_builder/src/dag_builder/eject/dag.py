@@ -212,15 +212,12 @@ class DagWriter:
 
     def _group_of_task(self, group: GroupPlan, returned: list[Node]) -> str:
         """Return the code of a mapped group itself, whose function returns tasks in it."""
-        inside = (n for n in returned if isinstance(n, TaskPlan) and n.group is group)
-        task = next(inside, None)
-        if task is None:
-            reason = (
-                "tasks of groups in this expanded group, and the group itself, are used outside"
-            )
-            refuse(reason, group.path)
-        name = self._variable(task)
-        return f"{name}.operator.task_group" if task.function else f"{name}.task_group"
+        node = returned[0]
+        code = self._variable(node)
+        if isinstance(node, TaskPlan):
+            code += ".operator.task_group" if node.function else ".task_group"
+        between = links.around(node).index(group) + isinstance(node, GroupPlan)
+        return code + ".parent_group" * between
 
     def _parameters_of(self, group: GroupPlan) -> list[str]:
         names = list(dict.fromkeys(mapped_arguments_of(group)))

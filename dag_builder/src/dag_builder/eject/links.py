@@ -96,25 +96,31 @@ def is_setup_of(edge: Edge) -> bool:
 def statements(
     edges: Sequence[Edge], name_of: Callable[[Node], str], names: Names
 ) -> Iterator[Code]:
-    """Write edges: those of tasks first, then those of groups, the inner ones first.
+    """Write the edges of one block: those of tasks first, then those of groups.
 
     What is first and last in a group, and so is joined by an edge of the group, is known only
     when the edges in it are made.
     """
-    by_depth: dict[int, list[Edge]] = {}
-    for edge in edges:
-        of_group = isinstance(edge.upstream, GroupPlan) or isinstance(edge.downstream, GroupPlan)
-        depth = max(len(around(edge.upstream)), len(around(edge.downstream))) if of_group else 1000
-        by_depth.setdefault(depth, []).append(edge)
-    for depth in sorted(by_depth, reverse=True):
-        plain = [edge for edge in by_depth[depth] if not edge.label]
-        for chain in _chains(_fans(plain)):
+    for of_group in (False, True):
+        some = [edge for edge in edges if _is_of_group(edge) is of_group]
+        for chain in _chains(_fans(edge for edge in some if not edge.label)):
             yield _written(chain, name_of, names)
-        for edge in by_depth[depth]:
+        for edge in some:
             if edge.label:
-                label = call(names.imported("airflow.sdk", "Label"), [text(edge.label)])
-                ends = name_of(edge.upstream), label, name_of(edge.downstream)
-                yield Operation(operator=">>", operands=ends)
+                yield _labelled(edge, name_of, names)
+
+
+def _is_of_group(edge: Edge) -> bool:
+    return isinstance(edge.upstream, GroupPlan) or isinstance(edge.downstream, GroupPlan)
+
+
+def _labelled(edge: Edge, name_of: Callable[[Node], str], names: Names) -> Code:
+    """``a >> Label("x") >> b``, which joins the groups of nodes that are in different ones."""
+    label = call(names.imported("airflow.sdk", "Label"), [text(edge.label)])
+    upstream, downstream = name_of(edge.upstream), name_of(edge.downstream)
+    if parent_of(edge.upstream) is parent_of(edge.downstream):
+        return Operation(operator=">>", operands=(upstream, label, downstream))
+    return call(f"{upstream}.set_downstream", [downstream], {"edge_modifier": label})
 
 
 Fan = tuple[Node, ...]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _PUBLIC = "airflow.sdk"
+#: Names that look like numbers.
+_AMBIGUOUS = ("l", "O", "I")
 
 
 @dataclass(kw_only=True)
@@ -92,7 +94,7 @@ class Names:
         name = re.sub(r"\W", "_", wanted)
         if not name or name[0].isdigit():
             name = f"{kind}_{name}"
-        others = {*used, *self.taken, *self.imports.values(), *self.known.values()}
+        others = {*_AMBIGUOUS, *used, *self.taken, *self.imports.values(), *self.known.values()}
         found, number = name, 1
         while found in others or keyword.iskeyword(found) or hasattr(builtins, found):
             found = f"{name}_{kind}" if number == 1 else f"{name}_{kind}_{number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
@@ -255,7 +256,7 @@ class _Maker:
             operators[downstream.id].upstream_task_ids.add(upstream.id)
             if link.label:
                 self.dag.set_edge_info(upstream.id, downstream.id, {"label": link.label})
-        # Inner groups before those around them, for the same reason.
+        # Those within a group before those of the group itself, for the same reason.
         of_groups.sort(key=_depth, reverse=True)
         for link in of_groups:
             self._link_group(link)
@@ -271,7 +272,7 @@ class _Maker:
 
             modifier = Label(link.label)
         try:
-            ends[1].set_upstream(ends[0], edge_modifier=modifier)
+            ends[0].set_downstream(ends[1], edge_modifier=modifier)
         except UNEXPECTED as error:  # an expanded group refuses tasks that run 'always'
             self.problems.add(link.path, _reason("Airflow", error))
 
@@ -282,7 +283,9 @@ def _prefixes(path: Path) -> list[Path]:
 
 
 def _depth(link: Link) -> int:
-    return max(len(node.path) for node in (link.upstream, link.downstream))
+    """Return how deep the innermost group is that both ends of a link are in."""
+    ends = zip(link.upstream.path[:-2], link.downstream.path[:-2], strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends))
 
 
 def _reason(who: str, error: BaseException) -> str:

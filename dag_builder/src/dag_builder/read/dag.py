@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from dag_builder.read.origins import Origins
 
 _GROUP_KEYS = frozenset(GROUP_FIELDS)
+#: Keys of a group that are read apart from Airflow's own arguments.
+_GROUP_OWN = frozenset(
+    {"tasks", "upstream", "downstream", "default_args", "expand", "expand_kwargs", "chains"}
+)
 #: Keys of a DAG that are not handed to Airflow's DAG class.
 _OWN = frozenset(DAG_OWN_FIELDS) - {"default_args"}
 
@@ -283,15 +287,9 @@ class _DagParser:
         if "." in name:
             self.problems.add(path, "a group's name has no dots", given=name, on_key=True)
         group = GroupPlan(id=parent.child_id(name), name=name, path=path, parent=parent)
-        for key in given.keys() & _GROUP_KEYS - {
-            "tasks",
-            "upstream",
-            "downstream",
-            "default_args",
-            "expand",
-            "expand_kwargs",
-            "chains",
-        }:
+        for key in given:
+            if key in _GROUP_OWN or key not in _GROUP_KEYS:
+                continue
             found = self.reader.read(GROUP_FIELDS[key].kind, given[key], (*path, key))
             if found is not NOTHING and found is not None:
                 group.kwargs[key] = found
