@@ -7,11 +7,13 @@ importing Airflow costs seconds.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -148,6 +150,31 @@ def mapped_argument(group: Any, name: str) -> Any:
 
     make: Any = MappedArgument  # its attrs arguments have other names than its fields
     return make(input=group._expand_input, key=name)  # noqa: SLF001
+
+
+# Groups that functions make
+
+
+def is_group_function(value: object) -> bool:
+    """Return whether a function is decorated with ``@task_group``."""
+    module: Any = importlib.import_module("airflow.sdk.definitions.decorators.task_group")
+    return isinstance(value, module._TaskGroupFactory)  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def within(dag: DAG) -> Generator[None]:
+    """Let the tasks that are made in here join a DAG, as in ``with dag:``.
+
+    Airflow takes a DAG from a file when its ``with`` ends; this does not.
+    """
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    context: Any = DagContext
+    context.push(dag)
+    try:
+        yield
+    finally:
+        context._context.popleft()  # noqa: SLF001
 
 
 # What Airflow's own processes do

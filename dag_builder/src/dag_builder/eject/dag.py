@@ -108,13 +108,22 @@ class DagWriter:
             self._names[node.id] = self.values.names.variable(node.name, kind, used)
         return self._names[node.id]
 
+    def _end(self, node: Node) -> str:
+        """Return the code of an end of an edge: of a function's group, not what it returned."""
+        name = self._variable(node)
+        returns = node.returns if isinstance(node, TaskPlan) else None
+        if returns is None:
+            return name
+        return f"{name}.operator.task_group" if returns == "output" else f"{name}.task_group"
+
     def _refer(self, node: Node) -> Refer:
         def refer(reference: Output | Argument) -> Code:
             if isinstance(reference, Argument):
                 return self._parameter(reference.name, node)
             task = self._find(reference, node)
             name = self._variable(task)
-            return name if task.function is not None else attribute(name, "output")
+            is_output = task.function is not None and task.returns != "operator"
+            return name if is_output else attribute(name, "output")
 
         return refer
 
@@ -153,7 +162,7 @@ class DagWriter:
             if isinstance(task, TaskPlan) and self._setups_here(task):
                 written += lines(self._teardown(self._variable(task), task), indent=indent)
         plain = [edge for edge in edges if not links.is_setup_of(edge)]
-        for code in links.statements(plain, self._variable, self.values.names):
+        for code in links.statements(plain, self._end, self.values.names):
             written += lines(code, indent=indent)
         return written
 
@@ -298,11 +307,12 @@ class DagWriter:
         refer = self._refer(task)
         kwargs, function = dict(task.kwargs), cast("Any", task.function)
         if task.decorated is not None:
-            own = task.decorated.kwargs
+            own: dict[str, Any] = {} if task.makes_group else task.decorated.kwargs
             kwargs = {k: v for k, v in kwargs.items() if k not in own or own[k] is not v}
         shown = self.values.kwargs(kwargs, refer, task.path)
         if function.__name__ != task.name:
-            shown = {"task_id": text(task.name), **shown}
+            name = "group_id" if task.makes_group else "task_id"
+            shown = {name: text(task.name), **shown}
         try:
             code = self._decorated(task, shown)
         except EjectError as refusal:

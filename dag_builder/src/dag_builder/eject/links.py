@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dag_builder.eject.code import Code, Operation, call, sequence, text
-from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
+from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan, is_group, makes_group
 from dag_builder.references import Argument, Output, references_in
 
 if TYPE_CHECKING:
@@ -70,11 +70,16 @@ def edges_of(plan: DagPlan, find: Callable[[Output, Node], TaskPlan]) -> list[Ed
     """Return the dependencies that no value implies, each once, in the order of the plan."""
     nodes: list[Node] = [*plan.tasks.values(), *plan.groups.values()]
     implied = {
-        (find(output, node).id, node.id) for node in nodes for output in _follows_by_itself(node)
+        (task.id, node.id)
+        for node in nodes
+        for task in (find(output, node) for output in _follows_by_itself(node))
+        if not makes_group(task)
     }
     labels: dict[tuple[str, str], str] = {}
     found: dict[tuple[str, str], Link] = {}
     for link in plan.links:
+        if link.of_value and (makes_group(link.upstream) or makes_group(link.downstream)):
+            continue  # the tasks that use the value follow the one that returned it
         key = link.upstream.id, link.downstream.id
         found.setdefault(key, link)
         labels[key] = link.label or labels.get(key, "")
@@ -111,7 +116,7 @@ def statements(
 
 
 def _is_of_group(edge: Edge) -> bool:
-    return isinstance(edge.upstream, GroupPlan) or isinstance(edge.downstream, GroupPlan)
+    return is_group(edge.upstream) or is_group(edge.downstream)
 
 
 def _labelled(edge: Edge, name_of: Callable[[Node], str], names: Names) -> Code:

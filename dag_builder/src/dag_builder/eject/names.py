@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from dag_builder import airflow_internals
 from dag_builder.eject.code import WIDTH
 from dag_builder.eject.refusal import EjectError
 
@@ -105,8 +106,9 @@ class Names:
 def _places(value: Any, path: str) -> list[tuple[str, list[str]]]:
     """The modules that an object may be in, with its name there, the best one first."""
     places: list[tuple[str, list[str]]] = []
-    module: str = getattr(value, "__module__", None) or ""
-    name: str = getattr(value, "__qualname__", "")
+    named = _named(value)
+    module: str = getattr(named, "__module__", None) or ""
+    name: str = getattr(named, "__qualname__", "")
     has_name = module and name and "<" not in name
     if has_name and module.startswith(f"{_PUBLIC}."):
         places.append((_PUBLIC, name.split(".")))
@@ -136,8 +138,13 @@ def _is_there(value: Any, module: str, attributes: list[str]) -> bool:
     return found is value or (callable(value) and found == value)
 
 
+def _named(value: Any) -> Any:
+    """Return what has the name of an object: of a function with ``@task_group`` the function."""
+    return value.function if airflow_internals.is_group_function(value) else value
+
+
 def _reason(value: Any) -> str:
-    name = getattr(value, "__qualname__", "")
+    name = getattr(_named(value), "__qualname__", "")
     if name.endswith("<lambda>"):
         return "a lambda has no name: define a function of a module"
     if "<locals>" in name:

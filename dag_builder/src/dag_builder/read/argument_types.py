@@ -104,6 +104,12 @@ def type_of(parameter: inspect.Parameter, *, templated: bool) -> ArgumentType:
     common = COMMON_ARGUMENTS.get(parameter.name)
     if common is not None and not parts & _ACCEPTED.keys() - {"None"}:
         return ArgumentType(plain=frozenset(), converted=common, templated=templated)
+    return type_of_annotation(parameter, templated=templated)
+
+
+def type_of_annotation(parameter: inspect.Parameter, *, templated: bool = False) -> ArgumentType:
+    """Return the type that a parameter's annotation says, whatever its name is."""
+    parts = _parts(_text(parameter.annotation))
     if not parts or not parts <= _ACCEPTED.keys():
         return ANYTHING
     accepted = frozenset[type]().union(*(_ACCEPTED[part] for part in parts))

@@ -137,7 +137,7 @@ class Linker:
                 valid=listed(task.id for task in self.plan.tasks.values() if within(task, other)),
             )
         elif other is not None:
-            self.link(other, node, path)
+            self.plan.links.append(Link(upstream=other, downstream=node, path=path, of_value=True))
 
     def chains(self, given: Any, group: GroupPlan, path: Path) -> None:
         """Lists of names, each upstream of the next; what stands next to a fan joins all of it."""

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.read.imports import ImportPathError
 from dag_builder.read.operators import (
@@ -70,6 +71,9 @@ def _of_object(
         task.kwargs.update(
             {k: v for k, v in found.kwargs.items() if k not in {"task_id", "op_kwargs", "op_args"}}
         )
+    elif airflow_internals.is_group_function(found):
+        task.function, task.decorated, task.makes_group = found.function, found, True
+        context.makes_groups = True
     elif hasattr(found, "task_id") and hasattr(found, "upstream_task_ids"):
         _of_instance(context, task, found, given, path)
     elif callable(found):
@@ -104,9 +108,6 @@ def _is_function(context: TaskContext, found: Any, path: Path) -> bool:
         return True
     what = "this cannot be a task: @task needs a function that is written in Python"
     hint = "use {operator: python, python_callable: …}, or a function that calls it"
-    if type(found).__name__ == "_TaskGroupFactory":
-        what = "this makes a group of tasks, and not a task"
-        hint = "write the group as {tasks: {…}}"
     context.problems.add(path, what, given=found, hint=hint)
     return False
 
