@@ -23,6 +23,7 @@ RIGHT = re.compile(
     r"is in no module that can be imported"  # the functions of a DAG file, not of a module
     r"|the value is converted when"
     r"|auto_register is off"
+    r"|an object of object cannot be written"
     r"|Airflow cannot serialize this DAG"
 )
 

@@ -533,6 +533,11 @@ def test_a_dag_that_uses_groups_in_turn_is_refused(tmp_path: Path, capsys: Captu
     assert "the tasks of 'g', 'h' use each other's outputs in turn" in refusal(capsys, file)
 
 
+def test_a_folder_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["eject", str(tmp_path)]) == 1
+    assert "is a folder: eject writes the DAGs of one file" in capsys.readouterr().err
+
+
 def test_values_keep_where_they_come_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

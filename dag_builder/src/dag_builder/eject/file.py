@@ -40,6 +40,8 @@ def eject(
 
     Raises EjectError for what cannot be written, with the DAG's mistakes if it has any.
     """
+    if path.is_dir():
+        refuse(f"{path} is a folder: eject writes the DAGs of one file")
     with keeping() as keeper:
         found = load([path], tasks)
     if found.errors:
