@@ -176,6 +176,12 @@ def test_a_group_without_an_output_has_none() -> None:
     assert "tidy() does not return a task, so its group has no output" in message
 
 
+def test_a_group_is_not_a_set_up() -> None:
+    assert problem(
+        a={"callable": tidy, "arguments": {"folder": "f"}}, b={**EMPTY, "teardown": "a"}
+    ) == ("x.tasks.b.teardown", "a set-up is a task, and this is a group")
+
+
 def test_groups_that_depend_on_each_other_are_a_cycle() -> None:
     _, message = problem(
         a={"callable": tidy, "arguments": {"folder": "f"}, "upstream": "b"},

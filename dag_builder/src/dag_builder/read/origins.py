@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, Path
 
@@ -64,6 +64,16 @@ class _Float(float):
 _OF_THEIR_OWN: dict[type, Callable[[Any], Any]] = {str: _Text, int: _Integer, float: _Float}
 #: Values that equal ones share.
 _SHARED = (bool, type(None), bytes)
+
+
+def copied(value: Any) -> Any:
+    """Return a value with copies of the mappings and lists in it, and all else as it is."""
+    if type(value) is dict:
+        items = cast("dict[Any, Any]", value).items()
+        return {key: copied(item) for key, item in items}
+    if type(value) in {list, tuple}:
+        return type(value)(copied(item) for item in cast("list[Any]", value))
+    return value
 
 
 @dataclass(kw_only=True)

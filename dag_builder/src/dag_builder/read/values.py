@@ -17,7 +17,7 @@ from dag_builder.fields import Kind
 from dag_builder.read import assets, deadlines, schedules, times
 from dag_builder.read.argument_types import SCALARS, is_marked
 from dag_builder.read.imports import ImportPathError, import_object, is_import_path
-from dag_builder.read.origins import Called, FromEnvironment, Imported, Origin, Origins
+from dag_builder.read.origins import Called, FromEnvironment, Imported, Origin, Origins, copied
 from dag_builder.references import MARKERS, RETURN_VALUE, Argument, Combined, Output, has_references
 
 #: Markers of ready-made objects, which may stand wherever a value of a kind is wanted.
@@ -278,6 +278,9 @@ class Reader:
 
     def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:
         """Call a class or function; that it refuses its arguments is a mistake at `path`."""
+        origin = None
+        if self.origins is not None:  # the call may change what it is given
+            origin = Called(factory=factory, args=copied(args), kwargs=copied(kwargs))
         try:
             made = factory(*args, **kwargs)
         except UNEXPECTED as error:  # whatever a user's class raises is told
@@ -287,7 +290,7 @@ class Reader:
                 path, f"{name} refuses this: {type(error).__name__}: {error}", given=given
             )
             return NOTHING
-        return self.kept(made, Called(factory=factory, args=args, kwargs=kwargs), path)
+        return made if origin is None else self.kept(made, origin, path)
 
     # Things by name
 
