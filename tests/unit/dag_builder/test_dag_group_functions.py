@@ -179,7 +179,7 @@ def test_a_group_without_an_output_has_none() -> None:
 def test_a_group_is_not_a_set_up() -> None:
     assert problem(
         a={"callable": tidy, "arguments": {"folder": "f"}}, b={**EMPTY, "teardown": "a"}
-    ) == ("x.tasks.b.teardown", "a set-up is a task, and this is a group")
+    ) == ("x.tasks.b.teardown[0]", "a set-up is a task, and this is a group")
 
 
 def test_groups_that_depend_on_each_other_are_a_cycle() -> None:
