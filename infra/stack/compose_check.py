@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from infra.stack import compose_keys as keys
 from infra.stack.backups import ACCESS_KEY, AUTHORITY, SECRET_KEY
 from infra.stack.formats import IMAGE, OBJECT_NAME, SERVICE_NAME, SUBNET
-from infra.stack.limits import limit_problems
+from infra.stack.limits import OWN_SERVICE, limit_problems
 from infra.stack.mounts import mount_problems
 from infra.stack.network import NETWORK
 from infra.stack.own_files import is_external
@@ -74,10 +74,12 @@ _PREVIOUS = "_previous"
 """How the name of a secret's former value ends, while a rotation needs both."""
 
 
-def problems(compose: Compose, task_grace_seconds: float, worker_memory: str) -> list[Problem]:
+def problems(
+    compose: Compose, task_grace_seconds: float, memory_limits: Mapping[str, str]
+) -> list[Problem]:
     """Return every problem; ``compose`` has its variables filled in.
 
-    ``worker_memory`` is the limit of a worker that sets none.
+    ``memory_limits`` are the settings' by service; `infra.compose_capacity` checks these services.
     """
     found = list(section_problems("", compose, keys.TOP))
     if not as_object(compose.get("services")):
@@ -96,7 +98,9 @@ def problems(compose: Compose, task_grace_seconds: float, worker_memory: str) ->
     for name, service in _entries(compose, "services"):
         found += _name_problems("services", name, SERVICE_NAME)
         found += _service(name, service, compose, task_grace_seconds)
-        found += limit_problems(f"services.{name}", as_object(service), worker_memory)
+        if name not in memory_limits:
+            worker_memory = memory_limits.get(WORKER, OWN_SERVICE)
+            found += limit_problems(f"services.{name}", as_object(service), worker_memory)
     running = {
         name: as_object(service)
         for name, service in _entries(compose, "services")

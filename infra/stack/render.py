@@ -179,7 +179,7 @@ def prepared(compose: Mapping[str, Any], options: StackOptions) -> Prepared:
         return Prepared(source={}, mistakes=odd)
     # The number of slots is a variable, and follows from the services that are there.
     source, unfilled = interpolate(dict(compose), _variables(options, slots=0))
-    found = problems(source, options.task_grace_seconds, _worker_memory(options))
+    found = problems(source, options.task_grace_seconds, options.memory_limits)
     if mistakes := [*unfilled, *found]:
         return Prepared(source=source, mistakes=mistakes)
     services = _services(source, options)

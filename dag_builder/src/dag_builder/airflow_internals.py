@@ -7,11 +7,13 @@ importing Airflow costs seconds.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -150,6 +152,31 @@ def mapped_argument(group: Any, name: str) -> Any:
     return make(input=group._expand_input, key=name)  # noqa: SLF001
 
 
+# Groups that functions make
+
+
+def is_group_function(value: object) -> bool:
+    """Return whether a function is decorated with ``@task_group``."""
+    module: Any = importlib.import_module("airflow.sdk.definitions.decorators.task_group")
+    return isinstance(value, module._TaskGroupFactory)  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def within(dag: DAG) -> Generator[None]:
+    """Let the tasks that are made in here join a DAG, as in ``with dag:``.
+
+    Airflow takes a DAG from a file when its ``with`` ends; this does not.
+    """
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    context: Any = DagContext
+    context.push(dag)
+    try:
+        yield
+    finally:
+        context._context.popleft()  # noqa: SLF001
+
+
 # What Airflow's own processes do
 
 
@@ -194,3 +221,93 @@ def make_database() -> None:
     airflow_settings: Any = settings
     airflow_settings.configure_orm()
     initdb()
+
+
+# What an object is made of
+
+
+def how_made(value: Any) -> dict[str, Any] | None:
+    """Return the arguments that make an object of Airflow again, or None if it does not show them.
+
+    Params show what they hold. Other classes are made by attrs, whose fields are arguments.
+    """
+    from airflow.sdk import Asset, Param
+    from airflow.sdk.definitions._internal.types import NOTSET
+
+    if type(value) is Param:
+        param: Any = value
+        default = {} if param.value is NOTSET else {"default": param.value}
+        description = {"description": param.description} if param.description else {}
+        return {**default, **description, **param.schema}
+    import attrs
+
+    kind: Any = cast("object", type(value))
+    if not attrs.has(kind):
+        return None
+    found: dict[str, Any] = {}
+    for one in attrs.fields(kind):
+        given = getattr(value, one.name, attrs.NOTHING)
+        default: Any = one.default
+        if hasattr(default, "takes_self"):
+            default = attrs.NOTHING if default.takes_self else default.factory()
+        if one.init and one.alias and given is not attrs.NOTHING and given != default:
+            found[one.alias] = given
+    if isinstance(value, Asset):  # what it takes from its name, and from nothing
+        implied = {"uri": value.name, "group": "asset"}
+        found = {key: item for key, item in found.items() if implied.get(key) != item}
+    return found
+
+
+def asset_operator(value: Any) -> str:
+    """Return the operator that makes a condition of assets: ``&``, ``|``, or none."""
+    from airflow.sdk import AssetAll, AssetAny
+
+    if isinstance(value, AssetAll):
+        return "&"
+    return "|" if isinstance(value, AssetAny) else ""
+
+
+def deadline_reference_name(value: Any) -> str | None:
+    """Return the name of one of the references of deadlines that have no arguments."""
+    references = deadline_reference()
+    names = ("DAGRUN_LOGICAL_DATE", "DAGRUN_QUEUED_AT")
+    return next((name for name in names if getattr(references, name, None) is value), None)
+
+
+def operator_arguments(operator: Any) -> dict[str, Any]:
+    """Return the arguments that an operator was made with."""
+    return dict(operator._BaseOperator__init_kwargs)  # noqa: SLF001
+
+
+def dags_of_code(code: str, *, file: str, name: str) -> dict[str, DAG]:
+    """Run the code of a DAG file and return its DAGs, as Airflow does when it reads the file.
+
+    The code has `file` as its ``__file__`` and `name` as its module's name.
+    """
+    import linecache
+    import types
+
+    from airflow.sdk import DAG
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    shown = f"<ejected {file}>"
+    linecache.cache[shown] = (len(code), None, code.splitlines(keepends=True), shown)
+    module = types.ModuleType(name)
+    module.__file__ = file
+    before = sys.modules.get(name)
+    reading = DagContext.current_autoregister_module_name
+    sys.modules[name] = module
+    DagContext.autoregistered_dags.clear()
+    DagContext.current_autoregister_module_name = name
+    try:
+        exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102
+        found = [dag for dag, _ in DagContext.autoregistered_dags]
+    finally:
+        DagContext.current_autoregister_module_name = reading
+        DagContext.autoregistered_dags.clear()
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+    found += [value for value in vars(module).values() if isinstance(value, DAG)]
+    return {dag.dag_id: dag for dag in found}

@@ -10,7 +10,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import UNEXPECTED, DagError, Problem, Problems
-from dag_builder.make import register
+from dag_builder.make import plans, register
 from dag_builder.make.dag import make_dag, try_out
 from dag_builder.make.stand_in import is_wanted, stand_in
 from dag_builder.read import templates
@@ -232,6 +232,7 @@ class _Place:
         keep: bool = True,
     ) -> DAG:
         problems = Problems() if problems is None else problems
+        keeper = plans.keeper()
         with self.fence(dag_id, problems):
             defaults = _checked(dag_id, defaults, problems)
             namespace = self._namespace(dag_id, tasks, problems)
@@ -242,6 +243,7 @@ class _Place:
                 namespace=namespace,
                 defaults=defaults,
                 folder=self.folder,
+                origins=keeper.origins() if keeper else None,
             )
             try:
                 if problems:
@@ -250,11 +252,14 @@ class _Place:
                 dag = make_dag(plan, problems, self.fileloc)
                 problems.raise_any()
             finally:
-                plan.dissolve()
+                if keeper is None:
+                    plan.dissolve()
             if dag is None:  # pragma: no cover - make_dag notes a problem whenever it gives None
                 raise DagError(problems.found)
             if keep:
                 register.register(dag, self.module)
+            if keeper is not None:
+                keeper.keep(plan, dag, module=self.module, file=self.fileloc, line=self.line)
             return dag
 
     def build_document(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +42,19 @@ class TaskPlan:
     name: str
     path: Path
     group: GroupPlan
-    #: None where `instance` is an operator that the user made.
+    #: None where `instance` is an operator that the user made, or the function makes a group.
     signature: Signature | None
     kwargs: dict[str, Any]
     function: Callable[..., Any] | None = None
+    #: The word after ``@task.`` that makes a task of the function.
+    decorator: str = ""
+    #: The function as the user decorated it with @task, if that is how it was given.
+    decorated: Any = None
     instance: Any = None
+    #: Whether the function is decorated with ``@task_group``, and makes the tasks of a group.
+    makes_group: bool = False
+    #: Whether that function returned an operator, or its output; None for neither, or a group.
+    returns: Literal["operator", "output"] | None = None
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     expand: dict[str, Any] | None = None
     expand_kwargs: Any = None
@@ -62,6 +70,16 @@ class TaskPlan:
 Node = TaskPlan | GroupPlan
 
 
+def is_group(node: Node) -> bool:
+    """Return whether a node is a group of tasks when it is made."""
+    return isinstance(node, GroupPlan) or node.makes_group
+
+
+def makes_group(node: Node) -> bool:
+    """Return whether a node is a function that makes a group."""
+    return isinstance(node, TaskPlan) and node.makes_group
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Link:
     """`upstream` comes before `downstream`."""
@@ -70,6 +88,8 @@ class Link:
     downstream: Node
     path: Path
     label: str = ""
+    #: Whether the link is there because `downstream` uses an output of `upstream`.
+    of_value: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +32,27 @@ def dag_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "dags"
     folder.mkdir()
     return folder
+
+
+#: Modules whose DAGs are many and alike, or are changed after they are built, and a test that
+#: changes an environment variable.
+NOT_EJECTED = {
+    "test_dag_scale",
+    "test_dag_of_a_task",
+    "test_airflow_env_is_the_interpreter_that_reads_the_dag",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Eject every DAG that a test builds: the code's DAG must be equal."""
+    if {item.path.stem, item.name} & NOT_EJECTED:
+        return (yield)
+    from dag_builder.make.plans import keeping
+
+    from tests.unit.dag_builder.ejection import compare_all
+
+    with keeping() as keeper:
+        result = yield
+    compare_all(keeper.built)
+    return result

@@ -56,7 +56,7 @@ SENSOR = {"operator": "file_sensor", "filepath": "x"}
 def test_the_value_of_a_variable(task: dict[str, Any], key: str, value: object) -> None:
     found = getattr(task_of(**task), key)
     assert found == value
-    assert type(found) in {type(value), float}
+    assert isinstance(found, (type(value), float))
 
 
 def test_variables_of_a_dag_and_within_values() -> None:

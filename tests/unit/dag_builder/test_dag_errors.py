@@ -299,6 +299,24 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (dag(schedule={"any": "a"}), "x.schedule", "'any' is the only key of a condition", "all"),
     (dag(schedule=[3]), "x.schedule[0]", "this is not an asset", "URI"),
     (
+        dag(schedule=[{"name": "a", "watchers": {"w": {"triger": "a.b"}}}]),
+        "x.schedule[0].watchers.w",
+        "this must be {watchers: {name: {trigger: package.Trigger, argument: value}}}",
+        "",
+    ),
+    (
+        dag(schedule=[{"name": "a", "watchers": {"w": {"trigger": "datetime.nope"}}}]),
+        "x.schedule[0].watchers.w.trigger",
+        "'datetime' has nothing named 'nope'",
+        "",
+    ),
+    (
+        dag(schedule=[{"name": "a", "watchers": {"w": {"trigger": "datetime.date", "x": 1}}}]),
+        "x.schedule[0].watchers.w",
+        "date refuses this: TypeError",
+        "",
+    ),
+    (
         tasks(a={**EMPTY, "outlets": {"nam": "a"}}),
         "x.tasks.a.outlets.nam",
         "an asset has no",

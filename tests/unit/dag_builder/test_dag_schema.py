@@ -43,6 +43,14 @@ GOOD = [
     "tasks: {a: {operator: empty, retry_exponential_backoff: true}}",
     f"tasks: {{a: {E}, b: {{operator: bash, bash_command: {{$output: a}}}}}}",
     "tasks: {a: {operator: file_sensor, filepath: '{{ ds }}', poke_interval: 30s}}",
+    (
+        "tasks: {a: {callable: tests.unit.dag_builder.test_dag_group_functions.tidy, "
+        "arguments: {folder: x}, tooltip: t, default_args: {pool: p}}}"
+    ),
+    (
+        "tasks: {a: {operator: empty, outlets: [{name: n, watchers: {w: {trigger: "
+        "airflow.providers.standard.triggers.file.FileDeleteTrigger, filepath: x}}}]}}"
+    ),
 ]
 
 

@@ -5,7 +5,9 @@ import random
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, TaskGroup
+from dag_builder.eject.compare import stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -214,3 +216,35 @@ def test_reference_makes_an_edge_whatever_the_order() -> None:
         },
     )
     assert edges_of(dag) == {("make", "say")}
+
+
+def test_groups_are_joined_as_the_operator_of_airflow_does() -> None:
+    found = dag_of(
+        "x",
+        {
+            "tasks": {
+                "one": {"tasks": {"a": EMPTY, "b": {**EMPTY, "upstream": "a"}}},
+                "two": {"tasks": {"c": EMPTY}, "upstream": "one"},
+            }
+        },
+    )
+    with DAG("x", schedule=None) as plain:
+        with TaskGroup("one") as one:
+            EmptyOperator(task_id="a") >> EmptyOperator(task_id="b")
+        with TaskGroup("two") as two:
+            EmptyOperator(task_id="c")
+        one >> two
+    assert stored(found) == stored(plain)
+
+
+def test_the_end_of_a_group_is_known_before_what_follows_it_anywhere() -> None:
+    found = dag_of(
+        "x",
+        {
+            "tasks": {
+                "one": {"tasks": {"in": {"tasks": {"a": EMPTY}}, "b": {**EMPTY, "upstream": "in"}}},
+                "far": {"tasks": {"away": {"tasks": {"c": {**EMPTY, "upstream": "/one"}}}}},
+            }
+        },
+    )
+    assert found.get_task("far.away.c").upstream_task_ids == {"one.b"}

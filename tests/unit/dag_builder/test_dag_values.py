@@ -140,6 +140,18 @@ def test_asset_alias_and_details() -> None:
     assert found.outlets[1].uri == "s3://b/n"
 
 
+def test_asset_watchers() -> None:
+    trigger = "airflow.providers.standard.triggers.file.FileDeleteTrigger"
+    asset = {"name": "n", "watchers": {"new": {"trigger": trigger, "filepath": "/in"}}}
+    found = one({"a": {**EMPTY, "outlets": [asset]}})
+    [watcher] = found.outlets[0].watchers
+    assert watcher.name == "new"
+    assert (type(watcher.trigger).__name__, watcher.trigger.filepath) == (
+        "FileDeleteTrigger",
+        "/in",
+    )
+
+
 def test_callbacks(module: types.ModuleType) -> None:
     def tell(context: Any, to: str = "") -> None:
         """A callback."""

@@ -103,12 +103,12 @@ TOKEN = "token in its path"
     [
         ("https://me:hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
         ("https://hunter2@pypi.example.com/simple", "hunter2", "a user name or password"),
-        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a token in its path"),
-        ("conda-forge,https://c.example/t/x1/ours", "x1", "a token in its path"),
+        ("https://conda.example.com/t/ab-12/ours", "ab-12", "a possible token in its path"),
+        ("conda-forge,https://c.example/t/x1/ours", "x1", "a possible token in its path"),
         (
             "https://p.example/Zm9vYmFyYmF6cXV4MTIzNA/simple",
             "Zm9vYmFyYmF6cXV4MTIzNA",
-            "a token in its path",
+            "a possible token in its path",
         ),
         ("https://dl.example.io/lHlvIvPZDCKOLJ0d/org/python/simple/", "lHlvIvPZDCKOLJ0d", TOKEN),
         ("https://r.example.io/abcdefghijklmnopqrstuvwxyz/me/", "abcdefghijklmnopqrst", TOKEN),

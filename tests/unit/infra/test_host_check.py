@@ -232,7 +232,7 @@ def test_hosts_without_the_memory_that_services_reserve_are_refused() -> None:
     with pytest.raises(HostError) as caught:
         inspect([machine(), beta], hosts, stack=STACK, adopt=False, manager_ports=[], needed=needed)
     text = str(caught.value)
-    assert text.startswith("No host was touched.\nbeta (root@10.0.0.2:22): the services reserve")
+    assert text.startswith("No host was changed.\nbeta (root@10.0.0.2:22): the services reserve")
     assert "8.0 GiB (worker 16 x 512 MiB) there, and it has 7.6 GiB" in text
     assert "\nNext: fewer workersPerNode" in text
     larger = pool(alpha=ANSWER, beta=answer.replace("memory 8000000", "memory 10000000"))

@@ -256,7 +256,7 @@ def test_what_a_swarm_cannot_do_is_refused_by_name(
         ({"secrets": {"a b": {"file": "a"}}}, "secrets.a b: 'a b' given; valid: a name of letters"),
         (
             {"secrets": {"naming_key": {"file": "a"}}},
-            "secrets.naming_key: the name is the project's own",
+            "secrets.naming_key: the name is reserved",
         ),
         (
             {"volumes": {"data": {"external": "yes", "driver": "local"}}},

@@ -60,7 +60,9 @@ def test_the_first_manager_has_what_the_others_need_not(
 
 def test_all_machines_of_a_role_together_have_room(compose: Compose, options: StackOptions) -> None:
     three = needed(compose, options, managers=3)
-    compose["services"]["scheduler"]["deploy"]["resources"]["reservations"]["memory"] = "20g"
+    compose["services"]["scheduler"]["deploy"]["resources"] = {
+        kind: {"memory": "20g"} for kind in ("reservations", "limits")
+    }
     huge = needed(compose, options, managers=3)
     equal = machines("m", 4, count=3)
     assert list(problems(three, equal, machines("w", 2, count=2))) == []
@@ -102,7 +104,7 @@ def test_a_users_service_counts_where_its_constraints_put_it(
         "deploy": {
             "mode": "global",
             "placement": {"constraints": [place]},
-            "resources": {"reservations": {"memory": "3g"}},
+            "resources": {kind: {"memory": "3g"} for kind in ("reservations", "limits")},
         },
     }
     compose["services"]["site"] = site

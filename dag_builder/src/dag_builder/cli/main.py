@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 completion: run  eval "$(register-python-argcomplete dag-builder)"  in bash or zsh
 exit codes: 0 all is well, 1 a DAG is broken or failed, 2 the command is wrong
-security: a DAG file, YAML too, is code: check, show, graph and run import the modules that it names
-and create the objects in it with your rights. Use them only on files that you trust.
+security: a DAG file, YAML too, is code: check, show, graph, eject and run import the modules that
+it names and create the objects in it with your rights. Use them only on files that you trust.
 """
 
 
@@ -98,6 +98,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--format", choices=["text", "json"], default="text", help="how notes are reported"
     )
     imported.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write ours")
+
+    ejected = _add(commands, "eject", "write DAGs as plain Airflow Python, without dag_builder")
+    ejected.add_argument("file", type=Path, help="a DAG file, Python or YAML")
+    ejected.add_argument("--dag", metavar="ID", help="only this DAG")
+    ejected.add_argument("--tasks", metavar="MODULE", help="the module of a YAML file's functions")
+    ejected.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="a .py file, or a folder: it gets a file for each DAG of a YAML file",
+    )
+    ejected.add_argument("--force", action="store_true", help="replace files that are there")
 
     run = _add(commands, "run", "run one DAG here, in this process, without a cluster")
     run.add_argument("path", type=Path, help="a DAG file, Python or YAML")

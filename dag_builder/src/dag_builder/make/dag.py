@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder import airflow_internals
 from dag_builder.errors import UNEXPECTED
-from dag_builder.plan import DagPlan, GroupPlan, Link, TaskPlan
+from dag_builder.plan import DagPlan, GroupPlan, Link, TaskPlan, is_group, makes_group
 from dag_builder.read import links
 from dag_builder.references import RETURN_VALUE, Argument, Output, resolve
 
@@ -46,6 +47,8 @@ class _Maker:
         self.problems = problems
         self.groups: dict[str, Any] = {}
         self.operators: dict[str, Any] = {}
+        #: What the function of each group returned.
+        self.returned: dict[str, Any] = {}
 
     def make(self, fileloc: str) -> DAG | None:
         from airflow.sdk import DAG
@@ -90,7 +93,7 @@ class _Maker:
         if any(path[-1] in _SHARED for path in wrong):
             return
         for task in self.plan.tasks.values():
-            needs_others = task.has_references or task.instance is not None
+            needs_others = task.has_references or task.instance is not None or task.makes_group
             if needs_others or task.path in wrong:
                 continue
             self.dag = DAG(_TRIED, schedule=None)
@@ -150,7 +153,7 @@ class _Maker:
             if isinstance(reference, Argument):
                 return self._mapped_argument(reference.name, scope)
             plan = cast("TaskPlan", finder.find(reference.task, scope, ()))
-            found = self.operators[plan.id].output
+            found = self._output_of(plan)
             if reference.key != RETURN_VALUE:
                 found = found[reference.key]
             for function in reference.functions:
@@ -158,6 +161,16 @@ class _Maker:
             return found
 
         return lookup
+
+    def _output_of(self, task: TaskPlan) -> Any:
+        if not task.makes_group:
+            return self.operators[task.id].output
+        returned: Any = self.returned.get(task.id)
+        if task.returns is None:
+            name = cast("Any", task.function).__name__
+            message = f"{name}() does not return a task, so its group has no output"
+            raise TypeError(message)
+        return returned.output if task.returns == "operator" else returned
 
     def _mapped_argument(self, name: str, scope: GroupPlan) -> Any:
         around: GroupPlan | None = scope
@@ -178,11 +191,14 @@ class _Maker:
             task.expand,
             task.expand_kwargs,
         )
-        if task.has_references:
-            lookup = self._lookup(task.group)
-            kwargs, arguments = resolve(kwargs, lookup), resolve(arguments, lookup)
-            expand, expand_kwargs = resolve(expand, lookup), resolve(expand_kwargs, lookup)
         try:
+            if task.has_references:
+                lookup = self._lookup(task.group)
+                kwargs, arguments = resolve(kwargs, lookup), resolve(arguments, lookup)
+                expand, expand_kwargs = resolve(expand, lookup), resolve(expand_kwargs, lookup)
+            if task.makes_group:
+                self._group_of_function(task, group, arguments, expand, expand_kwargs)
+                return
             if task.function is not None:
                 made = self._from_function(task, group, kwargs, arguments, expand, expand_kwargs)
             elif expand is None and expand_kwargs is None:
@@ -198,7 +214,8 @@ class _Maker:
                 )
             self._set_up(task, made)
         except UNEXPECTED as error:  # whatever an operator raises is told
-            self.problems.add(task.path, _reason(signature.name, error))
+            name = signature.name if signature else f"{cast('Any', task.function).__name__}()"
+            self.problems.add(task.path, _reason(name, error))
             return
         self.operators[task.id] = made
 
@@ -221,6 +238,30 @@ class _Maker:
         if expand is not None:
             return factory.expand(**expand).operator
         return factory.expand_kwargs(expand_kwargs).operator
+
+    def _group_of_function(
+        self, task: TaskPlan, parent: Any, arguments: Any, expand: Any, expand_kwargs: Any
+    ) -> None:
+        """A group whose tasks a function makes. What it returns is the group's output."""
+        factory = task.decorated.override(
+            group_id=task.name, parent_group=parent, dag=self.dag, **task.kwargs
+        )
+        with airflow_internals.within(self.dag):
+            if expand is None and expand_kwargs is None:
+                returned = factory(**arguments)
+            else:
+                factory = factory.partial(**arguments) if arguments else factory
+                returned = (
+                    factory.expand(**expand)
+                    if expand is not None
+                    else factory.expand_kwargs(expand_kwargs)
+                )
+        self.groups[task.id] = parent.children[task.id]
+        self.returned[task.id] = returned
+        if hasattr(returned, "output"):
+            task.returns = "operator"
+        elif hasattr(returned, "map"):
+            task.returns = "output"
 
     def _adopt(self, task: TaskPlan, group: Any) -> None:
         """An operator that the user made joins the DAG, and its group."""
@@ -246,7 +287,9 @@ class _Maker:
         operators = self.operators
         for link in self.plan.links:
             upstream, downstream = link.upstream, link.downstream
-            if isinstance(upstream, GroupPlan) or isinstance(downstream, GroupPlan):
+            if link.of_value and (makes_group(upstream) or makes_group(downstream)):
+                continue  # the tasks that use the value follow the one that returned it
+            if is_group(upstream) or is_group(downstream):
                 of_groups.append(link)
                 continue
             # What Airflow's set_upstream comes to for two tasks of one DAG; its checks of the
@@ -255,14 +298,14 @@ class _Maker:
             operators[downstream.id].upstream_task_ids.add(upstream.id)
             if link.label:
                 self.dag.set_edge_info(upstream.id, downstream.id, {"label": link.label})
-        # Inner groups before those around them, for the same reason.
+        # Those within a group before those of the group itself, for the same reason.
         of_groups.sort(key=_depth, reverse=True)
         for link in of_groups:
             self._link_group(link)
 
     def _link_group(self, link: Link) -> None:
         ends = [
-            self.groups[node.id] if isinstance(node, GroupPlan) else self.operators[node.id]
+            self.groups[node.id] if is_group(node) else self.operators[node.id]
             for node in (link.upstream, link.downstream)
         ]
         modifier = None
@@ -271,7 +314,7 @@ class _Maker:
 
             modifier = Label(link.label)
         try:
-            ends[1].set_upstream(ends[0], edge_modifier=modifier)
+            ends[0].set_downstream(ends[1], edge_modifier=modifier)
         except UNEXPECTED as error:  # an expanded group refuses tasks that run 'always'
             self.problems.add(link.path, _reason("Airflow", error))
 
@@ -282,7 +325,9 @@ def _prefixes(path: Path) -> list[Path]:
 
 
 def _depth(link: Link) -> int:
-    return max(len(node.path) for node in (link.upstream, link.downstream))
+    """Return how deep the innermost group is that both ends of a link are in."""
+    ends = zip(link.upstream.path[:-2], link.downstream.path[:-2], strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends))
 
 
 def _reason(who: str, error: BaseException) -> str:

@@ -104,6 +104,12 @@ def type_of(parameter: inspect.Parameter, *, templated: bool) -> ArgumentType:
     common = COMMON_ARGUMENTS.get(parameter.name)
     if common is not None and not parts & _ACCEPTED.keys() - {"None"}:
         return ArgumentType(plain=frozenset(), converted=common, templated=templated)
+    return type_of_annotation(parameter, templated=templated)
+
+
+def type_of_annotation(parameter: inspect.Parameter, *, templated: bool = False) -> ArgumentType:
+    """Return the type that a parameter's annotation says, whatever its name is."""
+    parts = _parts(_text(parameter.annotation))
     if not parts or not parts <= _ACCEPTED.keys():
         return ANYTHING
     accepted = frozenset[type]().union(*(_ACCEPTED[part] for part in parts))
@@ -131,7 +137,7 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
         value = _of_environment(reader, expected, value, path)
         if value is NOTHING:
             return NOTHING
-        kind = cast("type[object]", type(value))
+        kind = _plain_type(value)
     if kind not in _WRITTEN or is_marked(value):
         return reader.value(value, path)
     if kind is str and expected.templated and any(mark in value for mark in _TEMPLATE_MARKS):
@@ -148,6 +154,12 @@ def read_argument(reader: Reader, expected: ArgumentType, value: Any, path: Path
 
 def _is_of_environment(value: object) -> bool:
     return isinstance(value, Mapping) and "$env" in value
+
+
+def _plain_type(value: object) -> type[object]:
+    """Return the type of a value, which of text and numbers with an origin is a derived one."""
+    derived = (kind for kind in (bool, int, float, str) if isinstance(value, kind))
+    return next(derived, type(value))
 
 
 def _of_environment(

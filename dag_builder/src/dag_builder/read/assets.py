@@ -11,8 +11,9 @@ from dag_builder.errors import NOTHING, Path
 if TYPE_CHECKING:
     from dag_builder.read.values import Reader
 
-ASSET_FORMS = "a name, a URI, {name:, uri:, group:, extra:} or {alias:}"
-ASSET_KEYS = ("name", "uri", "group", "extra")
+ASSET_FORMS = "a name, a URI, {name:, uri:, group:, extra:, watchers:} or {alias:}"
+ASSET_KEYS = ("name", "uri", "group", "extra", "watchers")
+_WATCHERS_FORM = "{watchers: {name: {trigger: package.Trigger, argument: value}}}"
 
 
 def read_assets(reader: Reader, value: Any, path: Path) -> Any:
@@ -38,9 +39,7 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:
         if "$object" in mapping:
             return reader.new_object(mapping, path)
         if "alias" in mapping:
-            return reader.call(
-                AssetAlias, (mapping["alias"],), _read(reader, mapping, "alias", path), path
-            )
+            return _made(reader, AssetAlias, (mapping["alias"],), mapping, path)
         unknown = [name for name in mapping if name not in ASSET_KEYS]
         for name in unknown:
             reader.problems.add_unknown(
@@ -48,7 +47,7 @@ def read_asset(reader: Reader, value: Any, path: Path) -> Any:
             )
         if unknown:
             return NOTHING
-        return reader.call(Asset, (), _read(reader, mapping, "", path), path)
+        return _made(reader, Asset, (), mapping, path)
     reader.problems.add(path, "this is not an asset", given=value, valid=ASSET_FORMS)
     return NOTHING
 
@@ -83,10 +82,38 @@ def _joined(reader: Reader, condition: Any, items: list[Any], path: Path) -> Any
     return NOTHING if NOTHING in found else reader.call(condition, found, {}, path)
 
 
-def _read(reader: Reader, mapping: Mapping[str, Any], but: str, path: Path) -> dict[str, Any]:
-    """The arguments of an asset, with the markers in them read."""
-    items = {
-        name: reader.value(item, (*path, name)) for name, item in mapping.items() if name != but
-    }
-    reader.refuse_references(items, path)
-    return items
+def _made(
+    reader: Reader, make: Any, args: tuple[Any, ...], mapping: Mapping[str, Any], path: Path
+) -> Any:
+    """An asset of its arguments, with the markers in them read; `args` are of its ``alias``."""
+    items: dict[str, Any] = {}
+    for name, item in mapping.items():
+        if name == "watchers" and isinstance(item, Mapping):
+            items[name] = _watchers(reader, cast("Mapping[str, Any]", item), (*path, name))
+        elif name != "alias":
+            items[name] = reader.value(item, (*path, name))
+    if reader.refuse_references(items, path) or NOTHING in items.values():
+        return NOTHING
+    return reader.call(make, args, items, path)
+
+
+def _watchers(reader: Reader, given: Mapping[str, Any], path: Path) -> Any:
+    """Watchers by name, each with its trigger's class and arguments."""
+    from airflow.sdk import AssetWatcher
+
+    found: list[Any] = []
+    for name, value in given.items():
+        inner = (*path, str(name))
+        if not isinstance(value, Mapping) or "trigger" not in value:
+            reader.wrong(inner, cast("object", value), _WATCHERS_FORM)
+            return NOTHING
+        mapping = cast("Mapping[str, Any]", value)
+        made_by = reader.imported(mapping["trigger"], (*inner, "trigger"))
+        if made_by is NOTHING:
+            return NOTHING
+        arguments = {key: item for key, item in mapping.items() if key != "trigger"}
+        trigger = reader.new_object({"$object": made_by, **arguments}, inner)
+        if trigger is NOTHING:
+            return NOTHING
+        found.append(reader.call(AssetWatcher, (), {"name": name, "trigger": trigger}, inner))
+    return NOTHING if NOTHING in found else found

@@ -22,7 +22,13 @@ from dag_builder.references import references_in
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from dag_builder.read.origins import Origins
+
 _GROUP_KEYS = frozenset(GROUP_FIELDS)
+#: Keys of a group that are read apart from Airflow's own arguments.
+_GROUP_OWN = frozenset(
+    {"tasks", "upstream", "downstream", "default_args", "expand", "expand_kwargs", "chains"}
+)
 #: Keys of a DAG that are not handed to Airflow's DAG class.
 _OWN = frozenset(DAG_OWN_FIELDS) - {"default_args"}
 
@@ -35,25 +41,27 @@ def parse_dag(
     namespace: Mapping[str, Any] | ModuleType | None = None,
     defaults: Mapping[str, Any] | None = None,
     folder: FilePath | None = None,
+    origins: Origins | None = None,
 ) -> DagPlan:
     """Understand one DAG. The plan is only fit to be built when `problems` stayed empty.
 
     `namespace` gives the tasks that the dictionary only names. `defaults` is a dictionary of DAG
-    keys that `dictionary` goes over. Files are found relative to `folder`.
+    keys that `dictionary` goes over. Files are found relative to `folder`. `origins` keeps how
+    values are made, if it is given.
     """
-    return _DagParser(dag_id, problems, namespace, folder).parse(dictionary, defaults or {})
+    reader = Reader(problems, namespace, origins)
+    return _DagParser(dag_id, reader, folder).parse(dictionary, defaults or {})
 
 
 class _DagParser:
     def __init__(
         self,
         dag_id: str,
-        problems: Problems,
-        namespace: Mapping[str, Any] | ModuleType | None,
+        reader: Reader,
         folder: FilePath | None,
     ) -> None:
-        self.problems = problems
-        self.reader = Reader(problems, namespace)
+        self.problems = reader.problems
+        self.reader = reader
         self.folder = folder
         self.path: Path = (str(dag_id),)
         root = GroupPlan(id="", name="", path=self.path, parent=None)
@@ -279,15 +287,9 @@ class _DagParser:
         if "." in name:
             self.problems.add(path, "a group's name has no dots", given=name, on_key=True)
         group = GroupPlan(id=parent.child_id(name), name=name, path=path, parent=parent)
-        for key in given.keys() & _GROUP_KEYS - {
-            "tasks",
-            "upstream",
-            "downstream",
-            "default_args",
-            "expand",
-            "expand_kwargs",
-            "chains",
-        }:
+        for key in given:
+            if key in _GROUP_OWN or key not in _GROUP_KEYS:
+                continue
             found = self.reader.read(GROUP_FIELDS[key].kind, given[key], (*path, key))
             if found is not NOTHING and found is not None:
                 group.kwargs[key] = found

@@ -66,19 +66,20 @@ def _name_of(mapping: Mapping[str, Any]) -> dict[str, Any]:
 def _deadline_reference(reader: Reader, value: Any, path: Path) -> Any:
     references = airflow_internals.deadline_reference()
     if value == _AVERAGE:
-        return references.AVERAGE_RUNTIME()
+        return reader.call(references.AVERAGE_RUNTIME, (), {}, path)
     if isinstance(value, str) and value in _DEADLINE_REFERENCES:
         return getattr(references, value.upper())
     if isinstance(value, Mapping) and _AVERAGE in value:
         return _average_runtime(reader, cast("Mapping[str, Any]", value), path)
     if isinstance(value, dt.date | str):
         try:
-            return references.FIXED_DATETIME(times.moment(value, reader.timezone))
+            moment = times.moment(value, reader.timezone)
         except ValueError:
             reader.problems.add_unknown(
                 path, "this is not a reference for a deadline", str(value), _DEADLINE_REFERENCES
             )
             return NOTHING
+        return reader.call(references.FIXED_DATETIME, (moment,), {}, path)
     if isinstance(value, int | float | list):
         reader.problems.add(
             path,

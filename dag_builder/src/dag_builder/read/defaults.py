@@ -141,7 +141,8 @@ def check_default_args(context: TaskContext) -> None:
     known = {*TASK_FIELDS}
     for signature in context.used.values():
         known |= signature.arguments
-    for key, path in context.default_args_given:
+    given = [] if context.makes_groups else context.default_args_given
+    for key, path in given:
         if key not in known and not any(one.accepts(key) for one in context.used.values()):
             context.problems.add(
                 path,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, closest, listed
-from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan
+from dag_builder.plan import DagPlan, GroupPlan, Link, Node, TaskPlan, is_group
 from dag_builder.read.functions import fill_function
 from dag_builder.references import ABSOLUTE, Argument, Output
 
@@ -76,7 +76,7 @@ class Linker:
             other = self.find(name, scope, where) if name is not None else None
             if other is None:
                 continue
-            if kind == "teardown" and isinstance(other, GroupPlan):
+            if kind == "teardown" and is_group(other):
                 self.problems.add(
                     where,
                     "a set-up is a task, and this is a group",
@@ -137,7 +137,7 @@ class Linker:
                 valid=listed(task.id for task in self.plan.tasks.values() if within(task, other)),
             )
         elif other is not None:
-            self.link(other, node, path)
+            self.plan.links.append(Link(upstream=other, downstream=node, path=path, of_value=True))
 
     def chains(self, given: Any, group: GroupPlan, path: Path) -> None:
         """Lists of names, each upstream of the next; what stands next to a fan joins all of it."""
@@ -294,7 +294,7 @@ def maps_anything(group: GroupPlan | None) -> bool:
     return False
 
 
-def within(node: Node, group: GroupPlan) -> bool:
+def within(node: Node, group: Node) -> bool:
     """Whether a node is in a group, at any depth."""
     around = node.group if isinstance(node, TaskPlan) else node.parent
     while around is not None:

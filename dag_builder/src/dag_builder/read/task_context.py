@@ -58,6 +58,8 @@ class TaskContext:
     layered: bool = False
     #: The signature of each operator in the DAG, by its id().
     used: dict[int, Signature] = field(default_factory=dict[int, "Signature"])
+    #: Whether functions make groups, so that there are tasks that only Airflow sees.
+    makes_groups: bool = False
     #: The path of each operator that the user made, by its id().
     instances: dict[int, Path] = field(default_factory=dict[int, "Path"])
 

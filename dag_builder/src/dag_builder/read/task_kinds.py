@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, Path, closest, format_path, listed
 from dag_builder.read.imports import ImportPathError
 from dag_builder.read.operators import (
@@ -16,6 +17,7 @@ from dag_builder.read.operators import (
     decorator_signature,
     signature_of,
 )
+from dag_builder.read.origins import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 AIRFLOW_ENV = "airflow_env"
 #: The path of its interpreter, if it is not the one that reads the DAG.
 AIRFLOW_ENV_PYTHON = "AIRFLOW_ENV_PYTHON"
+_AIRFLOW_ENV_CODE = Expression(
+    code=f'os.environ.get("{AIRFLOW_ENV_PYTHON}", sys.executable)', modules=("os", "sys")
+)
 
 
 def read_kind(
@@ -61,10 +66,14 @@ def _of_object(
     elif hasattr(found, "_airflow_is_task_decorator"):
         _refuse_decorated(context, given, path)
         task.function = found.function
+        task.decorated = found
         task.signature = decorated_signature(found)
         task.kwargs.update(
             {k: v for k, v in found.kwargs.items() if k not in {"task_id", "op_kwargs", "op_args"}}
         )
+    elif airflow_internals.is_group_function(found):
+        task.function, task.decorated, task.makes_group = found.function, found, True
+        context.makes_groups = True
     elif hasattr(found, "task_id") and hasattr(found, "upstream_task_ids"):
         _of_instance(context, task, found, given, path)
     elif callable(found):
@@ -99,9 +108,6 @@ def _is_function(context: TaskContext, found: Any, path: Path) -> bool:
         return True
     what = "this cannot be a task: @task needs a function that is written in Python"
     hint = "use {operator: python, python_callable: …}, or a function that calls it"
-    if type(found).__name__ == "_TaskGroupFactory":
-        what = "this makes a group of tasks, and not a task"
-        hint = "write the group as {tasks: {…}}"
     context.problems.add(path, what, given=found, hint=hint)
     return False
 
@@ -184,6 +190,7 @@ def _decorator(
             (*path, "decorator"), "this is not a decorator", given=name, valid=listed(DECORATORS)
         )
         return None
+    task.decorator = name
     try:
         return decorator_signature(name)
     except ImportPathError as error:
@@ -199,7 +206,8 @@ def _decorator(
 
 def _interpreter(context: TaskContext, python: Any, path: Path) -> str:
     if python == AIRFLOW_ENV:
-        return os.environ.get(AIRFLOW_ENV_PYTHON, sys.executable)
+        found = os.environ.get(AIRFLOW_ENV_PYTHON, sys.executable)
+        return context.reader.kept(found, _AIRFLOW_ENV_CODE, path)
     if isinstance(python, str) and (os.path.isabs(python) or "{{" in python):  # noqa: PTH117
         return python
     context.problems.add(

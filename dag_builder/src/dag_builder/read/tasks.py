@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dag_builder.errors import NOTHING, Path, listed
 from dag_builder.plan import GroupPlan, TaskPlan
 from dag_builder.read.arguments import read_arguments
+from dag_builder.read.group_functions import read_group_function
 from dag_builder.read.task_kinds import read_kind
 from dag_builder.references import references_in
 
@@ -33,6 +34,10 @@ def read_task(
         id=group.child_id(name), name=name, path=path, group=group, signature=None, kwargs={}
     )
     read_kind(context, task, given, implied, path)
+    if task.makes_group:
+        read_group_function(context, task, given, path)
+        read_links(context, task, group, given, path)
+        return task
     if task.signature is None and task.instance is None:
         _read_links_and_teardown(context, task, given, path)
         return task

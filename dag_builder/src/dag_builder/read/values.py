@@ -17,6 +17,7 @@ from dag_builder.fields import Kind
 from dag_builder.read import assets, deadlines, schedules, times
 from dag_builder.read.argument_types import SCALARS, is_marked
 from dag_builder.read.imports import ImportPathError, import_object, is_import_path
+from dag_builder.read.origins import Called, FromEnvironment, Imported, Origin, Origins, copied
 from dag_builder.references import MARKERS, RETURN_VALUE, Argument, Combined, Output, has_references
 
 #: Markers of ready-made objects, which may stand wherever a value of a kind is wanted.
@@ -62,14 +63,19 @@ class Reader:
     """Converters for each Kind. Mistakes go to `problems`; the value then given is NOTHING.
 
     `namespace` is where names without a dot are looked up: a module, or functions by name.
+    `origins` keeps how values are made, if it is given.
     """
 
     def __init__(
-        self, problems: Problems, namespace: Mapping[str, Any] | ModuleType | None = None
+        self,
+        problems: Problems,
+        namespace: Mapping[str, Any] | ModuleType | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """Read the values of one DAG."""
         self.problems = problems
         self.namespace = namespace
+        self.origins = origins
         self.timezone = "UTC"
         self.assets: dict[str, Any] = {}
 
@@ -164,8 +170,11 @@ class Reader:
         name = self.typed(mapping["$env"], inner, types=(str,), valid="an environment variable")
         if name is NOTHING:
             return NOTHING
+        origin = FromEnvironment(
+            name=name, default=mapping.get("default", NOTHING), as_json=not as_text
+        )
         if name not in os.environ and "default" in mapping:
-            return mapping["default"]
+            return self.kept(mapping["default"], origin, path)
         if name not in os.environ:
             self.problems.add(
                 inner,
@@ -176,9 +185,9 @@ class Reader:
             )
             return NOTHING
         if as_text:
-            return os.environ[name]
+            return self.kept(os.environ[name], origin, path)
         try:
-            return json.loads(os.environ[name])
+            return self.kept(json.loads(os.environ[name]), origin, path)
         except ValueError:
             return os.environ[name]  # which the type of the place refuses
 
@@ -263,10 +272,17 @@ class Reader:
         )
         return True
 
+    def kept(self, value: Any, origin: Origin, path: Path) -> Any:
+        """Return the value, and keep how it is made if anything is to be written of it."""
+        return value if self.origins is None else self.origins.add(value, origin, path)
+
     def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:
         """Call a class or function; that it refuses its arguments is a mistake at `path`."""
+        origin = None
+        if self.origins is not None:  # the call may change what it is given
+            origin = Called(factory=factory, args=copied(args), kwargs=copied(kwargs))
         try:
-            return factory(*args, **kwargs)
+            made = factory(*args, **kwargs)
         except UNEXPECTED as error:  # whatever a user's class raises is told
             name = getattr(factory, "__name__", str(factory))
             given = dict(kwargs) if kwargs or len(args) != 1 else args[0]
@@ -274,6 +290,7 @@ class Reader:
                 path, f"{name} refuses this: {type(error).__name__}: {error}", given=given
             )
             return NOTHING
+        return made if origin is None else self.kept(made, origin, path)
 
     # Things by name
 
@@ -282,7 +299,7 @@ class Reader:
         if not isinstance(path_to, str):
             return path_to
         try:
-            return import_object(path_to)
+            found = import_object(path_to)
         except ImportPathError as error:
             self.problems.add(
                 path,
@@ -292,6 +309,7 @@ class Reader:
                 suggestion=error.suggestion,
             )
             return NOTHING
+        return self.kept(found, Imported(path=path_to), path)
 
     def callable(self, value: object, path: Path) -> Any:
         """A function: itself, its import path, or its name in the namespace."""

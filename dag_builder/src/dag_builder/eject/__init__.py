@@ -1,0 +1,1 @@
+"""Writes DAGs as plain Airflow Python: ``dag-builder eject``."""
