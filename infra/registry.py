@@ -177,7 +177,7 @@ def _create_command(spec: RegistrySpec) -> str:
         f"docker create --name {_NEXT} --restart always {_LOG_OPTIONS} {CONFINED} "
         f"--label dairflow.fingerprint={spec.fingerprint()} "
         f"-p {PORT}:{PORT} -v {VOLUME}:/var/lib/registry -v /{FOLDER} "
-        f"{settings} {shlex.quote(spec.image)} >/dev/null && docker cp - {_NEXT}:/"
+        f"{settings} {shlex.quote(spec.image)} >/dev/null && docker cp - {_NEXT}:/{FOLDER}"
     )
 
 
@@ -193,7 +193,7 @@ def _files(spec: RegistrySpec) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, text in contents.items():
             data = text.encode()
-            entry = tarfile.TarInfo(f"{FOLDER}/{name}")
+            entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(data), 0o600
             archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
