@@ -92,6 +92,8 @@ def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
     shown = "\n".join(runner.commands)
     assert SPEC.password not in shown
     assert SPEC.private_key not in shown
+    assert shown.count(f"-v /{registry.FOLDER} ") == 1, "the container's root is read-only"
+    assert f"docker cp - dairflow-registry-next:/{registry.FOLDER}" in shown
     files = {}
     sent = runner.calls[-2].stdin
     assert sent
@@ -101,9 +103,9 @@ def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
             content = archive.extractfile(entry)
             assert content
             files[entry.name] = content.read()
-    assert files["registry/tls.key"] == SPEC.private_key.encode()
-    assert files["registry/tls.crt"] == SPEC.certificate.encode()
-    user, hashed = files["registry/htpasswd"].strip().split(b":", 1)
+    assert files["tls.key"] == SPEC.private_key.encode()
+    assert files["tls.crt"] == SPEC.certificate.encode()
+    user, hashed = files["htpasswd"].strip().split(b":", 1)
     assert user == b"dairflow"
     assert bcrypt.checkpw(SPEC.password.encode(), hashed)
 
