@@ -419,7 +419,7 @@ raw.delete("unacked", "nobody")
 raw.set("unacked", "x")
 found.append(handover.ids_in_broker(executor, queues))
 assert found == [{"a message"}, {"a message"}, set()], found
-print(json.dumps({
+print("read: " + json.dumps({
     "seen": seen,
     "executed": mark.exists(),
     "stored": {n: raw.get(backend.get_key_for_task(n)).decode() for n in ("succeeded", "failed")},
@@ -432,35 +432,63 @@ print("went on")
 """
 
 
-def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
+class Scheduler:
+    """Code that runs in a scheduler's container, beside a broker of its own."""
+
+    def __init__(self, broker: Container, process: subprocess.Popen[str]) -> None:
+        self._broker = broker
+        self._process = process
+
+    def lines(self, prefix: str) -> Iterator[str]:
+        """Return what the code prints after a prefix; Airflow prints on its own as well."""
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith(prefix):
+                yield line.removeprefix(prefix).strip()
+
+    def go_on_without_redis(self) -> None:
+        assert self._process.stdin
+        self._broker.kill("KILL")
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+
+@pytest.fixture
+def in_a_scheduler(
     start: Callable[..., Container],
+) -> Callable[[str], contextlib.AbstractContextManager[Scheduler]]:
+    @contextlib.contextmanager
+    def run(code: str) -> Iterator[Scheduler]:
+        broker = start("redis", secrets={"redis_password": HOSTILE})
+        wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
+        keys = {name: f"{name}-of-this-test" for name in ("jwt_secret", "fernet_key")}
+        container = start(
+            "airflow",
+            *("sleep", "infinity"),
+            secrets={"redis_password": HOSTILE, **keys},
+            network_mode=f"container:{broker.id}",
+            environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
+        )
+        with subprocess.Popen(
+            ["docker", "exec", "-i", str(container.id), "python", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            yield Scheduler(broker, process)
+
+    return run
+
+
+def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
+    in_a_scheduler: Callable[[str], contextlib.AbstractContextManager[Scheduler]],
 ) -> None:
     """The scheduler's own code reads what a task can write, and goes on when Redis is away."""
-    broker = start("redis", secrets={"redis_password": HOSTILE})
-    wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
-    keys = {name: f"{name}-of-this-test" for name in ("jwt_secret", "fernet_key")}
-    scheduler = start(
-        "airflow",
-        *("sleep", "infinity"),
-        secrets={"redis_password": HOSTILE, **keys},
-        network_mode=f"container:{broker.id}",
-        environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
-    )
-    with subprocess.Popen(
-        ["docker", "exec", "-i", str(scheduler.id), "python", "-c", SCHEDULER_READS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as reading:
-        assert reading.stdin
-        assert reading.stdout
-        line = next((text for text in reading.stdout if text.startswith('{"seen"')), "")
-        assert line, "the scheduler's code stopped"
-        said = json.loads(line)
-        broker.kill("KILL")
-        reading.stdin.write("\n")
-        reading.stdin.flush()
-        assert "went on" in reading.stdout.read()
+    with in_a_scheduler(SCHEDULER_READS) as scheduler:
+        said = json.loads(next(scheduler.lines("read: "), "null"))
+        assert said, "the scheduler's code stopped"
+        scheduler.go_on_without_redis()
+        assert list(scheduler.lines("went on")) == [""]
     assert not said["executed"]
     running = {name for name, state in said["seen"].items() if state == "running"}
     assert running == {"started", "missing"}
@@ -490,43 +518,27 @@ def end_tasks():
     for number in range(5):
         app.backend.store_result(f"task {number}", None, "SUCCESS")
 
-print("nothing ended", pause(1), flush=True)
+print("pause: nothing ended", pause(1), flush=True)
 threading.Timer(1, end_tasks).start()
-print("tasks ended", pause(60), flush=True)
+print("pause: tasks ended", pause(60), flush=True)
 time.sleep(1)
-print("the rest", pause(1), flush=True)
-print("all are seen", pause(1), flush=True)
+print("pause: the rest", pause(1), flush=True)
+print("pause: all are seen", pause(1), flush=True)
 sys.stdin.readline()
-print("no Redis", pause(1), flush=True)
+print("pause: no Redis", pause(1), flush=True)
 """
 
 
-def test_a_task_that_ends_ends_the_schedulers_pause(start: Callable[..., Container]) -> None:
-    broker = start("redis", secrets={"redis_password": HOSTILE})
-    wait_until(broker, ["/opt/dairflow/healthcheck.sh"])
-    scheduler = start(
-        "airflow",
-        *("sleep", "infinity"),
-        secrets={"redis_password": HOSTILE, "jwt_secret": "x", "fernet_key": "x"},
-        network_mode=f"container:{broker.id}",
-        environment={"BROKER_ADDRESS": "127.0.0.1:6379"},
-    )
-    with subprocess.Popen(
-        ["docker", "exec", "-i", str(scheduler.id), "python", "-c", SCHEDULER_PAUSES],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdin
-        assert running.stdout
-        pauses: dict[str, float] = {}
-        for line in running.stdout:
-            name, _, seconds = line.strip().rpartition(" ")
+def test_a_task_that_ends_ends_the_schedulers_pause(
+    in_a_scheduler: Callable[[str], contextlib.AbstractContextManager[Scheduler]],
+) -> None:
+    pauses: dict[str, float] = {}
+    with in_a_scheduler(SCHEDULER_PAUSES) as scheduler:
+        for line in scheduler.lines("pause: "):
+            name, _, seconds = line.rpartition(" ")
             pauses[name] = float(seconds)
             if name == "all are seen":
-                broker.kill("KILL")
-                running.stdin.write("\n")
-                running.stdin.flush()
+                scheduler.go_on_without_redis()
     assert 1 <= pauses.pop("tasks ended") < 30
     assert set(pauses) == {"nothing ended", "the rest", "all are seen", "no Redis"}
     assert min(seconds for name, seconds in pauses.items() if name != "the rest") >= 1
