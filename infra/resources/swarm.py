@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pulumi
+import pulumi  # noqa: TC002 - Pulumi reads the types of outputs when the program runs
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from infra import firewall
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 KIND = "swarm"
-JOIN_TOKENS = ("worker_join_token", "manager_join_token")
 
 
 class SwarmProvider(Provider):
@@ -124,13 +123,9 @@ class Swarm(Resource, module="swarm", name="Swarm"):
             "pending": [],
             "nodes": None,
             "cluster_id": None,
-            **dict.fromkeys(JOIN_TOKENS),
         }
         if release is not None:
             props["release"] = release
-        opts = pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(additional_secret_outputs=list(JOIN_TOKENS))
-        )
         super().__init__(SwarmProvider(), name, props, opts)
 
 
@@ -185,5 +180,5 @@ def _outs(props: Props, state: ClusterState) -> Props:
     plain = state.to_dict()
     return {
         **props,
-        **{key: plain[key] for key in ("cluster_id", "nodes", "pending", *JOIN_TOKENS)},
+        **{key: plain[key] for key in ("cluster_id", "nodes", "pending")},
     }

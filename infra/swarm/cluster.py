@@ -82,17 +82,12 @@ class ClusterState:
     """Current state of the cluster.
 
     ``pending`` describes what `reconcile` would still do: empty if the cluster is in the desired
-    state. ``mtu`` is the smallest of the nodes' MTUs (bytes); ``ipvs`` and ``encrypted_overlay``
-    are true if every kernel supports service VIPs and IPsec's ESP.
+    state. ``mtu`` is the smallest of the nodes' MTUs (bytes).
     """
 
     cluster_id: str
     nodes: tuple[NodeState, ...]
     mtu: int
-    ipvs: bool
-    encrypted_overlay: bool
-    worker_join_token: str = field(repr=False)
-    manager_join_token: str = field(repr=False)
     pending: tuple[str, ...] = ()
 
     @property

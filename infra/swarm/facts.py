@@ -33,8 +33,7 @@ KEPT_FOLDER = "swarm.kept"
 EngineState = Literal["missing", "stopped", "running"]
 
 # The last sections are always printed. The swarm's data on the disk count if the engine cannot take
-# part in it. ESP is tried in a temporary network namespace. A module that is not loaded yet counts
-# if the kernel can load it: genl requests it by its family's name.
+# part in it. ESP is tried in a temporary network namespace.
 _TEMPLATE = r"""# read the machine's facts
 section() { printf '\n== %s\n' "$1"; }
 root=/var/lib/docker
@@ -66,9 +65,6 @@ section trust
 grep -lsx 'TRUST_MARK' /etc/docker/certs.d/*/ca.crt | while read -r file; do
     sha256sum "$file"
 done
-section ipvs
-{ [ -e /proc/net/ip_vs ] || modprobe -nq ip_vs || genl ctrl get name IPVS; } \
-    > /dev/null 2>&1 && echo yes
 section esp
 unshare -n ip xfrm state add src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 \
     aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 \
@@ -180,7 +176,6 @@ class MachineFacts:
     has_nft: bool = True
     firewall_digest: str = ""
     trusted: Mapping[str, str] = field(default_factory=dict[str, str])
-    ipvs: bool = False
     esp: bool = False
     engine: EngineState = "running"
     engine_version: str = ""
@@ -285,7 +280,6 @@ def parse(
         has_nft=bool(sections.get("nft")),
         firewall_digest=firewall[0] if firewall[1:] == ["live"] else "",
         trusted=trusted,
-        ipvs=sections.get("ipvs") == "yes",
         esp=sections.get("esp") == "yes",
         engine=engine,
         nodes=nodes,

@@ -43,14 +43,12 @@ def describe(
             "Next: run `pulumi up`, which creates one"
         )
         raise SwarmNotFoundError(message)
-    manager = facts[membership.manager.name]
     names = {node.node_id: name for name, node in membership.members.items()}
     unreachable = [machine for machine in cluster.machines if machine.name not in facts]
     pending = [f"{machine.name}: does not answer" for machine in unreachable]
     if not unreachable:
         stages = plan(cluster, facts, leaving=leaving, cluster_id=cluster_id)
         pending += [step.todo for stage in stages for lane in stage.lanes for step in lane]
-    asked = [facts[machine.name] for machine in cluster.machines if machine.name in facts]
     return ClusterState(
         cluster_id=membership.cluster_id,
         nodes=tuple(
@@ -58,10 +56,6 @@ def describe(
             for node in sorted(membership.nodes, key=name_of)
         ),
         mtu=min((_mtu(cluster, name, facts) for name in facts), default=DEFAULT_MTU),
-        ipvs=all(machine.ipvs for machine in asked),
-        encrypted_overlay=all(machine.esp for machine in asked),
-        worker_join_token=manager.worker_token,
-        manager_join_token=manager.manager_token,
         pending=tuple(pending),
     )
 

@@ -35,8 +35,6 @@ SWARM = {
     "cluster_id": "ours",
     "nodes": [{"name": "manager-1", "role": "manager"}],
     "pending": [],
-    "worker_join_token": "a token",
-    "manager_join_token": "another",
 }
 REGISTRY = {**SIGN_IN, "machine": MANAGER.to_dict(), "fingerprint": "f", "running": True}
 STACK = {

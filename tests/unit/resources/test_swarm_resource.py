@@ -48,10 +48,6 @@ NEW_STATE = ClusterState(
     cluster_id="ours",
     nodes=(),
     mtu=1500,
-    ipvs=True,
-    encrypted_overlay=False,
-    worker_join_token="w",
-    manager_join_token="m",
 )
 
 

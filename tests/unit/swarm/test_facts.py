@@ -63,8 +63,6 @@ live
 == trust
 5e88  /etc/docker/certs.d/10.214.0.11:5000/ca.crt
 
-== ipvs
-
 == esp
 yes
 
@@ -108,7 +106,6 @@ def test_a_manager_tells_everything() -> None:
         has_nft=True,
         firewall_digest="2f0d1b09406d754e",
         trusted={"10.214.0.11:5000": "5e88"},
-        ipvs=False,
         esp=True,
         engine="running",
         engine_version="26.1.5+dfsg1",
