@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from infra.setting_types import Boolean, Integer  # noqa: TC001 - pydantic evaluates the fields
+from infra.setting_types import Boolean, Integer
 from infra.settings_report import HIDDEN, UNUSED
 from infra.stack.backups import BackupOptions, Bucket
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
+
+MAX_PORT = 65_535
 
 
 def _whole_number(value: object) -> object:
@@ -27,6 +29,7 @@ def _true_or_false(value: object) -> object:
 
 
 Integer = Annotated[int, BeforeValidator(_whole_number)]
+Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 Boolean = Annotated[bool, BeforeValidator(_true_or_false)]
 
 Problem = tuple[str, object, str]

@@ -29,7 +29,7 @@ from infra.project import ROOT
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.secret_settings import secret_problems
 from infra.secret_values import secret_texts, with_secrets
-from infra.setting_types import Integer
+from infra.setting_types import Integer, Port
 from infra.settings_report import UNUSED, keys, problems_of, report
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.ports import RESERVED_PORTS
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from infra.setting_types import Problem
 
-MAX_PORT = 65_535
 MAX_WORKER_NODES = 500
 """The largest swarm for which the set-up was measured (`docs/scale.md`)."""
 
@@ -78,9 +77,6 @@ def _airflow_image_name(value: str) -> str:
         msg = f"another name: the cluster's own image has the name {value}"
         raise ValueError(msg)
     return value
-
-
-Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 
 
 class Settings(ExistingSettings, AwsSettings, BackupSettings):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from infra.project import ROOT
-from infra.setting_types import Boolean, Integer
+from infra.setting_types import Boolean, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,9 +153,6 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
         msg = f"other keys than {', '.join(wrong)} (letters, digits, . _ -; dairflow.… is reserved)"
         raise ValueError(msg)
     return value
-
-
-Port = Annotated[Integer, Field(ge=1, le=65_535)]
 
 
 class Access(BaseModel):
