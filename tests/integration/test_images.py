@@ -406,17 +406,19 @@ adopted = {name: str(executor.event_buffer.get(key(name), ["running"])[0]) for n
 assert adopted == seen, adopted
 sys.path.append("/opt/dairflow")
 import handover, lost_messages
+queued = redis.Redis.from_url(executor.celery_app.conf.broker_url)
 message = json.dumps({"headers": {"id": "a message"}})
-entries = ["x", "5", "[]", "null", "{}", b"\xff", "[" * 4000, '{"headers": []}',
+entries = ["x", "5", "[]", "null", "{}", b"\\xff", "[" * 4000, '{"headers": []}',
            '{"headers": {"id": [1]}}', "[5]", "[[]]", '[{"headers": 5}]']
-raw.rpush("nobody", message, *entries)
-raw.set("text", "x")
-raw.hset("unacked", mapping={str(n): entry for n, entry in enumerate([*entries, f"[{message}]"])})
+queued.rpush("nobody", message, *entries)
+queued.set("text", "x")
+taken = enumerate([*entries, f"[{message}]"])
+queued.hset("unacked", mapping={str(number): entry for number, entry in taken})
 queues = {"nobody", "text", "nothing", None}
 found = [lost_messages.waiting(executor.celery_app, queues)]
 found.append(handover.ids_in_broker(executor, queues))
-raw.delete("unacked", "nobody")
-raw.set("unacked", "x")
+queued.delete("unacked", "nobody")
+queued.set("unacked", "x")
 found.append(handover.ids_in_broker(executor, queues))
 assert found == [{"a message"}, {"a message"}, set()], found
 print("read: " + json.dumps({
