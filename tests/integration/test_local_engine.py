@@ -248,7 +248,14 @@ def inputs(spec: MachineSpec) -> dict[str, Any]:
     """Return a machine's inputs as Pulumi hands them over."""
     given = {key: value for key, value in asdict(spec).items() if key != "owner"}
     ports = {str(inner): outer for inner, outer in spec.ports.items()}
-    return {**given, "ports": ports, "port_settings": {}, "running": True, "published": None}
+    return {
+        **given,
+        "ports": ports,
+        "port_settings": {},
+        "image": project_images.reference("node"),
+        "running": True,
+        "published": None,
+    }
 
 
 def test_removal_takes_the_disk_too_and_may_be_repeated(
