@@ -55,7 +55,7 @@ tmpfs: /run:size=1m
 ulimits: {{nofile: 10, nproc: {{soft: 1, hard: 2}}}}
 user: "1"
 volumes: [logs:/logs, {{type: bind, source: /srv, target: /srv, read_only: true}}]
-deploy: {{labels: [a=b], placement: {{preferences: [{{spread: node.id}}]}}}}
+deploy: {{labels: [a=b], placement: {{preferences: [{{spread: node.labels.zone}}]}}}}
 """
 
 
