@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from infra.stack import compose_keys as keys
 from infra.stack.backups import ACCESS_KEY, AUTHORITY, SECRET_KEY
 from infra.stack.formats import IMAGE, OBJECT_NAME, SERVICE_NAME, SUBNET
-from infra.stack.limits import OWN_SERVICE, limit_problems
-from infra.stack.mounts import mount_problems
+from infra.stack.limits import limit_problems, worker_limit
+from infra.stack.mounts import mount_problems, repeated
 from infra.stack.network import NETWORK
 from infra.stack.own_files import is_external
 from infra.stack.ports import port_problems
@@ -95,11 +95,11 @@ def problems(
             found += _name_problems(kind, name, OBJECT_NAME)
             found += section_problems(f"{kind}.{name}", declared, section)
             found += _source_problems(kind, name, declared)
+    worker_memory = worker_limit(memory_limits)
     for name, service in _entries(compose, "services"):
         found += _name_problems("services", name, SERVICE_NAME)
         found += _service(name, service, compose, task_grace_seconds)
         if name not in memory_limits:
-            worker_memory = memory_limits.get(WORKER, OWN_SERVICE)
             found += limit_problems(f"services.{name}", as_object(service), worker_memory)
     running = {
         name: as_object(service)
@@ -196,22 +196,15 @@ def _numbers_of_tasks(name: str, service: Compose) -> Iterator[Problem]:
     given = {"deploy.replicas": _at(service, "deploy.replicas"), "scale": service.get("scale")}
     numbers = {place: number for place, number in given.items() if number is not None}
     if name == WORKER:
-        fixed = {**numbers, "deploy.mode": mode} if mode == "global" else numbers
-        for place, number in fixed.items():
-            yield Problem(
-                path=f"{path}.{place}",
-                given=shown(number),
-                valid="it cannot be used: every worker node runs workersPerNode of them",
-                advice="pulumi config set workers NUMBER, or workersPerNode",
-            )
-    elif mode == "global":
-        for place, number in numbers.items():
-            yield Problem(
-                path=f"{path}.{place}",
-                given=shown(number),
-                valid="it cannot be used with mode global, which runs one task on each node",
-                advice="remove the number, or deploy.mode",
-            )
+        refused = {**numbers, "deploy.mode": mode} if mode == "global" else numbers
+        valid = "it cannot be used: every worker node runs workersPerNode of them"
+        advice = "pulumi config set workers NUMBER, or workersPerNode"
+    else:
+        refused = numbers if mode == "global" else {}
+        valid = "it cannot be used with mode global, which runs one task on each node"
+        advice = "remove the number, or deploy.mode"
+    for place, number in refused.items():
+        yield Problem(path=f"{path}.{place}", given=shown(number), valid=valid, advice=advice)
 
 
 def _amounts_written_twice(path: str, service: Compose) -> Iterator[Problem]:
@@ -285,7 +278,7 @@ def _references(path: str, service: Compose, compose: Compose) -> Iterator[Probl
 
 def _file_references(path: str, service: Compose, kind: str) -> Iterator[Problem]:
     folder = "/run/secrets" if kind == "secrets" else "/"
-    taken: set[str] = set()
+    targets: list[tuple[str, str]] = []
     for number, entry in enumerate(as_list(service.get(kind))):
         place = f"{path}.{kind}[{number}]"
         reference = as_object(entry) or {"source": entry}
@@ -300,13 +293,8 @@ def _file_references(path: str, service: Compose, kind: str) -> Iterator[Problem
             )
             continue
         target = posixpath.normpath(posixpath.join(folder, str(reference.get("target") or source)))
-        if target in taken:
-            yield Problem(
-                path=place,
-                given=repr(target),
-                valid="valid: another target, because a container has each file once",
-            )
-        taken.add(target)
+        targets.append((place, target))
+    yield from repeated(targets, ", because a container has each file once")
 
 
 def _undeclared(path: str, name: str, kind: str, declared: Iterable[str]) -> Problem:

@@ -91,8 +91,8 @@ def deploy(
     slow machine is slow and does not fail (see `infra.stack.patience`).
 
     Raises:
-        StackError: if a worker node is down, a task keeps failing, or there is no progress any
-            more; see its own documentation.
+        StackError: if a worker node is down, a task keeps failing, or the progress has ended; see
+            its own documentation.
         RemoteError: if the manager cannot be reached, or rejects the document.
 
     """

@@ -32,7 +32,6 @@ _SEPARATOR = "-- tasks --"
 _DEPLOY_TIMEOUT_SECONDS = 180.0
 _LOG_TIMEOUT_SECONDS = 20.0
 _ROTATION_TIMEOUT_SECONDS = 600.0
-_COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 def snapshot(runner: Runner, stack: str) -> Snapshot:

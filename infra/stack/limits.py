@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack.problems import Problem
 from infra.stack.quantities import size_bytes
-from infra.stack.services import runs_worker
+from infra.stack.services import WORKER, runs_worker
 from infra.stack.yaml_values import as_object
 
 if TYPE_CHECKING:
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 OWN_SERVICE = "1g"
 """The limit of a service of the user's that sets none."""
+
+
+def worker_limit(by_setting: Mapping[str, str]) -> str:
+    """Return the limit of a worker service that sets none; ``by_setting`` are the settings'."""
+    return by_setting.get(WORKER, OWN_SERVICE)
 
 
 def memory_limit(service: Mapping[str, Any], worker_memory: str) -> str:

@@ -69,7 +69,7 @@ def mount_problems(
         targets.append((f"{path}.tmpfs", entry.partition(":")[0]))
     if service.get("shm_size") is not None:
         targets.append((f"{path}.shm_size", SHARED_MEMORY))
-    yield from _repeated(targets)
+    yield from repeated(targets, ": something is mounted there already")
 
 
 def _source(mount: object) -> str:
@@ -88,7 +88,8 @@ def _target(mount: object) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _repeated(targets: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+def repeated(targets: Iterable[tuple[str, str]], why: str) -> Iterator[Problem]:
+    """Report each target that an earlier one has; ``targets`` are pairs of place and target."""
     taken: set[str] = set()
     for place, target in targets:
         folder = posixpath.normpath(target)
@@ -96,7 +97,7 @@ def _repeated(targets: Iterable[tuple[str, str]]) -> Iterator[Problem]:
             yield Problem(
                 path=place,
                 given=repr(target),
-                valid="valid: another target: something is mounted there already",
+                valid=f"valid: another target{why}",
             )
         taken.add(folder)
 

@@ -19,7 +19,7 @@ from infra.stack.compose_check import problems
 from infra.stack.compose_yaml import value_problems
 from infra.stack.errors import StackError
 from infra.stack.interpolate import escape, interpolate
-from infra.stack.limits import OWN_SERVICE, memory_limit
+from infra.stack.limits import memory_limit, worker_limit
 from infra.stack.loads import demand_on, load_problems, loads
 from infra.stack.mounts import rendered_mounts
 from infra.stack.network import NETWORK, written_subnets
@@ -124,6 +124,8 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
     source = ready.source
     demand = demand_on(NETWORK, ready.loads, options.nodes)
     files = {**airflow_files(options.airflow_secrets), **options.backups.secrets}
+    if retired := options.secrets.get(RETIRED_JWT_SECRET):
+        files[RETIRED_JWT_SECRET] = retired
     secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
@@ -137,7 +139,6 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         "secrets": {
             **_files(source.get("secrets"), secrets),
             **_files(dict.fromkeys(files), secrets),
-            **_files(dict.fromkeys({RETIRED_JWT_SECRET} & set(options.secrets)), secrets),
         },
         "configs": _files(source.get("configs"), configs),
     }
@@ -189,10 +190,6 @@ def prepared(compose: Mapping[str, Any], options: StackOptions) -> Prepared:
     slots = sum(load.tasks * load.slots for load in counted)
     source, _ = interpolate(dict(compose), _variables(options, slots=slots))
     return Prepared(source=source, mistakes=(), services=_services(source, options), loads=counted)
-
-
-def _worker_memory(options: StackOptions) -> str:
-    return options.memory_limits.get(WORKER, OWN_SERVICE)
 
 
 def _services(source: Mapping[str, Any], options: StackOptions) -> dict[str, Document]:
@@ -290,13 +287,13 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
         rendered["ports"] = [host_port(port) for port in written["ports"]]
     for kind in ("secrets", "configs"):
         if kind in written:
-            rendered[kind] = [_reference(entry, kind) for entry in written[kind]]
+            rendered[kind] = [file_reference(entry, kind) for entry in written[kind]]
     if JWT_SECRET in file_sources(rendered, "secrets") and options.secrets.get(RETIRED_JWT_SECRET):
-        rendered["secrets"].append(_reference(RETIRED_JWT_SECRET, "secrets"))
+        rendered["secrets"].append(file_reference(RETIRED_JWT_SECRET, "secrets"))
     if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
         _configure_airflow(rendered, options)
     if _REPOSITORY_VARIABLE in written.get("environment", {}):
-        files = [_reference(name, "secrets") for name in options.backups.secrets]
+        files = [file_reference(name, "secrets") for name in options.backups.secrets]
         rendered["secrets"] = [*rendered.get("secrets", []), *files]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
@@ -320,7 +317,7 @@ def _configure_airflow(rendered: Document, options: StackOptions) -> None:
         **_merged_variable(rendered["environment"], options),
         **commands,
     }
-    files = [_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
+    files = [file_reference(name, "secrets") for name in airflow_files(options.airflow_secrets)]
     rendered["secrets"] = [*rendered.get("secrets", []), *files]
     targets = (str(entry["target"]) for entry in rendered["secrets"])
     if elsewhere := [target for target in targets if target.startswith("/")]:
@@ -340,7 +337,7 @@ def _merged_variable(environment: Mapping[str, Any], options: StackOptions) -> d
         raise StackError(msg) from None
 
 
-def _reference(entry: str | Mapping[str, Any], kind: str) -> Document:
+def file_reference(entry: str | Mapping[str, Any], kind: str) -> Document:
     """Return the reference to a secret or a config, with its path in the container."""
     given = {"source": entry} if isinstance(entry, str) else dict(entry)
     target = given["source"] if kind == "secrets" else f"/{given['source']}"
@@ -366,7 +363,7 @@ def _deploy(service: Mapping[str, Any], options: StackOptions) -> Document:
     resources = declared.get("resources", {})
     limits = {
         **resources.get("limits", {}),
-        "memory": memory_limit(service, _worker_memory(options)),
+        "memory": memory_limit(service, worker_limit(options.memory_limits)),
     }
     deploy["resources"] = {**resources, "limits": limits}
     # A host-mode port, or a worker's place, exists once on a node: stop before start.

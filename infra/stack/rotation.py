@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack import engine
 from infra.stack.errors import StackError
+from infra.stack.render import file_reference
 from infra.stack.secrets import (
     FERNET_KEY,
     JWT_SECRET,
@@ -137,7 +138,7 @@ def _users(document: Mapping[str, Any], secret: str) -> dict[str, dict[str, Any]
 
 
 def _mount(service: dict[str, Any], secret: str) -> None:
-    service["secrets"].append({"source": secret, "target": secret, "mode": 0o444})
+    service["secrets"].append(file_reference(secret, "secrets"))
 
 
 def _changed(name: str, secrets: Mapping[str, str], previous: Mapping[str, str]) -> bool:

@@ -6,23 +6,21 @@ with the next update for another reason, which may never come.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from infra.machines import target_packages
 from infra.resources import images, registry
 from infra.resources.local import LocalMachineProvider
 from tests.unit.resources.recorder import run_program
-from tests.unit.resources.test_state_names import STACKS, AnyTarget
+from tests.unit.resources.test_state_names import STACKS, AnyTarget, site_of
 from tests.unit.resources.test_tokens import PROVIDERS, TOKENS
-
-target_packages.use("aws")
-from infra.machines.aws.preflight import Request, Site  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.machines.aws.preflight import Request, Site
     from infra.resources.provider import Provider
 
 _PACE = "how fast it connects: counts from the next operation on"
@@ -93,11 +91,7 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(request: Request) -> Site:
-        zones = tuple(f"{request.region}{letter}" for letter in "ab")
-        return Site(region=request.region, zones=zones, architecture="x86_64", account="1234")
-
-    monkeypatch.setattr("infra.machines.aws.preflight.check", look)
+    monkeypatch.setattr("infra.machines.aws.preflight.check", site_of)
     monkeypatch.setattr("infra.remote.tunnel.open_tunnel", lambda port, *_: port)
 
 
@@ -160,9 +154,7 @@ def test_another_processor_makes_other_images(monkeypatch: pytest.MonkeyPatch) -
 
     def tags(architecture: Literal["x86_64", "arm64"]) -> set[str]:
         def look(request: Request) -> Site:
-            return Site(
-                region=request.region, zones=("a", "b"), architecture=architecture, account="1234"
-            )
+            return replace(site_of(request), architecture=architecture)
 
         monkeypatch.setattr("infra.machines.aws.preflight.check", look)
         recorder = AnyTarget()

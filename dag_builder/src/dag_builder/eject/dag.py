@@ -128,7 +128,7 @@ class DagWriter:
         return refer
 
     def _no_reference(self, reference: Output | Argument) -> Code:
-        refuse(f"{reference} stands in what is made before any task")
+        refuse(f"{reference} is in what is made before any task")
 
     def _parameter(self, name: str, node: Node) -> str:
         group = next(g for g in links.around(node) if gives_argument(g, name))

@@ -56,7 +56,7 @@ class Values:
     """Writes the values of one DAG.
 
     `refer` gives the code of another task's output. `texts` are names of the module that are
-    used for the texts that they stand for, by the texts' id(). `shared` are variables of objects
+    used in place of their texts, by the texts' id(). `shared` are variables of objects
     that are used several times, by the objects' code.
     """
 

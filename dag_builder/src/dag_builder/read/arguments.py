@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, Path, listed
@@ -10,9 +9,11 @@ from dag_builder.read.argument_names import check_function, check_required, refu
 from dag_builder.read.argument_types import ANYTHING, SCALARS, read_argument
 from dag_builder.read.defaults import inherit
 from dag_builder.read.expansion import read_mapping
-from dag_builder.references import has_references, references_in
+from dag_builder.references import has_references
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from dag_builder.plan import TaskPlan
     from dag_builder.read.operators import (
         Signature,
@@ -100,14 +101,8 @@ def _named_values(
     context: TaskContext, task: TaskPlan, into: dict[str, Any], given: object, path: Path
 ) -> None:
     """Values for a function's parameters, or for an operator's arguments."""
-    if given is None:
-        return
-    if not isinstance(given, Mapping):
-        context.problems.add(path, "this must be a mapping", given=given)
-        task.incomplete = True
-        return
     signature = task.signature if task.function is None else None
-    for name, item in cast("Mapping[str, Any]", given).items():
+    for name, item in context.values_by_name(task, given, path).items():
         if signature and not signature.accepts(name):
             refuse_argument(context, task, signature, name, path)
             continue
@@ -125,9 +120,7 @@ def _note_references(
         ("expand_kwargs", task.expand_kwargs),
     ):
         where = (*path, place) if place else path
-        for reference, inner in references_in(values, where):
-            task.has_references = True
-            context.references.append((task, "$reference", reference, inner))
+        context.note_references(task, values, where)
     if task.has_references and task.function is None:
         templated = {*signature.operator.template_fields, *_BUILDER_FIELDS}
         for name, value in task.kwargs.items():

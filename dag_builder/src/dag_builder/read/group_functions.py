@@ -1,9 +1,8 @@
-"""Reads what stands beside a function that is decorated with ``@task_group``."""
+"""Reads the keys beside a function that is decorated with ``@task_group``."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, Path
@@ -18,13 +17,14 @@ from dag_builder.read.argument_types import (
 from dag_builder.read.defaults import read_default_args
 from dag_builder.read.expansion import read_mapping
 from dag_builder.read.keys import refuse_unknown
-from dag_builder.references import references_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from dag_builder.plan import TaskPlan
     from dag_builder.read.task_context import TaskContext
 
-#: Keys that are no arguments of Airflow's group.
+#: Keys that are not arguments of Airflow's group.
 _OWN = ("callable", "arguments", "partial", "expand", "expand_kwargs", "upstream", "downstream")
 _OF_GROUPS = tuple(key for key in GROUP_FIELDS if key not in {"tasks", "chains", *_OWN})
 
@@ -50,20 +50,12 @@ def read_group_function(
     read_mapping(context, task, given, path)
     check_function(context, task, given, path)
     for place in ("arguments", "expand", "expand_kwargs"):
-        for reference, inner in references_in(getattr(task, place), (*path, place)):
-            task.has_references = True
-            context.references.append((task, "$reference", reference, inner))
+        context.note_references(task, getattr(task, place), (*path, place))
 
 
 def _read_arguments(context: TaskContext, task: TaskPlan, given: object, path: Path) -> None:
-    if given is None:
-        return
-    if not isinstance(given, Mapping):
-        context.problems.add(path, "this must be a mapping", given=given)
-        task.incomplete = True
-        return
     types = _types(cast("Callable[..., Any]", task.function))
-    for name, item in cast("Mapping[str, Any]", given).items():
+    for name, item in context.values_by_name(task, given, path).items():
         expected = types.get(name, ANYTHING)
         task.arguments[name] = read_argument(context.reader, expected, item, (*path, name))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.read.argument_types import read_argument
+from dag_builder.references import references_in
 
 if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
@@ -58,6 +60,23 @@ class TaskContext:
     layered: bool = False
     #: The signature of each operator in the DAG, by its id().
     used: dict[int, Signature] = field(default_factory=dict[int, "Signature"])
+
+    def values_by_name(self, task: TaskPlan, given: object, path: Path) -> Mapping[str, Any]:
+        """Return the values; none if nothing is given, or if it is a mistake, which is noted."""
+        if given is None:
+            return {}
+        if not isinstance(given, Mapping):
+            self.problems.add(path, "this must be a mapping", given=given)
+            task.incomplete = True
+            return {}
+        return cast("Mapping[str, Any]", given)
+
+    def note_references(self, task: TaskPlan, values: object, path: Path) -> None:
+        """Keep what a task's values refer to, for links.py."""
+        for reference, inner in references_in(values, path):
+            task.has_references = True
+            self.references.append((task, "$reference", reference, inner))
+
     #: Whether functions make groups, so that there are tasks that only Airflow sees.
     makes_groups: bool = False
     #: The path of each operator that the user made, by its id().

@@ -273,7 +273,7 @@ class Reader:
         return True
 
     def kept(self, value: Any, origin: Origin, path: Path) -> Any:
-        """Return the value, and keep how it is made if anything is to be written of it."""
+        """Return the value, and keep how it is made, for code that is written from it."""
         return value if self.origins is None else self.origins.add(value, origin, path)
 
     def call(self, factory: Any, args: Any, kwargs: Mapping[str, Any], path: Path) -> Any:
