@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from plain_hosts import (
 )
 
 from infra.firewall import Policy
-from infra.machines.docker_networks import about_to_take
+from infra.machines.docker_networks import POOL, about_to_take
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE
 from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans, release_hosts
@@ -303,8 +304,20 @@ def test_a_host_that_does_not_answer_is_told_with_a_next_step(
 def test_a_way_back_that_docker_would_hide_is_refused(
     hosts: PlainHosts, alpha: PlainHost, login: Login
 ) -> None:
-    """The last network that Docker would take there; this machine's own Docker has the first."""
+    """Docker would take a network there that this machine's own Docker does not have.
+
+    What leaves this machine from a network of its own Docker is masqueraded: it does not arrive
+    from the address that the route names. Routes of the host keep its Docker off these networks.
+    """
     on = machine(alpha)
+    taken = [
+        route["dst"]
+        for route in json.loads(ip(hosts, "-json", "route", "show", "scope", "link"))
+        if any(IPv4Network(route["dst"]).overlaps(network) for network in POOL)
+        and IPv4Address(alpha.address) not in IPv4Network(route["dst"])
+    ]
+    for destination in taken:
+        alpha.run(f"ip route add {destination} dev eth0")
     network = about_to_take(look(on, login)[on.name].routes, engine_runs=False)[-1]
     ours = str(network[-2])
     route = json.loads(ip(hosts, "-json", "route", "get", alpha.address))[0]
@@ -317,6 +330,8 @@ def test_a_way_back_that_docker_would_hide_is_refused(
             look(on, login)
     finally:
         ip(hosts, "address", "del", f"{ours}/32", "dev", "lo")  # and with it the route
+        for destination in taken:
+            alpha.run(f"ip route del {destination} dev eth0")
 
 
 def test_an_engine_that_is_too_old_is_refused_before_it_is_installed_or_started(
