@@ -10,7 +10,7 @@ from infra.cluster import (
 )
 from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
-from infra.settings import load
+from infra.settings.model import load
 from infra.stack.memory import needs
 
 settings = load()

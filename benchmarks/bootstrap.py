@@ -24,8 +24,8 @@ import docker
 from docker.errors import NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from infra import project_images
 from infra.firewall import Policy
+from infra.images import project_images
 from infra.machines import node_container
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine

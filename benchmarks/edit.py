@@ -25,7 +25,7 @@ from pathlib import Path
 import requests
 
 from benchmarks._stack import ROOT, STACK, node, pulumi, scratch_stack, signed_in
-from infra.registry import VOLUME
+from infra.images.registry import VOLUME
 from infra.stack.secrets import write_files
 from tests.visitor import Visitor
 from tools.airflow_api import Airflow

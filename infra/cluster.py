@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from infra import registry
-from infra.airflow_settings import airflow_config, lost_guarantees, unknown_sections
 from infra.compose_capacity import HEADLINE, excess
 from infra.firewall import Policy
+from infra.images import registry
+from infra.images.push_tunnel import push_tunnel
 from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
-from infra.push_tunnel import push_tunnel
 from infra.resources.images import EcrAccess, EmbeddedAccess, PublishedImage, RegistryAccess
 from infra.resources.kept_images import KeptImages
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
@@ -23,6 +22,7 @@ from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
+from infra.settings.airflow import airflow_config, lost_guarantees, unknown_sections
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from infra.machines.fleet import Fleet
-    from infra.settings import Settings
+    from infra.settings.model import Settings
     from infra.stack.compose_file import ComposeFile
     from infra.stack.render import Prepared
 

@@ -1,6 +1,6 @@
 """What the compose file asks of parts that have a hard limit, with the settings' figures. No I/O.
 
-`infra.capacity` checks the settings alone, before the compose file is read.
+`infra.settings.capacity` checks the settings alone, before the compose file is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from ipaddress import IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from infra import capacity, memory_settings
+from infra.settings import capacity
+from infra.settings import memory as memory_settings
 from infra.stack import network
 from infra.stack.connections import connection_problems
 from infra.stack.loads import demand_on

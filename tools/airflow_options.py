@@ -1,9 +1,9 @@
 """Print the options of the locked Airflow and its providers: python -m tools.airflow_options.
 
-The output is ``infra/airflow_options.txt``: a line for each, ``SECTION.OPTION KIND``, with a star
-behind those that Airflow also reads from a command's output. A kind is ``string``, ``boolean``,
-``integer``, ``float`` or ``timezone``, with a question mark if the option may be empty, or the
-values that Airflow takes, separated by ``|``.
+The output is ``infra/settings/airflow_options.txt``: a line for each, ``SECTION.OPTION KIND``, with
+a star behind those that Airflow also reads from a command's output. A kind is ``string``,
+``boolean``, ``integer``, ``float`` or ``timezone``, with a question mark if the option may be empty,
+or the values that Airflow takes, separated by ``|``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The names of the images that this clone uses, in `.dairflow/image-names.json`.
 
-The program reads them there (`infra/project_images.py`); Compose reads those of its services in
-`.env`, its own file of defaults.
+The program reads them there (`infra/images/project_images.py`); Compose reads those of its services
+in `.env`, its own file of defaults.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pulumi
 
-from infra import registry
 from infra.firewall import Policy
+from infra.images import registry
 from infra.resources.keys import RegistryCertificate
 from infra.resources.swarm import Swarm
 

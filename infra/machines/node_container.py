@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
-from infra import project_images
+from infra.images import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

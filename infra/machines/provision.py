@@ -12,7 +12,7 @@ from infra.resources.place import Place
 if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
     from infra.machines.fleet import Fleet
-    from infra.settings import Settings
+    from infra.settings.model import Settings
     from infra.stack.memory import Needs
 
 

@@ -74,7 +74,7 @@ class ImageBuild(Resource, module="images", name="ImageBuild"):
 
 
 def _build(props: Props) -> None:
-    from infra import image_build
+    from infra.images import build as image_build
 
     image_build.build(
         image_build.Recipe(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra import build_context, project_images, registry
+from infra.images import build_context, project_images, registry
 from infra.project import ROOT
 from infra.resources.image_builds import ImageBuild
 from infra.resources.provider import Props, Provider, say

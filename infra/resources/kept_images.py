@@ -54,7 +54,8 @@ class KeptImages(Resource, module="images", name="KeptImages"):
         """Take ``references``: the running images, each as ``registry/repository@sha256:…``.
 
         ``owned`` are the prefixes of the names of the cluster's own images. ``registry`` is the
-        `infra.registry.Endpoint` of the registry on the first machine; None for another registry.
+        `infra.images.registry.Endpoint` of the registry on the first machine; None for another
+        registry.
         """
         props = {
             "references": references,
@@ -70,7 +71,7 @@ class KeptImages(Resource, module="images", name="KeptImages"):
 
 
 def _clean(props: Props, former: list[list[str]]) -> Props:
-    from infra import image_retention
+    from infra.images import retention as image_retention
 
     releases = image_retention.newest(former, props["references"], int(props["keep"]))
     kept = {reference for release in releases for reference in release}
@@ -84,7 +85,7 @@ def _clean(props: Props, former: list[list[str]]) -> Props:
 
 def _clean_node(pool: SshPool, machine: Machine, props: Props, kept: set[str]) -> None:
     """Clean a node; a failure does not fail the deployment, since the next release repeats it."""
-    from infra import image_retention
+    from infra.images import retention as image_retention
 
     try:
         runner = pool.runner(machine, timeout=READ_CONNECT_SECONDS)
@@ -96,7 +97,8 @@ def _clean_node(pool: SshPool, machine: Machine, props: Props, kept: set[str]) -
 def _clean_registry(
     pool: SshPool, machine: Machine, endpoint: Mapping[str, Any], kept: set[str]
 ) -> None:
-    from infra import image_retention, registry
+    from infra.images import registry
+    from infra.images import retention as image_retention
 
     reached = registry.Endpoint(
         host=endpoint["host"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra import project_images
+from infra.images import project_images
 from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class NodeImagesProvider(Provider):
-    """Makes every node pull the images of its role from ECR (see ``infra/ecr.py``)."""
+    """Makes every node pull the images of its role from ECR (see ``infra/images/ecr.py``)."""
 
     compared = ("machines", "references", "present")
 
@@ -41,7 +41,7 @@ class NodeImagesProvider(Provider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Pulumi calls this on refresh; an unreachable machine counts as drift."""
-        from infra import ecr
+        from infra.images import ecr
 
         def lacks_some(runner: Callable[[], Runner], references: list[str]) -> bool:
             try:
@@ -80,7 +80,7 @@ class NodeImages(Resource, module="images", name="NodeImages"):
 
 
 def _pull(props: Props) -> None:
-    from infra import ecr
+    from infra.images import ecr
 
     _on_every_node(props, lambda runner, references: ecr.pull(runner(), references, report=say))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from infra import project_images, registry
+from infra.images import project_images, registry
 from infra.remote.machine import Machine
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.remote.runner import RemoteError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from infra import registry
+from infra.images import registry
 from infra.swarm.commands import CLEAN_MACHINE, PURGE_SECONDS, REMOVE_ENGINE, STATE_FOLDER
 from infra.swarm.facts import TRUST_MARK
 

@@ -36,7 +36,7 @@ sys.path[:0] = [{str(ROOT)!r}]
 import pulumi
 from infra.machines.provision import preflight, provision
 from infra.resources.keys import Secrets
-from infra.settings import load
+from infra.settings.model import load
 from infra.stack.memory import Needs
 
 settings = load()

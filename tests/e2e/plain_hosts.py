@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 import docker.errors
 
-from infra import project_images
+from infra.images import project_images
 from infra.machines import node_container
 from infra.remote.keys import KeyPair, generate_key_pair
 

@@ -11,7 +11,7 @@ from typing import Any
 import docker
 import pytest
 
-from infra import project_images
+from infra.images import project_images
 from tools.airflow_api import Airflow
 
 ROOT = Path(__file__).parents[2]

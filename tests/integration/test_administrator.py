@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import project_images
+from infra.images import project_images
 from infra.stack.secrets import write_files
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ import bucket
 import pytest
 import yaml
 
-from infra import project_images
+from infra.images import project_images
 from infra.project import ROOT
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
-from infra.settings import OTHER_IMAGES
+from infra.settings.model import OTHER_IMAGES
 from infra.stack import backup_check
 from infra.stack.backups import BackupOptions
 from infra.stack.errors import StackError

@@ -22,7 +22,7 @@ import pytest
 import requests
 import yaml
 
-from infra import project_images
+from infra.images import project_images
 from infra.stack.secrets import SECRET_NAMES, write_files
 from tools.airflow_api import Airflow
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from docker.types import Mount
 
-from infra import project_images
+from infra.images import project_images
 from infra.stack.interpolate import interpolate
 
 if TYPE_CHECKING:

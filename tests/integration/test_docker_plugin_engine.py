@@ -31,7 +31,7 @@ sys.path.insert(0, str(PLUGIN))
 from docker_stand_in.client import PluginProcess, Secret, urn_of  # noqa: E402
 from docker_stand_in.values import Properties, Value, encode  # noqa: E402
 
-from infra import project_images  # noqa: E402
+from infra.images import project_images  # noqa: E402
 
 pytestmark = pytest.mark.integration
 

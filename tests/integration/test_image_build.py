@@ -5,8 +5,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from infra import image_build, project_images
-from infra.image_build import ImageBuildError, Recipe
+from infra.images import build as image_build
+from infra.images import project_images
+from infra.images.build import ImageBuildError, Recipe
 
 pytestmark = pytest.mark.integration
 

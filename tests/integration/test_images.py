@@ -18,7 +18,7 @@ import docker
 import pytest
 import requests
 
-from infra import project_images
+from infra.images import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

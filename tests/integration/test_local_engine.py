@@ -16,7 +16,7 @@ from typing import Any
 import docker
 import pytest
 
-from infra import project_images
+from infra.images import project_images
 from infra.machines.addresses import address
 from infra.machines.local import engine as local_engine
 from infra.machines.local.engine import LocalError, MachineSpec

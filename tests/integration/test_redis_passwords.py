@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import project_images
+from infra.images import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

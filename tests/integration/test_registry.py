@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
-from infra import credentials, image_retention, project_images, registry
+from infra import credentials
+from infra.images import project_images, registry
+from infra.images import retention as image_retention
 from infra.machines.local import engine as local_engine
 from infra.remote import tunnel
 from infra.remote.runner import RemoteError

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_cloud.hypervisor import Cloud, security_group_rules
 
-from infra import credentials, firewall, project_images, registry
+from infra import credentials, firewall
 from infra.firewall import Policy
+from infra.images import project_images, registry
 from infra.machines.cloud_config import cloud_config
 from infra.machines.local import engine as local_engine
 from infra.remote.keys import generate_key_pair

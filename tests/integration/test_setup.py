@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra import project_images
+from infra.images import project_images
 from tools.certificates import find_bundle, parse, private_certificates
 from tools.laptop_project import LaptopProject
 from tools.paths import Paths

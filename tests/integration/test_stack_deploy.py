@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from infra import credentials, project_images, registry
+from infra import credentials
+from infra.images import project_images, registry
 from infra.machines.local import engine as local_engine
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
 from infra.stack.errors import StackError

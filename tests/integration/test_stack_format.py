@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import project_images
+from infra.images import project_images
 from infra.stack.options import StackOptions
 from infra.stack.render import render
 from infra.stack.secrets import SECRET_NAMES

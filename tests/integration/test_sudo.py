@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import project_images
+from infra.images import project_images
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.images.registry import RegistryError
 from infra.machines.aws.preflight import CONFIG
-from infra.registry import RegistryError
 
 
 @dataclass(frozen=True, kw_only=True)

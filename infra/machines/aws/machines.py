@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
     from infra.machines.aws.registry import InstanceRole
     from infra.machines.fleet import EcrRegistry
-    from infra.settings import Settings
+    from infra.settings.model import Settings
 
 DEBIAN_ACCOUNT = "136693071363"
 """Debian's account, which publishes its images (wiki.debian.org/Cloud/AmazonEC2Image)."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from infra.machines.aws.inventory import Running
-    from infra.settings import Settings
+    from infra.settings.model import Settings
 
 Client = Any
 """A boto3 client, which has no published types."""

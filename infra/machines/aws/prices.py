@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings.model import Settings
 
 HOURS_A_MONTH = 730
 PUBLIC_ADDRESS_HOUR = 0.005

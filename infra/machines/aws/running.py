@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from infra.machines.aws.inventory import Running, Vpc
-    from infra.settings import Settings
+    from infra.settings.model import Settings
 
 _TYPES = {"manager": "awsManagerType", "worker": "awsWorkerType"}
 _VOLUMES = {"manager": "awsManagerVolume", "worker": "awsWorkerVolume"}

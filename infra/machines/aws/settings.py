@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from infra.setting_types import Boolean, Integer
+from infra.settings.types import Boolean, Integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 DEFAULT_VPC = "10.80.0.0/16"
 WIDEST_PREFIX = 16

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from infra import registry
 from infra.clock import ClockReading, difference
+from infra.images import registry
 from infra.machines.docker_networks import about_to_take
 from infra.machines.existing.orphans import LEAVE_FILE
 from infra.stack import memory

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.machines.existing.settings import Access, Host
-    from infra.settings import Settings
+    from infra.settings.model import Settings
     from infra.stack.memory import Needs
 
 _TYPE = "dairflow:machines:Existing"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from infra.project import ROOT
-from infra.setting_types import Boolean, Port
+from infra.settings.types import Boolean, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 ACCEPT_ONCE = "accept-once"
 """Value instead of a host key: accept the key of the first connection, and no other from then

@@ -25,8 +25,8 @@ from docker.types import IPAMConfig, IPAMPool
 from requests.exceptions import ConnectionError, ReadTimeout  # noqa: A004 - not Python's own
 from urllib3.exceptions import ReadTimeoutError
 
-from infra import project_images
 from infra.errors import UserError
+from infra.images import project_images
 from infra.machines import node_container
 from infra.machines.addresses import LOOPBACK
 from infra.machines.node_container import ENGINE_FOLDER

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from infra import registry
+from infra.images import registry
 from infra.machines.addresses import LOOPBACK, address
 from infra.machines.fleet import Fleet, Record, names
 from infra.project import this_clone
@@ -15,7 +15,7 @@ from infra.resources.keys import SshKey
 from infra.resources.local import LocalMachine, LocalNetwork
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings.model import Settings
 
 SSH_PORT = 22
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

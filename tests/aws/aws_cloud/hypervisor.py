@@ -29,7 +29,7 @@ from aws_cloud.groups import Fence, ruleset
 from aws_cloud.images import IMAGE as REGISTRY_IMAGE
 from aws_cloud.images import ImageService
 from aws_cloud.server import PUBLIC_NETWORK, Server
-from infra import project_images
+from infra.images import project_images
 from infra.machines import node_container
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from aws_cloud.server import ROLE_KEY, Server
-from infra import project_images
 from infra.credentials import registry_certificate
+from infra.images import project_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.servicequotas.models import ServiceQuotasBackend
 
 from infra.machines import target_packages
-from infra.settings import parse
+from infra.settings.model import parse
 from infra.stack.memory import Needs, Part
 
 target_packages.use("aws")

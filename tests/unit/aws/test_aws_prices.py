@@ -3,7 +3,7 @@
 import pytest
 
 from infra.machines.aws.prices import hourly, monthly_estimate
-from infra.settings import Settings, parse
+from infra.settings.model import Settings, parse
 
 
 def settings(**more: object) -> Settings:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings import SettingsError, parse
+from infra.settings.model import SettingsError, parse
 
 REQUIRED: dict[str, Any] = {
     "target": "aws",

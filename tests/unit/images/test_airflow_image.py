@@ -15,7 +15,7 @@ from airflow_env import locks
 from airflow_env.requirements import digest
 from airflow_env.steps import Sources
 
-from infra import build_context
+from infra.images import build_context
 from infra.stack.secrets import SECRET_NAMES
 from tools import images
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from infra.airflow_guarantees import FREE, GUARANTEES
-from infra.airflow_settings import (
+from infra.project import ROOT
+from infra.settings.airflow import (
     OPTIONS_FILE,
     OWNED,
     airflow_config,
@@ -20,9 +20,9 @@ from infra.airflow_settings import (
     lost_guarantees,
     unknown_sections,
 )
-from infra.airflow_values import CELERY_CONFIG, RESERVED_IN_CELERY_CONFIG
-from infra.project import ROOT
-from infra.secret_values import with_secrets
+from infra.settings.airflow_guarantees import FREE, GUARANTEES
+from infra.settings.airflow_values import CELERY_CONFIG, RESERVED_IN_CELERY_CONFIG
+from infra.settings.secret_values import with_secrets
 from tools.airflow_options import airflow_folder, airflow_options
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.settings import SettingsError, parse
+from infra.settings.model import SettingsError, parse
 
 
 def test_backups_are_on_by_default() -> None:

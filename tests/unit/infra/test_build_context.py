@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.build_context import (
+from infra.images.build_context import (
     REQUIREMENTS,
     TAG_LENGTH,
     BuildArgumentError,

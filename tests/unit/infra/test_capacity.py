@@ -9,7 +9,7 @@ import pytest
 
 from infra.machines.addresses import address
 from infra.machines.local.engine import CANDIDATE_NETWORKS, NETWORK_PREFIX
-from infra.settings import MAX_WORKER_NODES, SettingsError, parse
+from infra.settings.model import MAX_WORKER_NODES, SettingsError, parse
 from infra.stack import network
 from infra.stack.network import Demand, NoSubnetError, choose
 

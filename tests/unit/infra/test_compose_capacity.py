@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from infra import cluster
-from infra.settings import SettingsError, parse
+from infra.settings.model import SettingsError, parse
 from infra.stack.connections import AIRFLOW_CONNECTIONS
 
 ROOT = Path(__file__).parents[3]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import ecr
+from infra.images import ecr
+from infra.images.registry import RegistryError
 from infra.machines import target_packages
-from infra.registry import RegistryError
 from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed, RemoteError
@@ -102,7 +102,7 @@ def test_a_helper_that_fails_is_waited_for_and_nothing_is_pulled(tmp_path: Path)
 
 
 def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.ecr._POLL_SECONDS", 0)
+    monkeypatch.setattr("infra.images.ecr._POLL_SECONDS", 0)
     said: list[str] = []
     node = runner(lacks=AIRFLOW)
     node.on(PULL, NO_ROLE, NO_ROLE, "")
@@ -114,7 +114,7 @@ def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
 def test_a_role_that_never_comes_is_told_with_the_helpers_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infra.ecr.ROLE_TIMEOUT_SECONDS", -1)
+    monkeypatch.setattr("infra.images.ecr.ROLE_TIMEOUT_SECONDS", -1)
     node = runner(lacks=AIRFLOW).on(PULL, NO_ROLE)
     with pytest.raises(RemoteError, match="no EC2 IMDS role found") as caught:
         ecr.pull(node, [AIRFLOW], report=lambda _: None)

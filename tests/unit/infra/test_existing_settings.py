@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from infra.remote.keys import generate_key_pair
-from infra.settings import Settings, SettingsError, parse
+from infra.settings.model import Settings, SettingsError, parse
 
 PAIR = generate_key_pair()
 MANAGER = {

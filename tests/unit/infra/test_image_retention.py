@@ -1,6 +1,6 @@
 """Which releases are kept, and which images are candidates for removal."""
 
-from infra import image_retention
+from infra.images import retention as image_retention
 
 ONE, TWO, THREE = (f"10.0.0.1:5000/airflow@sha256:{letter * 64}" for letter in "abc")
 

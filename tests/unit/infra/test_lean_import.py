@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "tools" / "plugins" / "docker"
 
-PROGRAM = "import infra.cluster, infra.machines.provision, infra.settings, infra.build_context"
+PROGRAM = (
+    "import infra.cluster, infra.machines.provision, infra.settings.model, "
+    "infra.images.build_context"
+)
 PROVIDERS = (
     "import infra.resources.images, infra.resources.keys, infra.resources.local, "
     "infra.resources.operator_files, infra.resources.registry, infra.resources.stack, "

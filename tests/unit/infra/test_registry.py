@@ -7,8 +7,8 @@ import tarfile
 import bcrypt
 import pytest
 
-from infra import registry
-from infra.registry import RegistrySpec
+from infra.images import registry
+from infra.images.registry import RegistrySpec
 from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.secret_values import secret_texts
+from infra.settings.secret_values import secret_texts
 
 HOSTS = [{"name": "first", "port": 22, "password": "hidden"}, {"name": "second"}]
 FILE = """

@@ -9,8 +9,8 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from infra.settings import Settings, SettingsError, parse
-from infra.settings_report import keys
+from infra.settings.model import Settings, SettingsError, parse
+from infra.settings.report import keys
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())["config"]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from infra import operator_files, registry
+from infra import operator_files
+from infra.images import registry
 from infra.machines.local import engine
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine

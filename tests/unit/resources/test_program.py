@@ -94,7 +94,7 @@ def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> Non
 def test_other_channels_make_another_airflow_image_and_only_that(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:1")
+    monkeypatch.setattr("infra.images.project_images.base", lambda: "dairflow/base:1")
     before = run().of_type(":Image")
     monkeypatch.setenv("CONDA_CHANNELS", "https://conda.example.com/ours")
     after = run().of_type(":Image")
@@ -109,9 +109,9 @@ def test_other_channels_make_another_airflow_image_and_only_that(
 def test_a_renewed_base_makes_every_image_again(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:1")
+    monkeypatch.setattr("infra.images.project_images.base", lambda: "dairflow/base:1")
     before = run().of_type(":Image")
-    monkeypatch.setattr("infra.project_images.base", lambda: "dairflow/base:2")
+    monkeypatch.setattr("infra.images.project_images.base", lambda: "dairflow/base:2")
     after = run().of_type(":Image")
     assert before.keys() == after.keys()
     assert all(before[name]["imageName"] != after[name]["imageName"] for name in before)
@@ -133,7 +133,7 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
     (tmp_path / "images/airflow").mkdir(parents=True)
     requirements = tmp_path / "images/airflow/pip_requirements.txt"
     requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
-    monkeypatch.setattr("infra.settings.ROOT", tmp_path)
+    monkeypatch.setattr("infra.settings.model.ROOT", tmp_path)
     message = r"pip_requirements\.txt:1: the address contains a user"
     with pytest.raises(pulumi.RunError, match=message):
         run()

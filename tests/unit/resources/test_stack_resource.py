@@ -14,7 +14,7 @@ from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.resources import stack as module
 from infra.resources.stack import StackProvider
-from infra.settings import OTHER_IMAGES
+from infra.settings.model import OTHER_IMAGES
 from infra.stack import deploy as deployment
 from infra.stack.deploy import StackState
 from infra.stack.options import StackOptions

@@ -99,7 +99,7 @@ def test_compose_reads_the_names_and_a_users_own_lines_stay(paths: Paths) -> Non
 
 
 def test_the_program_reads_what_set_up_wrote(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    from infra import project_images
+    from infra.images import project_images
 
     record = paths.repository / ".dairflow" / project_images.RECORD.name
     monkeypatch.setattr(project_images, "RECORD", record)

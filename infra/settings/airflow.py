@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from infra.airflow_guarantees import GUARANTEES
-from infra.airflow_values import invalid
 from infra.project import ROOT
-from infra.settings_report import HIDDEN
+from infra.settings.airflow_guarantees import GUARANTEES
+from infra.settings.airflow_values import invalid
+from infra.settings.report import HIDDEN
 from infra.stack.yaml_values import as_object, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 KEY = "airflowConfig"
-OPTIONS_FILE = ROOT / "infra/airflow_options.txt"
+OPTIONS_FILE = ROOT / "infra/settings/airflow_options.txt"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HIDDEN_NAME = re.compile(r"password|secret|token|key|conn|dsn|kwargs|args")
 

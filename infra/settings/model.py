@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from infra import build_context, capacity, registry
-from infra.airflow_settings import airflow_problems
-from infra.backup_settings import BackupSettings, backup_problems
 from infra.errors import UserError
+from infra.images import build_context, registry
 from infra.machines.aws import settings as aws_settings
 from infra.machines.aws.settings import AwsSettings
 from infra.machines.existing import settings as existing_settings
 from infra.machines.existing.settings import ExistingSettings
-from infra.memory_settings import memory_limits, memory_problems
 from infra.program_errors import shown_to_users
 from infra.project import ROOT
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
-from infra.secret_settings import secret_problems
-from infra.secret_values import secret_texts, with_secrets
-from infra.setting_types import Integer, Port
-from infra.settings_report import UNUSED, keys, problems_of, report
+from infra.settings import capacity
+from infra.settings.airflow import airflow_problems
+from infra.settings.backup import BackupSettings, backup_problems
+from infra.settings.memory import memory_limits, memory_problems
+from infra.settings.report import UNUSED, keys, problems_of, report
+from infra.settings.secret_values import secret_texts, with_secrets
+from infra.settings.secrets import secret_problems
+from infra.settings.types import Integer, Port
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.ports import RESERVED_PORTS
 from infra.stack.secrets import FERNET_KEY
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 MAX_WORKER_NODES = 500
 """The largest swarm for which the set-up was measured (`docs/scale.md`)."""

@@ -12,7 +12,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 MIB = 1_024 * 1_024
 WORKERS_OWN_MIB = 512

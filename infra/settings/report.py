@@ -10,14 +10,14 @@ import re
 from typing import TYPE_CHECKING, Any, get_origin
 
 from infra.machines.existing.settings import Host, Jump
-from infra.secret_values import leaves
+from infra.settings.secret_values import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from pydantic import BaseModel, ValidationError
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 UNUSED = "nothing: "
 """Prefix of the text for a setting that must not be set."""

@@ -11,7 +11,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from infra import registry
+from infra.images import registry
 from infra.project import STACK_NAME
 
 if TYPE_CHECKING:

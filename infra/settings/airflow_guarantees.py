@@ -1,6 +1,6 @@
 """Options of Airflow's whose default is the project's, and what depends on each.
 
-What nothing can work without is refused (`infra.airflow_settings.OWNED`). The others are the
+What nothing can work without is refused (`infra.settings.airflow.OWNED`). The others are the
 user's to change: those of `GUARANTEES` with a warning, those of `FREE` without. A unit test
 compares the three with what the compose file and the image set.
 """

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from infra.setting_types import Boolean, Integer
-from infra.settings_report import HIDDEN, UNUSED
+from infra.settings.report import HIDDEN, UNUSED
+from infra.settings.types import Boolean, Integer
 from infra.stack.backups import BackupOptions, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 PASSPHRASE_CHARACTERS = 16
 """The minimum length of a passphrase."""

@@ -19,7 +19,7 @@ from infra.stack.network import Demand
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 REDIS_CLIENTS = 10_000
 """Redis's `maxclients` by default."""

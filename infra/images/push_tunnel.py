@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from infra import registry
+from infra.images import registry
 from infra.remote import tunnel
 from infra.remote.machine import Machine
 from infra.resources.push_port import PushPort

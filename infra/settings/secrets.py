@@ -8,7 +8,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from infra.settings_report import HIDDEN
+from infra.settings.report import HIDDEN
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.secrets import SECRET_NAMES
 from infra.stack.yaml_values import as_object, is_object
@@ -16,7 +16,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.setting_types import Problem
+    from infra.settings.types import Problem
 
 ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""

@@ -1,0 +1,1 @@
+"""Build the images, push them to a registry, and remove those that no release uses."""

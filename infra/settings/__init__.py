@@ -1,0 +1,1 @@
+"""Read, check and report the stack's settings."""
