@@ -2,8 +2,8 @@
 
 The output is ``infra/settings/airflow_options.txt``: a line for each, ``SECTION.OPTION KIND``, with
 a star behind those that Airflow also reads from a command's output. A kind is ``string``,
-``boolean``, ``integer``, ``float`` or ``timezone``, with a question mark if the option may be empty,
-or the values that Airflow takes, separated by ``|``.
+``boolean``, ``integer``, ``float`` or ``timezone``, with a question mark if the option may be
+empty, or the values that Airflow takes, separated by ``|``.
 """
 
 from __future__ import annotations
