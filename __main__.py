@@ -9,16 +9,18 @@ from infra.cluster import (
     read_services,
 )
 from infra.machines.provision import preflight, provision
+from infra.machines.targets import TARGETS
 from infra.resources.keys import Secrets
-from infra.settings.model import load
+from infra.settings.loading import load
 from infra.stack.memory import needs
 
-settings = load()
-services = read_services(settings)
+settings = load(TARGETS)
+target = TARGETS[settings.target]
+services = read_services(settings, target)
 needed = needs(services.ready.loads, settings.task_memory)
-site = preflight(settings, needed)
+site = preflight(target, settings, needed)
 secrets = Secrets("secrets", rotations=settings.rotations, given=settings.given_secrets)
-fleet = provision(settings, site, secrets.cluster_id, needed)
+fleet = provision(target, settings, site, secrets.cluster_id, needed)
 cluster = bootstrap(settings, fleet, secrets)
 images = publish_images(settings, cluster)
 stack = deploy_airflow(settings, cluster, images, secrets, services)

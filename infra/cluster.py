@@ -14,7 +14,7 @@ from infra.images import registry
 from infra.images.push_tunnel import push_tunnel
 from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
-from infra.resources.images import EcrAccess, EmbeddedAccess, PublishedImage, RegistryAccess
+from infra.resources.images import EmbeddedAccess, PublishedImage
 from infra.resources.kept_images import KeptImages
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
 from infra.resources.node_images import NodeImages
@@ -37,8 +37,10 @@ from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.images.access import RegistryAccess
     from infra.machines.fleet import Fleet
     from infra.settings.model import Settings
+    from infra.settings.target_rules import TargetRules
     from infra.stack.compose_file import ComposeFile
     from infra.stack.render import Prepared
 
@@ -58,7 +60,7 @@ class Cluster:
     """The swarm's registry login; None if its nodes pull by themselves."""
 
 
-def read_services(settings: Settings) -> ComposeFile:
+def read_services(settings: Settings, target: TargetRules[Any]) -> ComposeFile:
     """Read the compose file, and check that the swarm can run all of it.
 
     Raises:
@@ -78,7 +80,7 @@ def read_services(settings: Settings) -> ComposeFile:
     try:
         services = read_compose_file(ROOT, options, os.environ)
         given = settings.model_dump(mode="json", by_alias=True)
-        refuse(excess(services.ready, options, given), HEADLINE)
+        refuse(excess(services.ready, options, given, target), HEADLINE)
     except StackError as error:
         raise pulumi.RunError(str(error)) from None
     if services.laptop_only:
@@ -96,13 +98,8 @@ def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
     """Join the machines into a swarm; without another registry, start one on the first manager."""
     if fleet.registry is None:
         return _with_own_registry(settings, fleet, secrets)
-    access = EcrAccess(
-        region=fleet.registry.region,
-        profile=fleet.registry.profile,
-        repositories=fleet.registry.repositories,
-    )
     swarm = _swarm(settings, fleet, {})
-    return Cluster(fleet=fleet, swarm=swarm, access=access, ready=(), login=None)
+    return Cluster(fleet=fleet, swarm=swarm, access=fleet.registry, ready=(), login=None)
 
 
 def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:

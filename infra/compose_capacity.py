@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.settings import capacity
 from infra.settings import memory as memory_settings
+from infra.settings.types import overlay_network
 from infra.stack import network
 from infra.stack.connections import connection_problems
 from infra.stack.loads import demand_on
@@ -24,6 +25,7 @@ from infra.stack.yaml_values import as_list, as_object
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from infra.settings.target_rules import TargetRules
     from infra.stack.loads import Load
     from infra.stack.options import StackOptions
     from infra.stack.render import Document, Prepared
@@ -35,13 +37,16 @@ _DOCKERS_PREFIX = 24
 
 
 def excess(
-    ready: Prepared, options: StackOptions, settings: Mapping[str, Any]
+    ready: Prepared,
+    options: StackOptions,
+    settings: Mapping[str, Any],
+    target: TargetRules[Any],
 ) -> Iterator[Problem]:
     """Find what cannot work; ``settings`` are by their keys in ``Pulumi.yaml``."""
     yield from _redis(ready.loads)
     yield from connection_problems(ready.services, ready.loads, options.airflow_variables)
     yield from _memory(ready.services, options.memory_limits)
-    wrong = list(_subnets(ready.source, settings))
+    wrong = list(_subnets(ready.source, settings, target))
     yield from wrong
     if not wrong:
         yield from _addresses(ready, options, settings)
@@ -95,7 +100,9 @@ def _is_setting(service: str, by_setting: Collection[str]) -> bool:
     return service in by_setting and service in memory_settings.SERVICES
 
 
-def _subnets(source: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[Problem]:
+def _subnets(
+    source: Mapping[str, Any], settings: Mapping[str, Any], target: TargetRules[Any]
+) -> Iterator[Problem]:
     """Check what the compose file writes as ``overlayNetwork`` is checked, and one by another."""
     found: dict[str, IPv4Network] = {}
     for name, declared in as_object(source.get("networks")).items():
@@ -104,11 +111,11 @@ def _subnets(source: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
             path = f"networks.{name}.ipam.config[{number}].subnet"
             given = str(as_object(entry).get("subnet") or "")
             try:
-                found[path] = IPv4Network(capacity.overlay_network(given or "none"))
+                found[path] = IPv4Network(overlay_network(given or "none"))
             except ValueError as error:
                 yield Problem(path=path, given=repr(given), valid=f"valid: {error}")
     for path, subnet in found.items():
-        if other := capacity.overlap(settings, subnet):
+        if other := capacity.overlap(target, settings, subnet):
             why, there = other
             yield Problem(
                 path=path,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from infra.remote.runner import Runner
 
+EMBEDDED = "embedded"
+"""Its value of the setting ``registry``."""
 USER = "dairflow"
 CONTAINER = "dairflow-registry"
 VOLUME = "dairflow-registry"

@@ -10,19 +10,10 @@ import pulumi
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.images.access import RegistryAccess
+
 Record = dict[str, Any]
 """A ``remote.machine.Machine`` as plain values, for a resource's inputs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EcrRegistry:
-    """Amazon's registry, instead of the one on the first manager."""
-
-    region: str
-    profile: str
-    """The profile of the operator's credentials; empty for the default of AWS tools."""
-    repositories: Mapping[str, pulumi.Output[str]]
-    """``registry/repository`` by the image's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +38,9 @@ class Fleet:
     """A ``remote.login.Login`` by machine's name, if not all accept ``private_key``."""
     release: dict[str, Any] | None = None
     """A ``swarm.release.Release`` if machines are kept when they leave the cluster."""
-    registry: EcrRegistry | None = None
-    """None: the images are in a registry on the first manager."""
+    registry: RegistryAccess | None = None
+    """The target's own registry, from which the machines pull by themselves. None: the images are
+    in a registry on the first manager."""
     platform: str = "linux/amd64"
     """The platform of the images, as Docker names it."""
     outputs: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict[str, Any])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
@@ -15,42 +15,13 @@ from infra.resources.image_builds import ImageBuild
 from infra.resources.provider import Props, Provider, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from infra.images.access import RegistryAccess
     from infra.machines.aws.ecr import EcrLogin
 
 HTTPS_PORT = 443
-
-
-class RegistryAccess(Protocol):
-    """How images are pushed to a registry, and under which name the nodes pull them."""
-
-    def pushed_as(self, name: str) -> pulumi.Output[str]:
-        """Return ``registry/repository`` as the operator's Docker pushes it."""
-        ...
-
-    def pulled_as(self, name: str) -> pulumi.Output[str]:
-        """Return ``registry/repository`` as the nodes pull it."""
-        ...
-
-    def plugin_push(self) -> dict[str, Any]:
-        """Return the arguments of ``docker.Image`` for the push."""
-        ...
-
-    def deployed(
-        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
-        """Make sure that a built image is in the registry; return its digest."""
-        ...
-
-    def owned(self) -> pulumi.Output[list[str]]:
-        """Return the prefixes of the names of the cluster's own images on the nodes."""
-        ...
-
-    def endpoint(self) -> pulumi.Output[dict[str, Any]] | None:
-        """Return the `registry.Endpoint` of a registry that is cleaned from here, or None."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,45 +77,6 @@ class EmbeddedAccess:
                 password=self.password,
             )
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EcrAccess:
-    """Amazon's registry (`RegistryAccess`).
-
-    ``docker.Image`` only builds: the state would contain its registry login otherwise.
-    """
-
-    region: str
-    profile: str
-    repositories: Mapping[str, pulumi.Output[str]]
-
-    def pushed_as(self, name: str) -> pulumi.Output[str]:
-        """See `RegistryAccess`."""
-        return self.repositories[name]
-
-    def pulled_as(self, name: str) -> pulumi.Output[str]:
-        """See `RegistryAccess`."""
-        return self.repositories[name]
-
-    def plugin_push(self) -> dict[str, Any]:
-        """See `RegistryAccess`."""
-        return {"skip_push": True}
-
-    def deployed(
-        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
-        """See `RegistryAccess`."""
-        return EcrImage(name, access=self, repository=repository, tag=tag, opts=opts).digest
-
-    def owned(self) -> pulumi.Output[list[str]]:
-        """See `RegistryAccess`: the account has other repositories, of other owners."""
-        return pulumi.Output.all(*self.repositories.values()).apply(
-            lambda repositories: [f"{repository}@" for repository in repositories]
-        )
-
-    def endpoint(self) -> None:
-        """See `RegistryAccess`: each repository has a lifecycle policy."""
 
 
 class BuiltImageProvider(Provider):
@@ -280,18 +212,23 @@ class EcrImage(Resource, module="images", name="EcrImage"):
         self,
         name: str,
         *,
-        access: EcrAccess,
         repository: str,
         tag: str,
+        pushed_as: pulumi.Input[str],
+        region: str,
+        profile: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``repository`` and ``tag`` have been built, under the name that is pushed."""
+        """``repository`` and ``tag`` have been built under the name ``pushed_as``.
+
+        ``profile`` is that of the operator's credentials; empty for the default of AWS tools.
+        """
         props = {
             "repository": repository,
             "tag": tag,
-            "pushed_as": access.pushed_as(repository),
-            "region": access.region,
-            "profile": access.profile,
+            "pushed_as": pushed_as,
+            "region": region,
+            "profile": profile,
             "present": True,
             "digest": None,
         }

@@ -7,18 +7,18 @@ settings.
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from infra.machines.aws.settings import DEFAULT_VPC
-from infra.machines.docker_networks import POOL
+from infra.docker_networks import POOL
+from infra.settings.types import overlay_network
 from infra.stack import network
 from infra.stack.network import Demand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from infra.settings.target_rules import TargetRules
     from infra.settings.types import Problem
 
 REDIS_CLIENTS = 10_000
@@ -29,39 +29,14 @@ OTHER_CLIENTS = 100
 """Connections of schedulers, Flower and health checks."""
 
 _INGRESS = IPv4Network("10.0.0.0/24")
-_LOCAL_MACHINES = IPv4Network("10.213.0.0/16")
-_PRIVATE = tuple(
-    IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
-)
 
 
-def overlay_network(value: str) -> str:
-    """Check that a text is a valid network for the stack; empty means an automatic choice."""
-    if not value:
-        return value
-    try:
-        subnet = IPv4Network(value)
-    except ValueError:
-        subnet = None
-    if (
-        subnet is None
-        or not network.WIDEST_PREFIX <= subnet.prefixlen <= network.NARROWEST_PREFIX
-        or not any(subnet.subnet_of(private) for private in _PRIVATE)
-    ):
-        msg = (
-            f"a private IPv4 network of /{network.WIDEST_PREFIX} to /{network.NARROWEST_PREFIX},"
-            " such as 10.192.0.0/20"
-        )
-        raise ValueError(msg)
-    return str(subnet)
-
-
-def conflicts(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Problem]:
+def conflicts(raw: Mapping[str, Any], target: TargetRules[Any]) -> Iterator[Problem]:
     """Report settings that exceed a limit, with all figures; skip values other than numbers."""
-    managers, nodes = _nodes(raw, defaults)
-    workers = nodes * _number(raw, defaults, "workersPerNode")
-    concurrency = _number(raw, defaults, "workerConcurrency")
-    yield from _redis(raw, defaults, nodes=nodes, workers=workers, concurrency=concurrency)
+    managers, nodes = target.nodes(raw)
+    workers = nodes * target.number(raw, "workersPerNode")
+    concurrency = target.number(raw, "workerConcurrency")
+    yield from _redis(raw, nodes=nodes, workers=workers, concurrency=concurrency)
     subnet = str(raw.get("overlayNetwork") or "")
     demand = Demand(managers=managers, worker_nodes=nodes, workers=workers)
     try:
@@ -70,7 +45,7 @@ def conflicts(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[P
         return  # the setting's own check reports it
     yield from _addresses(raw, subnet, demand)
     if subnet:
-        yield from _overlaps(raw, IPv4Network(subnet))
+        yield from _overlaps(raw, target, IPv4Network(subnet))
 
 
 def redis_clients(*, slots: int, workers: int) -> int:
@@ -79,12 +54,7 @@ def redis_clients(*, slots: int, workers: int) -> int:
 
 
 def _redis(
-    raw: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    *,
-    nodes: int,
-    workers: int,
-    concurrency: int,
+    raw: Mapping[str, Any], *, nodes: int, workers: int, concurrency: int
 ) -> Iterator[Problem]:
     slots = workers * concurrency
     clients = redis_clients(slots=slots, workers=workers)
@@ -96,7 +66,7 @@ def _redis(
         f" have {clients:,} clients ({slots:,} tasks, {CLIENTS_OF_A_WORKER} for each of {workers:,}"
         f" Celery workers, {OTHER_CLIENTS} others), but accepts {REDIS_CLIENTS:,}"
     )
-    yield "workerConcurrency", raw.get("workerConcurrency", defaults["workerConcurrency"]), valid
+    yield "workerConcurrency", raw.get("workerConcurrency", concurrency), valid
 
 
 def _addresses(raw: Mapping[str, Any], subnet: str, demand: Demand) -> Iterator[Problem]:
@@ -110,57 +80,22 @@ def _addresses(raw: Mapping[str, Any], subnet: str, demand: Demand) -> Iterator[
         yield "overlayNetwork", raw.get("overlayNetwork", ""), valid
 
 
-def _overlaps(raw: Mapping[str, Any], subnet: IPv4Network) -> Iterator[Problem]:
-    if found := overlap(raw, subnet):
+def _overlaps(
+    raw: Mapping[str, Any], target: TargetRules[Any], subnet: IPv4Network
+) -> Iterator[Problem]:
+    if found := overlap(target, raw, subnet):
         why, other = found
         valid = f"a network that does not overlap {other}: {why}"
         yield "overlayNetwork", raw["overlayNetwork"], valid
 
 
-def overlap(raw: Mapping[str, Any], subnet: IPv4Network) -> tuple[str, IPv4Network] | None:
+def overlap(
+    target: TargetRules[Any], raw: Mapping[str, Any], subnet: IPv4Network
+) -> tuple[str, IPv4Network] | None:
     """Return a network that is in use and overlaps a subnet, and who uses it."""
     others: list[tuple[str, IPv4Network]] = [
         ("Docker's own bridges come from it", pool) for pool in POOL
     ]
     others.append(("the swarm's ingress network is there", _INGRESS))
-    match raw.get("target", "local"):
-        case "local":
-            others.append(("the nodes of target local are there", _LOCAL_MACHINES))
-        case "aws" if not raw.get("awsSubnetIds"):
-            vpc = _network(raw.get("awsVpcCidr", DEFAULT_VPC))
-            others += [("it is awsVpcCidr, the network of the machines", vpc)] if vpc else []
-        case "existing":
-            others += [
-                (f"the host {host.get('name', '')} is there", address)
-                for host in _hosts(raw)
-                for key in ("address", "privateAddress")
-                if (address := _network(host.get(key)))
-            ]
-        case _:
-            pass
+    others += target.networks(raw)
     return next(((why, other) for why, other in others if subnet.overlaps(other)), None)
-
-
-def _nodes(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[int, int]:
-    if raw.get("target") == "existing":
-        roles = [host.get("role") for host in _hosts(raw)]
-        return roles.count("manager"), roles.count("worker")
-    return _number(raw, defaults, "managers"), _number(raw, defaults, "workers")
-
-
-def _hosts(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    hosts = raw.get("hosts")
-    entries = cast("list[Any]", hosts) if isinstance(hosts, list) else []
-    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
-
-
-def _number(raw: Mapping[str, Any], defaults: Mapping[str, Any], key: str) -> int:
-    given = str(raw.get(key, defaults[key]))
-    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else int(defaults[key])
-
-
-def _network(value: object) -> IPv4Network | None:
-    try:
-        return IPv4Network(str(value))
-    except ValueError:
-        return None

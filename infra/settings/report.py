@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from infra.machines.existing.settings import Host, Jump
+from pydantic import BaseModel
+
 from infra.settings.secret_values import leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
 
     from infra.settings.types import Problem
 
@@ -34,14 +36,22 @@ _VALID = {
 """What is valid instead, by pydantic's name of the problem."""
 
 
-def report(problems: Sequence[Problem], model: type[BaseModel], secrets: Collection[str]) -> str:
-    """Return the report; ``secrets`` are the texts that it must not show."""
-    known = keys(model)
+def report(
+    problems: Sequence[Problem], fields: Mapping[str, FieldInfo], secrets: Collection[str]
+) -> str:
+    """Return the report.
+
+    Args:
+        problems: at least one.
+        fields: the settings of all targets, by key.
+        secrets: the texts that the report must not show.
+
+    """
     lines = [
-        f"  {key}: {_shown(key, given, known, secrets)} given; valid: {valid}"
+        f"  {key}: {_shown(key, given, fields, secrets)} given; valid: {valid}"
         for key, given, valid in problems
     ]
-    example = _example(problems[0], _lists(model))
+    example = _example(problems[0], fields)
     return "\n".join(["These settings are not valid:", *lines, _ADVICE, example])
 
 
@@ -50,38 +60,40 @@ def keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return the problems that pydantic found."""
-    known = keys(model)
+def problems_of(
+    error: ValidationError, fields: Mapping[str, FieldInfo], known: Iterable[str]
+) -> list[Problem]:
+    """Return the problems that pydantic found; ``known`` are the keys to suggest."""
     return [
-        (_path(problem["loc"]), _given(problem), _valid(problem, known))
+        (_path(problem["loc"]), _given(problem), _valid(problem, fields, known))
         for problem in error.errors()
     ]
 
 
-def _lists(model: type[BaseModel]) -> set[str]:
-    """Return the keys of settings that are lists."""
-    return {
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if get_origin(field.annotation) is tuple
-    }
-
-
-def _example(problem: Problem, lists: Collection[str]) -> str:
+def _example(problem: Problem, fields: Mapping[str, FieldInfo]) -> str:
     key, _, valid = problem
     if valid.startswith((_UNKNOWN, UNUSED)):
         nested = "[" in key or "." in key
         return f"  pulumi config rm --path '{key}'" if nested else f"  pulumi config rm {key}"
-    if key in lists:
-        key += "[0].name" if key == "hosts" else "[0]"
+    if key in fields and get_origin(fields[key].annotation) is tuple:
+        entry = _model_in(fields[key].annotation)
+        key += f"[0].{keys(entry)[0]}" if entry else "[0]"
     if "[" in key or "." in key:
         secret = "--secret " if key.endswith(".password") else ""
         return f"  pulumi config set {secret}--path '{key}' VALUE"
     return f"  pulumi config set {key} VALUE"
 
 
-def _shown(key: str, given: object, known: Collection[str], secrets: Collection[str]) -> str:
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - a type as Python has it
+    """Return the model of the objects in a setting, such as ``Host`` for ``tuple[Host, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _shown(
+    key: str, given: object, fields: Mapping[str, FieldInfo], secrets: Collection[str]
+) -> str:
     """Return the given value for display, unless it may contain a secret, like a list of hosts."""
     if given is None:
         return "nothing"
@@ -90,7 +102,7 @@ def _shown(key: str, given: object, known: Collection[str], secrets: Collection[
     whole = type(given) in (dict, list) or text.startswith(("'[", "'{"))
     if (
         isinstance(given, _Hidden)
-        or (whole and (within == "hosts" or within not in known))
+        or (whole and (within not in fields or _model_in(fields[within].annotation)))
         or "PRIVATE KEY" in text
         or any(leaf in secrets for leaf in leaves(given))
     ):
@@ -122,7 +134,11 @@ def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, b
     return None if problem["type"] == "missing" else problem["input"]
 
 
-def _valid(problem: Any, known: Iterable[str]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, by type
+def _valid(
+    problem: Any,  # noqa: ANN401 - pydantic's ErrorDetails, by type
+    fields: Mapping[str, FieldInfo],
+    known: Iterable[str],
+) -> str:
     context = problem.get("ctx", {})
     match problem["type"]:
         case "greater_than_equal":
@@ -132,19 +148,23 @@ def _valid(problem: Any, known: Iterable[str]) -> str:  # noqa: ANN401 - pydanti
         case "literal_error":
             return str(context["expected"])
         case "extra_forbidden":
-            return f"{_UNKNOWN}{_similar(problem['loc'], known)}"
+            return f"{_UNKNOWN}{_similar(problem['loc'], fields, known)}"
         case kind if kind in _VALID:
             return _VALID[kind].format(key=_path(problem["loc"]))
         case _:
             return problem["msg"].removeprefix("Value error, ")
 
 
-def _similar(location: tuple[int | str, ...], known: Iterable[str]) -> str:
+def _similar(
+    location: tuple[int | str, ...], fields: Mapping[str, FieldInfo], known: Iterable[str]
+) -> str:
     """Suggest a key with a spelling similar to the given one."""
     *parents, given = location
-    if parents:
-        model = Jump if "jump" in parents else Host
-        known = keys(model)
+    for parent in parents:
+        model = _model_in(fields[str(parent)].annotation) if parent in fields else None
+        if model:
+            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            known = fields
     spelled = {key.lower(): key for key in known}
     found = difflib.get_close_matches(str(given).lower(), spelled, n=1)
     return f"; did you mean {spelled[found[0]]}?" if found else ""

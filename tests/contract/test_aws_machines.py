@@ -35,14 +35,16 @@ sys.path[:0] = [{str(ROOT)!r}]
 
 import pulumi
 from infra.machines.provision import preflight, provision
+from infra.machines.targets import TARGETS
 from infra.resources.keys import Secrets
-from infra.settings.model import load
+from infra.settings.loading import load
 from infra.stack.memory import Needs
 
-settings = load()
-site = preflight(settings, Needs())
+settings = load(TARGETS)
+target = TARGETS[settings.target]
+site = preflight(target, settings, Needs())
 secrets = Secrets("secrets", rotations={{}}, given={{}})
-fleet = provision(settings, site, secrets.cluster_id, Needs())
+fleet = provision(target, settings, site, secrets.cluster_id, Needs())
 pulumi.export("machines", pulumi.Output.all(*fleet.machines))
 """
 

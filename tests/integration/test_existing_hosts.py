@@ -22,8 +22,8 @@ from plain_hosts import (
     differences,
 )
 
+from infra.docker_networks import POOL, about_to_take
 from infra.firewall import Policy
-from infra.machines.docker_networks import POOL, about_to_take
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE
 from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans, release_hosts

@@ -16,6 +16,7 @@ from infra.machines.aws.network import (
     make_security_group,
 )
 from infra.machines.aws.prices import monthly_estimate
+from infra.machines.aws.settings import ECR
 from infra.machines.cloud_config import cloud_config
 from infra.machines.fleet import Fleet, Record, names
 from infra.remote.machine import SSH_PORT
@@ -23,9 +24,8 @@ from infra.resources.keys import SshKey
 
 if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
-    from infra.machines.aws.registry import InstanceRole
-    from infra.machines.fleet import EcrRegistry
-    from infra.settings.model import Settings
+    from infra.machines.aws.registry import EcrAccess, InstanceRole
+    from infra.machines.aws.settings import AwsSettings
 
 DEBIAN_ACCOUNT = "136693071363"
 """Debian's account, which publishes its images (wiki.debian.org/Cloud/AmazonEC2Image)."""
@@ -50,7 +50,7 @@ class AwsMachines(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        settings: AwsSettings,
         site: Site,
         *,
         cluster_id: pulumi.Output[str],
@@ -106,19 +106,19 @@ class AwsMachines(pulumi.ComponentResource):
             registry_port=self._settings.registry_port,
         )
 
-    def _make_registry(self) -> tuple[EcrRegistry | None, InstanceRole | None]:
+    def _make_registry(self) -> tuple[EcrAccess | None, InstanceRole | None]:
         """Create Amazon's registry and the role that pulls from it.
 
         Machines that have the role keep it, without permissions, if another registry is set:
         omitting the input would not remove the role from a machine, and would delete it while in
         use.
         """
-        if self._settings.registry != "ecr" and not self._site.has_profile:
+        if self._settings.registry != ECR and not self._site.has_profile:
             return None, None
         from infra.machines.aws.registry import make_registry, make_role  # noqa: PLC0415
 
         opts = self._opts()
-        if self._settings.registry != "ecr":
+        if self._settings.registry != ECR:
             return None, make_role((), self._naming, opts)
         return make_registry(
             self._settings.images.values(),

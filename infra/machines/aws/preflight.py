@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import UserError
+from infra.machines import target
 from infra.machines.aws import inventory as aws_inventory
 from infra.machines.aws import running as aws_running
 from infra.stack import memory
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from infra.machines.aws.inventory import Running
-    from infra.settings.model import Settings
+    from infra.machines.aws.settings import AwsSettings
 
 Client = Any
 """A boto3 client, which has no published types."""
@@ -54,15 +55,12 @@ class AwsError(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
-    """Region, zones and network of the machines."""
+class Site(target.Site):
+    """Region, zones and network of the machines; ``account`` is the AWS account's number."""
 
-    region: str
     zones: tuple[str, ...]
     """The zones that have every requested instance type, and a subnet if subnets are given."""
     architecture: Architecture
-    account: str
-    """The number of the AWS account."""
     vpc_id: str = ""
     """The VPC of the given subnets; empty if the stack creates its own VPC."""
     subnets: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -71,7 +69,6 @@ class Site:
     """Whether machines of the stack have the instance profile that ``registry: ecr`` gives them."""
     staying: frozenset[tuple[str, str]] = frozenset()
     """Cluster and name of the existing instances that are not replaced."""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +76,7 @@ class Request:
     """The requested machines. ``stack`` identifies this stack's own machines."""
 
     stack: str
-    settings: Settings
+    settings: AwsSettings
     build_machine: str = field(default_factory=lambda: platform.machine())  # noqa: PLW0108
     """The architecture of the machine that builds the images, as the system names it."""
     needed: Needs = field(default_factory=Needs)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infra.settings.model import Settings
+    from infra.machines.aws.settings import AwsSettings
 
 HOURS_A_MONTH = 730
 PUBLIC_ADDRESS_HOUR = 0.005
@@ -124,7 +124,7 @@ def hourly(instance_type: str, region: str = BASE_REGION) -> float | None:
     return None if large is None or factor is None else large * factor
 
 
-def monthly_estimate(settings: Settings) -> str:
+def monthly_estimate(settings: AwsSettings) -> str:
     """Return the monthly cost of the instances, their volumes and public addresses as text.
 
     An item without a price for the stack's region is counted at that of us-east-1, and an item

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi_aws import ecr, iam
 
 from infra.machines.aws.inventory import role_prefix
-from infra.machines.fleet import EcrRegistry
+from infra.resources.images import EcrImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from infra.machines.aws.network import Naming
 
@@ -51,6 +51,55 @@ class InstanceRole:
     ready: Sequence[pulumi.Resource]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EcrAccess:
+    """Amazon's registry, as `infra.images.access.RegistryAccess`.
+
+    ``docker.Image`` only builds: the state would contain its registry login otherwise.
+    """
+
+    region: str
+    profile: str
+    """The profile of the operator's credentials; empty for the default of AWS tools."""
+    repositories: Mapping[str, pulumi.Output[str]]
+    """``registry/repository`` by the image's name."""
+
+    def pushed_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return self.repositories[name]
+
+    def pulled_as(self, name: str) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return self.repositories[name]
+
+    def plugin_push(self) -> dict[str, Any]:
+        """See `RegistryAccess`."""
+        return {"skip_push": True}
+
+    def deployed(
+        self, name: str, *, repository: str, tag: str, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """See `RegistryAccess`."""
+        return EcrImage(
+            name,
+            repository=repository,
+            tag=tag,
+            pushed_as=self.pushed_as(repository),
+            region=self.region,
+            profile=self.profile,
+            opts=opts,
+        ).digest
+
+    def owned(self) -> pulumi.Output[list[str]]:
+        """See `RegistryAccess`: the account has other repositories, of other owners."""
+        return pulumi.Output.all(*self.repositories.values()).apply(
+            lambda repositories: [f"{repository}@" for repository in repositories]
+        )
+
+    def endpoint(self) -> None:
+        """See `RegistryAccess`: each repository has a lifecycle policy."""
+
+
 def repository_name(prefix: str, image: str) -> str:
     """Return a repository's name in the form that ECR accepts: lower case, single separators."""
     return f"{re.sub(r'[^a-z0-9]+', '-', prefix.lower()).strip('-')}/{image}"
@@ -63,14 +112,14 @@ def make_registry(
     profile: str,
     naming: Naming,
     opts: pulumi.ResourceOptions,
-) -> tuple[EcrRegistry, InstanceRole]:
+) -> tuple[EcrAccess, InstanceRole]:
     """Create a repository for each of ``images``, and a role that may pull only from these.
 
     The images are deleted with the stack. ``profile`` is the operator's AWS profile, or empty.
     """
     repositories = {image: _repository(image, naming, opts) for image in images}
     role = make_role([one.arn for one in repositories.values()], naming, opts)
-    registry = EcrRegistry(
+    registry = EcrAccess(
         region=region,
         profile=profile,
         repositories={image: one.repository_url for image, one in repositories.items()},

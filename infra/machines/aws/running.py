@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from infra.machines.aws.inventory import Running, Vpc
-    from infra.settings.model import Settings
+    from infra.machines.aws.settings import AwsSettings
 
 _TYPES = {"manager": "awsManagerType", "worker": "awsWorkerType"}
 _VOLUMES = {"manager": "awsManagerVolume", "worker": "awsWorkerVolume"}
@@ -26,7 +26,7 @@ _VOLUMES = {"manager": "awsManagerVolume", "worker": "awsWorkerVolume"}
 class Desired:
     """Desired values of settings that running instances may not support."""
 
-    settings: Settings
+    settings: AwsSettings
     vpc_id: str
     """The VPC of the given subnets; empty if none is given, or if they are unknown."""
     region: str
@@ -69,7 +69,7 @@ def problems(
     return found_problems
 
 
-def _staying(machines: Sequence[Running], settings: Settings) -> Sequence[Running]:
+def _staying(machines: Sequence[Running], settings: AwsSettings) -> Sequence[Running]:
     """Return the machines that the settings still include, in order."""
     counts = {"manager": settings.managers, "worker": settings.workers}
     staying = [machine for machine in machines if machine.number <= counts[machine.role]]
@@ -93,7 +93,7 @@ def _of_the_network(
             yield f"awsVpcCidr: {settings.aws_vpc_cidr!r} given; {runs}"
 
 
-def _of_addresses(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
+def _of_addresses(machines: Sequence[Running], settings: AwsSettings) -> Iterator[str]:
     wanted = settings.aws_public_addresses
     others = [m.name for m in machines if m.public is not None and m.public != wanted]
     if others:
@@ -165,7 +165,7 @@ def _of_stopped(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
         )
 
 
-def notes(clusters: Mapping[str, Sequence[Running]], settings: Settings) -> Sequence[str]:
+def notes(clusters: Mapping[str, Sequence[Running]], settings: AwsSettings) -> Sequence[str]:
     """Return notes on disruptive changes: all machines of a role stop at the same time."""
     if len(clusters) != 1:
         return ()  # They include those of another stack with the same name.
@@ -173,7 +173,7 @@ def notes(clusters: Mapping[str, Sequence[Running]], settings: Settings) -> Sequ
     return tuple(_of_stops(_staying(machines, settings), settings))
 
 
-def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
+def _of_stops(machines: Sequence[Running], settings: AwsSettings) -> Iterator[str]:
     lost = "All at once, without draining: tasks that run there fail. Do this when no task runs."
     moved = [m for m in machines if _is_replaced(m, settings)]
     if moved:
@@ -197,16 +197,16 @@ def _of_stops(machines: Sequence[Running], settings: Settings) -> Iterator[str]:
             )
 
 
-def staying(machines: Sequence[Running], settings: Settings) -> frozenset[tuple[str, str]]:
+def staying(machines: Sequence[Running], settings: AwsSettings) -> frozenset[tuple[str, str]]:
     """Return the cluster and name of each machine that is not replaced."""
     return frozenset((m.cluster, m.name) for m in machines if not _is_replaced(m, settings))
 
 
-def _is_replaced(machine: Running, settings: Settings) -> bool:
+def _is_replaced(machine: Running, settings: AwsSettings) -> bool:
     return machine.role == "worker" and machine.is_spot != settings.aws_spot_workers
 
 
-def _given_types(settings: Settings) -> Mapping[str, str]:
+def _given_types(settings: AwsSettings) -> Mapping[str, str]:
     return {"manager": settings.aws_manager_type, "worker": settings.aws_worker_type}
 
 

@@ -6,8 +6,10 @@ import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
+from infra.settings import values
+from infra.settings.model import Settings
 from infra.settings.types import Boolean, Integer
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from infra.settings.types import Problem
 
+ECR = "ecr"
+"""Amazon's registry, as a value of the setting ``registry``."""
 DEFAULT_VPC = "10.80.0.0/16"
 WIDEST_PREFIX = 16
 NARROWEST_PREFIX = 24
@@ -70,8 +74,8 @@ InstanceType = Annotated[str, AfterValidator(_instance_type)]
 VolumeGib = Annotated[Integer, Field(ge=20, le=16_384)]
 
 
-class AwsSettings(BaseModel):
-    """Settings that only ``target: aws`` uses."""
+class AwsSettings(Settings):
+    """The settings of a stack with ``target: aws``."""
 
     aws_region: Annotated[str, AfterValidator(_region), Field(alias="awsRegion")] = ""
     aws_profile: Annotated[str, Field(alias="awsProfile")] = ""
@@ -102,6 +106,13 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
             raw["awsPublicAddresses"],
             "true: without awsSubnetIds, the machines are reached over the internet",
         )
+
+
+def networks(raw: Mapping[str, Any]) -> Iterator[tuple[str, IPv4Network]]:
+    """Return the network of the machines, if the stack creates it."""
+    vpc = values.network(raw.get("awsVpcCidr", DEFAULT_VPC))
+    if vpc and not raw.get("awsSubnetIds"):
+        yield "it is awsVpcCidr, the network of the machines", vpc
 
 
 def _access(cidrs: object, opened: object) -> Iterator[Problem]:

@@ -7,8 +7,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from infra.clock import ClockReading, difference
+from infra.docker_networks import about_to_take
 from infra.images import registry
-from infra.machines.docker_networks import about_to_take
 from infra.machines.existing.orphans import LEAVE_FILE
 from infra.stack import memory
 from infra.stack.memory import MachineMemory

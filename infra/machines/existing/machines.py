@@ -17,8 +17,7 @@ from infra.swarm.release import Release
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from infra.machines.existing.settings import Access, Host
-    from infra.settings.model import Settings
+    from infra.machines.existing.settings import Access, ExistingSettings, Host
     from infra.stack.memory import Needs
 
 _TYPE = "dairflow:machines:Existing"
@@ -30,7 +29,7 @@ class ExistingMachines(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        settings: ExistingSettings,
         *,
         cluster_id: pulumi.Output[str],
         needed: Needs,

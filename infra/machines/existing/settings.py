@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from infra.project import ROOT
+from infra.settings import values
+from infra.settings.model import Settings
 from infra.settings.types import Boolean, Port
 
 if TYPE_CHECKING:
@@ -198,8 +200,8 @@ class Host(Access):
         return self.given_private_address or self.address
 
 
-class ExistingSettings(BaseModel):
-    """The keys of the ``existing`` target."""
+class ExistingSettings(Settings):
+    """The settings of a stack with ``target: existing``."""
 
     hosts: tuple[Host, ...] = ()
     adopt: Boolean = False
@@ -208,13 +210,9 @@ class ExistingSettings(BaseModel):
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Report conflicts between hosts; the model checks each host by itself."""
-    given: object = raw.get("hosts") or []
-    if not isinstance(given, list):
-        return
-    hosts = [
-        cast("dict[str, Any]", host) if isinstance(host, dict) else dict[str, Any]()
-        for host in cast("list[Any]", given)
-    ]
+    hosts = _hosts(raw)
+    if hosts is None:
+        return  # the model reports that it is not a list
     if not hosts:
         yield ("hosts", [], "a list of hosts: target existing does not create machines")
         return
@@ -233,6 +231,31 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
         )
     if not workers:
         yield ("hosts", f"{len(hosts)} hosts, no worker", "at least one host with the role worker")
+
+
+def nodes(raw: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the numbers of managers and workers among the hosts."""
+    roles = [host.get("role") for host in _hosts(raw) or ()]
+    return roles.count("manager"), roles.count("worker")
+
+
+def networks(raw: Mapping[str, Any]) -> Iterator[tuple[str, IPv4Network]]:
+    """Return the addresses of the hosts."""
+    for host in _hosts(raw) or ():
+        for key in ("address", "privateAddress"):
+            if address := values.network(host.get(key)):
+                yield f"the host {host.get('name', '')} is there", address
+
+
+def _hosts(raw: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the hosts, an empty one for an entry that is not an object; None without a list."""
+    given: object = raw.get("hosts") or []
+    if not isinstance(given, list | tuple):
+        return None
+    return [
+        cast("dict[str, Any]", host) if isinstance(host, dict) else dict[str, Any]()
+        for host in cast("list[Any]", given)
+    ]
 
 
 def _duplicates(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

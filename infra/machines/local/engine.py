@@ -28,7 +28,7 @@ from urllib3.exceptions import ReadTimeoutError
 from infra.errors import UserError
 from infra.images import project_images
 from infra.machines import node_container
-from infra.machines.addresses import LOOPBACK
+from infra.machines.addresses import CANDIDATE_NETWORKS, LOOPBACK
 from infra.machines.node_container import ENGINE_FOLDER
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ CLUSTER_LABEL = "dairflow.cluster"
 OWNER_FILE = "dairflow-owner"
 """File on a machine's disk: the identity of the resource that the machine belongs to."""
 NETWORK_PREFIX = 22
-CANDIDATE_NETWORKS = IPv4Network("10.213.0.0/16")
-"""Swarm's own overlay networks use the beginning of 10.0.0.0/8, so they do not overlap."""
 MIN_FREE_BYTES = 8 * 10**9
 """Three nodes unpack the Airflow image (about 0.7 GB each), and the registry has another copy."""
 DELETION_SECONDS = 300.0

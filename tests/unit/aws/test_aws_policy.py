@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.machines import target_packages
-from infra.settings.model import parse
+from tests.unit.parsed import parse
 
 target_packages.use("aws")
 from aws_cloud.policy import refused, unneeded  # noqa: E402

@@ -13,8 +13,8 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.servicequotas.models import ServiceQuotasBackend
 
 from infra.machines import target_packages
-from infra.settings.model import parse
 from infra.stack.memory import Needs, Part
+from tests.unit.parsed import parse
 
 target_packages.use("aws")
 from infra.machines.aws.preflight import (  # noqa: E402

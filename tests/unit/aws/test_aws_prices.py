@@ -3,7 +3,8 @@
 import pytest
 
 from infra.machines.aws.prices import hourly, monthly_estimate
-from infra.settings.model import Settings, parse
+from infra.settings.model import Settings
+from tests.unit.parsed import parse
 
 
 def settings(**more: object) -> Settings:

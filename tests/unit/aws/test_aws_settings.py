@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.settings.model import SettingsError, parse
+from infra.settings.parse import SettingsError
+from tests.unit.parsed import parse
 
 REQUIRED: dict[str, Any] = {
     "target": "aws",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.settings.model import SettingsError, parse
+from infra.settings.parse import SettingsError
+from tests.unit.parsed import parse
 
 
 def test_backups_are_on_by_default() -> None:

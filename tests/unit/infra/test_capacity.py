@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from infra.machines.addresses import address
-from infra.machines.local.engine import CANDIDATE_NETWORKS, NETWORK_PREFIX
-from infra.settings.model import MAX_WORKER_NODES, SettingsError, parse
+from infra.machines.addresses import CANDIDATE_NETWORKS, address
+from infra.machines.local.engine import NETWORK_PREFIX
+from infra.settings.model import MAX_WORKER_NODES
+from infra.settings.parse import SettingsError
 from infra.stack import network
 from infra.stack.network import Demand, NoSubnetError, choose
+from tests.unit.parsed import parse
 
 LARGEST = {"workers": "500", "workersPerNode": "16", "workerConcurrency": "1"}
 

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from infra import cluster
-from infra.settings.model import SettingsError, parse
+from infra.machines.targets import TARGETS
+from infra.settings.parse import SettingsError
 from infra.stack.connections import AIRFLOW_CONNECTIONS
+from tests.unit.parsed import parse
 
 ROOT = Path(__file__).parents[3]
 IMAGE = f"site@sha256:{'ab' * 32}"
@@ -29,7 +31,8 @@ def compose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 def read(compose: dict[str, Any], **settings: Any) -> None:
     text = yaml.safe_dump(compose)
     (cluster.ROOT / "docker-compose.yaml").write_text(text)
-    cluster.read_services(parse(settings))
+    parsed = parse(settings)
+    cluster.read_services(parsed, TARGETS[parsed.target])
 
 
 def refusal(compose: dict[str, Any], **settings: Any) -> str:

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from infra.remote.keys import generate_key_pair
-from infra.settings.model import Settings, SettingsError, parse
+from infra.settings.model import Settings
+from infra.settings.parse import SettingsError
+from tests.unit.parsed import parse
 
 PAIR = generate_key_pair()
 MANAGER = {
@@ -131,6 +133,7 @@ def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -
             "hosts: '2 managers' given; valid: an od",
         ),
         ([MANAGER, WORKER], {"workers": "5"}, "workers: '5' given; valid: nothing: with target e"),
+        ([MANAGER, WORKER], {"adopt": "maybe"}, "adopt: 'maybe' given; valid: true or false"),
         ([MANAGER, WORKER], {"target": "local"}, "hosts: a value that is not shown given; valid: "),
     ],
 )
@@ -157,6 +160,11 @@ def test_every_mistake_is_reported_at_once() -> None:
     text = refusal({**MANAGER, "role": "x"}, {**WORKER, "port": "x", "hostKey": "x"}, webPort="0")
     for key in ("hosts[0].role", "hosts[1].port", "hosts[1].hostKey", "hosts", "webPort"):
         assert f"  {key}: " in text
+    assert "pulumi config set webPort VALUE" in text
+
+
+def test_the_command_for_a_host_has_its_path() -> None:
+    text = refusal({**MANAGER, "role": "x"}, WORKER)
     assert "pulumi config set --path 'hosts[0].role' VALUE" in text
 
 

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "tools" / "plugins" / "docker"
 
 PROGRAM = (
-    "import infra.cluster, infra.machines.provision, infra.settings.model, "
-    "infra.images.build_context"
+    "import infra.cluster, infra.machines.provision, infra.machines.targets, "
+    "infra.settings.loading, infra.images.build_context"
 )
 PROVIDERS = (
     "import infra.resources.images, infra.resources.keys, infra.resources.local, "

@@ -514,7 +514,8 @@ def test_without_its_packages_the_target_says_what_to_do(
 def test_other_targets_import_nothing_of_it() -> None:
     """pulumi-aws takes a second to import, and is not in the environment itself."""
     code = (
-        "import sys, infra.cluster, infra.machines.provision, infra.settings.model;"
+        "import sys, infra.cluster, infra.machines.provision, infra.machines.targets,"
+        " infra.settings.loading;"
         "print([m for m in sys.modules if m.startswith(('pulumi_aws', 'boto'))])"
     )
     done = subprocess.run(

@@ -133,7 +133,7 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
     (tmp_path / "images/airflow").mkdir(parents=True)
     requirements = tmp_path / "images/airflow/pip_requirements.txt"
     requirements.write_text("-i https://me:hunter2@pypi.example.com/simple\n")
-    monkeypatch.setattr("infra.settings.model.ROOT", tmp_path)
+    monkeypatch.setattr("infra.settings.loading.ROOT", tmp_path)
     message = r"pip_requirements\.txt:1: the address contains a user"
     with pytest.raises(pulumi.RunError, match=message):
         run()

@@ -16,6 +16,7 @@ from pulumi.runtime import settings as runtime_settings
 
 import infra.resources
 from infra.machines import target_packages
+from infra.machines.targets import TARGETS
 from tests.unit.resources.recorder import Recorder, run_program
 
 target_packages.use("aws")
@@ -83,6 +84,10 @@ def names_of(settings: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_names_in_a_stacks_state_stay(stack: str) -> None:
     assert names_of(STACKS[stack]) == NAMES[stack]
+
+
+def test_every_target_has_a_list() -> None:
+    assert {stack.get("target", "local") for stack in STACKS.values()} == set(TARGETS)
 
 
 def test_every_resource_of_the_project_is_in_one_of_the_lists() -> None:
