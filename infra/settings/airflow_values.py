@@ -6,12 +6,20 @@ import difflib
 import json
 import math
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from infra.stack.yaml_values import as_object, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class Instead(NamedTuple):
+    """What is valid in place of a value, and the likeliest one."""
+
+    valid: str
+    suggestion: str = ""
+
 
 CELERY_CONFIG = "celery.extra_celery_config"
 RESERVED_IN_CELERY_CONFIG = frozenset(
@@ -38,24 +46,26 @@ RESERVED_IN_CELERY_CONFIG = frozenset(
 """Keys that the project sets, or that Airflow has an option of its own for."""
 
 
-def invalid(name: str, kind: str, text: str) -> str:
-    """Return what is valid in place of ``text``; empty if Airflow can read it.
+def instead_of(name: str, kind: str, text: str) -> Instead | None:
+    """Return what is valid in place of ``text``; None if Airflow can read it.
 
     ``name`` is ``SECTION.OPTION``; ``kind`` is the option's in ``airflow_options.txt``.
     """
-    if name == CELERY_CONFIG:
-        return _invalid_celery_config(text)
     may_be_empty, kind = kind.endswith("?"), kind.removesuffix("?")
-    if kind == "string" or (may_be_empty and not text):
-        return ""
-    if "|" in kind:
+    if name == CELERY_CONFIG:
+        valid = _valid_celery_config(text)
+    elif kind == "string" or (may_be_empty and not text):
+        return None
+    elif kind == "timezone":
+        return _valid_time_zone(text)
+    elif "|" in kind:
         values = kind.split("|")
         is_boolean = "boolean" in values and _is_boolean(text)
-        return "" if text in values or is_boolean else f"one of {', '.join(values)}"
-    if kind == "timezone":
-        return _invalid_time_zone(text)
-    check, valid = _KINDS[kind]
-    return "" if check(text) else valid
+        valid = "" if text in values or is_boolean else f"one of {', '.join(values)}"
+    else:
+        check, expected = _KINDS[kind]
+        valid = "" if check(text) else expected
+    return Instead(valid) if valid else None
 
 
 def _is_boolean(text: str) -> bool:
@@ -80,19 +90,20 @@ _KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 
 
-def _invalid_time_zone(text: str) -> str:
+def _valid_time_zone(text: str) -> Instead | None:
     """Compare with the names that the image has, which are this package's as well."""
     if text == "system" or text.lower() == "utc":
-        return ""
+        return None
     names = resources.files("tzdata").joinpath("zones").read_text().split()
     if text in names:
-        return ""
+        return None
     same = [name for name in names if name.lower() == text.lower()]
     close = same or difflib.get_close_matches(text, names, n=1)
-    return f"a time zone's name, as Europe/Berlin{f'; did you mean {close[0]}?' if close else ''}"
+    return Instead("a time zone's name such as Europe/Berlin", close[0] if close else "")
 
 
-def _invalid_celery_config(text: str) -> str:
+def _valid_celery_config(text: str) -> str:
+    """Return what is valid instead; empty if the text is valid."""
     try:
         config: object = json.loads(text)
     except ValueError:

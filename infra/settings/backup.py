@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from infra.settings.report import HIDDEN, UNUSED
+from infra.settings.problem import HIDDEN, invalid, missing, unused
 from infra.settings.types import Boolean, Integer
 from infra.stack.backups import BackupOptions, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
 
 PASSPHRASE_CHARACTERS = 16
 """The minimum length of a passphrase."""
@@ -116,18 +116,15 @@ def backup_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     """Report problems of the backup settings."""
     passphrase = raw.get("backupPassphrase")
     if passphrase and not _is_passphrase(str(passphrase)):
-        yield (
+        yield invalid(
             "backupPassphrase",
             HIDDEN,
             f"{PASSPHRASE_CHARACTERS} characters or more, on one line, without spaces at its ends",
         )
     yield from _bucket_problems(raw)
     if raw.get("restoreFrom") and str(raw.get("backups", True)).lower() == "false":
-        yield (
-            "restoreFrom",
-            raw["restoreFrom"],
-            "nothing while backups is false: a restored cluster continues its backups",
-        )
+        hint = "A restored cluster continues its backups, but backups is false."
+        yield unused("restoreFrom", hint)
 
 
 _KEYS = ("backupS3AccessKey", "backupS3SecretKey")
@@ -138,19 +135,17 @@ def _bucket_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     if not raw.get("backupS3Bucket"):
         for key in _OF_A_BUCKET:
             if raw.get(key):
-                yield (key, HIDDEN, f"{UNUSED}it belongs to backupS3Bucket, which is not set")
+                yield unused(key, "It belongs to backupS3Bucket, which is not set.")
         return
     for key in _KEYS:
         value = str(raw.get(key) or "")
         if not re.fullmatch(r"\S+", value):
-            yield (key, HIDDEN if value else None, "the bucket's key, set with --secret")
+            valid = "the bucket's key, set with --secret"
+            yield invalid(key, HIDDEN, valid) if value else missing(key, valid)
     authority = str(raw.get("backupS3Ca") or "")
     if authority and "-----BEGIN CERTIFICATE-----" not in authority:
-        yield (
-            "backupS3Ca",
-            authority,
-            'a PEM text: pulumi config set backupS3Ca -- "$(cat ca.pem)"',
-        )
+        valid = 'a PEM text: `pulumi config set backupS3Ca -- "$(cat ca.pem)"`'
+        yield invalid("backupS3Ca", authority, valid)
 
 
 def _is_passphrase(text: str) -> bool:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from infra.docker_networks import POOL
+from infra.settings.problem import invalid
 from infra.settings.types import overlay_network
 from infra.stack import network
 from infra.stack.network import Demand
@@ -18,8 +19,8 @@ from infra.stack.network import Demand
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from infra.settings.problem import Problem
     from infra.settings.target_rules import TargetRules
-    from infra.settings.types import Problem
 
 REDIS_CLIENTS = 10_000
 """Redis's `maxclients` by default."""
@@ -66,7 +67,8 @@ def _redis(
         f" have {clients:,} clients ({slots:,} tasks, {CLIENTS_OF_A_WORKER} for each of {workers:,}"
         f" Celery workers, {OTHER_CLIENTS} others), but accepts {REDIS_CLIENTS:,}"
     )
-    yield "workerConcurrency", raw.get("workerConcurrency", concurrency), valid
+    given = raw.get("workerConcurrency", concurrency)
+    yield invalid("workerConcurrency", given, valid)
 
 
 def _addresses(raw: Mapping[str, Any], subnet: str, demand: Demand) -> Iterator[Problem]:
@@ -77,7 +79,7 @@ def _addresses(raw: Mapping[str, Any], subnet: str, demand: Demand) -> Iterator[
     if demand.addresses > room:
         has = f"{subnet} has" if subnet else f"the largest, /{network.WIDEST_PREFIX}, has"
         valid = f"a network with {demand.addresses:,} addresses ({demand}); {has} {room:,}"
-        yield "overlayNetwork", raw.get("overlayNetwork", ""), valid
+        yield invalid("overlayNetwork", raw.get("overlayNetwork", ""), valid)
 
 
 def _overlaps(
@@ -86,7 +88,7 @@ def _overlaps(
     if found := overlap(target, raw, subnet):
         why, other = found
         valid = f"a network that does not overlap {other}: {why}"
-        yield "overlayNetwork", raw["overlayNetwork"], valid
+        yield invalid("overlayNetwork", raw["overlayNetwork"], valid)
 
 
 def overlap(

@@ -9,15 +9,15 @@ from infra.settings import capacity
 from infra.settings.airflow import airflow_problems
 from infra.settings.backup import backup_problems
 from infra.settings.memory import memory_problems
-from infra.settings.report import UNUSED
+from infra.settings.problem import invalid, unused
 from infra.settings.secrets import secret_problems
 from infra.stack.ports import RESERVED_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from infra.settings.problem import Problem
     from infra.settings.target_rules import TargetRules
-    from infra.settings.types import Problem
 
 
 def conflicts(
@@ -60,10 +60,10 @@ def _unused(
     """Report settings that have a value, but no effect with this target."""
     for key, (owner, default) in foreign(target, targets).items():
         if key in raw and _is_changed(raw[key], default):
-            yield key, raw[key], f"{UNUSED}it belongs to target {owner}"
+            yield unused(key, f"It belongs to target {owner}.")
     for key, reason in target.unused.items():
         if key in raw and _is_changed(raw[key], target.defaults[key]):
-            yield key, raw[key], f"{UNUSED}{reason}"
+            yield unused(key, reason)
 
 
 def _is_changed(given: object, default: object) -> bool:
@@ -83,8 +83,8 @@ def _registry(
     if given in target.registries:
         return
     owner = next((name for name, other in targets.items() if given in other.registries), "")
-    reason = f": {given} belongs to target {owner}" if owner else ""
-    yield "registry", given, f"{choice(target.registries)}{reason}"
+    hint = f"The registry {given} belongs to target {owner}." if owner else ""
+    yield invalid("registry", given, choice(target.registries), hint=hint)
 
 
 def choice(names: tuple[str, ...]) -> str:
@@ -100,6 +100,6 @@ def _port_conflicts(raw: Mapping[str, Any], target: TargetRules[Any]) -> Iterato
         given = raw.get(key, target.defaults[key])
         port = int(given) if re.fullmatch(r"[0-9]{1,9}", str(given)) else None
         if port in taken:
-            yield key, given, f"another port: this one is {taken[port]}"
+            yield invalid(key, given, f"another port: this one is {taken[port]}")
         elif port is not None:
             taken[port] = f"{key}'s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from infra.settings.problem import invalid, unknown, unused
 from infra.stack.quantities import size_bytes
 from infra.stack.services import WORKER
 from infra.stack.yaml_values import as_object, is_object
@@ -12,7 +13,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
 
 MIB = 1_024 * 1_024
 WORKERS_OWN_MIB = 512
@@ -60,24 +61,24 @@ def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     """Report problems of ``memoryLimits`` and ``taskMemory``."""
     task = raw.get("taskMemory")
     if task is not None and not _is_enough(task):
-        yield ("taskMemory", task, VALID)
+        yield invalid("taskMemory", task, VALID)
     if not is_object(raw.get("memoryLimits")):
         return
     for name, size in as_object(raw["memoryLimits"]).items():
         key = f"memoryLimits.{name}"
         if name == WORKER:
-            yield (
-                key,
-                size,
-                "nothing: it is derived from workerConcurrency; set taskMemory",
-            )
+            yield unused(key, "It is derived from workerConcurrency: set taskMemory instead.")
         elif name not in SERVICES:
             close = difflib.get_close_matches(name, SERVICES, n=1)
-            guess = f"; did you mean {close[0]}?" if close else ""
-            own = "; a service of yours has its limit in docker-compose.yaml"
-            yield (key, size, f"one of {', '.join(SERVICES)}{guess or own}")
+            yield unknown(
+                key,
+                "service",
+                valid=f"one of {', '.join(SERVICES)}",
+                suggestion=close[0] if close else "",
+                hint="" if close else "A service of yours has its limit in docker-compose.yaml.",
+            )
         elif not _is_enough(size):
-            yield (key, size, VALID)
+            yield invalid(key, size, VALID)
 
 
 def _is_enough(size: object) -> bool:

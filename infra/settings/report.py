@@ -1,4 +1,4 @@
-"""Reports invalid settings: each with its key, the given value, and what is valid. No I/O.
+"""Reports invalid settings: sentences for each, with the given value and what is valid. No I/O.
 
 It never shows values that may be secret.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from infra.settings.problem import HIDDEN, NOTHING, Problem, invalid, missing, unknown
 from infra.settings.secret_values import leaves
 
 if TYPE_CHECKING:
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic.fields import FieldInfo
 
-    from infra.settings.types import Problem
-
-UNUSED = "nothing: "
-"""Prefix of the text for a setting that must not be set."""
+_HEADLINE = "These settings are not valid:"
 _ADVICE = "Nothing was created or changed. Fix them, for example:"
-_UNKNOWN = "no such setting"
 _VALID = {
     "dict_type": "an object, set with --path '{key}.NAME' for each of its entries",
-    "missing": "must be set",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
     "model_type": "an object, set with --path '{key}.address' for its address, and so on",
     "string_pattern_mismatch": "lower-case letters and digits, with single . _ or - between them",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} character(s)",
     "string_type": "one text, not a list or an object",
     "tuple_type": "a list, set with --path '{key}[0]' for its first entry, and so on",
+    "value_error": "{error}",
 }
-"""What is valid instead, by pydantic's name of the problem."""
+"""What is valid instead, by pydantic's name of the problem, with the names of its context."""
 
 
 def report(
@@ -47,12 +49,18 @@ def report(
         secrets: the texts that the report must not show.
 
     """
-    lines = [
-        f"  {key}: {_shown(key, given, fields, secrets)} given; valid: {valid}"
-        for key, given, valid in problems
-    ]
-    example = _example(problems[0], fields)
-    return "\n".join(["These settings are not valid:", *lines, _ADVICE, example])
+    lines = [f"  {sentences(problem, _shown(problem, fields, secrets))}" for problem in problems]
+    return "\n".join([_HEADLINE, *lines, _ADVICE, _example(problems[0], fields)])
+
+
+def sentences(problem: Problem, given: str) -> str:
+    """Return a problem as text; ``given`` is the value as the report shows it, or empty."""
+    parts = [f"{problem.path}: {f'{given} ' if given else ''}{problem.message}."]
+    if problem.valid:
+        parts.append(f"Use {problem.valid}.")
+    if problem.suggestion:
+        parts.append(f"Did you mean {problem.suggestion}?")
+    return " ".join([*parts, *filter(None, [problem.hint])])
 
 
 def keys(model: type[BaseModel]) -> list[str]:
@@ -64,15 +72,29 @@ def problems_of(
     error: ValidationError, fields: Mapping[str, FieldInfo], known: Iterable[str]
 ) -> list[Problem]:
     """Return the problems that pydantic found; ``known`` are the keys to suggest."""
-    return [
-        (_path(problem["loc"]), _given(problem), _valid(problem, fields, known))
-        for problem in error.errors()
-    ]
+    return [_problem(each, fields, known) for each in error.errors()]
+
+
+def _problem(
+    found: Any,  # noqa: ANN401 - pydantic's ErrorDetails, by type
+    fields: Mapping[str, FieldInfo],
+    known: Iterable[str],
+) -> Problem:
+    kind, path = found["type"], _path(found["loc"])
+    if kind == "extra_forbidden":
+        return unknown(path, "setting", suggestion=_similar(found["loc"], fields, known))
+    if kind == "missing":
+        return missing(path)
+    given = HIDDEN if found["loc"][-1] == "password" else found["input"]
+    if kind in _VALID:
+        return invalid(path, given, _VALID[kind].format(key=path, **found.get("ctx", {})))
+    return invalid(path, given, "", hint=f"{found['msg']}.")
 
 
 def _example(problem: Problem, fields: Mapping[str, FieldInfo]) -> str:
-    key, _, valid = problem
-    if valid.startswith((_UNKNOWN, UNUSED)):
+    """Return a command that fixes a problem."""
+    key = problem.path
+    if problem.on_key:
         nested = "[" in key or "." in key
         return f"  pulumi config rm --path '{key}'" if nested else f"  pulumi config rm {key}"
     if key in fields and get_origin(fields[key].annotation) is tuple:
@@ -91,31 +113,22 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - a ty
     return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
-def _shown(
-    key: str, given: object, fields: Mapping[str, FieldInfo], secrets: Collection[str]
-) -> str:
+def _shown(problem: Problem, fields: Mapping[str, FieldInfo], secrets: Collection[str]) -> str:
     """Return the given value for display, unless it may contain a secret, like a list of hosts."""
-    if given is None:
-        return "nothing"
+    given = problem.given
+    if given is NOTHING:
+        return ""
     text = repr(given)
-    within = re.split(r"[.[]", key)[0]
+    within = re.split(r"[.[]", problem.path)[0]
     whole = type(given) in (dict, list) or text.startswith(("'[", "'{"))
     if (
-        isinstance(given, _Hidden)
+        given is HIDDEN
         or (whole and (within not in fields or _model_in(fields[within].annotation)))
         or "PRIVATE KEY" in text
         or any(leaf in secrets for leaf in leaves(given))
     ):
-        return "a value that is not shown"
+        return "the value (not shown)"
     return text
-
-
-class _Hidden:
-    """Placeholder for a secret."""
-
-
-HIDDEN: object = _Hidden()
-"""Given value of a setting that is always secret, even if the user did not mark it."""
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -126,39 +139,10 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path.removeprefix(".")
 
 
-def _given(problem: Any) -> object:  # noqa: ANN401 - pydantic's ErrorDetails, by type
-    """Return the given value; an unknown key in a list of objects may be a misspelt password."""
-    misspelt = problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1
-    if misspelt or problem["loc"][-1] == "password":
-        return _Hidden()
-    return None if problem["type"] == "missing" else problem["input"]
-
-
-def _valid(
-    problem: Any,  # noqa: ANN401 - pydantic's ErrorDetails, by type
-    fields: Mapping[str, FieldInfo],
-    known: Iterable[str],
-) -> str:
-    context = problem.get("ctx", {})
-    match problem["type"]:
-        case "greater_than_equal":
-            return f"{context['ge']} or more"
-        case "less_than_equal":
-            return f"{context['le']} or less"
-        case "literal_error":
-            return str(context["expected"])
-        case "extra_forbidden":
-            return f"{_UNKNOWN}{_similar(problem['loc'], fields, known)}"
-        case kind if kind in _VALID:
-            return _VALID[kind].format(key=_path(problem["loc"]))
-        case _:
-            return problem["msg"].removeprefix("Value error, ")
-
-
 def _similar(
     location: tuple[int | str, ...], fields: Mapping[str, FieldInfo], known: Iterable[str]
 ) -> str:
-    """Suggest a key with a spelling similar to the given one."""
+    """Return the key with the spelling most similar to the given one; empty if there is none."""
     *parents, given = location
     for parent in parents:
         model = _model_in(fields[str(parent)].annotation) if parent in fields else None
@@ -167,4 +151,4 @@ def _similar(
             known = fields
     spelled = {key.lower(): key for key in known}
     found = difflib.get_close_matches(str(given).lower(), spelled, n=1)
-    return f"; did you mean {spelled[found[0]]}?" if found else ""
+    return spelled[found[0]] if found else ""

@@ -8,7 +8,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from infra.settings.report import HIDDEN
+from infra.settings.problem import HIDDEN, invalid, unknown, unused
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.secrets import SECRET_NAMES
 from infra.stack.yaml_values import as_object, is_object
@@ -16,7 +16,7 @@ from infra.stack.yaml_values import as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
 
 ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
@@ -32,31 +32,26 @@ def secret_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
         for name, number in as_object(asked).items():
             yield from _rotation_problems(name, number)
         if "fernet_key" in as_object(asked) and raw.get("fernetKey"):
-            yield (
-                "rotateSecrets.fernet_key",
-                as_object(asked)["fernet_key"],
-                "nothing: you set the key yourself; set fernetKey to the next one",
-            )
+            hint = "You set the key yourself: set fernetKey to the next one."
+            yield unused("rotateSecrets.fernet_key", hint)
     key = raw.get("fernetKey")
     if key and not all(map(_is_fernet_key, str(key).split(","))):
-        yield (
-            "fernetKey",
-            HIDDEN,
-            "32 bytes in URL-safe base64; an older key may follow after a comma",
-        )
+        valid = "32 bytes in URL-safe base64; an older key may follow after a comma"
+        yield invalid("fernetKey", HIDDEN, valid)
 
 
 def _rotation_problems(name: str, number: object) -> Iterator[Problem]:
     if name not in ROTATED:
         close = difflib.get_close_matches(name, ROTATED, n=1)
-        guess = f"; did you mean {close[0]}?" if close else ""
-        yield (f"rotateSecrets.{name}", number, f"one of {', '.join(ROTATED)}{guess}")
-    elif isinstance(number, bool) or not _COUNT.fullmatch(str(number)):
-        yield (
+        yield unknown(
             f"rotateSecrets.{name}",
-            number,
-            "a whole number from 1 on, a new one for each rotation",
+            "secret",
+            valid=f"one of {', '.join(ROTATED)}",
+            suggestion=close[0] if close else "",
         )
+    elif isinstance(number, bool) or not _COUNT.fullmatch(str(number)):
+        valid = "a whole number from 1 on, a new one for each rotation"
+        yield invalid(f"rotateSecrets.{name}", number, valid)
 
 
 def _is_fernet_key(text: str) -> bool:

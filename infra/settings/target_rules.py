@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from infra.settings.model import Settings
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
 
 S = TypeVar("S", bound="Settings")
 
@@ -37,7 +37,7 @@ class TargetRules(Generic[S]):
     settings: type[S]
     """The model of a stack's settings with this target."""
     unused: Mapping[str, str] = MappingProxyType({})
-    """A key that all targets share, but this one does not use → the reason."""
+    """A key that all targets share, but this one does not use → the reason, as a sentence."""
     registries: tuple[str, ...] = (registry.EMBEDDED,)
     """Valid values of the setting ``registry``."""
     provider_keys: Mapping[str, str] = MappingProxyType({})

@@ -59,6 +59,3 @@ Integer = Annotated[int, BeforeValidator(_whole_number)]
 Port = Annotated[Integer, Field(ge=1, le=MAX_PORT)]
 Boolean = Annotated[bool, BeforeValidator(_true_or_false)]
 OverlayNetwork = Annotated[str, AfterValidator(overlay_network)]
-
-Problem = tuple[str, object, str]
-"""Key, given value, what is valid."""

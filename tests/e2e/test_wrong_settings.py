@@ -76,23 +76,20 @@ def test_mistakes_of_every_kind_are_in_one_report(project: Project) -> None:
         flowerPort=None,
     )
     expected = {
-        "workers: 'two' given; valid: a whole number",
-        "adopt: 'perhaps' given; valid: true or false",
-        f"allowedCidrs: '192.0.2.0/24' given; valid: {A_LIST.format('allowedCidrs')}",
-        "target: 'gcp' given; valid: 'local', 'existing' or 'aws'",
-        "wrokers: '3' given; valid: no such setting; did you mean workers?",
-        "imageName: ['airflow'] given; valid: one text, not a list or an object",
-        f"managers: '2' given; valid: {ODD}",
-        "taskGrace: '5' given; valid: 10 or more",
-        "webPort: '5000' given; valid: another port: this one is the registry's",
-        "workerConcurrency: '2.5' given; valid: a whole number",
-        "awsSpotWorkers: 'on' given; valid: true or false",
-        f"awsSubnetIds: '7' given; valid: {A_LIST.format('awsSubnetIds')}",
-        "connectionsPerSecond: 'true' given; valid: a whole number",
-        "flowerPort: '' given; valid: a whole number",
-        "adopt: 'perhaps' given; valid: nothing: it belongs to target existing",
-        "awsSpotWorkers: 'on' given; valid: nothing: it belongs to target aws",
-        "awsSubnetIds: '7' given; valid: nothing: it belongs to target aws",
+        "workers: 'two' is not valid. Use a whole number.",
+        "adopt: 'perhaps' is not valid. Use true or false.",
+        f"allowedCidrs: '192.0.2.0/24' is not valid. Use {A_LIST.format('allowedCidrs')}.",
+        "target: 'gcp' is not valid. Use 'local', 'existing' or 'aws'.",
+        "wrokers: unknown setting. Did you mean workers?",
+        "imageName: ['airflow'] is not valid. Use one text, not a list or an object.",
+        f"managers: '2' is not valid. Use {ODD}.",
+        "taskGrace: '5' is not valid. Use 10 or more.",
+        "webPort: '5000' is not valid. Use another port: this one is the registry's.",
+        "workerConcurrency: '2.5' is not valid. Use a whole number.",
+        "awsSpotWorkers: 'on' is not valid. Use true or false.",
+        f"awsSubnetIds: '7' is not valid. Use {A_LIST.format('awsSubnetIds')}.",
+        "connectionsPerSecond: 'true' is not valid. Use a whole number.",
+        "flowerPort: '' is not valid. Use a whole number.",
     }
     printed = project.pulumi("preview", check=False)
     assert set(report(printed)) == expected
@@ -115,10 +112,10 @@ def test_hosts_and_their_passwords(project: Project) -> None:
     project.pulumi(*secret, "taskGrace", "12 s")
     printed = project.pulumi("preview", check=False)
     lines = report(printed)
-    assert "hosts[0].role: 'boss' given; valid: 'manager' or 'worker'" in lines
-    hidden = "a value that is not shown given; valid:"
+    assert "hosts[0].role: 'boss' is not valid. Use 'manager' or 'worker'." in lines
+    hidden = "the value (not shown) is not valid. Use"
     for expected in (
-        f"hosts[1].pasword: {hidden} no such setting; did you mean password?",
+        "hosts[1].pasword: unknown setting. Did you mean password?",
         f"hosts[1].privateKeyFile: {hidden} a readable file",
         f"hosts[1].port: {hidden} a whole number",
         f"taskGrace: {hidden} a whole number",

@@ -10,12 +10,13 @@ from pydantic import AfterValidator, Field
 
 from infra.settings import values
 from infra.settings.model import Settings
+from infra.settings.problem import invalid, missing, unused
 from infra.settings.types import Boolean, Integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
 
 ECR = "ecr"
 """Amazon's registry, as a value of the setting ``registry``."""
@@ -96,12 +97,12 @@ class AwsSettings(Settings):
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Find conflicting settings; ``raw`` maps a key of ``Pulumi.yaml`` to its value."""
     if not raw.get("awsRegion"):
-        yield "awsRegion", None, "the AWS region of the machines, such as eu-central-1"
+        yield missing("awsRegion", "the AWS region of the machines, such as eu-central-1")
     yield from _access(raw.get("allowedCidrs") or (), raw.get("awsOpenToInternet"))
     if raw.get("awsSubnetIds") and raw.get("awsVpcCidr", DEFAULT_VPC) != DEFAULT_VPC:
-        yield "awsVpcCidr", raw["awsVpcCidr"], "nothing: with awsSubnetIds, the VPC is theirs"
+        yield unused("awsVpcCidr", "With awsSubnetIds, the VPC is that of the subnets.")
     if not raw.get("awsSubnetIds") and str(raw.get("awsPublicAddresses", True)).lower() == "false":
-        yield (
+        yield invalid(
             "awsPublicAddresses",
             raw["awsPublicAddresses"],
             "true: without awsSubnetIds, the machines are reached over the internet",
@@ -117,7 +118,7 @@ def networks(raw: Mapping[str, Any]) -> Iterator[tuple[str, IPv4Network]]:
 
 def _access(cidrs: object, opened: object) -> Iterator[Problem]:
     if not cidrs:
-        yield "allowedCidrs", None, _WHO
+        yield missing("allowedCidrs", _WHO)
     if not isinstance(cidrs, list | tuple) or str(opened).lower() == "true":
         return
     for position, cidr in enumerate(cast("list[object]", cidrs)):
@@ -126,4 +127,4 @@ def _access(cidrs: object, opened: object) -> Iterator[Problem]:
         except ValueError:
             continue  # reported by the setting's own check
         if wide:
-            yield f"allowedCidrs[{position}]", cidr, _TOO_WIDE
+            yield invalid(f"allowedCidrs[{position}]", cidr, _TOO_WIDE)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from infra.machines.aws.preflight import Site
     from infra.machines.fleet import Fleet
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
     from infra.stack.memory import Needs
 
 

@@ -14,12 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from infra.project import ROOT
 from infra.settings import values
 from infra.settings.model import Settings
+from infra.settings.problem import Problem, invalid, missing
 from infra.settings.types import Boolean, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from infra.settings.types import Problem
 
 ACCEPT_ONCE = "accept-once"
 """Value instead of a host key: accept the key of the first connection, and no other from then
@@ -214,7 +213,7 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if hosts is None:
         return  # the model reports that it is not a list
     if not hosts:
-        yield ("hosts", [], "a list of hosts: target existing does not create machines")
+        yield missing("hosts", "a list of hosts: target existing does not create machines")
         return
     yield from _duplicates(hosts)
     for index, host in enumerate(hosts):
@@ -222,15 +221,18 @@ def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
     roles = [host.get("role") for host in hosts]
     managers, workers = roles.count("manager"), roles.count("worker")
     if not managers:
-        yield ("hosts", f"{len(hosts)} hosts, no manager", "one host with the role manager, or 3")
+        yield _wrong_roles("no host is a manager", "one host with the role manager, or 3")
     elif managers % 2 == 0 or managers > MAX_MANAGERS:
-        yield (
-            "hosts",
-            f"{managers} managers",
+        yield _wrong_roles(
+            f"{managers} hosts are managers",
             f"an odd number of managers, {MAX_MANAGERS} at most: a swarm needs a majority of them",
         )
     if not workers:
-        yield ("hosts", f"{len(hosts)} hosts, no worker", "at least one host with the role worker")
+        yield _wrong_roles("no host is a worker", "at least one host with the role worker")
+
+
+def _wrong_roles(message: str, valid: str) -> Problem:
+    return Problem(path="hosts", message=message, valid=valid)
 
 
 def nodes(raw: Mapping[str, Any]) -> tuple[int, int]:
@@ -274,18 +276,17 @@ def _duplicates(hosts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             other = first.setdefault((key, str(unique)), index)
             if other != index:
                 valid = f"a value other than that of hosts[{other}]"
-                yield (f"hosts[{index}].{key}", host.get(key), valid)
+                yield invalid(f"hosts[{index}].{key}", host.get(key), valid)
 
 
 def _of_one(path: str, host: Mapping[str, Any]) -> Iterator[Problem]:
     address, private = host.get("address"), host.get("privateAddress")
     if isinstance(address, str) and private is None and not _is_ipv4(address):
-        yield (
+        yield missing(
             f"{path}.privateAddress",
-            None,
             "the host's own IPv4 address, because its address is a name",
         )
     if host.get("privateKeyFile") is None and host.get("password") is None:
         secret = f"pulumi config set --secret --path '{path}.password'"
         valid = f"the file of the key to log in with; or a password, set by `{secret}`"
-        yield (f"{path}.privateKeyFile", None, valid)
+        yield missing(f"{path}.privateKeyFile", valid)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import pulumi
 
     from infra.machines.fleet import Fleet
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
     from infra.stack.memory import Needs
 
-_COUNTED = "with target existing, the hosts' roles are counted"
+_COUNTED = "With target existing, the roles of the hosts are counted."
 
 
 class ExistingTarget(Target[ExistingSettings, Site]):

@@ -24,8 +24,8 @@ class LocalTarget(Target[Settings, Site]):
     name = "local"
     settings = Settings
     unused = {  # noqa: RUF012 - never changed
-        "allowedCidrs": "with target local, the pages are published only on this machine's"
-        " 127.0.0.1"
+        "allowedCidrs": "With target local, the pages are published only on this machine's"
+        " 127.0.0.1."
     }
 
     def networks(self, raw: Mapping[str, Any]) -> Iterable[tuple[str, IPv4Network]]:  # noqa: ARG002

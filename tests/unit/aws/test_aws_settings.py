@@ -22,32 +22,38 @@ def test_a_region_and_who_gets_in_are_enough() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"awsRegion": None}, "awsRegion: nothing given; valid: the AWS region of the machines"),
-        ({"awsRegion": "frankfurt"}, "awsRegion: 'frankfurt' given; valid: an AWS region such"),
+        ({"awsRegion": None}, "awsRegion: must be set. Use the AWS region of the machines"),
+        ({"awsRegion": "frankfurt"}, "awsRegion: 'frankfurt' is not valid. Use an AWS region such"),
         (
             {"allowedCidrs": []},
-            "allowedCidrs: nothing given; valid: the IPv4 networks that may reach SSH",
+            "allowedCidrs: must be set. Use the IPv4 networks that may reach SSH",
         ),
         (
             {"allowedCidrs": ["198.51.100.7/32", "0.0.0.0/0"]},
-            "allowedCidrs[1]: '0.0.0.0/0' given; valid: a smaller network",
+            "allowedCidrs[1]: '0.0.0.0/0' is not valid. Use a smaller network",
         ),
-        ({"allowedCidrs": ["128.0.0.0/1"]}, "allowedCidrs[0]: '128.0.0.0/1' given; valid: a small"),
-        ({"awsManagerType": "large"}, "awsManagerType: 'large' given; valid: an EC2 instance type"),
-        ({"awsManagerVolume": "5"}, "awsManagerVolume: '5' given; valid: 20 or more"),
-        ({"awsVpcCidr": "10.0.0.0/8"}, "awsVpcCidr: '10.0.0.0/8' given; valid: a private IPv4"),
-        ({"awsVpcCidr": "8.8.0.0/16"}, "awsVpcCidr: '8.8.0.0/16' given; valid: a private IPv4"),
-        ({"awsSubnetIds": ["net-1"]}, "awsSubnetIds[0]: 'net-1' given; valid: a subnet's ID"),
+        (
+            {"allowedCidrs": ["128.0.0.0/1"]},
+            "allowedCidrs[0]: '128.0.0.0/1' is not valid. Use a s",
+        ),
+        (
+            {"awsManagerType": "large"},
+            "awsManagerType: 'large' is not valid. Use an EC2",
+        ),
+        ({"awsManagerVolume": "5"}, "awsManagerVolume: '5' is not valid. Use 20 or more"),
+        ({"awsVpcCidr": "10.0.0.0/8"}, "awsVpcCidr: '10.0.0.0/8' is not valid. Use a private IPv4"),
+        ({"awsVpcCidr": "8.8.0.0/16"}, "awsVpcCidr: '8.8.0.0/16' is not valid. Use a private IPv4"),
+        ({"awsSubnetIds": ["net-1"]}, "awsSubnetIds[0]: 'net-1' is not valid. Use a subnet's ID"),
         (
             {"awsSubnetIds": ["subnet-0a"], "awsVpcCidr": "10.9.0.0/16"},
-            "awsVpcCidr: '10.9.0.0/16' given; valid: nothing: with awsSubnetIds, the VPC is theirs",
+            "awsVpcCidr: must not be set. With awsSubnetIds, the VPC is that of",
         ),
         (
             {"awsPublicAddresses": "false"},
-            "awsPublicAddresses: 'false' given; valid: true: without awsSubnetIds",
+            "awsPublicAddresses: 'false' is not valid. Use true: without awsSubnetIds",
         ),
-        ({"target": "local"}, "awsRegion: 'eu-central-1' given; valid: nothing: it belongs to tar"),
-        ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded' or 'ecr'"),
+        ({"target": "local"}, "awsRegion: must not be set. It belongs to tar"),
+        ({"registry": "hub"}, "registry: 'hub' is not valid. Use 'embedded' or 'ecr'"),
     ],
 )
 def test_a_mistake_says_key_value_and_what_is_valid(changes: dict[str, Any], expected: str) -> None:

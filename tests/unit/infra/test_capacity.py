@@ -26,7 +26,7 @@ def refusal(**raw: Any) -> str:
 
 def test_more_tasks_than_the_queue_serves_are_refused_with_every_figure() -> None:
     said = refusal(workers="50", workersPerNode="16", workerConcurrency="256")
-    assert "workerConcurrency: '256' given; valid: fewer tasks at the same time" in said
+    assert "workerConcurrency: '256' is not valid. Use fewer tasks at the same time" in said
     assert "50 worker nodes x 16 workersPerNode x 256 workerConcurrency = 204,800." in said
     assert (
         "Redis, the queue, would have 208,900 clients (204,800 tasks, 5 for each of 800 Celery"
@@ -66,7 +66,7 @@ def test_hosts_are_counted_where_they_are_a_list() -> None:
 
 def test_a_network_that_is_too_small_is_refused_with_every_figure() -> None:
     said = refusal(workers="50", workersPerNode="16", overlayNetwork="10.192.0.0/22")
-    assert "overlayNetwork: '10.192.0.0/22' given; valid: a network with 1,281 addresses" in said
+    assert "overlayNetwork: '10.192.0.0/22' is not valid. Use a network with 1,281" in said
     assert "800 for Celery workers" in said
     assert "415 for tasks that an update replaces" in said
     assert "10.192.0.0/22 has 1,021" in said

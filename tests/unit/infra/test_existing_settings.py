@@ -71,44 +71,50 @@ def test_no_password_is_shown_when_settings_are() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"role": "boss"}, "hosts[1].role: 'boss' given; valid: 'manager' or 'worker'"),
-        ({"name": "Second!"}, "hosts[1].name: 'Second!' given; valid: lower-case letters"),
+        ({"role": "boss"}, "hosts[1].role: 'boss' is not valid. Use 'manager' or 'worker'"),
+        ({"name": "Second!"}, "hosts[1].name: 'Second!' is not valid. Use lower-case letters"),
         (
             {"name": "first"},
-            "hosts[1].name: 'first' given; valid: a value other than that of hosts[0]",
+            "hosts[1].name: 'first' is not valid. Use a value other than that of hosts[0]",
         ),
         (
             {"address": "192.0.2.1"},
-            "hosts[1].address: '192.0.2.1' given; valid: a value other than",
+            "hosts[1].address: '192.0.2.1' is not valid. Use a value other than",
         ),
-        ({"address": "192.0.2"}, "hosts[1].address: '192.0.2' given; valid: an IPv4 address"),
-        ({"address": "2001:db8::1"}, "hosts[1].address: '2001:db8::1' given; valid: an IPv4"),
-        ({"privateAddress": "host"}, "hosts[1].privateAddress: 'host' given; valid: an IPv4"),
-        ({"privateAddress": None}, "hosts[1].privateAddress: nothing given; valid: the host's own"),
-        ({"port": "0"}, "hosts[1].port: '0' given; valid: 1 or more"),
-        ({"port": "ssh"}, "hosts[1].port: 'ssh' given; valid: a whole number"),
-        ({"user": "a b"}, "hosts[1].user: 'a b' given; valid: the name of a user"),
-        ({"hostKey": "ssh-dss AAAA"}, "hosts[1].hostKey: 'ssh-dss AAAA' given; valid: ssh-ed2551"),
-        ({"hostKey": PAIR.public[:-9]}, "valid: a whole key: this one is cut off or altered"),
+        ({"address": "192.0.2"}, "hosts[1].address: '192.0.2' is not valid. Use an IPv4 address"),
+        ({"address": "2001:db8::1"}, "hosts[1].address: '2001:db8::1' is not valid. Use an IPv4"),
+        ({"privateAddress": "host"}, "hosts[1].privateAddress: 'host' is not valid. Use an IPv4"),
+        ({"privateAddress": None}, "hosts[1].privateAddress: must be set. Use the host's own"),
+        ({"port": "0"}, "hosts[1].port: '0' is not valid. Use 1 or more"),
+        ({"port": "ssh"}, "hosts[1].port: 'ssh' is not valid. Use a whole number"),
+        ({"user": "a b"}, "hosts[1].user: 'a b' is not valid. Use the name of a user"),
+        (
+            {"hostKey": "ssh-dss AAAA"},
+            "hosts[1].hostKey: 'ssh-dss AAAA' is not valid. Use ssh-e",
+        ),
+        ({"hostKey": PAIR.public[:-9]}, "Use a whole key: this one is cut off or altered"),
         ({"hostKey": "trust"}, "; or accept-once"),
-        ({"password": None}, "hosts[1].privateKeyFile: nothing given; valid: the file of the key"),
-        ({"password": ""}, "hosts[1].password: a value that is not shown given; valid: "),
-        ({"pasword": "the-secret"}, "hosts[1].pasword: a value that is not shown given; valid: no"),
+        ({"password": None}, "hosts[1].privateKeyFile: must be set. Use the file of the key"),
+        ({"password": ""}, "hosts[1].password: the value (not shown) is not valid. Use "),
+        ({"pasword": "the-secret"}, "hosts[1].pasword: unknown setting."),
         (
             {"privateKeyFile": "no/such"},
-            "hosts[1].privateKeyFile: 'no/such' given; valid: a readable",
+            "hosts[1].privateKeyFile: 'no/such' is not valid. Use a readable",
         ),
-        ({"labels": {"dairflow.x": "y"}}, "valid: other keys than dairflow.x"),
-        ({"labels": "rack"}, "hosts[1].labels: 'rack' given; valid: an object, set with --path 'h"),
-        ({"port": True}, "hosts[1].port: True given; valid: a whole number"),
-        ({"pasword": "x"}, "valid: no such setting; did you mean password?"),
-        ({"jump": {"adress": "192.0.2.9"}}, "no such setting; did you mean address?"),
-        ({"host_key": PAIR.public}, "valid: no such setting; did you mean hostKey?"),
-        ({"privateKeyFile": PAIR.private}, "hosts[1].privateKeyFile: a value that is not shown gi"),
-        ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: nothing given; valid: must"),
+        ({"labels": {"dairflow.x": "y"}}, "Use other keys than dairflow.x"),
+        (
+            {"labels": "rack"},
+            "hosts[1].labels: 'rack' is not valid. Use an object, set with --pa",
+        ),
+        ({"port": True}, "hosts[1].port: True is not valid. Use a whole number"),
+        ({"pasword": "x"}, "unknown setting. Did you mean password?"),
+        ({"jump": {"adress": "192.0.2.9"}}, "unknown setting. Did you mean address?"),
+        ({"host_key": PAIR.public}, "unknown setting. Did you mean hostKey?"),
+        ({"privateKeyFile": PAIR.private}, "hosts[1].privateKeyFile: the value (not shown) is n"),
+        ({"jump": {"address": "192.0.2.9"}}, "hosts[1].jump.hostKey: must be set"),
         (
             {"jump": {"address": "192.0.2.9", "hostKey": "accept-once"}},
-            "hosts[1].jump.hostKey: 'accept-once' given; valid: ssh-ed25519",
+            "hosts[1].jump.hostKey: 'accept-once' is not valid. Use ssh-ed25519",
         ),
     ],
 )
@@ -119,22 +125,22 @@ def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -
 @pytest.mark.parametrize(
     ("hosts", "more", "expected"),
     [
-        ([], {}, "hosts: a value that is not shown given; valid: a list of hosts"),
+        ([], {}, "hosts: must be set. Use a list of hosts"),
         (
             ["first"],
             {},
-            "hosts[0]: 'first' given; valid: an object, set with --path 'hosts[0].addr",
+            "hosts[0]: 'first' is not valid. Use an object, set with --path 'hosts[0].addr",
         ),
-        ([WORKER], {}, "hosts: '1 hosts, no manager' given; valid: one host with the role manager"),
-        ([MANAGER], {}, "hosts: '1 hosts, no worker' given; valid: at least one host"),
+        ([WORKER], {}, "hosts: no host is a manager. Use one host with the role manager"),
+        ([MANAGER], {}, "hosts: no host is a worker. Use at least one host"),
         (
             [MANAGER, {**MANAGER, "name": "b"}, WORKER],
             {},
-            "hosts: '2 managers' given; valid: an od",
+            "hosts: 2 hosts are managers. Use an odd",
         ),
-        ([MANAGER, WORKER], {"workers": "5"}, "workers: '5' given; valid: nothing: with target e"),
-        ([MANAGER, WORKER], {"adopt": "maybe"}, "adopt: 'maybe' given; valid: true or false"),
-        ([MANAGER, WORKER], {"target": "local"}, "hosts: a value that is not shown given; valid: "),
+        ([MANAGER, WORKER], {"workers": "5"}, "workers: must not be set. With target e"),
+        ([MANAGER, WORKER], {"adopt": "maybe"}, "adopt: 'maybe' is not valid. Use true or false"),
+        ([MANAGER, WORKER], {"target": "local"}, "hosts: must not be set. It belongs to target ex"),
     ],
 )
 def test_a_mistake_in_the_list_is_told(hosts: Any, more: dict[str, Any], expected: str) -> None:
@@ -145,7 +151,7 @@ def test_a_list_that_is_no_list_is_not_shown() -> None:
     broken = '[{"name": "first", "password": "the-secret"'
     with pytest.raises(SettingsError) as caught:
         parse({"target": "existing", **COUNTS, "hosts": broken})
-    assert "hosts: a value that is not shown given; valid: a list, set with --path" in str(
+    assert "hosts: the value (not shown) is not valid. Use a list, set with --path" in str(
         caught.value
     )
     assert "the-secret" not in str(caught.value)

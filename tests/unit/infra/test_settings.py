@@ -1,5 +1,6 @@
 """The settings: defaults, bounds, and one report of every mistake."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -86,101 +87,119 @@ def test_numbers_come_from_pulumi_as_text() -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ({"workers": "0"}, "workers: '0' given; valid: 1 or more"),
-        ({"workers": "501"}, "workers: '501' given; valid: 500 or less"),
-        ({"workers": "two"}, "workers: 'two' given; valid: a whole number"),
-        ({"managers": "2"}, "managers: '2' given; valid: an odd number (1, 3, 5 or 7)"),
-        ({"target": "gcp"}, "target: 'gcp' given; valid: 'local', 'existing' or 'aws'"),
-        ({"registry": "hub"}, "registry: 'hub' given; valid: 'embedded'\n"),
-        ({"registry": "ecr"}, "registry: 'ecr' given; valid: 'embedded': ecr belongs to target"),
+        ({"workers": "0"}, "workers: '0' is not valid. Use 1 or more"),
+        ({"workers": "501"}, "workers: '501' is not valid. Use 500 or less"),
+        ({"workers": "two"}, "workers: 'two' is not valid. Use a whole number"),
+        ({"managers": "2"}, "managers: '2' is not valid. Use an odd number (1, 3, 5 or 7)"),
+        ({"target": "gcp"}, "target: 'gcp' is not valid. Use 'local', 'existing' or 'aws'"),
+        ({"registry": "hub"}, "registry: 'hub' is not valid. Use 'embedded'.\n"),
+        (
+            {"registry": "ecr"},
+            "registry: 'ecr' is not valid. Use 'embedded'. The registry ecr",
+        ),
         (
             {"imageName": "redis"},
-            "imageName: 'redis' given; valid: another name: the cluster's own",
+            "imageName: 'redis' is not valid. Use another name: the cluster's own",
         ),
         (
             {"rotateSecrets": {"redis_pasword": 1}},
-            "rotateSecrets.redis_pasword: 1 given; valid: one of postgres_password, ",
+            "rotateSecrets.redis_pasword: unknown secret. Use one of postgres_password, ",
         ),
-        ({"rotateSecrets": {"redis_pasword": 1}}, "did you mean redis_password?"),
+        ({"rotateSecrets": {"redis_pasword": 1}}, "Did you mean redis_password?"),
         (
             {"rotateSecrets": {"redis_password": 0}},
-            "rotateSecrets.redis_password: 0 given; valid: a whole number from 1 on",
+            "rotateSecrets.redis_password: 0 is not valid. Use a whole number from 1 on",
         ),
         (
             {"rotateSecrets": {"redis_password": "²"}},
-            "rotateSecrets.redis_password: '²' given; valid: a whole number from 1 on",
+            "rotateSecrets.redis_password: '²' is not valid. Use a whole number from 1 on",
         ),
         (
             {"rotateSecrets": "now"},
-            "rotateSecrets: 'now' given; valid: an object, set with --path 'rotateSecrets.NAME'",
+            "rotateSecrets: 'now' is not valid. Use an object, set with --path 'rotate",
         ),
         (
             {"airflowConfig": {"core": {"executor": "LocalExecutor"}}},
-            "airflowConfig.core.executor: 'LocalExecutor' given; valid: nothing: the swarm's",
+            "airflowConfig.core.executor: must not be set. The swarm's",
         ),
         (
             {"airflowConfig": {"core": {"paralelism": 3}}},
-            "airflowConfig.core.paralelism: 3 given; valid: an option of Airflow; did you mean",
+            "airflowConfig.core.paralelism: unknown option of Airflow. Did you mean core.p",
         ),
         (
             {"airflowConfig": {"core": {"fernet_key": "hunter2"}}},
-            "airflowConfig.core.fernet_key: a value that is not shown given; valid: nothing: set",
+            "airflowConfig.core.fernet_key: must not be set. Set",
         ),
-        ({"airflowConfig": {"core": "x"}}, "airflowConfig.core: 'x' given; valid: an object"),
+        ({"airflowConfig": {"core": "x"}}, "airflowConfig.core: 'x' is not valid. Use an object"),
         (
             {"airflowConfig": {"Core": {"x": 1}}},
-            "airflowConfig.Core.x: 1 given; valid: section and option in lower case",
+            "airflowConfig.Core.x: the name is not valid. Use section and option in lower case",
         ),
         (
             {"airflowConfig": {"core": {"default_timezone": SecretStr("hunter2")}}},
-            "default_timezone: a value that is not shown given; valid: a value without --secret",
+            "default_timezone: the value (not shown) is not valid. Use a value without --secret",
         ),
         ({"airflowConfig": {"core": {"x": {"y": 1}}}}, "airflowConfig.core.x"),
-        ({"taskMemory": "a lot"}, "taskMemory: 'a lot' given; valid: a size from 128m on"),
-        ({"taskMemory": "1m"}, "taskMemory: '1m' given; valid: a size from 128m on"),
-        ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' given; valid: a size"),
-        ({"memoryLimits": {"schedular": "1g"}}, "did you mean scheduler?"),
-        ({"memoryLimits": {"site": "1g"}}, "a service of yours has its limit in docker-compose"),
+        ({"taskMemory": "a lot"}, "taskMemory: 'a lot' is not valid. Use a size from 128m on"),
+        ({"taskMemory": "1m"}, "taskMemory: '1m' is not valid. Use a size from 128m on"),
+        ({"memoryLimits": {"redis": "1"}}, "memoryLimits.redis: '1' is not valid. Use a size"),
+        ({"memoryLimits": {"schedular": "1g"}}, "Did you mean scheduler?"),
+        ({"memoryLimits": {"site": "1g"}}, "A service of yours has its limit in docker-compose"),
         ({"memoryLimits": {"worker": "1g"}}, "set taskMemory"),
-        ({"logRetentionDays": "0"}, "logRetentionDays: '0' given; valid: 1 or more"),
-        ({"fernetKey": "short"}, "fernetKey: a value that is not shown given; valid: 32 bytes in"),
+        ({"logRetentionDays": "0"}, "logRetentionDays: '0' is not valid. Use 1 or more"),
+        ({"fernetKey": "short"}, "fernetKey: the value (not shown) is not valid. Use 32 bytes in"),
         (
             {"fernetKey": f"{'A' * 43}=", "rotateSecrets": {"fernet_key": 1}},
-            "rotateSecrets.fernet_key: 1 given; valid: nothing: you set the key yourself",
+            "rotateSecrets.fernet_key: must not be set. You set the key yourself",
         ),
-        ({"webPort": "0"}, "webPort: '0' given; valid: 1 or more"),
-        ({"webPort": "5000"}, "webPort: '5000' given; valid: another port: this one is the reg"),
-        ({"webPort": "5555"}, "flowerPort: 5555 given; valid: another port: this one is webPort's"),
-        ({"imageName": "My Image"}, "imageName: 'My Image' given; valid: lower-case letters"),
+        ({"webPort": "0"}, "webPort: '0' is not valid. Use 1 or more"),
+        (
+            {"webPort": "5000"},
+            "webPort: '5000' is not valid. Use another port: this one is",
+        ),
+        (
+            {"webPort": "5555"},
+            "flowerPort: 5555 is not valid. Use another port: this one is web",
+        ),
+        ({"imageName": "My Image"}, "imageName: 'My Image' is not valid. Use lower-case letters"),
         (
             {"allowedCidrs": ["192.0.2.0/24"]},
-            "allowedCidrs: ['192.0.2.0/24'] given; valid: nothing: with target local, the pages",
+            "allowedCidrs: must not be set. With target local, the pages",
         ),
-        ({"allowedCidrs": ["10.1.2.3/8"]}, "allowedCidrs[0]: '10.1.2.3/8' given; valid: an IPv4"),
-        ({"allowedCidrs": "10.0.0.0/8"}, "allowedCidrs: '10.0.0.0/8' given; valid: a list"),
-        ({"backups": "maybe"}, "backups: 'maybe' given; valid: true or false"),
-        ({"adopt": "true"}, "adopt: 'true' given; valid: nothing: it belongs to target existing"),
-        ({"connectionsPerSecond": "0"}, "connectionsPerSecond: '0' given; valid: 1 or more"),
-        ({"taskGrace": "5"}, "taskGrace: '5' given; valid: 10 or more"),
-        ({"wrokers": "5"}, "wrokers: '5' given; valid: no such setting; did you mean workers?"),
-        ({"WORKERS": "5"}, "WORKERS: '5' given; valid: no such setting; did you mean workers?"),
-        ({"web_port": "5"}, "web_port: '5' given; valid: no such setting; did you mean webPort?"),
-        ({"xyz": "5"}, "xyz: '5' given; valid: no such setting\n"),
-        ({"workers": "2.0"}, "workers: '2.0' given; valid: a whole number"),
-        ({"workers": "1_0"}, "workers: '1_0' given; valid: a whole number"),
-        ({"workers": "9" * 30}, "valid: 500 or less"),
+        (
+            {"allowedCidrs": ["10.1.2.3/8"]},
+            "allowedCidrs[0]: '10.1.2.3/8' is not valid. Use an I",
+        ),
+        ({"allowedCidrs": "10.0.0.0/8"}, "allowedCidrs: '10.0.0.0/8' is not valid. Use a list"),
+        ({"backups": "maybe"}, "backups: 'maybe' is not valid. Use true or false"),
+        ({"adopt": "true"}, "adopt: must not be set. It belongs to target existing"),
+        ({"connectionsPerSecond": "0"}, "connectionsPerSecond: '0' is not valid. Use 1 or more"),
+        ({"taskGrace": "5"}, "taskGrace: '5' is not valid. Use 10 or more"),
+        ({"wrokers": "5"}, "wrokers: unknown setting. Did you mean workers?"),
+        ({"WORKERS": "5"}, "WORKERS: unknown setting. Did you mean workers?"),
+        ({"web_port": "5"}, "web_port: unknown setting. Did you mean webPort?"),
+        ({"xyz": "5"}, "xyz: unknown setting.\n"),
+        ({"workers": "2.0"}, "workers: '2.0' is not valid. Use a whole number"),
+        ({"workers": "1_0"}, "workers: '1_0' is not valid. Use a whole number"),
+        ({"workers": "9" * 30}, "Use 500 or less."),
         ({"webPort": "9" * 5000}, "webPort: '999"),
-        ({"workers": ["3"]}, "workers: ['3'] given; valid: a whole number"),
-        ({"workers": ""}, "workers: '' given; valid: a whole number"),
-        ({"backups": "yes"}, "backups: 'yes' given; valid: true or false"),
-        ({"backups": "True"}, "backups: 'True' given; valid: true or false"),
-        ({"imageName": ["a"]}, "imageName: ['a'] given; valid: one text, not a list or an object"),
-        ({"target": ["aws"]}, "target: ['aws'] given; valid: 'local', 'existing' or 'aws'"),
-        ({"registry": {"a": "b"}}, "registry: {'a': 'b'} given; valid: 'embedded'"),
-        ({"allowedCidrs": {"a": 1}}, "allowedCidrs: {'a': 1} given; valid: a list, set with --pat"),
+        ({"workers": ["3"]}, "workers: ['3'] is not valid. Use a whole number"),
+        ({"workers": ""}, "workers: '' is not valid. Use a whole number"),
+        ({"backups": "yes"}, "backups: 'yes' is not valid. Use true or false"),
+        ({"backups": "True"}, "backups: 'True' is not valid. Use true or false"),
+        (
+            {"imageName": ["a"]},
+            "imageName: ['a'] is not valid. Use one text, not a list",
+        ),
+        ({"target": ["aws"]}, "target: ['aws'] is not valid. Use 'local', 'existing' or 'aws'"),
+        ({"registry": {"a": "b"}}, "registry: {'a': 'b'} is not valid. Use 'embedded'"),
+        (
+            {"allowedCidrs": {"a": 1}},
+            "allowedCidrs: {'a': 1} is not valid. Use a list, set with",
+        ),
         (
             {"passwords": ["x"]},
-            "passwords: a value that is not shown given; valid: no such setting",
+            "passwords: unknown setting.",
         ),
     ],
 )
@@ -188,6 +207,10 @@ def test_a_mistake_says_key_value_and_what_is_valid(raw: dict, expected: str) ->
     with pytest.raises(SettingsError) as caught:
         parse(raw)
     assert expected in str(caught.value)
+    first, *problems, advice, _ = str(caught.value).splitlines()
+    assert (first[-1], advice[:7]) == (":", "Nothing")
+    assert problems
+    assert all(re.fullmatch(r"  [\w.\[\]]+: .+[.?]", problem) for problem in problems)
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -230,6 +253,6 @@ def test_a_secret_is_in_no_part_of_the_report() -> None:
         parse(raw, lambda: secrets)
     text = str(caught.value)
     for key in ("imageName", "managers", "allowedCidrs[0]", "hosts[0].privateKeyFile"):
-        assert f"  {key}: a value that is not shown given; valid: " in text
+        assert f"  {key}: the value (not shown) is not valid. Use " in text
     for secret in secrets:
         assert secret not in text

@@ -15,12 +15,13 @@ from infra.machines.fleet import Fleet, names
 from infra.machines.target import Site, Target
 from infra.settings.model import Settings
 from infra.settings.parse import SettingsError, parse
+from infra.settings.problem import missing
 from tests.unit.resources.recorder import Recorder, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from infra.settings.types import Problem
+    from infra.settings.problem import Problem
     from infra.stack.memory import Needs
 
 
@@ -32,12 +33,12 @@ class RackSettings(Settings):
 class RackTarget(Target[RackSettings, Site]):
     name = "rack"
     settings = RackSettings
-    unused: Mapping[str, str] = {"allowedCidrs": "a rack is not reachable from elsewhere"}
+    unused: Mapping[str, str] = {"allowedCidrs": "A rack is not reachable from elsewhere."}
     provider_keys: Mapping[str, str] = {"rack": "racks:default"}
 
     def conflicts(self, raw: Mapping[str, Any]) -> Iterable[Problem]:
         if not raw.get("rack"):
-            yield "rack", None, "the number of a rack"
+            yield missing("rack", "the number of a rack")
 
     def networks(self, raw: Mapping[str, Any]) -> Iterable[tuple[str, IPv4Network]]:
         yield "the rack is there", IPv4Network(raw.get("rackSubnet", "10.99.0.0/24"))
@@ -129,19 +130,22 @@ def test_its_preflight_stops_the_program_before_any_resource() -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ({"target": "rack"}, "rack: nothing given; valid: the number of a rack"),
-        ({"target": "rack", "rak": "7"}, "did you mean rack?"),
-        ({"target": "rack", "rack": "7", "registry": "ecr"}, "ecr belongs to target aws"),
-        ({"target": "rack", "rack": "7", "adopt": "true"}, "it belongs to target existing"),
+        ({"target": "rack"}, "rack: must be set. Use the number of a rack"),
+        ({"target": "rack", "rak": "7"}, "Did you mean rack?"),
+        (
+            {"target": "rack", "rack": "7", "registry": "ecr"},
+            "The registry ecr belongs to target",
+        ),
+        ({"target": "rack", "rack": "7", "adopt": "true"}, "It belongs to target existing"),
         (
             {"target": "rack", "rack": "7", "allowedCidrs": ["192.0.2.0/24"]},
-            "a rack is not reachable from elsewhere",
+            "A rack is not reachable from elsewhere.",
         ),
         (
             {"target": "rack", "rack": "7", "overlayNetwork": "10.99.0.0/20"},
             "does not overlap 10.99.0.0/24: the rack is there",
         ),
-        ({"rack": "7"}, "it belongs to target rack"),
+        ({"rack": "7"}, "It belongs to target rack"),
         ({"target": "rak"}, "'local', 'existing', 'aws' or 'rack'"),
     ],
 )
