@@ -11,9 +11,9 @@ import pulumi
 from infra.compose_capacity import HEADLINE, excess
 from infra.firewall import Policy
 from infra.images import registry
-from infra.images.push_tunnel import push_tunnel
 from infra.program_errors import shown_to_users
 from infra.project import ROOT, STACK_NAME
+from infra.push_tunnel import push_tunnel
 from infra.resources.images import EmbeddedAccess, PublishedImage
 from infra.resources.kept_images import KeptImages
 from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets

@@ -10,9 +10,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from infra.settings import capacity
-from infra.settings import memory as memory_settings
 from infra.settings.types import overlay_network
-from infra.stack import network
+from infra.stack import memory_settings, network
 from infra.stack.connections import connection_problems
 from infra.stack.loads import demand_on
 from infra.stack.network import NETWORK, written_subnets

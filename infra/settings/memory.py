@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from infra.settings.problem import invalid, unknown, unused
+from infra.stack.memory_settings import MIB, SERVICES
 from infra.stack.quantities import size_bytes
 from infra.stack.services import WORKER
 from infra.stack.yaml_values import as_object, is_object
@@ -15,30 +16,10 @@ if TYPE_CHECKING:
 
     from infra.settings.problem import Problem
 
-MIB = 1_024 * 1_024
 WORKERS_OWN_MIB = 512
 """Memory of a worker without its tasks: Celery's processes, with Airflow imported in each."""
 
 LEAST_MIB = 128
-SERVICES = (
-    "api-server",
-    "backup",
-    "dag-processor",
-    "flower",
-    "log-store",
-    "migrate",
-    "pgbouncer",
-    "postgres",
-    "redis",
-    "scheduler",
-    "triggerer",
-    "web",
-)
-"""Services allowed in ``memoryLimits``: those whose limit does not depend on the tasks."""
-
-IDLE_MIB = {"api-server": 512, "dag-processor": 384, "migrate": 384, "triggerer": 384}
-"""What is used when idle, of services that import Airflow; others need twice what they reserve."""
-
 VALID = f"a size from {LEAST_MIB}m on, such as 512m or 2g"
 
 
@@ -46,15 +27,6 @@ def memory_limits(task_memory: str, tasks: int, given: Mapping[str, object]) -> 
     """Return the limits by service; ``tasks`` is the number of tasks that a worker runs at once."""
     worker = WORKERS_OWN_MIB + tasks * (size_bytes(task_memory) or 0) // MIB
     return {**{name: str(size) for name, size in given.items()}, WORKER: f"{worker}m"}
-
-
-def command(service: str) -> str:
-    """Return the command that sets the limit of a service of the project; empty for another."""
-    if service == WORKER:
-        return "`pulumi config set taskMemory SIZE`"
-    if service in SERVICES:
-        return f"`pulumi config set --path memoryLimits.{service} SIZE`"
-    return ""
 
 
 def memory_problems(raw: Mapping[str, object]) -> Iterator[Problem]:

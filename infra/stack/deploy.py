@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra.settings import memory as memory_settings
-from infra.stack import convergence, engine, health, network, placement
+from infra.stack import convergence, engine, health, memory_settings, network, placement
 from infra.stack.errors import StackError
 from infra.stack.patience import Patience, limit, starting
 from infra.stack.problems import FILE

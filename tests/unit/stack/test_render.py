@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.settings import memory as memory_settings
+from infra.stack import memory_settings
 from infra.stack.errors import StackError
 from infra.stack.quantities import size_bytes
 from infra.stack.render import memory_variable, render
