@@ -94,8 +94,8 @@ def test_wrong_settings_are_reported_together_at_preview(
     printed = project.pulumi("preview", check=False)
     project.set("workers", 2)
     project.set("managers", 1)
-    assert "workers: '0' given; valid: 1 or more" in printed
-    assert "managers: '2' given; valid: an odd number" in printed
+    assert "workers: '0' is not valid. Use 1 or more" in printed
+    assert "managers: '2' is not valid. Use an odd number" in printed
     assert "Traceback" not in printed
     assert inventory(engine) == before
 

@@ -473,9 +473,9 @@ def test_wrong_settings_stop_before_anything_is_asked(run: Callable[..., Cloud])
     with pytest.raises(pulumi.RunError) as caught:
         run(allowedCidrs="", awsRegion="", awsManagerType="large")
     text = str(caught.value)
-    assert "allowedCidrs: nothing given; valid: the IPv4 networks that may reach SSH" in text
-    assert "awsRegion: nothing given" in text
-    assert "awsManagerType: 'large' given; valid: an EC2 instance type" in text
+    assert "allowedCidrs: must be set. Use the IPv4 networks that may reach SSH" in text
+    assert "awsRegion: must be set. Use the AWS region" in text
+    assert "awsManagerType: 'large' is not valid. Use an EC2 instance type" in text
 
 
 def test_an_objection_of_the_account_stops_before_any_resource(

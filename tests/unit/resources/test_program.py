@@ -153,7 +153,7 @@ def test_an_option_that_a_guarantee_depends_on_is_warned_of(
 
 
 def test_a_wrong_setting_stops_before_any_resource(run: Callable[..., Recorder]) -> None:
-    with pytest.raises(pulumi.RunError, match=r"managers: '2' given"):
+    with pytest.raises(pulumi.RunError, match=r"managers: '2' is not valid"):
         run(managers="2")
 
 
