@@ -15,7 +15,7 @@ ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit coverage backups lint format docs lock bench clean
+	test chaos test-unit coverage backups test-mail lint format docs lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,11 @@ test-unit: setup-up ## run the tests that need seconds and no containers
 backups: setup-up ## show the cluster's backups, and what is wrong with them
 	@$(ENV) $$(pulumi stack output managerSsh) \
 		'docker exec $$(docker ps -qf name=airflow_backup) /opt/dairflow/backup_status.sh'
+
+test-mail: setup-up ## send a mail with the cluster's mail server: make test-mail TO=me@example.org
+	@$(ENV) $$(pulumi stack output managerSsh) \
+		'docker exec $$(docker ps -qf name=airflow_api-server | head -n 1) \
+		/opt/dairflow/entrypoint.sh python -m dairflow.mail "$(TO)"'
 
 coverage: setup-up ## run the unit tests and list the lines that they do not reach
 	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
