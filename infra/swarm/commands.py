@@ -1,4 +1,4 @@
-"""Builds the commands of steps: text in, text out. Nothing here runs a command.
+"""Builds the commands that several steps or rooms share. Nothing here runs a command.
 
 A script begins with a comment, which errors use as its name.
 
@@ -7,16 +7,10 @@ Secret and long values go through standard input; see `infra.remote.runner.Runne
 
 from __future__ import annotations
 
-import json
 import shlex
-from typing import TYPE_CHECKING
 
 from infra.firewall import TABLE_NAME
-from infra.swarm.certificate import VALIDITY_SECONDS
-from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, KEPT_FOLDER, TRUST_MARK
-
-if TYPE_CHECKING:
-    from infra.swarm.steps import InitSwarm, Join, NodeChange, RecoverSwarm
+from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, TRUST_MARK
 
 SWARM_PORT = 2377
 APT_SECONDS = 600
@@ -236,185 +230,10 @@ def distrust_registry(registry: str) -> str:
     return f"rm -f {path}; rmdir $(dirname {path}) 2> /dev/null || true"
 
 
-def init_swarm(step: InitSwarm) -> str:
-    """Create the swarm; prints the node's ID and the two join tokens, each on its own line."""
-    return (
-        f"docker swarm init{_init_words(step)} --cert-expiry {_hours(VALIDITY_SECONDS)} > /dev/null"
-        f" && {NODE_ID} && docker swarm join-token -q worker && docker swarm join-token -q manager"
-    )
-
-
-def _init_words(step: InitSwarm) -> str:
-    address = step.machine.private_address
-    pool = f" --default-addr-pool {step.address_pool}" if step.address_pool else ""
-    return (
-        f" --advertise-addr {address} --listen-addr {address}:{SWARM_PORT}"
-        f" --data-path-addr {address}{pool}"
-    )
-
-
-def _hours(seconds: int) -> str:
-    return f"{seconds // 3600}h"
-
-
-def set_certificate_validity(seconds: int) -> str:
-    """Set the validity of new certificates; nodes get theirs at their next renewal."""
-    return f"docker swarm update --cert-expiry {_hours(seconds)} > /dev/null"
-
-
-def recover_swarm(step: RecoverSwarm) -> str:
-    """Restore the swarm from the manager's disk, with its ID and without other managers.
-
-    An engine that cannot act as a manager rejects this ("not a swarm manager") until it has left.
-    So its data are copied, it leaves, and the data are restored without the engine's own record of
-    its swarm. The copy is removed after that and before the swarm starts: a copy that is found
-    later belongs to an interrupted run, and the next run continues from it.
-
-    An expired manager renews its certificate a moment after it starts to act; until then it would
-    count as unable to act.
-    """
-    init = f"docker swarm init --force-new-cluster{_init_words(step)} > /dev/null"
-    wait = "await_certificate" if step.is_expired else "true"
-    return f"""# recover the swarm from its disk
-set -e
-root=$(docker info --format '{{{{.DockerRootDir}}}}')
-swarm=$root/swarm
-kept=$root/{KEPT_FOLDER}
-certificate=$swarm/certificates/swarm-node.crt
-await_certificate() {{
-    tries=0
-    while [ "$(sha256sum < "$certificate")" = "$expired" ]; do
-        tries=$((tries + 1))
-        if [ $tries -gt 600 ]; then
-            echo 'the swarm runs, but has not renewed its certificate within 60 s' >&2
-            exit 1
-        fi
-        sleep 0.1
-    done
-}}
-if [ ! -d "$kept" ]; then
-    expired=$(sha256sum < "$certificate")
-    if {init} 2>&1; then {wait}; exit 0; fi
-    rm -rf "$kept.new"
-    cp -a "$swarm" "$kept.new"
-    rm -f "$kept.new/docker-state.json"
-    sync -f "$kept.new"
-    mv "$kept.new" "$kept"
-fi
-{FORGET_SWARM}
-rm -rf "$swarm"
-cp -a "$kept" "$swarm"
-sync -f "$swarm"
-rm -rf "$kept"
-expired=$(sha256sum < "$certificate")
-{init}
-{wait}
-"""
-
-
-def join_swarm(step: Join, token: str) -> tuple[str, bytes]:
-    """Return a command that joins, drained, and its standard input.
-
-    It uses the engine's API (`SwarmJoin`) instead of ``docker swarm join``, which takes the token
-    as an argument that every user of the machine can list. Prints the HTTP answer, then the node's
-    ID.
-    """
-    address = step.machine.private_address
-    body = json.dumps(
-        {
-            "ListenAddr": f"{address}:{SWARM_PORT}",
-            "AdvertiseAddr": address,
-            "DataPathAddr": address,
-            "RemoteAddrs": [f"{manager}:{SWARM_PORT}" for manager in step.managers],
-            "JoinToken": token,
-            "Availability": "drain",
-        }
-    ).encode()
-    head = (
-        "POST /swarm/join HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return f"docker system dial-stdio && printf '\\n' && {NODE_ID}", head.encode() + body
-
-
-def joined_node_id(answer: str) -> str:
-    """Return the node's ID from the output of `join_swarm`.
-
-    Raises:
-        ValueError: if the engine rejected the request; the text is the engine's message.
-
-    """
-    head, _, body = answer.partition("\r\n\r\n")
-    status = head.partition("\r\n")[0]
-    if " 200 " in status:
-        return body.split()[-1]
-    try:
-        message = json.JSONDecoder().raw_decode(body.lstrip())[0]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = f"it answered {status or 'nothing'}"
-    raise ValueError(message)
-
-
-def update_nodes(changes: tuple[NodeChange, ...], node_ids: dict[str, str]) -> str:
-    """Set labels and availability, one update for each node, so that both change together."""
-    return " && ".join(_update_node(change, node_ids) for change in changes)
-
-
-def _update_node(change: NodeChange, node_ids: dict[str, str]) -> str:
-    words = ["docker", "node", "update"]
-    for key, value in sorted(change.add_labels.items()):
-        words += ["--label-add", f"{key}={value}"]
-    for key in change.remove_labels:
-        words += ["--label-rm", key]
-    if change.activate:
-        words += ["--availability", "active"]
-    words.append(change.node_id or node_ids[change.name])
-    return f"{shlex.join(words)} > /dev/null"
-
-
-def drain(node_id: str) -> str:
-    """Drain a node: the swarm stops its tasks."""
-    return f"docker node update --availability drain {node_id} > /dev/null"
-
-
-def promote(node_id: str) -> str:
-    """Promote a node to manager."""
-    return f"docker node promote {node_id} > /dev/null"
-
-
-def demote(node_id: str) -> str:
-    """Demote a node to worker."""
-    return f"docker node demote {node_id} > /dev/null"
-
-
-def remove_node(node_id: str) -> str:
-    """Remove a node from the list, down or not; succeeds if the node does not exist."""
-    return (
-        f"docker node rm --force {node_id} > /dev/null 2>&1"
-        f" || ! docker node inspect {node_id} > /dev/null 2>&1"
-    )
-
-
 def forget_machine(name: str, label: str) -> str:
     """Remove a machine's node from the list by its label, a manager's too, with its tasks."""
     return (
         f"nodes=$(docker node ls -q --filter {shlex.quote(f'node.label={label}={name}')})"
         ' && { [ -z "$nodes" ] || { docker node demote $nodes > /dev/null 2>&1;'
         " docker node rm --force $nodes > /dev/null; }; }"
-    )
-
-
-def node_status(node_id: str) -> str:
-    """Print a node's state, role and reachability."""
-    return (
-        "docker node inspect --format '{{.Status.State}} {{.Spec.Role}}"
-        f" {{{{with .ManagerStatus}}}}{{{{.Reachability}}}}{{{{end}}}}' {node_id}"
-    )
-
-
-def running_tasks(node_id: str) -> str:
-    """Print a node's state, then every task on it that has not ended: name and state."""
-    return (
-        f"docker node inspect --format '{{{{.Status.State}}}}' {node_id}"
-        f" && docker node ps --no-trunc --format '{{{{.Name}}}}\t{{{{.CurrentState}}}}' {node_id}"
     )

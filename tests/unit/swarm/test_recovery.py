@@ -9,16 +9,16 @@ import pytest
 
 from infra.clock import ClockReading
 from infra.remote.fake import FakePool, FakeRunner
-from infra.swarm import commands
 from infra.swarm.certificate import VALIDITY_SECONDS, NodeCertificate
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.membership import assess
 from infra.swarm.observe import observe
 from infra.swarm.plan import plan
+from infra.swarm.preparation import StartEngine
 from infra.swarm.reconcile import reconcile
-from infra.swarm.recovery import recovery
-from infra.swarm.steps import RecoverSwarm, SetCertificateValidity, StartEngine
+from infra.swarm.recovery import RecoverSwarm, recovery
+from infra.swarm.validity import SetCertificateValidity
 
 if TYPE_CHECKING:
     from conftest import World
@@ -312,13 +312,11 @@ def test_a_recovery_that_does_not_help_is_not_repeated_for_ever(
 
 
 def test_a_recovery_ends_when_the_certificate_is_renewed(trio: World) -> None:
-    script = commands.recover_swarm(
-        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
-    )
+    script = RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True).command
     assert script.rstrip().splitlines()[-1] == "await_certificate"
     assert "await_certificate; exit 0" in script
     valid = RecoverSwarm(machine=trio.machines["manager-9"], is_expired=False)
-    assert "await_certificate;" not in commands.recover_swarm(valid)
+    assert "await_certificate;" not in valid.command
 
 
 def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,9 +328,7 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
 
 
 def test_a_copy_outlives_the_leaving_and_goes_before_the_swarm_acts(trio: World) -> None:
-    script = commands.recover_swarm(
-        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
-    )
+    script = RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True).command
     begin = script.index('mv "$kept.new"')
     steps = ("swarm leave", 'cp -a "$kept" "$swarm"', 'rm -rf "$kept"\n', "--force-new-cluster")
     order = [begin, *(script.index(step, begin) for step in steps)]
