@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.remote.script import script
 from infra.swarm.admission import address_pool, wrong_clocks
-from infra.swarm.commands import FORGET_SWARM
+from infra.swarm.commands import SWARM_PORT
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import KEPT_FOLDER
 from infra.swarm.joining import InitSwarm
@@ -42,53 +43,15 @@ class RecoverSwarm(InitSwarm):
 
     @property
     def command(self) -> str:
-        """The command; it keeps the swarm's ID, and drops the other managers.
-
-        An engine that cannot act as a manager rejects this ("not a swarm manager") until it has
-        left. So its data are copied, it leaves, and the data are restored without the engine's own
-        record of its swarm. The copy is removed after that and before the swarm starts: a copy that
-        is found later belongs to an interrupted run, and the next run continues from it.
-
-        An expired manager renews its certificate a moment after it starts to act; until then it
-        would count as unable to act.
-        """
-        init = f"docker swarm init --force-new-cluster {self.options} > /dev/null"
-        wait = "await_certificate" if self.is_expired else "true"
-        return f"""# recover the swarm from its disk
-set -e
-root=$(docker info --format '{{{{.DockerRootDir}}}}')
-swarm=$root/swarm
-kept=$root/{KEPT_FOLDER}
-certificate=$swarm/certificates/swarm-node.crt
-await_certificate() {{
-    tries=0
-    while [ "$(sha256sum < "$certificate")" = "$expired" ]; do
-        tries=$((tries + 1))
-        if [ $tries -gt 600 ]; then
-            echo 'the swarm runs, but has not renewed its certificate within 60 s' >&2
-            exit 1
-        fi
-        sleep 0.1
-    done
-}}
-if [ ! -d "$kept" ]; then
-    expired=$(sha256sum < "$certificate")
-    if {init} 2>&1; then {wait}; exit 0; fi
-    rm -rf "$kept.new"
-    cp -a "$swarm" "$kept.new"
-    rm -f "$kept.new/docker-state.json"
-    sync -f "$kept.new"
-    mv "$kept.new" "$kept"
-fi
-{FORGET_SWARM}
-rm -rf "$swarm"
-cp -a "$kept" "$swarm"
-sync -f "$swarm"
-rm -rf "$kept"
-expired=$(sha256sum < "$certificate")
-{init}
-{wait}
-"""
+        """The command; it keeps the swarm's ID, and drops the other managers."""
+        return script(
+            "swarm/scripts/recover_swarm.sh",
+            ADDRESS=self.machine.private_address,
+            ADDRESS_POOL=self.address_pool,
+            IS_EXPIRED="yes" if self.is_expired else "",
+            KEPT_FOLDER=KEPT_FOLDER,
+            PORT=SWARM_PORT,
+        )
 
     def take(self, execution: Execution) -> None:
         """Restore it."""

@@ -88,9 +88,10 @@ def test_labels_and_availability_change_in_one_update_a_node() -> None:
 
 def test_a_firewall_is_kept_only_after_the_kernel_took_it() -> None:
     lines = commands.LOAD_FIREWALL.splitlines()
-    assert lines[:2] == ["# load the firewall", "set -e"]
-    loaded = lines.index("nft -f /etc/dairflow/firewall.nft.new")
-    assert loaded < lines.index("mv -f /etc/dairflow/firewall.nft.new /etc/dairflow/firewall.nft")
+    assert lines[0] == "# load the firewall"
+    assert lines.index("set -e") < lines.index("umask 077")
+    loaded = lines.index('nft -f "$FIREWALL_FILE.new"')
+    assert loaded < lines.index('mv -f "$FIREWALL_FILE.new" "$FIREWALL_FILE"')
 
 
 @pytest.mark.parametrize("command", [commands.FORGET_SWARM, commands.LEAVE_SWARM])

@@ -17,7 +17,6 @@ from infra.remote.machine import Machine
 from infra.swarm.certificate import NodeCertificate
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import (
-    SCRIPT,
     TRUST_MARK,
     MachineFacts,
     SwarmNode,
@@ -246,15 +245,3 @@ def test_the_planted_certificate_has_the_checksum_that_a_machine_will_tell() -> 
     assert planted.decode() == f"{TRUST_MARK}\n{pem}"
     assert certificate_checksum(pem) == hashlib.sha256(planted).hexdigest()
     assert certificate_checksum(pem.strip()) == certificate_checksum(pem)
-
-
-def test_the_script_has_no_placeholder_left() -> None:
-    for name in (
-        "FIREWALL_FILE",
-        "FIREWALL_LIVE_FILE",
-        "TABLE_NAME",
-        "_FORMAT",
-        "TRUST_MARK",
-        "KEPT_FOLDER",
-    ):
-        assert name not in SCRIPT
