@@ -109,7 +109,6 @@ class MachineFacts:
     ssh_client: str = ""
     ssh_port: int = 22
     os_family: tuple[str, ...] = ()
-    systemd: bool = False
     mtus: Mapping[str, int] = field(default_factory=dict[str, int])
     has_nft: bool = True
     firewall_digest: str = ""
@@ -213,7 +212,6 @@ def parse(
         ssh_client=client,
         ssh_port=port,
         os_family=tuple(sections.get("os", "").split()),
-        systemd=sections.get("systemd") == "yes",
         mtus=mtus,
         has_nft=bool(sections.get("nft")),
         firewall_digest=firewall[0] if firewall[1:] == ["live"] else "",

@@ -45,9 +45,6 @@ manager-1
 == os
 debian
 
-== systemd
-yes
-
 == addresses
 [{"ifname":"lo","mtu":65536,"addr_info":[{"family":"inet","local":"127.0.0.1"}]},\
 {"ifname":"eth0","mtu":1400,"addr_info":[{"family":"inet","local":"10.214.0.11"}]}]
@@ -100,7 +97,6 @@ def test_a_manager_tells_everything() -> None:
         ssh_client="10.214.0.1",
         ssh_port=22,
         os_family=("debian",),
-        systemd=True,
         mtus={"127.0.0.1": 65536, "10.214.0.11": 1400},
         has_nft=True,
         firewall_digest="2f0d1b09406d754e",
