@@ -8,6 +8,7 @@ WORKERS ?= 2
 LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
 MARKDOWN = $(shell git ls-files '*.md')
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' .ci/run images/airflow/setting tools/base/policy-rc.d)
 UNIT_TESTS := -m "not chaos" tests/unit
 
 # What is after it runs with the project's own programs and settings.
@@ -93,8 +94,9 @@ test-mail: setup-up ## send a mail with the cluster's mail server: make test-mai
 coverage: setup-up ## run the unit tests and list the lines that they do not reach
 	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
 
-lint: setup-up ## check style, prose, layers and types
+lint: setup-up ## check style, shell scripts, prose, layers and types
 	@$(ENV) ruff check . && ruff format --check . && mdformat --check $(MARKDOWN) \
+		&& shellcheck $(SHELL_SCRIPTS) \
 		&& python -m tools.prose && lint-imports --no-cache && pyright
 
 format: setup-up ## rewrite code and Markdown in the project's style
