@@ -8,6 +8,7 @@ WORKERS ?= 2
 LOCK_TOOLS := dairflow/airflow-tools:$(shell printf %s "$(CURDIR)" | sha256sum | cut -c 1-16)
 
 MARKDOWN = $(shell git ls-files '*.md')
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' .ci/run images/airflow/setting tools/base/policy-rc.d)
 UNIT_TESTS := -m "not chaos" tests/unit
 
 # What is after it runs with the project's own programs and settings.
@@ -15,7 +16,7 @@ ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
 .PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit coverage backups lint format docs lock bench clean
+	test chaos test-unit coverage backups test-mail lint format docs lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,11 +86,17 @@ backups: setup-up ## show the cluster's backups, and what is wrong with them
 	@$(ENV) $$(pulumi stack output managerSsh) \
 		'docker exec $$(docker ps -qf name=airflow_backup) /opt/dairflow/backup_status.sh'
 
+test-mail: setup-up ## send a mail with the cluster's mail server: make test-mail TO=me@example.org
+	@$(ENV) $$(pulumi stack output managerSsh) \
+		'docker exec $$(docker ps -qf name=airflow_api-server | head -n 1) \
+		/opt/dairflow/entrypoint.sh python -m dairflow.mail "$(TO)"'
+
 coverage: setup-up ## run the unit tests and list the lines that they do not reach
 	@$(ENV) pytest --numprocesses auto --cov --cov-report term-missing:skip-covered $(UNIT_TESTS)
 
-lint: setup-up ## check style, prose, layers and types
+lint: setup-up ## check style, shell scripts, prose, layers and types
 	@$(ENV) ruff check . && ruff format --check . && mdformat --check $(MARKDOWN) \
+		&& shellcheck $(SHELL_SCRIPTS) \
 		&& python -m tools.prose && lint-imports --no-cache && pyright
 
 format: setup-up ## rewrite code and Markdown in the project's style

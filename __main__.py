@@ -2,6 +2,7 @@
 
 from infra.cluster import (
     bootstrap,
+    check_mail,
     deploy_airflow,
     export_outputs,
     keep_images,
@@ -18,6 +19,7 @@ settings = load(TARGETS)
 target = TARGETS[settings.target]
 services = read_services(settings, target)
 needed = needs(services.ready.loads, settings.task_memory)
+check_mail(settings)
 site = preflight(target, settings, needed)
 secrets = Secrets("secrets", rotations=settings.rotations, given=settings.given_secrets)
 fleet = provision(target, settings, site, secrets.cluster_id, needed)

@@ -94,6 +94,20 @@ def read_services(settings: Settings, target: TargetRules[Any]) -> ComposeFile:
     return services
 
 
+def check_mail(settings: Settings) -> None:
+    """Check that the mail server accepts the cluster's mail, if there is one.
+
+    Raises:
+        pulumi.RunError: with the cause.
+
+    """
+    if settings.mail_server and settings.smtp_check:
+        from infra import mail_check  # noqa: PLC0415 - for stacks with a mail server
+
+        with shown_to_users():
+            mail_check.check(settings.mail_server)
+
+
 def bootstrap(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cluster:
     """Join the machines into a swarm; without another registry, start one on the first manager."""
     if fleet.registry is None:
@@ -188,6 +202,7 @@ def deploy_airflow(
             secrets.values,
             pulumi.Output.secret(services.own.secrets),
             pulumi.Output.secret(dict(settings.backup_options.secrets)),
+            pulumi.Output.secret(dict(mail.secrets) if (mail := settings.mail_server) else {}),
             pulumi.Output.secret(airflow_files(airflow_config(settings.airflow_config).secrets)),
         ).apply(lambda parts: {name: value for part in parts for name, value in part.items()}),
         configs=services.own.configs,
@@ -329,6 +344,7 @@ def _options(
         memory_limits=settings.limits,
         log_retention_days=settings.log_retention_days,
         backups=settings.backup_options,
+        mail=settings.mail_server,
         web_port=settings.web_port,
         flower_port=settings.flower_port,
         base_url=base_url,

@@ -21,8 +21,6 @@ class Host:
     """`Linux`, `Darwin`, …"""
     distribution: str
     """os-release's ID: `debian`, `ubuntu`, …; empty if there is none."""
-    codename: str
-    """os-release's VERSION_CODENAME: `bookworm`, `noble`, …"""
     architecture: str
     """In Docker's and Go's words: `amd64` or `arm64`."""
     has_apt: bool
@@ -43,7 +41,6 @@ def detect() -> Host:
     return Host(
         system=platform.system(),
         distribution=release.get("ID", ""),
-        codename=release.get("VERSION_CODENAME", ""),
         architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
         has_apt=shutil.which("apt-get") is not None,
         is_root=os.geteuid() == 0,

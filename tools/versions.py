@@ -7,9 +7,6 @@ import re
 PULUMI = "3.256.0"
 """The same as the Python SDK's in pyproject.toml; the newest that is whole as a Go module."""
 
-PULUMI_LANGUAGE_HOST = "3.78.0"
-"""The last `sdk/v3` Go module that contains the Python language host; it serves newer engines."""
-
 COMPOSE = "2.40.3"
 COMPOSE_MINIMUM = "2.24.0"
 """The first with `!reset` and with `required: false` in `env_file` and `depends_on`."""

@@ -98,7 +98,6 @@ class Shell:
             "hostname": host.name,
             "ssh": " ".join(map(str, (*request.client, *request.server))),
             "os": "debian",
-            "systemd": "yes",
             "addresses": json.dumps(devices),
             "nft": "/usr/sbin/nft" if host.has_nft else "",
             "firewall": f"{host.firewall_digest}\nlive" if host.ruleset else "",
@@ -106,7 +105,6 @@ class Shell:
                 f"{hashlib.sha256(content).hexdigest()}  {path}"
                 for path, content in host.certificates.items()
             ),
-            "ipvs": "yes",
             "esp": "yes",
             "engine": host.engine,
         }

@@ -70,6 +70,15 @@ wait_for_migration() { /opt/dairflow/database.py wait-for-migration --timeout "$
 # By default libpq waits for a machine that has vanished as long as the kernel does.
 bound_connects() { export PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-5}; }
 
+# The mail server's certificate authority is trusted besides the public ones: trust_mail_server.
+trust_mail_server() {
+    [ -s "$SECRETS/smtp_ca" ] || return 0
+    export SSL_CERT_FILE=/tmp/authorities.pem
+    cat /etc/ssl/certs/ca-certificates.crt "$SECRETS/smtp_ca" >"$SSL_CERT_FILE.$$"
+    mv "$SSL_CERT_FILE.$$" "$SSL_CERT_FILE"
+}
+
+trust_mail_server
 part=${1:-}
 [ $# -eq 0 ] || shift
 case $part in

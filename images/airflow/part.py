@@ -5,7 +5,8 @@ At its end Python collects garbage once more. For the API server and the schedul
 than 30 s of computing (seen with Python 3.13.5), in which a deployment waits for them.
 
 The API server reads task logs from their copies (`log_copies`) if there is a place for them, and
-accepts the tokens of a rotation's other keys (`jwt_keys`).
+accepts the tokens of a rotation's other keys (`jwt_keys`). The triggerer sends mail by STARTTLS
+(`dairflow.mail`).
 
 A part that fails because the database is away waits for it and starts again, in the same process:
 a deployment may replace the database in the seconds in which the part starts, and the swarm stops
@@ -93,4 +94,8 @@ if __name__ in {"__main__", "__mp_main__"} and sys.argv[1:2] == ["api-server"]:
     _change_api_server()
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["triggerer"]:
+        from dairflow import mail
+
+        mail.install()
     run()

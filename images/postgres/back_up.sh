@@ -3,6 +3,7 @@
 # retention. Waits for another backup that is under way.
 # PostgreSQL runs it for dairflow.back_up (backup_function.sql), and backups.sh on its schedule.
 set -euo pipefail
+# shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
 
 ALREADY_RUNNING=50 # pgBackRest's exit status: another process has the lock

@@ -2,6 +2,7 @@
 # Reports which backups there are, and what is wrong with them: each problem is a line that begins with
 # "PROBLEM: ", and makes the exit status 1. It runs in the container of backups.sh.
 set -uo pipefail
+# shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
 
 LATE_ARCHIVE=10min

@@ -2,6 +2,7 @@
 # Makes backups when they are due. The repository itself says when the last one was made, so that a
 # restart, or a time without this service, changes nothing and leaves nothing out.
 set -uo pipefail
+# shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
 
 ALIVE=/tmp/backups-alive

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the scripts that source this use them
 # How many connections each role may hold. Sourced by entrypoint.sh and pgbouncer.sh; see ADR 18.
 #
 # The sum is max_connections, so that no role can take a connection from another. The numbers hold for

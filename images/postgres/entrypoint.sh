@@ -5,9 +5,13 @@
 # With the argument `pgbouncer` it is the warehouse's queue instead, with `backups` what makes backups,
 # and with `check-backups` it only says whether the data, the backups and RESTORE_FROM go together.
 set -euo pipefail
+# shellcheck source=images/postgres/connections.sh
 . /opt/dairflow/connections.sh
+# shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
+# shellcheck source=images/postgres/restore_cluster.sh
 . /opt/dairflow/restore_cluster.sh
+# shellcheck source=images/postgres/settings.sh
 . /opt/dairflow/settings.sh
 
 SECRETS=${SECRETS:-/run/secrets}

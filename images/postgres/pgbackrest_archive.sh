@@ -2,6 +2,7 @@
 # Archives the WAL segment $1. PostgreSQL runs it as its archive_command, in the data's folder; pgBackRest
 # requires its own name in that command.
 set -uo pipefail
+# shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
 
 printed=$(pgbackrest --stanza="$STANZA" archive-push "$1" 2>&1)

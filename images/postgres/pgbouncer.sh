@@ -2,6 +2,7 @@
 # Queues the tasks' sessions with the warehouse (PgBouncer): a client that finds all sessions taken
 # waits for one instead of failing. See ADR 18.
 set -euo pipefail
+# shellcheck source=images/postgres/connections.sh
 . /opt/dairflow/connections.sh
 
 SECRETS=${SECRETS:-/run/secrets}

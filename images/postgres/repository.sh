@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the scripts that source this use them
 # The repository of the backups: pgBackRest's configuration, and what it has. Sourced.
 
 STANZA=airflow

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Begins the cluster with a backup, and refuses what would lose data or cannot be done. Sourced.
 #
 # RESTORE_FROM is `latest`, a moment such as 2026-11-27T10:15:00Z, or a backup's label.

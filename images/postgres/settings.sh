@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sizes PostgreSQL from the memory that it may use. Sourced by entrypoint.sh.
 
 MEGABYTE=$((1024 * 1024))

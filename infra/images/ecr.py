@@ -14,7 +14,8 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import RemoteError
-from infra.swarm.commands import INSTALL_ECR_HELPER, INSTALL_SECONDS
+from infra.remote.script import script
+from infra.swarm.commands import INSTALL_SECONDS, PACKAGES, alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ ROLE_TIMEOUT_SECONDS = 180.0
 """IAM propagates a new role within minutes ("eventual consistency")."""
 _POLL_SECONDS = 3.0
 TOKEN_TIMEOUT_SECONDS = 60.0
+_INSTALL_HELPER = alone(script("images/scripts/install_ecr_helper.sh", **PACKAGES))
 _NO_TOKEN = 75
 """The exit status of a command without a token (``EX_TEMPFAIL`` of ``sysexits.h``)."""
 
@@ -52,7 +54,7 @@ def pull(runner: Runner, references: Sequence[str], *, report: Callable[[str], N
     if not wanted:
         return
     name = runner.machine.name
-    runner.run(INSTALL_ECR_HELPER, timeout=INSTALL_SECONDS)
+    runner.run(_INSTALL_HELPER, timeout=INSTALL_SECONDS)
     command, timeout = _pull(wanted), TOKEN_TIMEOUT_SECONDS + PULL_TIMEOUT_SECONDS * len(wanted)
     begun = time.monotonic()
     answer = runner.run(command, timeout=timeout, check=False)
@@ -73,21 +75,9 @@ def _pull(references: Sequence[str]) -> str:
     sometimes fails if ECR answers fast (its SDK closes the request's body, and the connection,
     while sending it). The folder is in memory: the token is never on a disk.
     """
-    registry = references[0].partition("/")[0]
-    return f"""# pull images from ECR by the role of the machine's instance
-set -e
-folder=$(mktemp -d -p /dev/shm)
-trap 'rm -rf "$folder"' EXIT
-export AWS_ECR_DISABLE_CACHE=true AWS_ECR_CACHE_DIR="$folder"
-printf %s {shlex.quote(registry)} | docker-credential-ecr-login get > "$folder/token" || {{
-    cat "$folder/log/ecr-login.log" >&2
-    exit {_NO_TOKEN}
-}}
-secret=$(sed 's/.*"Secret":"\\([^"]*\\)".*/\\1/' "$folder/token")
-auth=$(printf 'AWS:%s' "$secret" | base64 -w 0)
-printf '{{"auths":{{"%s":{{"auth":"%s"}}}}}}' {shlex.quote(registry)} "$auth" \\
-    > "$folder/config.json"
-for image in {shlex.join(references)}; do
-    docker --config "$folder" pull --quiet "$image" > /dev/null
-done
-"""
+    return script(
+        "images/scripts/pull_from_ecr.sh",
+        REGISTRY=references[0].partition("/")[0],
+        IMAGES=" ".join(references),
+        NO_TOKEN=_NO_TOKEN,
+    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 
 from infra.errors import UserError
+from infra.remote.script import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,29 +58,14 @@ CONFINED = (
 """Restrictions of the container, the same as those of the stack's services."""
 _NEXT = f"{CONTAINER}-next"
 _FORMER = f"{CONTAINER}-former"
-_SWAP = f"""# replace the running registry with the complete one
-if docker container inspect {_FORMER} >/dev/null 2>&1; then
-    # An earlier attempt was cut off: only one of the two that it had in hand is the registry.
-    docker container inspect {CONTAINER} >/dev/null 2>&1 || docker rename {_FORMER} {CONTAINER}
-    docker rm -f -v {_FORMER} >/dev/null 2>&1
-fi
-if docker container inspect {CONTAINER} >/dev/null 2>&1; then
-    docker stop {CONTAINER} >/dev/null && docker rename {CONTAINER} {_FORMER} || exit 1
-fi
-if docker rename {_NEXT} {CONTAINER} && docker start {CONTAINER} >/dev/null; then
-    docker rm -f -v {_FORMER} >/dev/null 2>&1
-    rm -rf {_FORMER_FOLDER}
-    docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {REPOSITORY} |
-        grep -vxF "$(docker inspect --format '{{{{.Config.Image}}}}' {CONTAINER})" |
-        xargs -r docker image rm >/dev/null 2>&1
-    exit 0
-fi
-docker rm -f -v {CONTAINER} >/dev/null 2>&1
-if docker container inspect {_FORMER} >/dev/null 2>&1; then
-    docker rename {_FORMER} {CONTAINER} && docker start {CONTAINER} >/dev/null
-fi
-exit 1
-"""
+_REPLACE = script(
+    "images/scripts/replace_registry.sh",
+    CONTAINER=CONTAINER,
+    NEXT=_NEXT,
+    FORMER=_FORMER,
+    FORMER_FOLDER=_FORMER_FOLDER,
+    REPOSITORY=REPOSITORY,
+)
 _LOAD_TIMEOUT_SECONDS = 300.0
 _START_TIMEOUT_SECONDS = 60.0
 _QUERY_TIMEOUT_SECONDS = 20.0
@@ -141,7 +127,7 @@ def ensure(runner: Runner, spec: RegistrySpec, *, save_image: Callable[[], bytes
         runner.run("docker load -q", stdin=save_image(), timeout=_LOAD_TIMEOUT_SECONDS)
         runner.run(present)
     runner.run(_create_command(spec), stdin=_files(spec), timeout=_START_TIMEOUT_SECONDS)
-    runner.run(_SWAP, timeout=_START_TIMEOUT_SECONDS)
+    runner.run(_REPLACE, timeout=_START_TIMEOUT_SECONDS)
 
 
 def fingerprint(runner: Runner) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.images import registry
 from infra.project import STACK_NAME
+from infra.remote.script import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -23,17 +24,13 @@ REMOVAL_TIMEOUT_SECONDS = 300.0
 COLLECTION_TIMEOUT_SECONDS = 900.0
 COLLECTOR = f"{registry.CONTAINER}-collector"
 _LIST = "docker image ls --digests --no-trunc --format '{{.Repository}}@{{.Digest}}'"
-COLLECT = f"""# remove what no image in the registry needs
-image=$(docker inspect --format '{{{{.Config.Image}}}}' {registry.CONTAINER}) || exit 1
-docker rm -f {COLLECTOR} >/dev/null 2>&1
-trap 'docker start {registry.CONTAINER} >/dev/null' EXIT
-trap 'exit 1' HUP INT TERM
-docker stop {registry.CONTAINER} >/dev/null || exit 1
-docker run --rm --name {COLLECTOR} --network none {registry.CONFINED} \\
-    --volumes-from {registry.CONTAINER} \\
-    --entrypoint /usr/bin/docker-registry "$image" \\
-    garbage-collect /etc/dairflow-registry/config.yml >/dev/null
-"""
+COLLECT = script(
+    "images/scripts/collect_garbage.sh",
+    CONTAINER=registry.CONTAINER,
+    COLLECTOR=COLLECTOR,
+    OPTIONS=registry.CONFINED,
+    CONFIGURATION="/etc/dairflow-registry/config.yml",
+)
 
 
 def newest(former: Sequence[Sequence[str]], current: Collection[str], keep: int) -> list[list[str]]:

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import textwrap
 
+from infra.remote.script import script
 from infra.swarm.commands import INSTALL_NODE
 
 FORGET_SCRIPT = "/var/lib/cloud/scripts/per-boot/dairflow-forget-user-data"
 """cloud-init runs it at the end of every boot, because each boot writes the user data again."""
 
-# obj.pkl has the user data too; without it cloud-init reads the metadata service again.
-_FORGET = """\
-#!/bin/sh
-# The host key is in /etc/ssh by now: no second copy of it stays on the disk.
-cd /var/lib/cloud/instance || exit 0
-rm -f user-data.txt user-data.txt.i cloud-config.txt obj.pkl
-rm -f /run/cloud-init/instance-data-sensitive.json /run/cloud-init/combined-cloud-config.json
-"""
+_FORGET = script("machines/scripts/forget_user_data.sh")
 
 
 def cloud_config(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from infra.settings import capacity
 from infra.settings.airflow import airflow_problems
 from infra.settings.backup import backup_problems
+from infra.settings.mail import mail_problems
 from infra.settings.memory import memory_problems
 from infra.settings.problem import invalid, unused
 from infra.settings.secrets import secret_problems
@@ -40,6 +41,7 @@ def conflicts(
     yield from memory_problems(raw)
     yield from airflow_problems(raw)
     yield from backup_problems(raw)
+    yield from mail_problems(raw)
 
 
 def foreign(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from infra.images import registry
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.settings.backup import BackupSettings
+from infra.settings.mail import MailSettings
 from infra.settings.memory import memory_limits
 from infra.settings.types import Integer, OverlayNetwork, Port
 from infra.stack.backups import BACKUP_PASSPHRASE
@@ -54,7 +55,7 @@ def _airflow_image_name(value: str) -> str:
     return value
 
 
-class Settings(BackupSettings):
+class Settings(BackupSettings, MailSettings):
     """The user's settings. Field aliases are the keys of ``Pulumi.yaml``."""
 
     model_config = ConfigDict(

@@ -11,6 +11,8 @@ from infra.stack.loads import Nodes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.stack.mail import MailServer
+
 AIRFLOW_RUNS_PER_DAG = 16
 """Airflow's default for the number of active runs of a DAG."""
 
@@ -42,6 +44,7 @@ class StackOptions:
     memory_limits: Mapping[str, str] = field(default_factory=dict[str, str])
     log_retention_days: int = 30
     backups: BackupOptions = field(default_factory=BackupOptions)
+    mail: MailServer | None = None
     web_port: int = 8080
     flower_port: int = 5555
     base_url: str

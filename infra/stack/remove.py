@@ -12,7 +12,7 @@ from infra.stack import engine
 from infra.stack.errors import StackError
 from infra.swarm.cluster import MACHINE_LABEL
 from infra.swarm.commands import forget_machine
-from infra.swarm.steps import SIDE_BY_SIDE
+from infra.swarm.step import SIDE_BY_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -123,7 +123,11 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
     refuse(ready.mistakes)
     source = ready.source
     demand = demand_on(NETWORK, ready.loads, options.nodes)
-    files = {**airflow_files(options.airflow_secrets), **options.backups.secrets}
+    files = {
+        **airflow_files(options.airflow_secrets),
+        **options.backups.secrets,
+        **(options.mail.secrets if options.mail else {}),
+    }
     if retired := options.secrets.get(RETIRED_JWT_SECRET):
         files[RETIRED_JWT_SECRET] = retired
     secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
@@ -295,6 +299,12 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
     if _REPOSITORY_VARIABLE in written.get("environment", {}):
         files = [file_reference(name, "secrets") for name in options.backups.secrets]
         rendered["secrets"] = [*rendered.get("secrets", []), *files]
+    if options.mail:
+        mail = options.mail.files(WORKER if runs_worker(service) else name)
+        rendered["secrets"] = [
+            *rendered.get("secrets", []),
+            *(file_reference(file, "secrets") for file in mail),
+        ]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
     rendered["logging"] = write_section(written.get("logging") or BOUNDED_LOG, compose_keys.LOGGING)
@@ -313,6 +323,7 @@ def _configure_airflow(rendered: Document, options: StackOptions) -> None:
     }
     rendered["environment"] = {
         **rendered["environment"],
+        **(options.mail.variables if options.mail else {}),
         **options.airflow_variables,
         **_merged_variable(rendered["environment"], options),
         **commands,

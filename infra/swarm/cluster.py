@@ -82,18 +82,12 @@ class ClusterState:
     """Current state of the cluster.
 
     ``pending`` describes what `reconcile` would still do: empty if the cluster is in the desired
-    state. ``mtu`` is the smallest of the nodes' MTUs (bytes).
+    state.
     """
 
     cluster_id: str
     nodes: tuple[NodeState, ...]
-    mtu: int
     pending: tuple[str, ...] = ()
-
-    @property
-    def primary(self) -> str:
-        """The name of the node with the data."""
-        return next(node.name for node in self.nodes if node.labels.get(PRIMARY_LABEL) == "true")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types for a resource's state."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra.swarm import commands
-from infra.swarm.execute import side_by_side
 from infra.swarm.gather import gather
 from infra.swarm.release import clean
+from infra.swarm.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,24 +1,70 @@
-"""Waits until the tasks of a drained node have ended."""
+"""Drains nodes, and waits until their tasks have ended."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.swarm import commands
 from infra.swarm.errors import SwarmError
+from infra.swarm.step import NodeStep, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infra.remote.machine import Machine
     from infra.remote.runner import Runner
-    from infra.swarm.steps import AwaitTasks
+    from infra.swarm.cluster import Cluster
+    from infra.swarm.execute import Execution
+    from infra.swarm.facts import SwarmNode
 
 # The final states of a task (swarmkit, api/types.proto).
 _ENDED = {"Complete", "Shutdown", "Failed", "Rejected", "Remove", "Orphaned"}
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 _REPORT_SECONDS = 15.0
+
+KILL_SECONDS = 30.0
+"""Additional time for the engine to kill a task after its grace period, and for the managers to
+detect it."""
+
+
+class Drain(NodeStep):
+    """Drain the node: the swarm stops its tasks and does not assign new ones."""
+
+    TODO = "drain"
+    DONE = "draining"
+
+    def take(self, execution: Execution) -> None:
+        """Set the node's availability."""
+        command = f"docker node update --availability drain {self.node_id} > /dev/null"
+        execution.update(self.via, command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitTasks(NodeStep):
+    """Wait until no task runs on a drained node: draining itself does not wait (moby#33220)."""
+
+    timeout: float
+
+    TODO = "wait until no task runs on it"
+    DONE = "no task runs on it any more"
+
+    def take(self, execution: Execution) -> None:
+        """Wait, and report the tasks that still run."""
+        await_tasks(execution.on(self.via), self, execution.report)
+
+
+def draining(cluster: Cluster, via: Machine, name: str, node: SwarmNode) -> tuple[Step, ...]:
+    """Drain and wait, unless the node is down: a task of its last state would never end."""
+    if node.state == "down":
+        return ()
+    wait = AwaitTasks(
+        via=via, name=name, node_id=node.node_id, timeout=cluster.drain_timeout + KILL_SECONDS
+    )
+    if node.availability == "drain":
+        return (wait,)
+    return (Drain(via=via, name=name, node_id=node.node_id), wait)
 
 
 def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None]) -> None:
@@ -34,7 +80,7 @@ def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None])
     reported_at, pause = 0.0, _FIRST_PAUSE_SECONDS
     reported: list[str] = []
     while True:
-        state, tasks = parse_tasks(runner.run(commands.running_tasks(step.node_id)).stdout)
+        state, tasks = parse_tasks(runner.run(_running_tasks(step.node_id)).stdout)
         if not tasks or state == "down":
             return
         waited = time.monotonic() - begun
@@ -59,4 +105,12 @@ def _still_running(step: AwaitTasks, tasks: list[str]) -> SwarmError:
         f"{step.name}: drained, but {', '.join(tasks)} still ran after {step.timeout:g} s\n"
         "Next: wait for them, or stop them, and rerun the command; or set a drain timeout longer"
         " than the longest stop grace period"
+    )
+
+
+def _running_tasks(node_id: str) -> str:
+    """Return a command that prints a node's state, then its tasks: name and state."""
+    return (
+        f"docker node inspect --format '{{{{.Status.State}}}}' {node_id}"
+        f" && docker node ps --no-trunc --format '{{{{.Name}}}}\t{{{{.CurrentState}}}}' {node_id}"
     )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infra.clock import ClockReading
 from infra.firewall import TABLE_NAME
+from infra.remote.machine_facts import read_mtus, read_ssh_connection
+from infra.remote.script import script
 from infra.swarm.certificate import NodeCertificate, read_certificate
 from infra.swarm.errors import SwarmError
 
@@ -31,64 +33,6 @@ KEPT_FOLDER = "swarm.kept"
 """Copy of the engine's folder ``swarm``, beside it, while a swarm is recovered."""
 
 EngineState = Literal["missing", "stopped", "running"]
-
-# The last sections are always printed. The swarm's data on the disk count if the engine cannot take
-# part in it. ESP is tried in a temporary network namespace.
-_TEMPLATE = r"""# read the machine's facts
-section() { printf '\n== %s\n' "$1"; }
-root=/var/lib/docker
-finish() {
-    section certificate
-    for folder in swarm KEPT_FOLDER; do
-        cat "$root/$folder/certificates/swarm-node.crt" 2> /dev/null && break
-    done
-    section disk
-    [ ! -d "$root/swarm/raft" ] || echo raft
-    [ ! -d "$root/KEPT_FOLDER" ] || echo kept
-    section ended; date +%s.%N
-}
-trap finish EXIT
-section began; date +%s.%N
-section hostname; hostname
-section ssh; echo "$SSH_CONNECTION"
-section os; (. /etc/os-release && echo "$ID ${ID_LIKE:-}")
-section systemd; [ -d /run/systemd/system ] && echo yes
-section addresses; ip -j -4 addr show
-section nft; command -v nft
-section firewall
-if [ -e FIREWALL_FILE ]; then
-    sha256sum < FIREWALL_FILE | cut -c 1-16
-    nft -sn list table inet TABLE_NAME 2> /dev/null | sha256sum | cmp -s - FIREWALL_LIVE_FILE \
-        && echo live
-fi
-section trust
-grep -lsx 'TRUST_MARK' /etc/docker/certs.d/*/ca.crt | while read -r file; do
-    sha256sum "$file"
-done
-section esp
-unshare -n ip xfrm state add src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 \
-    aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 \
-    2> /dev/null && echo yes
-section engine
-if ! command -v docker > /dev/null; then echo missing; exit 0; fi
-tries=0
-while ! info=$(docker info --format 'INFO_FORMAT' 2> /dev/null); do
-    tries=$((tries + 1))
-    if ! pgrep -x dockerd > /dev/null || [ $tries -gt 300 ]; then echo stopped; exit 0; fi
-    sleep 0.1
-done
-echo running
-root=$(printf '%s\n' "$info" | sed -n '2s/^"\(.*\)" .*/\1/p')
-section info; printf '%s\n' "$info"
-case $info in *' true '*) ;; *) exit 0 ;; esac
-section nodes
-nodes=$(docker node ls -q 2>&1) || { section nodes-error; printf '%s\n' "$nodes"; exit 0; }
-docker node inspect --format 'NODE_FORMAT' $nodes
-section tokens
-docker swarm join-token -q worker
-docker swarm join-token -q manager
-exit 0
-"""
 
 _INFO_FORMAT = (
     "{{json .ServerVersion}} {{with .Swarm}}{{json .LocalNodeState}} {{json .ControlAvailable}}"
@@ -114,22 +58,16 @@ _NODE_FORMAT = " ".join(
 )
 
 
-def _script() -> str:
-    script = _TEMPLATE
-    for name, value in (
-        ("FIREWALL_LIVE_FILE", FIREWALL_LIVE_FILE),
-        ("FIREWALL_FILE", FIREWALL_FILE),
-        ("TABLE_NAME", TABLE_NAME),
-        ("TRUST_MARK", TRUST_MARK),
-        ("KEPT_FOLDER", KEPT_FOLDER),
-        ("INFO_FORMAT", _INFO_FORMAT),
-        ("NODE_FORMAT", _NODE_FORMAT),
-    ):
-        script = script.replace(name, value)
-    return script
-
-
-SCRIPT = _script()
+SCRIPT = script(
+    "swarm/scripts/read_facts.sh",
+    FIREWALL_FILE=FIREWALL_FILE,
+    LIVE_FILE=FIREWALL_LIVE_FILE,
+    TABLE=TABLE_NAME,
+    TRUST_MARK=TRUST_MARK,
+    KEPT_FOLDER=KEPT_FOLDER,
+    INFO_FORMAT=_INFO_FORMAT,
+    NODE_FORMAT=_NODE_FORMAT,
+)
 """The script that prints a machine's facts; see `parse`."""
 
 
@@ -171,7 +109,6 @@ class MachineFacts:
     ssh_client: str = ""
     ssh_port: int = 22
     os_family: tuple[str, ...] = ()
-    systemd: bool = False
     mtus: Mapping[str, int] = field(default_factory=dict[str, int])
     has_nft: bool = True
     firewall_digest: str = ""
@@ -243,9 +180,9 @@ def parse(
         section = "hostname"
         hostname = sections[section]
         section = "ssh"
-        client, port = _ssh(sections[section])
+        client, port = read_ssh_connection(sections[section])
         section = "addresses"
-        mtus = _mtus(sections[section])
+        mtus = read_mtus(sections[section])
         section = "firewall"
         firewall = sections[section].split()
         section = "trust"
@@ -275,7 +212,6 @@ def parse(
         ssh_client=client,
         ssh_port=port,
         os_family=tuple(sections.get("os", "").split()),
-        systemd=sections.get("systemd") == "yes",
         mtus=mtus,
         has_nft=bool(sections.get("nft")),
         firewall_digest=firewall[0] if firewall[1:] == ["live"] else "",
@@ -303,22 +239,6 @@ def _sections(text: str) -> dict[str, str]:
         else:
             lines.append(line)
     return {name: "\n".join(kept).strip() for name, kept in sections.items()}
-
-
-def _ssh(text: str) -> tuple[str, int]:
-    """Read SSH_CONNECTION: client address and port, server address and port (ssh(1))."""
-    client, _, _, port = text.split()
-    return client, int(port)
-
-
-def _mtus(text: str) -> dict[str, int]:
-    devices: list[dict[str, Any]] = json.loads(text)
-    return {
-        address["local"]: int(device["mtu"])
-        for device in devices
-        for address in device.get("addr_info", [])
-        if "local" in address
-    }
 
 
 def _trusted(text: str) -> dict[str, str]:

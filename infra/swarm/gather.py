@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import RemoteError
-from infra.swarm.execute import side_by_side
 from infra.swarm.facts import SCRIPT, MachineFacts, parse
+from infra.swarm.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Plans the recovery of a swarm whose managers cannot act any more; no I/O.
+"""Recovers a swarm whose managers cannot act any more.
 
 A swarm rejects a node whose certificate has expired, and the node's engine does not start its part
 in it. If the managers have expired, none can renew a certificate: the first manager restores the
@@ -7,19 +7,55 @@ swarm from its disk, with its ID, services, secrets and networks, and the others
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.remote.script import script
 from infra.swarm.admission import address_pool, wrong_clocks
+from infra.swarm.commands import SWARM_PORT
 from infra.swarm.errors import SwarmError
+from infra.swarm.facts import KEPT_FOLDER
+from infra.swarm.joining import InitSwarm
 from infra.swarm.membership import is_acting_manager
-from infra.swarm.steps import RecoverSwarm, Stage, StartEngine
+from infra.swarm.preparation import StartEngine
+from infra.swarm.step import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.remote.machine import Machine
     from infra.swarm.cluster import Cluster
+    from infra.swarm.execute import Execution
     from infra.swarm.facts import MachineFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverSwarm(InitSwarm):
+    """Restore the swarm from its manager's disk because the certificates have expired.
+
+    ``is_expired`` is true if that manager's certificate has expired too.
+    """
+
+    is_expired: bool
+
+    TODO = "recover the swarm from its disk, since the certificates have expired"
+    DONE = "swarm recovered from its disk; the other nodes join it again"
+
+    @property
+    def command(self) -> str:
+        """The command; it keeps the swarm's ID, and drops the other managers."""
+        return script(
+            "swarm/scripts/recover_swarm.sh",
+            ADDRESS=self.machine.private_address,
+            ADDRESS_POOL=self.address_pool,
+            IS_EXPIRED="yes" if self.is_expired else "",
+            KEPT_FOLDER=KEPT_FOLDER,
+            PORT=SWARM_PORT,
+        )
+
+    def take(self, execution: Execution) -> None:
+        """Restore it."""
+        execution.swarm(self.machine, self.command)
 
 
 def recovery(

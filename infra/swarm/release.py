@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from infra.images import registry
+from infra.remote.script import script
 from infra.swarm.commands import CLEAN_MACHINE, PURGE_SECONDS, REMOVE_ENGINE, STATE_FOLDER
 from infra.swarm.facts import TRUST_MARK
 
@@ -48,7 +48,14 @@ class Release:
         return "\n".join(
             (
                 "# restore the machine",
-                _EMPTY_ENGINE.replace("STACK", quote(self.stack)),
+                script(
+                    "swarm/scripts/empty_engine.sh",
+                    STACK=self.stack,
+                    REGISTRY=registry.CONTAINER,
+                    REGISTRY_VOLUME=registry.VOLUME,
+                    REGISTRY_REPOSITORY=registry.REPOSITORY,
+                    TRUST_MARK=TRUST_MARK,
+                ),
                 CLEAN_MACHINE,
                 REMOVE_ENGINE if self.remove_engine else "",
                 f"rm -rf {STATE_FOLDER}",
@@ -86,25 +93,3 @@ def clean(runner: Runner, release: Release | None, report: Callable[[str], None]
     output = runner.run(release.script, timeout=RELEASE_SECONDS).stdout.strip()
     if output:
         report(f"{runner.machine.name}: {output}")
-
-
-# Images belong to the registry if their name begins with it; the engine keeps them by digest.
-_EMPTY_ENGINE = f"""set -e
-if command -v docker > /dev/null && docker info > /dev/null 2>&1; then
-    label=label=com.docker.stack.namespace=STACK
-    containers=$(docker ps -aq --filter $label)
-    [ -z "$containers" ] || docker rm -f -v $containers > /dev/null
-    docker rm -f -v {registry.CONTAINER} > /dev/null 2>&1 || true
-    volumes=$(docker volume ls -q --filter $label)
-    [ -z "$volumes" ] || docker volume rm $volumes > /dev/null
-    docker volume rm -f {registry.VOLUME} > /dev/null 2>&1 || true
-    docker network rm docker_gwbridge > /dev/null 2>&1 || true
-    for file in $(grep -lsx {quote(TRUST_MARK)} /etc/docker/certs.d/*/ca.crt); do
-        folder=${{file%/*}}
-        images=$(docker image ls -q --filter "reference=${{folder##*/}}/*" | sort -u)
-        [ -z "$images" ] || docker image rm -f $images > /dev/null
-    done
-    images=$(docker image ls -q --filter 'reference={registry.REPOSITORY}:*' | sort -u)
-    [ -z "$images" ] || docker image rm -f $images > /dev/null
-fi
-"""

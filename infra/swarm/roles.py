@@ -1,22 +1,100 @@
-"""Waits until a promotion or demotion is complete: both commands only request it."""
+"""Promotes and demotes nodes, and waits for the effect: both commands only request it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tenacity
 
 from infra.remote.runner import RemoteError
-from infra.swarm import commands
 from infra.swarm.errors import SwarmError
+from infra.swarm.step import NodeStep, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from infra.remote.machine import Machine
     from infra.remote.runner import Runner
-    from infra.swarm.steps import Demote, Promote
+    from infra.swarm.cluster import Cluster
+    from infra.swarm.execute import Execution
+    from infra.swarm.membership import Membership
 
 ROLE_CHANGE_SECONDS = 60.0
+
+
+class Promote(NodeStep):
+    """Promote a worker to manager."""
+
+    TODO = "promote to manager"
+    DONE = "promoted to manager"
+
+    def take(self, execution: Execution) -> None:
+        """Promote it, and wait until it takes part in Raft."""
+        execution.update(self.via, f"docker node promote {self.node_id} > /dev/null")
+        await_promoted(execution.on(self.via), self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demote(NodeStep):
+    """Demote a manager to worker; ``machine`` is None if it is unreachable."""
+
+    machine: Machine | None
+
+    TODO = "demote to worker"
+    DONE = "demoted to worker"
+
+    def take(self, execution: Execution) -> None:
+        """Demote it, and wait until it has left Raft."""
+        execution.update(self.via, f"docker node demote {self.node_id} > /dev/null")
+        demoted = execution.on(self.machine) if self.machine else None
+        await_demoted(execution.on(self.via), demoted, self)
+
+
+def promotions(cluster: Cluster, membership: Membership) -> tuple[Step, ...]:
+    """Promote the workers that the settings make managers."""
+    if membership.manager is None:
+        return ()
+    return tuple(
+        Promote(via=membership.manager, name=m.name, node_id=membership.members[m.name].node_id)
+        for m in cluster.managers
+        if m.name in membership.members and membership.members[m.name].role != "manager"
+    )
+
+
+def demotions(
+    cluster: Cluster, membership: Membership, via: Machine, reachable: Mapping[str, Machine]
+) -> tuple[Step, ...]:
+    """Demote managers one at a time, those that are down first and the leader last.
+
+    Without demotion a manager that left still counts in the quorum (moby#30847); demoting the
+    leader while another manager is not ready can lose the quorum (moby#34384).
+    """
+    wanted = {machine.name for machine in cluster.managers}
+    current = {**membership.members, **membership.departing}
+    going = sorted(
+        ((name, node) for name, node in current.items() if node.is_voter and name not in wanted),
+        key=lambda item: (item[1].reachability == "reachable", item[1].leader, item[0]),
+    )
+    gone = {node.node_id for node in membership.stale_nodes}
+    raft = [node for node in membership.nodes if node.is_voter and node.node_id not in gone]
+    joining = len(wanted - {name for name, node in current.items() if node.is_voter})
+    voters, live = len(raft) + joining, joining + sum(n.reachability == "reachable" for n in raft)
+    steps: list[Step] = []
+    for name, node in going:
+        voters, live = voters - 1, live - (node.reachability == "reachable")
+        if live * 2 <= voters:
+            raise _no_quorum(name, live, voters)
+        steps.append(Demote(via=via, name=name, node_id=node.node_id, machine=reachable.get(name)))
+    return tuple(steps)
+
+
+def _no_quorum(name: str, live: int, voters: int) -> SwarmError:
+    return SwarmError(
+        f"{name}: it cannot be demoted: only {live} of the {voters} remaining managers are"
+        " reachable, and a swarm needs more than half\n"
+        "Next: start the managers that are down, then rerun the command"
+    )
 
 
 def await_promoted(manager: Runner, step: Promote) -> None:
@@ -28,7 +106,7 @@ def await_promoted(manager: Runner, step: Promote) -> None:
     """
 
     def look() -> tuple[bool, str]:
-        status = manager.run(commands.node_status(step.node_id)).stdout.split()
+        status = manager.run(_status(step.node_id)).stdout.split()
         return status == ["ready", "manager", "reachable"], " ".join(status)
 
     _await(f"{step.name}: waited for it to become a manager", look)
@@ -45,7 +123,7 @@ def await_demoted(manager: Runner, demoted: Runner | None, step: Demote) -> None
     """
 
     def look() -> tuple[bool, str]:
-        completed = manager.run(commands.node_status(step.node_id), check=False)
+        completed = manager.run(_status(step.node_id), check=False)
         if completed.exit_status != 0:
             return False, completed.stderr.strip()
         status = completed.stdout.split()
@@ -82,3 +160,11 @@ def _await(tried: str, look: Callable[[], tuple[bool, str]]) -> None:
             "Next: check `docker node ls` on a manager, then rerun the command"
         )
         raise SwarmError(message) from exc
+
+
+def _status(node_id: str) -> str:
+    """Return a command that prints a node's state, role and reachability."""
+    return (
+        "docker node inspect --format '{{.Status.State}} {{.Spec.Role}}"
+        f" {{{{with .ManagerStatus}}}}{{{{.Reachability}}}}{{{{end}}}}' {node_id}"
+    )

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from infra.swarm.cluster import Cluster
     from infra.swarm.facts import MachineFacts, SwarmNode
 
-DEFAULT_MTU = 1500
-
 
 def describe(
     cluster: Cluster,
@@ -55,7 +53,6 @@ def describe(
             _node(node, names.get(node.node_id, name_of(node)), facts)
             for node in sorted(membership.nodes, key=name_of)
         ),
-        mtu=min((_mtu(cluster, name, facts) for name in facts), default=DEFAULT_MTU),
         pending=tuple(pending),
     )
 
@@ -68,11 +65,6 @@ def unsettled(cluster: Cluster, state: ClusterState) -> tuple[str, ...]:
         for node in state.nodes
         if node.name in ours and node.state != "ready"
     )
-
-
-def _mtu(cluster: Cluster, name: str, facts: Mapping[str, MachineFacts]) -> int:
-    address = {machine.name: machine.private_address for machine in cluster.machines}.get(name, "")
-    return facts[name].mtus.get(address, DEFAULT_MTU)
 
 
 def _node(node: SwarmNode, name: str, facts: Mapping[str, MachineFacts]) -> NodeState:

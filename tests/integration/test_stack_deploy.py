@@ -54,7 +54,7 @@ class Site:
         self.manager = self.machines[0]
         self.registry_address = f"{self.manager.private_address}:{registry.PORT}"
         certificate = credentials.registry_certificate([self.manager.private_address, "127.0.0.1"])
-        state = reconcile(
+        reconcile(
             Cluster(
                 name="stack",
                 machines=self.machines,
@@ -71,7 +71,7 @@ class Site:
             worker_nodes=2,
             task_grace_seconds=120,
             base_url=f"http://{self.manager.address}:8080",
-            mtu=state.mtu,
+            mtu=1500,
             secrets={**generate(), NAMING_KEY: "the-key-of-the-names"},
         )
 

@@ -1,4 +1,4 @@
-"""Airflow's connections to this cluster's own databases, made from the secrets' files."""
+"""Airflow's connections to this cluster's databases and its mail server, from secrets' files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 DATABASES: Mapping[str, str] = {"warehouse": "warehouse", "airflow_history": "airflow"}
 """Connection → the database that it leads to, with the role ``warehouse``."""
 
+MAIL = "smtp_default"
+"""The connection of the settings ``smtp…``: the secret with this name has it as JSON."""
+
 
 class SecretFileConnections(BaseSecretsBackend):
     """A secrets backend. A service without the password does not have the connections."""
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
-        """Return the connection as a URI, or None so that Airflow tries its next backend."""
+        """Return the connection as a URI or JSON; None: Airflow tries its next backend."""
         del team_name
+        if conn_id == MAIL:
+            return secret_files.read(MAIL)
         database = DATABASES.get(conn_id)
         password = secret_files.read("warehouse_password") if database else None
         if password is None:

@@ -10,6 +10,8 @@ from infra.clock import ClockReading, difference
 from infra.docker_networks import about_to_take
 from infra.images import registry
 from infra.machines.existing.orphans import LEAVE_FILE
+from infra.remote.machine_facts import read_mtus, read_ssh_connection
+from infra.remote.script import script
 from infra.stack import memory
 from infra.stack.memory import MachineMemory
 
@@ -40,51 +42,7 @@ MIN_FREE_KB = 5 * 10**6
 
 _MEMBER_PORTS = (2377, 7946)
 
-# Every line is a keyword and its value; nothing on the host is changed.
-SCRIPT = f"""# check whether the host can be a node
-echo "began $(date +%s.%N)"
-echo "ssh $SSH_CONNECTION"
-(. /etc/os-release && echo "id $ID" && echo "version $VERSION_ID" && echo "system $PRETTY_NAME")
-echo "kernel $(uname -r)"
-echo "architecture $(uname -m)"
-echo "hostname $(uname -n)"
-for tool in apt-get ip ss pgrep; do
-    command -v $tool > /dev/null || echo "lacks $tool"
-done
-ip -o -4 addr show 2> /dev/null | while read -r number device family address rest; do
-    echo "address ${{address%/*}} $(cat /sys/class/net/$device/mtu)"
-done
-ip -4 route show 2> /dev/null | while read -r network rest; do
-    device=${{rest#*dev }}
-    case $network in [0-9]*) echo "route ${{device%% *}} $network" ;; esac
-done
-! grep -qs '"default-address-pools"' /etc/docker/daemon.json || echo pools
-ss -Hltn 2> /dev/null | while read -r state received sent address rest; do
-    echo "listens ${{address##*:}}"
-done
-if command -v nft > /dev/null && ! error=$(nft list tables 2>&1); then
-    echo "nft $error" | head -n 1
-fi
-if command -v ufw > /dev/null && ufw status 2> /dev/null | grep -q '^Status: active'; then
-    echo 'ufw active'
-fi
-folder=/var/lib/docker
-[ -d $folder ] || folder=/var/lib
-echo "memory $(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)"
-echo "free $(df -Pk $folder | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
-if command -v dockerd > /dev/null; then
-    offered=$(dockerd --version | cut -d ' ' -f 3 | tr -d ,)
-else
-    offered=$(apt-cache policy docker.io 2> /dev/null | sed -n 's/^ *Candidate: *//p')
-fi
-echo "offered ${{offered#*:}}"
-if command -v docker > /dev/null; then
-    docker info --format 'engine {{{{.ServerVersion}}}}' 2> /dev/null
-    docker info --format 'swarm {{{{.Swarm.LocalNodeState}}}}' 2> /dev/null
-fi
-[ ! -e {CLAIM_FILE} ] || echo "claim $(cat {CLAIM_FILE})"
-echo "ended $(date +%s.%N)"
-"""
+SCRIPT = script("machines/existing/scripts/check_host.sh", CLAIM_FILE=CLAIM_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +90,9 @@ def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
         word, _, rest = line.partition(" ")
         lines.append((word, rest))
     last = dict(lines)
-    addresses = [rest.split() for word, rest in lines if word == "address"]
+    ssh = last.get("ssh", "")
     return HostFacts(
-        ssh_client=last.get("ssh", "").partition(" ")[0].removeprefix("::ffff:"),
+        ssh_client=read_ssh_connection(ssh)[0] if ssh else "",
         system_id=last.get("id", ""),
         version=last.get("version", ""),
         system=last.get("system", ""),
@@ -142,7 +100,7 @@ def parse(text: str, *, window: tuple[float, float] | None = None) -> HostFacts:
         architecture=last.get("architecture", ""),
         hostname=last.get("hostname", ""),
         lacks=tuple(rest for word, rest in lines if word == "lacks"),
-        mtus={address: int(mtu) for address, mtu in addresses},
+        mtus=read_mtus(last.get("addresses") or "[]"),
         routes=tuple(_route(rest) for word, rest in lines if word == "route"),
         own_pools="pools" in last,
         listens=frozenset(

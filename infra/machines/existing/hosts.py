@@ -18,7 +18,8 @@ from infra.machines.existing.host_check import CLAIM_FILE, OWNER_FILE
 from infra.machines.existing.orphans import LEAVE_FILE
 from infra.project import STACK_NAME
 from infra.remote.runner import RemoteError
-from infra.swarm.commands import AWAIT_INSTALLATION, FORGET_SWARM, START_ENGINE
+from infra.remote.script import script
+from infra.swarm.commands import APT_LOCK, FORGET_SWARM, START_ENGINE
 from infra.swarm.release import RELEASE_SECONDS, recovery_hint
 
 if TYPE_CHECKING:
@@ -35,15 +36,7 @@ AT_ONCE = 64
 CONNECT_SECONDS = 20.0
 LEAVE_SECONDS = 90.0
 
-# A stopped engine keeps its swarm and cannot be emptied; an engine whose installation a killed run
-# left in progress would start afterwards.
-_LEAVE = f"""# leave the swarm and restore the host
-{AWAIT_INSTALLATION}
-if command -v docker > /dev/null; then
-    docker info > /dev/null 2>&1 || ({START_ENGINE})
-    {FORGET_SWARM} > /dev/null 2>&1 || true
-fi
-"""
+_LEAVE = script("machines/existing/scripts/leave_host.sh", **APT_LOCK, START_ENGINE=START_ENGINE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,20 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.project import STACK_NAME
+from infra.remote.script import script
 from infra.swarm.commands import STATE_FOLDER
 
 LEAVE_FILE = f"{STATE_FOLDER}/leave"
 """A script on every host that releases it, for use on its console if it cannot be reached."""
 
-# A stopped engine does not list its volumes, and uses them again when it starts.
-SCRIPT = f"""# look for volumes of another stack called {STACK_NAME}
-[ ! -e {LEAVE_FILE} ] || echo leave
-if command -v docker > /dev/null && docker info > /dev/null 2>&1; then
-    docker volume ls --format 'volume {{{{.Name}}}}'
-else
-    ls /var/lib/docker/volumes 2> /dev/null | sed 's/^/volume /'
-fi
-"""
+SCRIPT = script("machines/existing/scripts/list_orphans.sh", LEAVE_FILE=LEAVE_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,17 +23,22 @@ from infra.remote.keys import generate_key_pair
 from infra.remote.pool import SshPool
 from infra.remote.rate_limit import RateLimit
 from infra.remote.runner import RemoteError
-from infra.swarm import commands, facts, steps
+from infra.swarm import facts
 from infra.swarm.cluster import Cluster
 from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
+from infra.swarm.joining import InitSwarm
+from infra.swarm.node_updates import NodeChange, update_nodes
 from infra.swarm.plan import plan
+from infra.swarm.preparation import InstallEngine, LoadFirewall
 from infra.swarm.reconcile import reconcile
 from tests.unit.resources.recorder import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from infra.swarm.step import Step
 ROOT = Path(__file__).parents[3]
 POLICY = Policy(operator_cidrs=("127.0.0.1/32",), client_cidrs=())
 FAST = Timing().scaled(0.02)
@@ -104,14 +109,14 @@ def test_a_leaving_node_goes(servers_and_pool: tuple[Servers, SshPool]) -> None:
 @pytest.mark.parametrize(
     ("kind", "machine", "refusal"),
     [
-        (steps.InstallEngine, "manager-1", "docker: not found"),
-        (steps.InstallEngine, "worker-1", "docker: not found"),
-        (steps.LoadFirewall, "manager-1", "to manager-1, whose firewall is not loaded"),
-        (steps.LoadFirewall, "worker-1", "to worker-1, whose firewall is not loaded"),
+        (InstallEngine, "manager-1", "docker: not found"),
+        (InstallEngine, "worker-1", "docker: not found"),
+        (LoadFirewall, "manager-1", "to manager-1, whose firewall is not loaded"),
+        (LoadFirewall, "worker-1", "to worker-1, whose firewall is not loaded"),
     ],
 )
 def test_a_step_that_is_left_out_fails_those_that_need_it(
-    servers_and_pool: tuple[Servers, SshPool], kind: type[steps.Step], machine: str, refusal: str
+    servers_and_pool: tuple[Servers, SshPool], kind: type[Step], machine: str, refusal: str
 ) -> None:
     servers, pool = servers_and_pool
     cluster = cluster_of(servers)
@@ -149,11 +154,11 @@ def test_a_host_answers_like_a_real_one_or_not_at_all(
     cluster = cluster_of(servers)
     manager, worker = (pool.runner(machine) for machine in cluster.machines[:2])
     reconcile(cluster, pool, lambda _line: None)
-    change = steps.NodeChange(name="worker-1", node_id="nobody", activate=True)
+    change = NodeChange(name="worker-1", node_id="nobody", activate=True)
     for runner, command, refusal in (
-        (manager, commands.init_swarm(steps.InitSwarm(machine=manager.machine)), "already part"),
-        (manager, commands.update_nodes((change,), {}), "node nobody not found"),
-        (worker, commands.update_nodes((change,), {}), "not a swarm manager"),
+        (manager, InitSwarm(machine=manager.machine).command, "already part"),
+        (manager, update_nodes((change,), {}), "node nobody not found"),
+        (worker, update_nodes((change,), {}), "not a swarm manager"),
         (worker, "docker service ls", "does not know this command"),
     ):
         with pytest.raises(RemoteError, match=refusal):

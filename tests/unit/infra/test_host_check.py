@@ -36,8 +36,8 @@ system Debian GNU/Linux 13 (trixie)
 kernel 6.1.0-18-amd64
 architecture x86_64
 hostname alpha
-address 127.0.0.1 65536
-address 10.0.0.1 1450
+addresses [{"mtu": 65536, "addr_info": [{"local": "127.0.0.1"}]}, \
+{"mtu": 1450, "addr_info": [{"local": "10.0.0.1"}]}]
 route eth0 10.0.0.0/24
 route eth1 10.99.0.1
 listens 22

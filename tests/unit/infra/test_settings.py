@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -38,7 +38,7 @@ def first_words(field: FieldInfo) -> str:
         return "List of objects. " if is_object else "List of strings. "
     if get_origin(annotation) is dict:
         return "Object. "
-    assert annotation is str
+    assert annotation is str or get_origin(annotation) is Literal
     return "String. "
 
 
@@ -56,6 +56,10 @@ def test_pulumi_yaml_names_every_choice() -> None:
         "target": list(TARGETS),
         "registry": [r for t in TARGETS.values() for r in t.registries],
     }
+    for key, field in Settings.model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            choices[field.alias or key] = list(get_args(field.annotation))
+    assert len(choices) > len(("target", "registry"))
     for key, names in choices.items():
         assert all(name in SCHEMA[key]["description"] for name in names), key
 

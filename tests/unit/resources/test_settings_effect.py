@@ -17,6 +17,13 @@ from infra.machines.aws.preflight import Request, Site  # noqa: E402
 
 SUBNET = "subnet-0123456789abcdef0"
 LOCAL, EXISTING, AWS = STACKS["local"], STACKS["existing"], STACKS["aws"]
+MAIL = {
+    "smtpHost": "smtp.example.org",
+    "smtpUser": "airflow",
+    "smtpPassword": "hunter2hunter2",
+    "smtpFrom": "airflow@example.org",
+    "smtpCheck": "false",
+}
 BUCKET = {
     "backupS3Bucket": "nightly",
     "backupS3AccessKey": "access",
@@ -54,6 +61,14 @@ CHANGES: dict[str, tuple[dict[str, str], str]] = {
     "backupS3AccessKey": ({**LOCAL, **BUCKET}, "another"),
     "backupS3SecretKey": ({**LOCAL, **BUCKET}, "another"),
     "backupS3Ca": ({**LOCAL, **BUCKET}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "smtpHost": ({**LOCAL, **MAIL}, "smtp.example.net"),
+    "smtpPort": ({**LOCAL, **MAIL}, "2525"),
+    "smtpTls": ({**LOCAL, **MAIL}, "implicit"),
+    "smtpUser": ({**LOCAL, **MAIL}, "another"),
+    "smtpPassword": ({**LOCAL, **MAIL}, "another"),
+    "smtpFrom": ({**LOCAL, **MAIL}, "another@example.org"),
+    "smtpCa": ({**LOCAL, **MAIL}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "smtpCheck": ({**LOCAL, **MAIL, "smtpHost": "smtp.invalid"}, "true"),
     "restoreFrom": (LOCAL, "latest"),
     "rotateSecrets": (LOCAL, '{"redis_password": 1}'),
     "fernetKey": (LOCAL, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
@@ -121,5 +136,5 @@ def test_another_value_changes_what_is_made(key: str) -> None:
     assert before != after
     if key not in ("target", "awsOpenToInternet"):
         assert not isinstance(before, str), before
-    if key != "target":  # a target has settings of its own that are required
+    if key not in ("target", "smtpCheck"):  # one needs other settings, one is the check itself
         assert not isinstance(after, str), after

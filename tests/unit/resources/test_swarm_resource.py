@@ -47,7 +47,6 @@ STATE = {
 NEW_STATE = ClusterState(
     cluster_id="ours",
     nodes=(),
-    mtu=1500,
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from infra.stack import memory_settings
 from infra.stack.errors import StackError
+from infra.stack.mail import MailServer
 from infra.stack.quantities import size_bytes
 from infra.stack.render import memory_variable, render
 
@@ -474,3 +475,23 @@ def test_airflow_masks_secrets_that_are_outside_of_their_folder(
     services = render(compose, options).document["services"]
     assert services["worker"]["environment"]["SECRET_FILES"] == "/etc/ours/key"
     assert "SECRET_FILES" not in services["scheduler"]["environment"]
+
+
+def test_a_mail_server_is_a_connection_of_the_services_that_send(
+    compose: Compose, options: StackOptions
+) -> None:
+    """A worker asks the API server for the connection: a task cannot read the password."""
+    mail = MailServer(host="smtp.test", port=587, tls="starttls", sender="a@b.c", authority="CA")
+    rendered = render(compose, replace(options, mail=mail)).document
+    has = {
+        name: {secret["source"] for secret in service.get("secrets", [])} & set(mail.secrets)
+        for name, service in rendered["services"].items()
+    }
+    assert {name for name, files in has.items() if files} == {
+        "api-server", "dag-processor", "triggerer", "worker",
+    }  # fmt: skip
+    assert has["worker"] == {"smtp_ca"}
+    assert has["api-server"] == {"smtp_ca", "smtp_default"}
+    assert set(mail.secrets) <= set(rendered["secrets"])
+    environment = rendered["services"]["worker"]["environment"]
+    assert environment["AIRFLOW__EMAIL__FROM_EMAIL"] == "a@b.c"

@@ -10,17 +10,19 @@ import pytest
 from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import RemoteError
 from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
+from infra.swarm.joining import Join
 from infra.swarm.membership import assess
 from infra.swarm.observe import observe
 from infra.swarm.plan import plan
 from infra.swarm.reconcile import reconcile
-from infra.swarm.steps import Demote, Join, Stage, Step
+from infra.swarm.roles import Demote
 
 if TYPE_CHECKING:
     from conftest import World
 
     from infra.remote.machine import Machine
     from infra.swarm.facts import MachineFacts
+    from infra.swarm.step import Stage, Step
 
 TRIO = ("manager-1", "worker-1", "worker-2")
 FRESH = """== hostname

@@ -10,7 +10,8 @@ import pytest
 
 from infra.remote.machine import Machine
 from infra.swarm import commands
-from infra.swarm.steps import InitSwarm, Join, NodeChange
+from infra.swarm.joining import InitSwarm, Join, joined_node_id
+from infra.swarm.node_updates import NodeChange, update_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,18 +30,18 @@ TIMED_OUT = (
 
 
 def test_init_binds_everything_to_the_private_address() -> None:
-    command = commands.init_swarm(InitSwarm(machine=MACHINE, address_pool="192.168.0.0/16"))
+    command = InitSwarm(machine=MACHINE, address_pool="192.168.0.0/16").command
     assert command.startswith(
         "docker swarm init --advertise-addr 10.9.0.101 --listen-addr 10.9.0.101:2377"
         " --data-path-addr 10.9.0.101 --default-addr-pool 192.168.0.0/16"
         " --cert-expiry 87600h > /dev/null && "
     )
-    assert "--default-addr-pool" not in commands.init_swarm(InitSwarm(machine=MACHINE))
+    assert "--default-addr-pool" not in InitSwarm(machine=MACHINE).command
 
 
 def test_a_join_sends_its_token_by_standard_input_only() -> None:
     step = Join(machine=MACHINE, role="worker", managers=("10.9.0.11",))
-    command, stdin = commands.join_swarm(step, "SWMTKN-secret")
+    command, stdin = step.command("SWMTKN-secret")
     assert "SWMTKN" not in command
     head, _, body = stdin.decode().partition("\r\n\r\n")
     assert head.startswith("POST /swarm/join HTTP/1.1\r\n")
@@ -57,7 +58,7 @@ def test_a_join_sends_its_token_by_standard_input_only() -> None:
 
 def test_the_answer_to_a_join_is_read() -> None:
     answer = "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 0\r\n\r\n\nnode0id\n"
-    assert commands.joined_node_id(answer) == "node0id"
+    assert joined_node_id(answer) == "node0id"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_the_answer_to_a_join_is_read() -> None:
 )
 def test_a_refused_join_says_what_the_engine_said(answer: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        commands.joined_node_id(answer)
+        joined_node_id(answer)
 
 
 def test_labels_and_availability_change_in_one_update_a_node() -> None:
@@ -78,7 +79,7 @@ def test_labels_and_availability_change_in_one_update_a_node() -> None:
         NodeChange(name="a", node_id="", add_labels={"zone": "a b", "disk": "ssd"}, activate=True),
         NodeChange(name="b", node_id="id-b", remove_labels=("gpu",)),
     )
-    assert commands.update_nodes(changes, {"a": "id-a"}) == (
+    assert update_nodes(changes, {"a": "id-a"}) == (
         "docker node update --label-add disk=ssd --label-add 'zone=a b'"
         " --availability active id-a > /dev/null"
         " && docker node update --label-rm gpu id-b > /dev/null"
@@ -87,9 +88,10 @@ def test_labels_and_availability_change_in_one_update_a_node() -> None:
 
 def test_a_firewall_is_kept_only_after_the_kernel_took_it() -> None:
     lines = commands.LOAD_FIREWALL.splitlines()
-    assert lines[:2] == ["# load the firewall", "set -e"]
-    loaded = lines.index("nft -f /etc/dairflow/firewall.nft.new")
-    assert loaded < lines.index("mv -f /etc/dairflow/firewall.nft.new /etc/dairflow/firewall.nft")
+    assert lines[0] == "# load the firewall"
+    assert lines.index("set -e") < lines.index("umask 077")
+    loaded = lines.index('nft -f "$FIREWALL_FILE.new"')
+    assert loaded < lines.index('mv -f "$FIREWALL_FILE.new" "$FIREWALL_FILE"')
 
 
 @pytest.mark.parametrize("command", [commands.FORGET_SWARM, commands.LEAVE_SWARM])

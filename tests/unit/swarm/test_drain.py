@@ -6,9 +6,8 @@ import pytest
 
 from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
-from infra.swarm.drain import await_tasks, parse_tasks
+from infra.swarm.drain import AwaitTasks, await_tasks, parse_tasks
 from infra.swarm.errors import SwarmError
-from infra.swarm.steps import AwaitTasks
 
 MANAGER = Machine(
     name="manager-1",

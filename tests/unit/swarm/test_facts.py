@@ -17,7 +17,6 @@ from infra.remote.machine import Machine
 from infra.swarm.certificate import NodeCertificate
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import (
-    SCRIPT,
     TRUST_MARK,
     MachineFacts,
     SwarmNode,
@@ -45,9 +44,6 @@ manager-1
 
 == os
 debian
-
-== systemd
-yes
 
 == addresses
 [{"ifname":"lo","mtu":65536,"addr_info":[{"family":"inet","local":"127.0.0.1"}]},\
@@ -101,7 +97,6 @@ def test_a_manager_tells_everything() -> None:
         ssh_client="10.214.0.1",
         ssh_port=22,
         os_family=("debian",),
-        systemd=True,
         mtus={"127.0.0.1": 65536, "10.214.0.11": 1400},
         has_nft=True,
         firewall_digest="2f0d1b09406d754e",
@@ -246,15 +241,3 @@ def test_the_planted_certificate_has_the_checksum_that_a_machine_will_tell() -> 
     assert planted.decode() == f"{TRUST_MARK}\n{pem}"
     assert certificate_checksum(pem) == hashlib.sha256(planted).hexdigest()
     assert certificate_checksum(pem.strip()) == certificate_checksum(pem)
-
-
-def test_the_script_has_no_placeholder_left() -> None:
-    for name in (
-        "FIREWALL_FILE",
-        "FIREWALL_LIVE_FILE",
-        "TABLE_NAME",
-        "_FORMAT",
-        "TRUST_MARK",
-        "KEPT_FOLDER",
-    ):
-        assert name not in SCRIPT

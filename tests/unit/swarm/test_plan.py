@@ -9,14 +9,17 @@ import pytest
 
 from infra.firewall import digest, nftables_ruleset
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL
-from infra.swarm.commands import update_nodes
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import certificate_checksum
+from infra.swarm.joining import InitSwarm, Join
+from infra.swarm.node_updates import UpdateNodes, update_nodes
 from infra.swarm.plan import plan
-from infra.swarm.steps import InitSwarm, Join, LoadFirewall, Stage, UpdateNodes
+from infra.swarm.preparation import LoadFirewall
 
 if TYPE_CHECKING:
     from conftest import World
+
+    from infra.swarm.step import Stage
 
 LONGEST_WORD_BYTES = 128 * 1024
 """Linux' own limit of one argument (execve(2), MAX_ARG_STRLEN)."""

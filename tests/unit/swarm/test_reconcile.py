@@ -12,10 +12,10 @@ from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
-from infra.swarm.execute import side_by_side
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 from infra.swarm.release import Release
+from infra.swarm.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from conftest import World

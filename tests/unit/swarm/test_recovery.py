@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +10,20 @@ import pytest
 
 from infra.clock import ClockReading
 from infra.remote.fake import FakePool, FakeRunner
-from infra.swarm import commands
 from infra.swarm.certificate import VALIDITY_SECONDS, NodeCertificate
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.membership import assess
 from infra.swarm.observe import observe
 from infra.swarm.plan import plan
+from infra.swarm.preparation import StartEngine
 from infra.swarm.reconcile import reconcile
-from infra.swarm.recovery import recovery
-from infra.swarm.steps import RecoverSwarm, SetCertificateValidity, StartEngine
+from infra.swarm.recovery import RecoverSwarm, recovery
+from infra.swarm.validity import SetCertificateValidity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import World
 
     from infra.swarm.cluster import Cluster
@@ -311,14 +314,71 @@ def test_a_recovery_that_does_not_help_is_not_repeated_for_ever(
     assert len(pool.runners["manager-1"].commands) <= 2
 
 
-def test_a_recovery_ends_when_the_certificate_is_renewed(trio: World) -> None:
-    script = commands.recover_swarm(
-        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
+ENGINE = """#!/bin/sh
+certificate=$SWARM_ROOT/swarm/certificates/swarm-node.crt
+case "$1 $2" in
+    'info '*) echo "$SWARM_ROOT"; exit 0 ;;
+    'swarm leave') rm -rf "$SWARM_ROOT/swarm" ;;
+    'swarm init')
+        if [ -e "$SWARM_ROOT/refusing" ]; then
+            rm "$SWARM_ROOT/refusing"
+            echo refused >> "$LOG"
+            exit 1
+        fi
+        (sleep 0.3; echo renewed > "$certificate"; echo renewed >> "$LOG") &
+        ;;
+esac
+kept=$(ls "$SWARM_ROOT")
+echo "$*" '|' $kept >> "$LOG"
+"""
+INIT = (
+    "swarm init --force-new-cluster --advertise-addr 10.9.0.19 --listen-addr 10.9.0.19:2377"
+    " --data-path-addr 10.9.0.19"
+)
+
+
+def recover(tmp_path: Path, world: World, *, is_expired: bool, refuses: bool) -> list[str]:
+    """Run the recovery with an engine that renews its certificate a moment after it starts."""
+    root, log, engine = tmp_path / "root", tmp_path / "log", tmp_path / "bin" / "docker"
+    (root / "swarm" / "certificates").mkdir(parents=True)
+    (root / "swarm" / "certificates" / "swarm-node.crt").write_text("old")
+    (root / "swarm" / "docker-state.json").write_text("{}")
+    if refuses:
+        (root / "refusing").touch()
+    engine.parent.mkdir()
+    engine.write_text(ENGINE)
+    engine.chmod(0o755)
+    step = RecoverSwarm(machine=world.machine("manager-9"), is_expired=is_expired)
+    subprocess.run(
+        ["sh", "-c", step.command],
+        env={"PATH": f"{engine.parent}:/usr/bin:/bin", "SWARM_ROOT": str(root), "LOG": str(log)},
+        stdout=subprocess.DEVNULL,
+        check=True,
     )
-    assert script.rstrip().splitlines()[-1] == "await_certificate"
-    assert "await_certificate; exit 0" in script
-    valid = RecoverSwarm(machine=trio.machines["manager-9"], is_expired=False)
-    assert "await_certificate;" not in commands.recover_swarm(valid)
+    assert not (root / "swarm" / "docker-state.json").exists() or not refuses
+    return log.read_text().splitlines()
+
+
+def test_a_recovery_ends_when_the_certificate_is_renewed(tmp_path: Path, trio: World) -> None:
+    log = recover(tmp_path, trio, is_expired=True, refuses=False)
+    assert log == [f"{INIT} | swarm", "renewed"]
+
+
+def test_a_recovery_with_a_valid_certificate_does_not_wait(tmp_path: Path, trio: World) -> None:
+    log = recover(tmp_path, trio, is_expired=False, refuses=False)
+    assert log == [f"{INIT} | swarm"]
+
+
+def test_a_copy_outlives_the_leaving_and_goes_before_the_swarm_acts(
+    tmp_path: Path, trio: World
+) -> None:
+    log = recover(tmp_path, trio, is_expired=True, refuses=True)
+    assert log == [
+        "refused",
+        "swarm leave --force | swarm.kept",
+        f"{INIT} | swarm",
+        "renewed",
+    ]
 
 
 def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,16 +387,6 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
     monkeypatch.setattr("infra.swarm.observe.gather", lambda *_a, **_k: dict(facts))
     with pytest.raises(SwarmUnreachableError, match=r"^manager-1: its certificate has expired"):
         observe(cluster, FakePool(), cluster_id="ours")
-
-
-def test_a_copy_outlives_the_leaving_and_goes_before_the_swarm_acts(trio: World) -> None:
-    script = commands.recover_swarm(
-        RecoverSwarm(machine=trio.machine("manager-9"), is_expired=True)
-    )
-    begin = script.index('mv "$kept.new"')
-    steps = ("swarm leave", 'cp -a "$kept" "$swarm"', 'rm -rf "$kept"\n', "--force-new-cluster")
-    order = [begin, *(script.index(step, begin) for step in steps)]
-    assert order == sorted(order)
 
 
 def test_an_older_swarm_gets_the_longer_validity(trio: World) -> None:

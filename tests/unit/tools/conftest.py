@@ -18,7 +18,6 @@ MakeProgram = Callable[..., Path]
 DEBIAN_ROOT = Host(
     system="Linux",
     distribution="debian",
-    codename="trixie",
     architecture="amd64",
     has_apt=True,
     is_root=True,

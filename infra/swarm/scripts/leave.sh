@@ -1,0 +1,4 @@
+# docker swarm leave
+# shellcheck shell=sh
+. infra/swarm/scripts/leave_swarm.sh
+leave_swarm ''
