@@ -234,7 +234,7 @@ def test_another_region_is_refused(made: Stack) -> None:
     for command in (["preview"], ["up", "--yes", "--skip-preview"]):
         printed = made.pulumi(*command, succeeds=False)
         assert "awsRegion: 'eu-west-1' is not valid" in printed
-        assert "the machines of this stack were created with 'eu-central-1'" in printed
+        assert "The machines of this stack were created with 'eu-central-1'" in printed
     made.set("awsRegion", REGION)
     assert made.ids() == before
 
