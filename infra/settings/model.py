@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from infra import ports
 from infra.errors import UserError
 from infra.images import build_context, registry
 from infra.machines.aws import settings as aws_settings
@@ -103,8 +104,8 @@ class Settings(ExistingSettings, AwsSettings, BackupSettings):
     overlay_network: Annotated[
         str, AfterValidator(capacity.overlay_network), Field(alias="overlayNetwork")
     ] = ""
-    web_port: Annotated[Port, Field(alias="webPort")] = 8080
-    flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
+    web_port: Annotated[Port, Field(alias="webPort")] = ports.WEB
+    flower_port: Annotated[Port, Field(alias="flowerPort")] = ports.FLOWER
     connections_per_second: Annotated[
         Integer, Field(ge=1, le=1_000, alias="connectionsPerSecond")
     ] = CONNECTIONS_PER_SECOND
