@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.images import project_images, registry
 from infra.remote.machine import Machine
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
-from infra.remote.runner import RemoteError
+from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
 from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
 from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, ssh_pool
 from infra.swarm import ownership
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KIND = "registry"
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = UNREACHABLE_SECONDS
 """How long the machine may be unreachable when the registry is removed."""
 
 
