@@ -29,10 +29,10 @@ class PlaceProvider(Provider):
         failures = [
             CheckFailure(
                 name,
-                f"{_SETTINGS[name]}: {news[name]!r} given; the machines of this stack were created"
-                f" with {olds[name]!r}. A change would replace them and delete the database. Revert"
-                f" {_SETTINGS[name]}. Or back up the database, run `pulumi destroy`, and then"
-                " `pulumi up` with the new value.",
+                f"{_SETTINGS[name]}: {news[name]!r} is not valid. The machines of this stack were"
+                f" created with {olds[name]!r}. A change would replace them and delete the"
+                f" database. Revert {_SETTINGS[name]}. Or back up the database, run `pulumi"
+                " destroy`, and then `pulumi up` with the new value.",
             )
             for name in changed
             if name == "target" or "target" not in changed

@@ -199,7 +199,7 @@ def test_spot_workers_come_and_go(made: Stack) -> None:
     assert {made.instances()[name].get("InstanceLifecycle") for name in spot} == {None, "spot"}
     made.set("awsSpotWorkers", "false")
     printed = made.pulumi("preview")
-    assert "awsSpotWorkers: false given; worker-1, worker-2 will be replaced" in printed
+    assert "awsSpotWorkers: with false, worker-1, worker-2 will be replaced" in printed
     made.up()
     after = made.instances()
     assert not any("InstanceLifecycle" in found for found in after.values())
@@ -233,7 +233,7 @@ def test_another_region_is_refused(made: Stack) -> None:
     made.set("awsRegion", "eu-west-1")
     for command in (["preview"], ["up", "--yes", "--skip-preview"]):
         printed = made.pulumi(*command, succeeds=False)
-        assert "awsRegion: 'eu-west-1' given" in printed
+        assert "awsRegion: 'eu-west-1' is not valid" in printed
         assert "the machines of this stack were created with 'eu-central-1'" in printed
     made.set("awsRegion", REGION)
     assert made.ids() == before

@@ -173,7 +173,7 @@ class _Preflight:
         for key, given in self._request.types.items():
             if given not in described:
                 self.problems.append(
-                    f"{key}: {given!r} given; {self._request.region} has no such instance type"
+                    f"{key}: {self._request.region} has no instance type {given!r}."
                 )
         return described
 
@@ -193,10 +193,9 @@ class _Preflight:
             supported = described[given]["ProcessorInfo"]["SupportedArchitectures"]
             if own not in supported:
                 self.problems.append(
-                    f"{key}: {given!r} given; it is {' or '.join(supported)}, but the images are"
-                    f" built on this machine, which is {own or self._request.build_machine}: choose"
-                    " a type of this architecture, or run Pulumi on a machine of the other"
-                    " architecture"
+                    f"{key}: {given!r} is {' or '.join(supported)}, but the images are built on"
+                    f" this machine, which is {own or self._request.build_machine}. Choose a type"
+                    " of this architecture, or run Pulumi on a machine of the other architecture."
                 )
         return own or "x86_64"
 
@@ -209,7 +208,7 @@ class _Preflight:
         managers, workers = (
             [
                 MachineMemory(
-                    name=f"{key}: {given!r} given",
+                    name=f"{key} {given!r}",
                     size=described[given]["MemoryInfo"]["SizeInMiB"] * 1024**2,
                     count=counts[key],
                 )
@@ -238,8 +237,8 @@ class _Preflight:
         zones = tuple(sorted(zone for zone, has in offered.items() if has == types))
         if types and not zones:
             self.problems.append(
-                f"no zone of {self._request.region} has {_both(types)}: choose other types with"
-                " `pulumi config set awsManagerType` and awsWorkerType"
+                f"No zone of {self._request.region} has {_both(types)}. Choose other types with"
+                " `pulumi config set awsManagerType` and awsWorkerType."
             )
         return zones
 
@@ -255,25 +254,25 @@ class _Preflight:
         for subnet_id in wanted:
             if subnet_id not in known:
                 self.problems.append(
-                    f"awsSubnetIds: {subnet_id!r} given; {self._request.region} has no such subnet"
+                    f"awsSubnetIds: {self._request.region} has no subnet {subnet_id!r}."
                 )
                 continue
             zone = known[subnet_id]["AvailabilityZone"]
             if zone in subnets:
                 self.problems.append(
-                    f"awsSubnetIds: {subnet_id!r} given; {subnets[zone]!r} is in {zone} as well:"
-                    " give one subnet for each zone"
+                    f"awsSubnetIds: {subnets[zone]!r} and {subnet_id!r} are both in {zone}. Give"
+                    " one subnet for each zone."
                 )
             elif zones and zone not in zones:
                 self.problems.append(
-                    f"awsSubnetIds: {subnet_id!r} given; its zone {zone} does not have"
-                    f" {_both(types)}"
+                    f"awsSubnetIds: {subnet_id!r} is in {zone}, which does not have {_both(types)}."
                 )
             subnets[zone] = subnet_id
         vpcs = sorted({subnet["VpcId"] for subnet in found})
         if len(vpcs) > 1:
             self.problems.append(
-                f"awsSubnetIds: they are in {len(vpcs)} VPCs ({', '.join(vpcs)}); valid: one VPC"
+                f"awsSubnetIds: the subnets are in {len(vpcs)} VPCs ({', '.join(vpcs)}). Give"
+                " subnets of one VPC."
             )
         return (vpcs[0] if vpcs else ""), subnets
 
@@ -313,7 +312,7 @@ class _Preflight:
                     f" are in use by others, and this cluster needs {quota.wanted}. Request an"
                     " increase: `aws service-quotas request-service-quota-increase --service-code"
                     f" {quota.service} --quota-code {quota.code} --desired-value"
-                    f" {quota.used + quota.wanted}`"
+                    f" {quota.used + quota.wanted}`."
                 )
 
     def _quotas_of_vcpus(self, described: Mapping[str, Any]) -> Iterator[_Quota]:

@@ -83,14 +83,14 @@ def _of_the_network(
     for vpc_id in dict.fromkeys(machine.vpc_id for machine in machines):
         vpc = vpcs[vpc_id]
         where = "the stack's own VPC" if vpc.is_own else "the VPC of other subnets"
-        runs = f"the running machines are in {where}, {vpc_id} ({vpc.cidr}), and cannot leave it"
+        runs = f"the running machines are in {where}, {vpc_id} ({vpc.cidr}), and cannot leave it."
         if settings.aws_subnet_ids:
             if desired.vpc_id and (vpc.is_own or vpc_id != desired.vpc_id):
-                yield f"awsSubnetIds: subnets of {desired.vpc_id} given; {runs}"
+                yield f"awsSubnetIds: the subnets are in {desired.vpc_id}, but {runs}"
         elif not vpc.is_own:
-            yield f"awsSubnetIds: nothing given; {runs}"
+            yield f"awsSubnetIds: no subnet is set, but {runs}"
         elif vpc.cidr != settings.aws_vpc_cidr:
-            yield f"awsVpcCidr: {settings.aws_vpc_cidr!r} given; {runs}"
+            yield f"awsVpcCidr: {settings.aws_vpc_cidr!r} is another network, but {runs}"
 
 
 def _of_addresses(machines: Sequence[Running], settings: AwsSettings) -> Iterator[str]:
@@ -98,8 +98,9 @@ def _of_addresses(machines: Sequence[Running], settings: AwsSettings) -> Iterato
     others = [m.name for m in machines if m.public is not None and m.public != wanted]
     if others:
         yield (
-            f"awsPublicAddresses: {str(wanted).lower()} given; it was {str(not wanted).lower()} for"
-            f" {', '.join(others)}, and a machine cannot change its kind of addresses"
+            f"awsPublicAddresses: it is {str(wanted).lower()} now, but it was"
+            f" {str(not wanted).lower()} for {', '.join(others)}, and a machine cannot change its"
+            " kind of addresses."
         )
 
 
@@ -120,8 +121,8 @@ def _of_types(
         for zone, there in lacking.items():
             if instance_type in desired.known_types:
                 yield (
-                    f"{_TYPES[role]}: {instance_type!r} given; {zone} does not have it, and"
-                    f" {', '.join(there)} cannot leave that zone"
+                    f"{_TYPES[role]}: {zone} does not have {instance_type!r}, and"
+                    f" {', '.join(there)} cannot leave that zone."
                 )
 
 
@@ -132,10 +133,10 @@ def _of_architectures(machines: Sequence[Running], desired: Desired) -> Iterator
         others = [m for m in machines if m.role == role and m.architecture not in supported]
         if supported and others:
             yield (
-                f"{_TYPES[role]}: {instance_type!r} given, which is {' or '.join(supported)};"
+                f"{_TYPES[role]}: {instance_type!r} is {' or '.join(supported)}, but"
                 f" {_names(others)} {'are' if len(others) > 1 else 'is'} {others[0].architecture},"
                 " and a machine cannot change its architecture: it would be replaced and the data"
-                " on its disk lost"
+                " on its disk lost."
             )
 
 
@@ -148,8 +149,8 @@ def _of_disks(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
         if larger:
             most = max(desired.disks[m.volume_id] for m in larger)
             yield (
-                f"{_VOLUMES[role]}: {gib} given; the disk of {_names(larger)} has {most} GiB, and a"
-                " disk cannot shrink"
+                f"{_VOLUMES[role]}: the disk of {_names(larger)} has {most} GiB and cannot shrink"
+                f" to {gib} GiB."
             )
 
 
@@ -161,7 +162,7 @@ def _of_stopped(machines: Sequence[Running], desired: Desired) -> Iterator[str]:
             f"{_names(stopped)} {'are' if len(stopped) > 1 else 'is'} stopped; nothing can be"
             f" deployed there. Start: `aws ec2 start-instances --region {desired.region}"
             f" --instance-ids {ids}`; then run `pulumi up --refresh`, since a machine's public"
-            " address changes when it starts"
+            " address changes when it starts."
         )
 
 
@@ -178,7 +179,7 @@ def _of_stops(machines: Sequence[Running], settings: AwsSettings) -> Iterator[st
     moved = [m for m in machines if _is_replaced(m, settings)]
     if moved:
         given = str(settings.aws_spot_workers).lower()
-        yield f"awsSpotWorkers: {given} given; {_names(moved)} will be replaced. {lost}"
+        yield f"awsSpotWorkers: with {given}, {_names(moved)} will be replaced. {lost}"
     for role, instance_type in _given_types(settings).items():
         changed = [
             m
@@ -192,7 +193,7 @@ def _of_stops(machines: Sequence[Running], settings: AwsSettings) -> Iterator[st
                 else ""
             )
             yield (
-                f"{_TYPES[role]}: {instance_type} given; {_names(changed)} will stop and start."
+                f"{_TYPES[role]}: with {instance_type}, {_names(changed)} will stop and start."
                 f" {lost}{web}"
             )
 

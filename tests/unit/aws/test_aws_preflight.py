@@ -116,13 +116,13 @@ def test_arm_types_want_an_arm_machine_to_build_on() -> None:
     arm = {"awsManagerType": "t4g.large", "awsWorkerType": "t4g.medium"}
     assert ask(build_machine="aarch64", **arm).architecture == "arm64"
     text = objection(**arm)
-    assert "awsManagerType: 't4g.large' given; it is arm64" in text
-    assert "awsWorkerType: 't4g.medium' given; it is arm64" in text
+    assert "awsManagerType: 't4g.large' is arm64, but the images" in text
+    assert "awsWorkerType: 't4g.medium' is arm64, but the images" in text
 
 
 def test_a_type_that_the_region_lacks_is_named() -> None:
     text = objection(awsWorkerType="t3.huge")
-    assert "awsWorkerType: 't3.huge' given; eu-central-1 has no such instance type" in text
+    assert "awsWorkerType: eu-central-1 has no instance type 't3.huge'." in text
     assert "awsManagerType" not in text
 
 
@@ -133,9 +133,9 @@ def test_types_without_the_memory_that_services_reserve_are_refused() -> None:
     with pytest.raises(AwsError) as caught:
         ask(needed=needed, awsManagerType="t3.nano", awsWorkerType="t3.medium")
     text = str(caught.value)
-    assert "awsManagerType: 't3.nano' given: the services reserve 1.0 GiB (scheduler 1,024" in text
+    assert "awsManagerType 't3.nano': the services reserve 1.0 GiB (scheduler 1,024" in text
     assert "it has 0.5 GiB, of which the system takes 0.5 GiB" in text
-    assert "awsWorkerType: 't3.medium' given: the services reserve 4.0 GiB (worker 16 x" in text
+    assert "awsWorkerType 't3.medium': the services reserve 4.0 GiB (worker 16 x" in text
     ask(needed=needed, awsManagerType="t3.small", awsWorkerType="t3.large")
 
 
@@ -180,7 +180,7 @@ def test_of_an_unknown_type_the_other_questions_are_asked_all_the_same() -> None
     for _ in range(4):
         ec2().create_vpc(CidrBlock="10.1.0.0/16")
     text = objection(awsManagerType="t3.huge")
-    assert "awsManagerType: 't3.huge' given" in text
+    assert "awsManagerType: eu-central-1 has no instance type 't3.huge'" in text
     assert "VPCs: the quota" in text
     assert "vCPUs" not in text  # of t3.huge, nobody knows how many
     text = objection(awsManagerType="t3.huge", awsSpotWorkers="true")
@@ -194,8 +194,8 @@ def test_quotas_are_asked_beside_a_subnet_that_does_not_fit() -> None:
     run_instance("m5.8xlarge")
     lacking, _ = subnet("c")
     text = objection(awsSubnetIds=["subnet-0", lacking], awsWorkerType="c3.large")
-    assert "'subnet-0' given; eu-central-1 has no such subnet" in text
-    assert f"{lacking!r} given; its zone {REGION}c does not have both c3.large and t3.large" in text
+    assert "eu-central-1 has no subnet 'subnet-0'." in text
+    assert f"{lacking!r} is in {REGION}c, which does not have both c3.large and t3.large" in text
     assert "vCPUs of on-demand instances" in text
     assert "VPCs: the quota" not in text
 
@@ -210,7 +210,7 @@ def test_an_answer_that_fails_takes_no_other_objection_away(
 
     monkeypatch.setattr("moto.ec2.responses.subnets.Subnets.describe_subnets", fail)
     text = objection(awsSubnetIds=[elsewhere], awsWorkerType="t3.huge")
-    assert "awsWorkerType: 't3.huge' given" in text
+    assert "awsWorkerType: eu-central-1 has no instance type 't3.huge'" in text
     assert "the credentials lack permission for the preflight checks" in text
 
 
@@ -259,11 +259,9 @@ def test_subnets_that_do_not_fit_are_named() -> None:
     again, _ = subnet("a", "10.90.1.0/24", vpc)
     elsewhere, _ = subnet("b")
     text = objection(awsSubnetIds=[first, again, elsewhere, "subnet-0"])
-    assert (
-        f"{again!r} given; {first!r} is in {REGION}a as well: give one subnet for each zone" in text
-    )
-    assert "'subnet-0' given; eu-central-1 has no such subnet" in text
-    assert "they are in 2 VPCs" in text
+    assert f"{first!r} and {again!r} are both in {REGION}a. Give one subnet for each zone." in text
+    assert "eu-central-1 has no subnet 'subnet-0'." in text
+    assert "the subnets are in 2 VPCs" in text
 
 
 class Cluster:
@@ -330,8 +328,8 @@ def test_running_machines_cannot_take_another_network_of_their_vpc() -> None:
     cluster = Cluster()
     text = objection(awsVpcCidr="10.81.0.0/16")
     assert (
-        f"awsVpcCidr: '10.81.0.0/16' given; the running machines are in the stack's own VPC,"
-        f" {cluster.vpc} (10.80.0.0/16), and cannot leave it" in text
+        f"awsVpcCidr: '10.81.0.0/16' is another network, but the running machines are in the"
+        f" stack's own VPC, {cluster.vpc} (10.80.0.0/16), and cannot leave it" in text
     )
     assert "dairflow:stack=test, dairflow:cluster=0123abcd" in text
     assert "back up the database" in text
@@ -343,17 +341,19 @@ def test_running_machines_cannot_move_between_their_own_vpc_and_given_subnets() 
     elsewhere, vpc = subnet("a")
     runs = f"the running machines are in the stack's own VPC, {own.vpc} (10.80.0.0/16)"
     text = objection(awsSubnetIds=[elsewhere])
-    assert f"awsSubnetIds: subnets of {vpc} given; {runs}" in text
+    assert f"awsSubnetIds: the subnets are in {vpc}, but {runs}" in text
     text = objection(awsSubnetIds=list(own.subnets.values()))  # the VPC would go from the stack
-    assert f"awsSubnetIds: subnets of {own.vpc} given; {runs}" in text
+    assert f"awsSubnetIds: the subnets are in {own.vpc}, but {runs}" in text
 
 
 def test_nor_out_of_given_subnets_or_to_those_of_another_vpc() -> None:
     given = Cluster(own_vpc=False)
     elsewhere, vpc = subnet("a")
     runs = f"the running machines are in the VPC of other subnets, {given.vpc} (10.80.0.0/16)"
-    assert f"awsSubnetIds: nothing given; {runs}" in objection()
-    assert f"awsSubnetIds: subnets of {vpc} given; {runs}" in objection(awsSubnetIds=[elsewhere])
+    assert f"awsSubnetIds: no subnet is set, but {runs}" in objection()
+    assert f"awsSubnetIds: the subnets are in {vpc}, but {runs}" in objection(
+        awsSubnetIds=[elsewhere]
+    )
 
 
 @pytest.mark.usefixtures("amazons_addresses")
@@ -362,7 +362,9 @@ def test_running_machines_keep_their_kind_of_addresses(*, public: bool) -> None:
     cluster = Cluster(own_vpc=False, public=public)
     was, given = str(public).lower(), str(not public).lower()
     text = objection(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses=given)
-    assert f"awsPublicAddresses: {given} given; it was {was} for manager-1, worker-1" in text
+    assert (
+        f"awsPublicAddresses: it is {given} now, but it was {was} for manager-1, worker-1" in text
+    )
     assert "a machine cannot change its kind of addresses" in text
 
 
@@ -391,8 +393,8 @@ def test_a_type_of_another_architecture_would_be_another_machine() -> None:
     with pytest.raises(AwsError) as caught:
         ask(build_machine="aarch64", awsManagerType="t4g.large", awsWorkerType="t4g.medium")
     text = str(caught.value)
-    assert "awsManagerType: 't4g.large' given, which is arm64; manager-1 is x86_64" in text
-    assert "awsWorkerType: 't4g.medium' given, which is arm64; worker-1, worker-2 are" in text
+    assert "awsManagerType: 't4g.large' is arm64, but manager-1 is x86_64" in text
+    assert "awsWorkerType: 't4g.medium' is arm64, but worker-1, worker-2 are" in text
 
 
 def test_a_disk_does_not_shrink() -> None:
@@ -403,19 +405,19 @@ def test_a_disk_does_not_shrink() -> None:
     ec2().modify_volume(VolumeId=disk["Ebs"]["VolumeId"], Size=60)
     ask(awsManagerVolume=60)
     text = objection(awsManagerVolume=50)
-    assert "awsManagerVolume: 50 given; the disk of manager-1 has 60 GiB" in text
+    assert "awsManagerVolume: the disk of manager-1 has 60 GiB and cannot shrink to 50 GiB" in text
 
 
 def test_what_stops_every_machine_of_a_role_is_a_note() -> None:
     Cluster()
     noted = " ".join(ask(awsManagerType="t3.medium", awsWorkerType="m5.large").notes)
-    assert "awsWorkerType: m5.large given; worker-1, worker-2 will stop and start." in noted
+    assert "awsWorkerType: with m5.large, worker-1, worker-2 will stop and start." in noted
     assert "tasks that run there fail" in noted
     assert "manager-1" not in noted
     noted = " ".join(ask(awsManagerType="t3.medium", awsSpotWorkers="true").notes)
-    assert "awsSpotWorkers: true given; worker-1, worker-2 will be replaced." in noted
+    assert "awsSpotWorkers: with true, worker-1, worker-2 will be replaced." in noted
     noted = " ".join(ask(awsManagerType="t3.large").notes)
-    assert "awsManagerType: t3.large given; manager-1 will stop" in noted
+    assert "awsManagerType: with t3.large, manager-1 will stop" in noted
 
 
 def test_a_profile_of_the_stack_on_a_machine_is_seen() -> None:
@@ -437,10 +439,12 @@ def test_a_type_that_a_zone_in_use_lacks() -> None:
     Cluster()
     text = objection(awsWorkerType="c3.large")
     assert (
-        f"awsWorkerType: 'c3.large' given; {REGION}c does not have it, and worker-2 cannot leave"
+        f"awsWorkerType: {REGION}c does not have 'c3.large', and worker-2 cannot leave"
         " that zone" in text
     )
-    assert "awsManagerType: 'c3.large'" in objection(awsManagerType="c3.large")
+    assert f"awsManagerType: {REGION}c does not have 'c3.large'" in objection(
+        awsManagerType="c3.large"
+    )
     ask(awsWorkerType="c3.large", workers="1")  # worker-2 goes
 
 
@@ -449,7 +453,7 @@ def test_in_given_subnets_a_machines_own_type_counts_alone() -> None:
     cluster = Cluster(own_vpc=False)
     subnets = [cluster.subnets["a"], cluster.subnets["b"]]
     ask(awsSubnetIds=subnets, awsManagerType="c3.large")
-    assert f"{REGION}c does not have it" in objection(
+    assert f"{REGION}c does not have 'c3.large'" in objection(
         awsSubnetIds=subnets, awsWorkerType="c3.large"
     )
 

@@ -15,13 +15,15 @@ def test_a_new_stack_and_an_unchanged_one_are_taken() -> None:
 
 def test_another_target_is_refused() -> None:
     (target,) = reasons(HOME, {"target": "local", "region": "", "account": ""})
-    assert "target: 'local' given; the machines of this stack were created with 'aws'" in target
+    assert (
+        "target: 'local' is not valid. The machines of this stack were created with 'aws'" in target
+    )
 
 
 def test_another_region_or_account_is_refused_with_both_values_and_the_next_step() -> None:
     (region,) = reasons(HOME, {**HOME, "region": "eu-west-1"})
-    assert "awsRegion: 'eu-west-1' given" in region
+    assert "awsRegion: 'eu-west-1' is not valid" in region
     assert "created with 'eu-central-1'" in region
     assert "`pulumi destroy`" in region
     (account,) = reasons(HOME, {**HOME, "account": "210987654321"})
-    assert "the account of the AWS credentials: '210987654321' given" in account
+    assert "the account of the AWS credentials: '210987654321' is not valid" in account
