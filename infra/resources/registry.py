@@ -99,7 +99,7 @@ class Registry(Resource, module="registry", name="Registry"):
 
 
 def _ensure(props: Props) -> Props:
-    from infra.machines.local import engine as local_engine
+    from infra.images import engine
 
     spec = registry.RegistrySpec(
         image=project_images.reference("registry"),
@@ -110,6 +110,6 @@ def _ensure(props: Props) -> Props:
     with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
         ownership.claim(runner, KIND, props[OWNER])
-        registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
+        registry.ensure(runner, spec, save_image=lambda: engine.archive(spec.image))
     say(f"{props['machine']['name']}: the registry runs")
     return {**props, "running": True, "fingerprint": spec.fingerprint()}
