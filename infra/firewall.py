@@ -18,6 +18,8 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import TYPE_CHECKING, Any, Literal
 
+from infra import ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -47,9 +49,9 @@ class Policy:
     operator_cidrs: tuple[str, ...]
     client_cidrs: tuple[str, ...]
     image_pusher_cidrs: tuple[str, ...] = ()
-    web_port: int = 8080
-    flower_port: int = 5555
-    registry_port: int | None = 5000
+    web_port: int = ports.WEB
+    flower_port: int = ports.FLOWER
+    registry_port: int | None = ports.REGISTRY
     """Port of the registry on the first manager; None if there is none."""
     encrypted_overlay: bool = False
 
@@ -114,7 +116,7 @@ class Opening:
     why: str
 
 
-def openings(policy: Policy, *, ssh_port: int = 22) -> tuple[Opening, ...]:
+def openings(policy: Policy, *, ssh_port: int = ports.SSH) -> tuple[Opening, ...]:
     """Return the table: each row permits new connections, and all others are dropped.
 
     ``ssh_port`` is the port of the machine's own sshd. ICMP, for path MTUs and pings, is open to
@@ -123,10 +125,12 @@ def openings(policy: Policy, *, ssh_port: int = 22) -> tuple[Opening, ...]:
     web, flower = policy.web_port, policy.flower_port
     rows = [
         _row(ssh_port, "tcp", Source.OPERATOR, "SSH, by which everything here is set up"),
-        _row(2377, "tcp", Source.MEMBERS, "swarm control: joining, tasks, Raft"),
-        _row(7946, "tcp", Source.MEMBERS, "gossip between engines: overlay networks' state"),
-        _row(7946, "udp", Source.MEMBERS, "gossip between engines: who is alive"),
-        _row(4789, "udp", Source.MEMBERS, "VXLAN, which carries the overlay networks"),
+        _row(ports.SWARM, "tcp", Source.MEMBERS, "swarm control: joining, tasks, Raft"),
+        _row(
+            ports.GOSSIP, "tcp", Source.MEMBERS, "gossip between engines: overlay networks' state"
+        ),
+        _row(ports.GOSSIP, "udp", Source.MEMBERS, "gossip between engines: who is alive"),
+        _row(ports.OVERLAY, "udp", Source.MEMBERS, "VXLAN, which carries the overlay networks"),
         *_registry_rows(policy.registry_port),
         _row(web, "tcp", Source.CLIENTS, "Airflow's web pages and REST API"),
         _row(flower, "tcp", Source.CLIENTS, "Flower's web pages"),
@@ -146,7 +150,7 @@ def _row(port: int | None, protocol: Protocol, source: Source, why: str) -> Open
     return Opening(port=port, protocol=protocol, source=source, why=why)
 
 
-def nftables_ruleset(policy: Policy, members: Iterable[str], *, ssh_port: int = 22) -> str:
+def nftables_ruleset(policy: Policy, members: Iterable[str], *, ssh_port: int = ports.SSH) -> str:
     """Render the table for a node: a script for ``nft -f`` that replaces our table atomically.
 
     Other tables, including Docker's, are not changed. The same members in any order render the same

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from tools.paths import Paths
 
 REPOSITORY = f"{image_names.PREFIX}{image_names.BASE}"
-NEWEST = f"{REPOSITORY}:trixie"
-"""Another name of the newest one, which a Dockerfile takes if it is built by hand."""
-OFFICIAL_ROOTFS = "debian:trixie-slim"
-OWN_ROOTFS = "dairflow/rootfs:trixie"
 RELEASE = "trixie"
+NEWEST = f"{REPOSITORY}:{RELEASE}"
+"""Another name of the newest one, which a Dockerfile takes if it is built by hand."""
+OFFICIAL_ROOTFS = f"debian:{RELEASE}-slim"
+OWN_ROOTFS = f"dairflow/rootfs:{RELEASE}"
 MAX_AGE = timedelta(days=30)
 RETRY_AFTER = timedelta(days=1)
 """How long a renewal that failed is not tried again."""

@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from tools.paths import Paths
 
 PASSWORD_BYTES = 24
-KEY_BYTES = 32
+KEY_BYTES = 64
+FERNET_BYTES = 32
 
 
 def _password() -> str:
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
+def _key() -> str:
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
 def _fernet_key() -> str:
     """Return 32 random bytes in URL-safe base64, as the Fernet specification wants its key."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    return base64.urlsafe_b64encode(secrets.token_bytes(FERNET_BYTES)).decode()
 
 
 GENERATORS: Mapping[str, Callable[[], str]] = {
@@ -31,9 +36,9 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "warehouse_password": _password,
     "redis_password": _password,
     "fernet_key": _fernet_key,
-    "backup_passphrase": _password,
-    "jwt_secret": _password,
-    "api_secret_key": _password,
+    "backup_passphrase": _key,
+    "jwt_secret": _key,
+    "api_secret_key": _key,
     "admin_password": _password,
     "flower_password": _password,
 }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.simulator.model import Refusal
+from infra import ports
 from infra.swarm import commands, facts
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Shell:
             values = ("inactive", False, "", "", "", None, "")
             return _line(_ENGINE_VERSION, *values)
         managers = [node for node in swarm.nodes.values() if node.role == "manager"]
-        peers = [{"NodeID": n.node_id, "Addr": f"{n.host.address}:2377"} for n in managers]
+        peers = [{"NodeID": n.node_id, "Addr": f"{n.host.address}:{ports.SWARM}"} for n in managers]
         acts = host.node is not None and host.node.role == "manager"
         return _line(
             _ENGINE_VERSION,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 
+from infra import ports
 from infra.errors import UserError
 from infra.remote.script import script
 
@@ -34,7 +35,7 @@ CONTAINER = "dairflow-registry"
 VOLUME = "dairflow-registry"
 REPOSITORY = "dairflow/registry"
 """The image's name, without its tag."""
-PORT = 5000
+PORT = ports.REGISTRY
 FOLDER = "registry"
 """Folder of certificate, key and password file in the container's root. They are in a volume that
 only the container uses, on the engine's disk, which outlives the rest of a recreated node."""

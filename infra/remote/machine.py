@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from infra import ports
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Role = Literal["manager", "worker"]
-
-SSH_PORT = 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Jump:
 
     address: str
     host_key: str
-    port: int = SSH_PORT
+    port: int = ports.SSH
     user: str = "root"
 
     @classmethod
@@ -28,7 +28,7 @@ class Jump:
         return cls(
             address=data["address"],
             host_key=data["host_key"],
-            port=int(data.get("port", SSH_PORT)),
+            port=int(data.get("port", ports.SSH)),
             user=data.get("user", "root"),
         )
 
@@ -48,7 +48,7 @@ class Machine:
     address: str
     host_key: str
     private_address: str
-    port: int = SSH_PORT
+    port: int = ports.SSH
     user: str = "root"
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     jump: Jump | None = None
@@ -77,7 +77,7 @@ class Machine:
             address=data["address"],
             host_key=data["host_key"],
             private_address=data["private_address"],
-            port=int(data.get("port", SSH_PORT)),
+            port=int(data.get("port", ports.SSH)),
             user=data.get("user", "root"),
             labels={str(key): str(value) for key, value in labels.items()},
             jump=Jump.from_dict(jump) if jump else None,

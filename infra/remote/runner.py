@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from infra.remote.machine import Machine
 
 DEFAULT_COMMAND_TIMEOUT_SECONDS = 60.0
+UNREACHABLE_SECONDS = 20.0
+"""How long a machine may take to answer before a run continues without it, or fails."""
 _SHOWN_LINES = 8
 _SHOWN_COMMAND_CHARACTERS = 160
 

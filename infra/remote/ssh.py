@@ -18,9 +18,10 @@ import paramiko
 import tenacity
 from paramiko.pkey import UnknownKeyType
 
+from infra import ports
 from infra.remote.deadline import LOAD, Deadline, is_overloaded
 from infra.remote.login import Login
-from infra.remote.machine import SSH_PORT, Jump, Machine
+from infra.remote.machine import Jump, Machine
 from infra.remote.runner import (
     DEFAULT_COMMAND_TIMEOUT_SECONDS,
     Completed,
@@ -471,7 +472,7 @@ def _pin(client: paramiko.SSHClient, machine: Machine) -> None:
 
 def _known_as(machine: Machine) -> str:
     """Return the name of a host in an SSH client's known hosts (sshd(8), known_hosts)."""
-    if machine.port == SSH_PORT:
+    if machine.port == ports.SSH:
         return machine.address
     return f"[{machine.address}]:{machine.port}"
 

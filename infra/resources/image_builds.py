@@ -26,12 +26,12 @@ class ImageBuildProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this if the content, or the repository that it is pushed to, has changed."""
-        from infra.machines.local import engine as local_engine
+        from infra.images import engine
 
         _build(news)
         kept = {f"{props['pushed_as']}:{props['tag']}" for props in (olds, news)}
         for place in {olds["pushed_as"], news["pushed_as"]}:
-            local_engine.remove_names(place, keep=kept)
+            engine.remove_names(place, keep=kept)
         return UpdateResult(news)
 
     def delete(self, _id: str, props: Props) -> None:
@@ -39,9 +39,9 @@ class ImageBuildProvider(Provider):
 
         An image name from a failed update is not in the state of any resource.
         """
-        from infra.machines.local import engine as local_engine
+        from infra.images import engine
 
-        local_engine.remove_names(props["pushed_as"])
+        engine.remove_names(props["pushed_as"])
 
 
 class ImageBuild(Resource, module="images", name="ImageBuild"):

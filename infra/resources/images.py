@@ -97,18 +97,18 @@ class BuiltImageProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Pulumi calls this after the build of changed content."""
-        from infra.machines.local import engine as local_engine
+        from infra.images import engine
 
         outs = {**news, "digest": self.digest(news)}
         if self.local_name(olds) != self.local_name(news):
-            local_engine.untag(self.local_name(olds))
+            engine.untag(self.local_name(olds))
         return UpdateResult(outs)
 
     def delete(self, _id: str, props: Props) -> None:
         """Pulumi calls this on destroy: the name is removed, the builder keeps its cache."""
-        from infra.machines.local import engine as local_engine
+        from infra.images import engine
 
-        local_engine.untag(self.local_name(props))
+        engine.untag(self.local_name(props))
 
 
 class DeployedImageProvider(BuiltImageProvider):
@@ -189,12 +189,12 @@ class EcrImageProvider(BuiltImageProvider):
 
     def digest(self, props: Props) -> str:
         """Push; layers that the registry already has are not sent again."""
-        from infra.machines.local import engine as local_engine
+        from infra.images import engine
 
         login = _ecr_login(props)
         name = self.local_name(props)
         say(f"{props['repository']}: pushing to {props['pushed_as']}")
-        pushed = local_engine.push(name, user=login.user, password=login.password)
+        pushed = engine.push(name, user=login.user, password=login.password)
         say(f"{props['repository']}: in the registry as {pushed[:19]}…")
         return pushed
 

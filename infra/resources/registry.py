@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from infra.images import project_images, registry
 from infra.remote.machine import Machine
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
-from infra.remote.runner import RemoteError
+from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
 from infra.resources.provider import OWNER, Props, Provider, is_adopted, owning, say
 from infra.resources.ssh_pool import READ_CONNECT_SECONDS, login_inputs, ssh_pool
 from infra.swarm import ownership
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KIND = "registry"
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = UNREACHABLE_SECONDS
 """How long the machine may be unreachable when the registry is removed."""
 
 
@@ -99,7 +99,7 @@ class Registry(Resource, module="registry", name="Registry"):
 
 
 def _ensure(props: Props) -> Props:
-    from infra.machines.local import engine as local_engine
+    from infra.images import engine
 
     spec = registry.RegistrySpec(
         image=project_images.reference("registry"),
@@ -110,6 +110,6 @@ def _ensure(props: Props) -> Props:
     with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))
         ownership.claim(runner, KIND, props[OWNER])
-        registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
+        registry.ensure(runner, spec, save_image=lambda: engine.archive(spec.image))
     say(f"{props['machine']['name']}: the registry runs")
     return {**props, "running": True, "fingerprint": spec.fingerprint()}

@@ -10,7 +10,7 @@ import pulumi
 
 from infra.remote.login import Login
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND, shared_rate_limit
-from infra.remote.runner import RemoteError
+from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
 from infra.swarm import ownership
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 NODES_AT_A_TIME = 16
-READ_CONNECT_SECONDS = 20.0
+READ_CONNECT_SECONDS = UNREACHABLE_SECONDS
 """How long a machine may be unreachable on a refresh, before that counts as drift."""
 
 

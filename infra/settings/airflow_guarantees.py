@@ -84,6 +84,7 @@ FREE = {
     "dag_processor.min_file_process_interval": _SPEED,
     "dag_processor.parsing_processes": _SPEED,
     "dag_processor.refresh_interval": _SPEED,
+    "email.subject_template": "the wording of mail",
     "fab.update_fab_perms": _SPEED,
     "scheduler.scheduler_idle_sleep_time": _SPEED,
 }

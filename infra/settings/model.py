@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from infra import ports
 from infra.images import registry
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.settings.backup import BackupSettings
@@ -78,8 +79,8 @@ class Settings(BackupSettings, MailSettings):
         AfterValidator(_airflow_image_name),
     ] = "airflow"
     overlay_network: Annotated[OverlayNetwork, Field(alias="overlayNetwork")] = ""
-    web_port: Annotated[Port, Field(alias="webPort")] = 8080
-    flower_port: Annotated[Port, Field(alias="flowerPort")] = 5555
+    web_port: Annotated[Port, Field(alias="webPort")] = ports.WEB
+    flower_port: Annotated[Port, Field(alias="flowerPort")] = ports.FLOWER
     connections_per_second: Annotated[
         Integer, Field(ge=1, le=1_000, alias="connectionsPerSecond")
     ] = CONNECTIONS_PER_SECOND

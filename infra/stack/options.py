@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra import ports
 from infra.stack.backups import BackupOptions
 from infra.stack.loads import Nodes
 
@@ -45,8 +46,8 @@ class StackOptions:
     log_retention_days: int = 30
     backups: BackupOptions = field(default_factory=BackupOptions)
     mail: MailServer | None = None
-    web_port: int = 8080
-    flower_port: int = 5555
+    web_port: int = ports.WEB
+    flower_port: int = ports.FLOWER
     base_url: str
     mtu: int = 1_500
     subnet: str = "10.192.0.0/20"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from infra import ports
 from infra.stack import compose_keys, shapes
 from infra.stack.problems import Problem
 from infra.stack.sections import section_problems
@@ -13,7 +14,12 @@ from infra.stack.yaml_values import as_list, as_object, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-RESERVED_PORTS = {22: "SSH's", 2377: "swarm's", 5000: "the registry's", 7946: "swarm's"}
+RESERVED_PORTS = {
+    ports.SSH: "SSH's",
+    ports.SWARM: "swarm's",
+    ports.REGISTRY: "the registry's",
+    ports.GOSSIP: "swarm's",
+}
 """TCP ports on which a manager already listens."""
 
 VALID = "[ADDRESS:]PUBLISHED:TARGET[/tcp|/udp], one port each"

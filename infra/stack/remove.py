@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from infra.remote.runner import RemoteError
+from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
 from infra.stack import engine
 from infra.stack.errors import StackError
 from infra.swarm.cluster import MACHINE_LABEL
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infra.remote.runner import Runner, RunnerPool
     from infra.stack.tasks import Snapshot
 
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = UNREACHABLE_SECONDS
 """How long a machine may be unreachable when the stack is removed."""
 POLL_SECONDS = 1.0
 _RM_TIMEOUT_SECONDS = 120.0

@@ -11,7 +11,6 @@ from infra.firewall import TABLE_NAME
 from infra.remote.script import script
 from infra.swarm.facts import FIREWALL_FILE, FIREWALL_LIVE_FILE, TRUST_MARK
 
-SWARM_PORT = 2377
 APT_SECONDS = 600
 INSTALL_SECONDS = APT_SECONDS * 2.5
 """Time limit of an installation: package lists, packages, and waiting for the lock."""

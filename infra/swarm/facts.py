@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from infra import ports
 from infra.clock import ClockReading
 from infra.firewall import TABLE_NAME
 from infra.remote.machine_facts import read_mtus, read_ssh_connection
@@ -107,7 +108,7 @@ class MachineFacts:
 
     hostname: str
     ssh_client: str = ""
-    ssh_port: int = 22
+    ssh_port: int = ports.SSH
     os_family: tuple[str, ...] = ()
     mtus: Mapping[str, int] = field(default_factory=dict[str, int])
     has_nft: bool = True

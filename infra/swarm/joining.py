@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra import ports
 from infra.remote.runner import RemoteError
 from infra.swarm import commands
 from infra.swarm.admission import address_pool
 from infra.swarm.certificate import VALIDITY_SECONDS
-from infra.swarm.commands import NODE_ID, SWARM_PORT
+from infra.swarm.commands import NODE_ID
 from infra.swarm.membership import name_of
 from infra.swarm.roles import Demote
 from infra.swarm.step import MachineStep, NodeStep, Step
@@ -50,7 +51,7 @@ class InitSwarm(MachineStep):
         address = self.machine.private_address
         pool = f" --default-addr-pool {self.address_pool}" if self.address_pool else ""
         return (
-            f"--advertise-addr {address} --listen-addr {address}:{SWARM_PORT}"
+            f"--advertise-addr {address} --listen-addr {address}:{ports.SWARM}"
             f" --data-path-addr {address}{pool}"
         )
 
@@ -90,10 +91,10 @@ class Join(MachineStep):
         address = self.machine.private_address
         body = json.dumps(
             {
-                "ListenAddr": f"{address}:{SWARM_PORT}",
+                "ListenAddr": f"{address}:{ports.SWARM}",
                 "AdvertiseAddr": address,
                 "DataPathAddr": address,
-                "RemoteAddrs": [f"{manager}:{SWARM_PORT}" for manager in self.managers],
+                "RemoteAddrs": [f"{manager}:{ports.SWARM}" for manager in self.managers],
                 "JoinToken": token,
                 "Availability": "drain",
             }
@@ -111,7 +112,7 @@ class Join(MachineStep):
         try:
             node_id = joined_node_id(answer)
         except ValueError as exc:
-            managers = ", ".join(f"{m}:{SWARM_PORT}" for m in self.managers)
+            managers = ", ".join(f"{m}:{ports.SWARM}" for m in self.managers)
             raise RemoteError(
                 machine=self.machine,
                 tried=f"joined the swarm as {self.role} through {managers}",

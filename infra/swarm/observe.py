@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.remote.runner import UNREACHABLE_SECONDS
 from infra.swarm.errors import SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.gather import gather
 from infra.swarm.membership import is_acting_manager, is_waiting, why_waiting
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from infra.swarm.cluster import Cluster, ClusterState
     from infra.swarm.facts import MachineFacts
 
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = UNREACHABLE_SECONDS
 
 
 def observe(cluster: Cluster, pool: RunnerPool, *, cluster_id: str | None = None) -> ClusterState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from infra.remote.runner import UNREACHABLE_SECONDS
 from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from infra.swarm.cluster import Cluster, ClusterState
     from infra.swarm.facts import MachineFacts
 
-LEAVING_CONNECT_SECONDS = 20.0
+LEAVING_CONNECT_SECONDS = UNREACHABLE_SECONDS
 """How long a leaving machine may be unreachable before it is removed through the managers."""
 RETURN_SECONDS = 45.0
 """How long a restarted engine may take to rejoin its swarm."""

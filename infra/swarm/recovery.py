@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra import ports
 from infra.remote.script import script
 from infra.swarm.admission import address_pool, wrong_clocks
-from infra.swarm.commands import SWARM_PORT
 from infra.swarm.errors import SwarmError
 from infra.swarm.facts import KEPT_FOLDER
 from infra.swarm.joining import InitSwarm
@@ -50,7 +50,7 @@ class RecoverSwarm(InitSwarm):
             ADDRESS_POOL=self.address_pool,
             IS_EXPIRED="yes" if self.is_expired else "",
             KEPT_FOLDER=KEPT_FOLDER,
-            PORT=SWARM_PORT,
+            PORT=ports.SWARM,
         )
 
     def take(self, execution: Execution) -> None:

@@ -11,6 +11,7 @@ from docker_stand_in.cancellation import Cancellation
 from docker_stand_in.connection import connect
 from docker_stand_in.errors import EngineError
 
+from infra.images import engine as operators_engine
 from infra.machines.local import engine as local_engine
 
 pytestmark = pytest.mark.integration
@@ -41,7 +42,7 @@ def plugin_reaches_an_engine() -> bool:
 def program_reaches_an_engine() -> bool:
     try:
         local_engine.read_network("dairflow-test-no-such-network")
-    except local_engine.LocalError:
+    except operators_engine.EngineError:
         return False
     return True
 

@@ -16,7 +16,9 @@ from typing import Any
 import docker
 import pytest
 
+from infra.images import engine as operators_engine
 from infra.images import project_images
+from infra.images.engine import EngineError, ImageError
 from infra.machines.addresses import address
 from infra.machines.local import engine as local_engine
 from infra.machines.local.engine import LocalError, MachineSpec
@@ -348,36 +350,43 @@ def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyP
 
 def test_a_missing_node_image_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project_images, "reference", "dairflow/{}:absent".format)
-    with pytest.raises(LocalError, match=r"the image dairflow/node:absent: run `make setup`"):
+    with pytest.raises(ImageError, match=r"the image dairflow/node:absent: run `make setup`"):
         local_engine.ensure_network(f"{NAME}-3", "cluster-a", {})
     assert local_engine.read_network(f"{NAME}-3") is None
 
 
 def test_no_docker_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-    with pytest.raises(LocalError, match="Docker does not answer on this machine"):
+    with pytest.raises(EngineError, match="Docker does not answer on this machine"):
         local_engine.read_network(NAME)
 
 
 def test_an_image_that_was_built_elsewhere_cannot_be_pushed() -> None:
-    with pytest.raises(LocalError, match=r"does not have the image 127\.0\.0\.1:9/nothing:there"):
-        local_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
+    with pytest.raises(ImageError, match=r"does not have the image 127\.0\.0\.1:9/nothing:there"):
+        operators_engine.push("127.0.0.1:9/nothing:there", user="AWS", password="token")
 
 
 @pytest.mark.parametrize(
-    ("silence", "expected"),
-    [(1, "did not answer within 1 s"), (60, "could not be pushed: .*418")],
+    ("silence", "error", "expected"),
+    [
+        (1, EngineError, "did not answer within 1 s"),
+        (60, ImageError, "could not be pushed: .*418"),
+    ],
 )
 def test_a_push_to_a_slow_registry_takes_its_time(
-    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, silence: int, expected: str
+    client: docker.DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    silence: int,
+    error: type[Exception],
+    expected: str,
 ) -> None:
-    monkeypatch.setattr(local_engine, "SILENCE_SECONDS", silence)
+    monkeypatch.setattr(operators_engine, "SILENCE_SECONDS", silence)
     with slow_registry(seconds=3) as address:
         name = f"{address}/dairflow-test/slow:engine"
         client.images.get(project_images.reference("node")).tag(name)
         try:
-            with pytest.raises(LocalError, match=expected):
-                local_engine.push(name, user="AWS", password="token")
+            with pytest.raises(error, match=expected):
+                operators_engine.push(name, user="AWS", password="token")
         finally:
             client.images.remove(name, noprune=True)
 
@@ -411,9 +420,9 @@ def test_a_push_that_nobody_takes_says_so_and_never_the_password(
     client.images.get(project_images.reference("node")).tag(name)
     try:
         with pytest.raises(
-            LocalError, match=r"could not be pushed: .*connection refused"
+            ImageError, match=r"could not be pushed: .*connection refused"
         ) as caught:
-            local_engine.push(name, user="AWS", password="hush-hush")
+            operators_engine.push(name, user="AWS", password="hush-hush")
         assert "rerun the command" in str(caught.value)
         assert "hush-hush" not in str(caught.value)
     finally:

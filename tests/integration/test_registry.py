@@ -18,9 +18,9 @@ import docker
 import pytest
 
 from infra import credentials
+from infra.images import engine as operators_engine
 from infra.images import project_images, registry
 from infra.images import retention as image_retention
-from infra.machines.local import engine as local_engine
 from infra.remote import tunnel
 from infra.remote.runner import RemoteError
 from tools.plugins.docker.docker_stand_in.build import BuildRequest, build
@@ -80,7 +80,7 @@ class Site:
             password=PASSWORD,
         )
         registry.ensure(
-            self.runner, self.spec, save_image=lambda: local_engine.archive(self.spec.image)
+            self.runner, self.spec, save_image=lambda: operators_engine.archive(self.spec.image)
         )
         self.run(f"mkdir -p /etc/docker/certs.d/{self.address}")
         self.runner.write_file(
@@ -182,7 +182,7 @@ def test_what_runs_stays_until_its_successor_is_there(site: Site) -> None:
         registry.ensure(site.runner, unknown, save_image=lambda: b"this is not an archive")
     with pytest.raises(RemoteError, match="No such image"):
         registry.ensure(
-            site.runner, unknown, save_image=lambda: local_engine.archive(site.spec.image)
+            site.runner, unknown, save_image=lambda: operators_engine.archive(site.spec.image)
         )
     after = site.run(f"docker inspect --format '{{{{.State.StartedAt}}}}' {registry.CONTAINER}")
     assert after == before
@@ -278,7 +278,7 @@ def operator(
         port = tunnel.open_tunnel(0, site.dial, lambda error: pytest.fail(str(error)))
         address = f"127.0.0.1:{port}"
     else:
-        saved, address = local_engine.archive(site.spec.image), site.address
+        saved, address = operators_engine.archive(site.spec.image), site.address
         monkeypatch.setenv("DOCKER_HOST", site.newer_engine)
         docker.from_env(version="auto").images.load(saved)
     engine: Any = docker.from_env(version="auto")
@@ -296,7 +296,7 @@ def test_the_operators_images_run_on_the_machine(
     """With each store on either side: the registry is loaded, and an image built and pushed."""
     site.run(f"docker rm -f {registry.CONTAINER} && docker rmi -f {site.spec.image}")
     registry.ensure(
-        site.runner, site.spec, save_image=lambda: local_engine.archive(site.spec.image)
+        site.runner, site.spec, save_image=lambda: operators_engine.archive(site.spec.image)
     )
     assert registry.fingerprint(site.runner)
 
@@ -312,7 +312,7 @@ def test_the_operators_images_run_on_the_machine(
     cancellation = Cancellation()
     with contextlib.closing(connect(None, cancellation)) as client:
         build(client, request, lambda _: None, cancellation)
-    pushed = local_engine.push(name, user=registry.USER, password=PASSWORD)
+    pushed = operators_engine.push(name, user=registry.USER, password=PASSWORD)
     assert pushed == registry.digest(site.endpoint, "built", "1")
     reference = f"{site.address}/built@{pushed}"
     site.run(f"docker pull -q {reference}")
@@ -322,4 +322,4 @@ def test_the_operators_images_run_on_the_machine(
     assert site.run(layers) == "2"
     assert len(operator.engine.images.get(name).attrs["RootFS"]["Layers"]) == 2
     site.run(f"docker rmi -f {reference}")
-    local_engine.untag(name)
+    operators_engine.untag(name)

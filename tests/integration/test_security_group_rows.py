@@ -15,9 +15,9 @@ from aws_cloud.hypervisor import Cloud, security_group_rules
 
 from infra import credentials, firewall
 from infra.firewall import Policy
+from infra.images import engine as operators_engine
 from infra.images import project_images, registry
 from infra.machines.cloud_config import cloud_config
-from infra.machines.local import engine as local_engine
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.pool import SshPool
@@ -223,7 +223,7 @@ def test_without_5000_tcp_nobody_pulls(joined: Pair) -> None:
         password="password",
     )
     runner = joined.pool.runner(joined.manager)
-    registry.ensure(runner, spec, save_image=lambda: local_engine.archive(spec.image))
+    registry.ensure(runner, spec, save_image=lambda: operators_engine.archive(spec.image))
     image = f"{joined.manager.private_address}:{registry.PORT}/probe:1"
     sign_in = f"docker login -u {registry.USER} --password-stdin {image.partition('/')[0]}"
     joined.run(joined.manager, sign_in, stdin=b"password")

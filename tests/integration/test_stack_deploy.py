@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from infra import credentials
+from infra.images import engine as operators_engine
 from infra.images import project_images, registry
-from infra.machines.local import engine as local_engine
 from infra.stack.deploy import RegistryLogin, StackState, deploy, observe
 from infra.stack.errors import StackError
 from infra.stack.options import StackOptions
@@ -114,7 +114,9 @@ class Site:
             private_key=certificate.private_key,
             password=PASSWORD,
         )
-        registry.ensure(self.runner(), spec, save_image=lambda: local_engine.archive(spec.image))
+        registry.ensure(
+            self.runner(), spec, save_image=lambda: operators_engine.archive(spec.image)
+        )
         names = [project_images.reference(name) for name in IMAGES]
         container = self.lab.container_name("manager-1")
         subprocess.run(

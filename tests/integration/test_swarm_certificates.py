@@ -9,7 +9,7 @@ import pytest
 import tenacity
 
 from infra.swarm.certificate import VALIDITY_SECONDS
-from infra.swarm.cluster import Cluster, ClusterState
+from infra.swarm.cluster import PRIMARY_LABEL, Cluster, ClusterState
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
@@ -109,7 +109,8 @@ def test_after_its_certificates_expired_the_swarm_is_the_same_again(
     recovered = [line for line in own_lab.reports if "swarm recovered from its disk" in line]
     assert [line.split(":")[0] for line in recovered] == ["manager-1"]
     assert state.cluster_id == site.state.cluster_id
-    assert state.primary == "manager-1"
+    primary = [n.name for n in state.nodes if n.labels.get(PRIMARY_LABEL) == "true"]
+    assert primary == ["manager-1"]
     assert sorted((n.name, n.role, n.state, n.availability) for n in state.nodes) == [
         (name, name.split("-")[0], "ready", "active") for name in names
     ]

@@ -8,6 +8,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi_aws import ec2
 
+from infra import ports
+from infra.architecture import docker_name, platform
 from infra.firewall import Policy
 from infra.machines.aws.network import (
     Naming,
@@ -19,7 +21,6 @@ from infra.machines.aws.prices import monthly_estimate
 from infra.machines.aws.settings import ECR
 from infra.machines.cloud_config import cloud_config
 from infra.machines.fleet import Fleet, Record, names
-from infra.remote.machine import SSH_PORT
 from infra.resources.keys import SshKey
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class AwsMachines(pulumi.ComponentResource):
         )
 
     def _find_image(self) -> pulumi.Output[str]:
-        architecture = {"x86_64": "amd64", "arm64": "arm64"}[self._site.architecture]
+        architecture = docker_name(self._site.architecture)
         found = ec2.get_ami_output(
             owners=[DEBIAN_ACCOUNT],
             most_recent=True,
@@ -155,7 +156,7 @@ class AwsMachines(pulumi.ComponentResource):
                 if public
                 else instance.private_ip
             ),
-            "port": SSH_PORT,
+            "port": ports.SSH,
             "user": USER,
             "host_key": host_key.public_key,
             "private_address": instance.private_ip,
@@ -255,7 +256,7 @@ class AwsMachines(pulumi.ComponentResource):
             flower_url=pulumi.Output.concat("http://", host, f":{settings.flower_port}"),
             mtu=pulumi.Output.from_input(MTU),
             registry=self._registry,
-            platform={"x86_64": "linux/amd64", "arm64": "linux/arm64"}[self._site.architecture],
+            platform=platform(self._site.architecture),
             outputs={"estimatedMonthlyCost": monthly_estimate(settings)},
         )
 

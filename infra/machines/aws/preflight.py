@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.architecture import docker_name
 from infra.errors import UserError
 from infra.machines import target
 from infra.machines.aws import inventory as aws_inventory
@@ -42,12 +43,7 @@ STANDARD_FAMILIES = frozenset({*"acdhimrtz", "im", "is"})
 Others that begin with these letters have their own quota: Inf, Trn, DL, HPC, Mac."""
 CONFIG = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard"})
 """Configuration of every client; seconds."""
-_ARCHITECTURES: Mapping[str, Architecture] = {
-    "x86_64": "x86_64",
-    "amd64": "x86_64",
-    "arm64": "arm64",
-    "aarch64": "arm64",
-}
+_BY_DOCKER_NAME: Mapping[str, Architecture] = {"amd64": "x86_64", "arm64": "arm64"}
 
 
 class AwsError(UserError):
@@ -190,7 +186,7 @@ class _Preflight:
         return {found["InstanceType"]: found for page in pages for found in page["InstanceTypes"]}
 
     def _architecture(self, described: Mapping[str, Any]) -> Architecture:
-        own = _ARCHITECTURES.get(self._request.build_machine.lower())
+        own = _BY_DOCKER_NAME.get(docker_name(self._request.build_machine.lower()))
         for key, given in self._request.types.items():
             if given not in described:
                 continue

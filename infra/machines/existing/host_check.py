@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
+from infra import ports
 from infra.clock import ClockReading, difference
 from infra.docker_networks import about_to_take
 from infra.images import registry
@@ -40,7 +41,7 @@ ARCHITECTURE = "x86_64"
 MIN_FREE_KB = 5 * 10**6
 """The Airflow image takes 0.7 GB unpacked; the first manager's registry has a second copy."""
 
-_MEMBER_PORTS = (2377, 7946)
+_MEMBER_PORTS = (ports.SWARM, ports.GOSSIP)
 
 SCRIPT = script("machines/existing/scripts/check_host.sh", CLAIM_FILE=CLAIM_FILE)
 
@@ -320,11 +321,11 @@ def _of_others(
         )
     if facts.claim == stack or facts.swarm not in ("", "inactive"):
         return
-    ports = {
+    needed = {
         *_MEMBER_PORTS,
         *((registry.PORT, *manager_ports) if machine.role == "manager" else ()),
     }
-    if taken := sorted(ports & facts.listens):
+    if taken := sorted(needed & facts.listens):
         yield (
             f"another program listens on TCP {', '.join(map(str, taken))}",
             "stop it (`ss -ltnp` lists it); you can change webPort and flowerPort",

@@ -17,7 +17,7 @@ from infra.machines.existing import host_check, orphans
 from infra.machines.existing.host_check import CLAIM_FILE, OWNER_FILE
 from infra.machines.existing.orphans import LEAVE_FILE
 from infra.project import STACK_NAME
-from infra.remote.runner import RemoteError
+from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
 from infra.remote.script import script
 from infra.swarm.commands import APT_LOCK, FORGET_SWARM, START_ENGINE
 from infra.swarm.release import RELEASE_SECONDS, recovery_hint
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from infra.swarm.release import Release
 
 AT_ONCE = 64
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = UNREACHABLE_SECONDS
 LEAVE_SECONDS = 90.0
 
 _LEAVE = script("machines/existing/scripts/leave_host.sh", **APT_LOCK, START_ENGINE=START_ENGINE)

@@ -19,20 +19,18 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import NotFound
 from docker.types import IPAMConfig, IPAMPool
-from requests.exceptions import ConnectionError, ReadTimeout  # noqa: A004 - not Python's own
-from urllib3.exceptions import ReadTimeoutError
 
 from infra.errors import UserError
 from infra.images import project_images
+from infra.images.engine import Engine, check_image, engine
 from infra.machines import node_container
 from infra.machines.addresses import CANDIDATE_NETWORKS, LOOPBACK
 from infra.machines.node_container import ENGINE_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 CLUSTER_LABEL = "dairflow.cluster"
 """Label of every container, network and volume of a cluster: the cluster's random identity."""
@@ -43,57 +41,16 @@ MIN_FREE_BYTES = 8 * 10**9
 """Three nodes unpack the Airflow image (about 0.7 GB each), and the registry has another copy."""
 DELETION_SECONDS = 300.0
 """How long the deletion of a stack waits for its volumes to be deleted."""
-SILENCE_SECONDS = 600
-"""Read timeout of a call to the engine. A busy machine sends parts of an image more than a minute
-apart, and the library's default is a minute."""
 VOLUME_SECONDS = 3.0
 """How long to wait for the removal of a machine's volume."""
 
 
 class LocalError(UserError):
-    """Docker on this machine failed or rejected a request; the message has the next step."""
+    """A machine or a network could not be made or removed; the message has the next step."""
 
 
-Engine = Any
-"""A ``docker.DockerClient``, whose published types are too incomplete for a strict check."""
 Object = Any
 """A container, network or volume of the engine."""
-
-
-@contextlib.contextmanager
-def engine() -> Generator[Engine]:
-    """Connect to the engine that the docker command uses (``DOCKER_HOST``, or a context's).
-
-    Raises:
-        LocalError: if it does not answer, or answers with an error.
-
-    """
-    try:
-        client = docker.from_env(timeout=SILENCE_SECONDS)
-        client.ping()
-    except DockerException as error:
-        msg = (
-            f"Docker does not answer on this machine: {error}.\n"
-            "Start it (with `make setup` or `systemctl start docker`), then rerun the command."
-        )
-        raise LocalError(msg) from error
-    try:
-        yield client
-    except APIError as error:
-        msg = f"Docker on this machine rejected the request: {error.explanation or error}"
-        raise LocalError(msg) from error
-    except (
-        ReadTimeout,
-        ConnectionError,
-        ReadTimeoutError,
-    ) as error:  # the last one in the middle of an answer
-        msg = (
-            f"Docker on this machine did not answer within {client.api.timeout:g} s: {error}.\n"
-            "If `docker info` works, rerun the command: completed steps are kept."
-        )
-        raise LocalError(msg) from error
-    finally:
-        client.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +71,16 @@ def ensure_network(
     subnet of the network before it was removed, so that its machines keep their addresses.
 
     Raises:
-        LocalError: before anything is created, if the node image is missing, a port is in use, the
-            disk is full, or the name belongs to another cluster.
+        LocalError: before anything is created, if a port is in use, the disk is full, or the name
+            belongs to another cluster.
+        ImageError: before anything is created, if the node image is missing.
+        EngineError: see `engine`.
 
     """
     with engine() as client:
         network = _find_network(client, name, cluster)
         if network is None:
-            _check_image(client)
+            check_image(client, project_images.reference("node"))
             _check_disk(client)
             for setting, port in published.items():
                 _check_port(port, setting)
@@ -209,7 +168,9 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
     kept.
 
     Raises:
-        LocalError: if a port is in use, the image is missing, or the name is another cluster's.
+        LocalError: if a port is in use, or the name is another cluster's.
+        ImageError: if the image is missing.
+        EngineError: see `engine`.
 
     """
     with engine() as client:
@@ -219,7 +180,7 @@ def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[in
             found.start()
             _note_owner(found, spec.owner)
             return ports
-        _check_image(client)
+        check_image(client, project_images.reference("node"))
         for port in set(ports.values()) - set(_published(found).values() if found else ()):
             _check_port(port, spec.port_settings.get(port))
         _ensure_volume(client, spec)
@@ -257,7 +218,7 @@ def owner_of_machine(container: str) -> str:
     started.
 
     Raises:
-        LocalError: see `engine`.
+        EngineError: see `engine`.
 
     """
     with engine() as client:
@@ -338,66 +299,6 @@ def remove_machine(container: str) -> bool:
     return True
 
 
-def archive(image: str) -> bytes:
-    """Return an image in the format of ``docker save``, under the given name.
-
-    Raises:
-        LocalError: if the image does not exist.
-
-    """
-    with engine() as client:
-        try:
-            return b"".join(client.api.get_image(image))
-        except NotFound:
-            raise LocalError(_missing_image(image)) from None
-
-
-def push(image: str, *, user: str, password: str) -> str:
-    """Push ``registry/repository:tag`` and return its digest, ``sha256:…``.
-
-    Raises:
-        LocalError: if the image does not exist, or the registry rejects it or does not answer.
-
-    """
-    from tools.plugins.docker.docker_stand_in.push import reported_digest  # noqa: PLC0415
-
-    with engine() as client:
-        _check_built(client, image)
-        lines: Iterable[dict[str, Any]] = client.images.push(
-            image, stream=True, decode=True, auth_config={"username": user, "password": password}
-        )
-        digest = ""
-        for line in lines:
-            if "error" in line:
-                msg = (
-                    f"{image} could not be pushed: {line['error']}\n"
-                    "Next: fix the cause, then rerun the command; layers that have arrived are not"
-                    " sent again"
-                )
-                raise LocalError(msg)
-            digest = reported_digest(line) or digest
-        return digest
-
-
-def untag(image: str) -> None:
-    """Remove an image's tag if it exists."""
-    with engine() as client, contextlib.suppress(NotFound):
-        client.images.remove(image)
-
-
-def remove_names(repository: str, *, keep: Collection[str] = ()) -> None:
-    """Remove each name ``repository:…`` except those in ``keep``.
-
-    A name that a container was created from stays, because it is in use.
-    """
-    with engine() as client:
-        names = {tag for image in client.images.list(repository) for tag in image.tags}
-        for name in sorted(names - set(keep)):
-            if name.rpartition(":")[0] == repository:
-                with contextlib.suppress(APIError):
-                    client.images.remove(name)
-
-
 def _find_network(client: Engine, name: str, cluster: str) -> Object | None:
     try:
         network = client.networks.get(name)
@@ -467,33 +368,6 @@ def _free_subnet(client: Engine) -> IPv4Network:
         " removes the unused ones"
     )
     raise LocalError(msg)
-
-
-def _check_image(client: Engine) -> None:
-    try:
-        client.images.get(project_images.reference("node"))
-    except NotFound:
-        raise LocalError(_missing_image(project_images.reference("node"))) from None
-
-
-def _check_built(client: Engine, image: str) -> None:
-    try:
-        client.images.get(image)
-    except NotFound:
-        msg = (
-            f"this machine's Docker does not have the image {image}; it was built on another"
-            " machine, or removed.\n"
-            "Next: rebuild it here: `pulumi stack --show-urns` lists it as"
-            " docker:index/image:Image; then run `pulumi up --replace` with that URN"
-        )
-        raise LocalError(msg) from None
-
-
-def _missing_image(image: str) -> str:
-    return (
-        f"this machine's Docker does not have the image {image}: run `make setup`, then rerun the"
-        " command"
-    )
 
 
 def _check_disk(client: Engine) -> None:

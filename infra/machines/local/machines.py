@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from infra import architecture
 from infra.images import registry
 from infra.machines.addresses import LOOPBACK, address
 from infra.machines.fleet import Fleet, Record, names
+from infra.ports import SSH
 from infra.project import this_clone
 from infra.resources.keys import SshKey
 from infra.resources.local import LocalMachine, LocalNetwork
@@ -17,9 +19,6 @@ from infra.resources.local import LocalMachine, LocalNetwork
 if TYPE_CHECKING:
     from infra.settings.model import Settings
 
-SSH_PORT = 22
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Docker's names of architectures, by the kernel's names if they differ."""
 ANY_FREE_PORT = 0
 
 
@@ -81,7 +80,7 @@ class LocalMachines(pulumi.ComponentResource):
             "name": name,
             "role": role,
             "address": LOOPBACK,
-            "port": machine.published.apply(lambda ports: int(ports[str(SSH_PORT)])),
+            "port": machine.published.apply(lambda published: int(published[str(SSH)])),
             "user": "root",
             "host_key": host_key.public_key,
             "private_address": private_address,
@@ -90,7 +89,7 @@ class LocalMachines(pulumi.ComponentResource):
         return machine, record
 
     def _ports(self, name: str) -> dict[int, int]:
-        ports = {SSH_PORT: ANY_FREE_PORT}
+        ports = {SSH: ANY_FREE_PORT}
         if name == "manager-1":
             ports |= {
                 registry.PORT: ANY_FREE_PORT,
@@ -120,5 +119,4 @@ def _platform() -> str:
     The engine runs on this machine's processor, in Docker Desktop's virtual machine too. Asking the
     engine would make a preview fail if it does not run.
     """
-    processor = platform.machine()
-    return f"linux/{_ARCHITECTURES.get(processor, processor)}"
+    return architecture.platform(platform.machine())

@@ -36,10 +36,10 @@ def _docker_bytes() -> int | None:
     """Return the memory of the engine's machine: on Linux this one, elsewhere a virtual one."""
     if sys.platform == "linux":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    from infra.machines.local.engine import LocalError, engine  # noqa: PLC0415 - slow to import
+    from infra.images.engine import EngineError, engine  # noqa: PLC0415 - slow to import
 
     try:
         with engine() as client:
             return int(client.info()["MemTotal"])
-    except LocalError:
+    except EngineError:
         return None
