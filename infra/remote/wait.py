@@ -14,8 +14,8 @@ _GROWTH = 1.5
 def attempts(seconds: float, *, first: float, longest: float | None = None) -> Iterator[float]:
     """Yield before each check how long the wait has taken (seconds), for ``seconds``.
 
-    The pauses grow from ``first`` to ``longest`` seconds. The last check begins when
-    ``seconds`` have passed, so that a state that is reached during the last pause is seen. Leave the loop when
+    The pauses grow from ``first`` to ``longest`` seconds. The last check begins when ``seconds``
+    have passed, so that a state that is reached during the last pause is seen. Leave the loop when
     the state is reached; its ``else`` is for the error.
     """
     begun = time.monotonic()
