@@ -56,7 +56,7 @@ def test_only_what_is_missing_is_pulled_with_one_token_of_the_role() -> None:
     install, pull = node.commands[1:]
     assert "amazon-ecr-credential-helper" in install
     assert pull.count("docker-credential-ecr-login get") == 1
-    assert f"for image in {AIRFLOW} {REDIS};" in pull
+    assert f"\nIMAGES='{AIRFLOW} {REDIS}'\n" in pull
     assert said == [said[0]]
     assert said[0].startswith("worker-1: pulled 2 image(s) from ECR")
 
