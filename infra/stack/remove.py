@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import UNREACHABLE_SECONDS, RemoteError
+from infra.remote.wait import attempts
 from infra.stack import engine
 from infra.stack.errors import StackError
 from infra.swarm.cluster import MACHINE_LABEL
@@ -166,8 +167,9 @@ def _kill(nodes: Sequence[Runner], name: str) -> None:
 
 def _remove_volumes(nodes: Sequence[Runner], name: str, *, deadline: float) -> None:
     """Remove the stack's volumes; a container that is being removed still uses its own."""
+    refusal = ""
     for node in nodes:
-        while True:
+        for _ in attempts(deadline - time.monotonic(), first=POLL_SECONDS):
             answer = node.run(
                 f"volumes=$(docker volume ls -q --filter label={engine.NAMESPACE}={quote(name)});"
                 ' [ -z "$volumes" ] || docker volume rm $volumes',
@@ -175,10 +177,7 @@ def _remove_volumes(nodes: Sequence[Runner], name: str, *, deadline: float) -> N
             )
             if answer.exit_status == 0:
                 break
-            if time.monotonic() > deadline:
-                msg = (
-                    f"{node.machine}: a volume of the stack {name} cannot be removed:"
-                    f" {answer.stderr.strip()}"
-                )
-                raise StackError(msg)
-            time.sleep(POLL_SECONDS)
+            refusal = answer.stderr.strip()
+        else:
+            msg = f"{node.machine}: a volume of the stack {name} cannot be removed: {refusal}"
+            raise StackError(msg)

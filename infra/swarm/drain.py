@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.remote.wait import attempts
 from infra.swarm.errors import SwarmError
 from infra.swarm.step import NodeStep, Step
 
@@ -76,21 +76,19 @@ def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None])
         SwarmError: if tasks still run after the step's timeout; nothing was stopped by force.
 
     """
-    begun = time.monotonic()
-    reported_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+    reported_at = 0.0
     reported: list[str] = []
-    while True:
+    tasks: list[str] = []
+    for waited in attempts(
+        step.timeout, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS
+    ):
         state, tasks = parse_tasks(runner.run(_running_tasks(step.node_id)).stdout)
         if not tasks or state == "down":
             return
-        waited = time.monotonic() - begun
-        if waited > step.timeout:
-            raise _still_running(step, tasks)
         if tasks != reported or waited - reported_at > _REPORT_SECONDS:
             report(f"{step.name}: waiting for {', '.join(tasks)} to end ({waited:.0f} s)")
             reported, reported_at = tasks, waited
-        time.sleep(min(pause, max(step.timeout - waited, 0.05)))
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+    raise _still_running(step, tasks)
 
 
 def parse_tasks(text: str) -> tuple[str, list[str]]:

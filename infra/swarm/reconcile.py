@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from infra.remote.runner import UNREACHABLE_SECONDS
+from infra.remote.wait import attempts
 from infra.swarm.errors import SwarmError
 from infra.swarm.execute import Execution
 from infra.swarm.gather import gather
@@ -84,18 +84,18 @@ def _gather_started(
 
     ``going`` are the facts of the leaving machines, which may include the only acting manager.
     """
-    deadline = time.monotonic() + RETURN_SECONDS
+    facts: dict[str, MachineFacts] = {}
     waiting: list[str] = []
-    while True:
+    for _ in attempts(RETURN_SECONDS, first=_LONGEST_PAUSE_SECONDS):
         facts = _gather_wanted(cluster, pool)
         returning = _returning(cluster, facts, going)
-        if not returning or time.monotonic() > deadline:
-            return facts
+        if not returning:
+            break
         if returning != waiting:
             names = ", ".join(returning)
             report(f"{names}: rejoining the swarm (at most {RETURN_SECONDS:g} s)")
             waiting = returning
-        time.sleep(_LONGEST_PAUSE_SECONDS)
+    return facts
 
 
 def _gather_wanted(cluster: Cluster, pool: RunnerPool) -> dict[str, MachineFacts]:
@@ -186,23 +186,22 @@ def _verify(
         SwarmError: if this is not so after `VERIFY_SECONDS`; lists what is missing.
 
     """
-    deadline = time.monotonic() + VERIFY_SECONDS
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
+    missing: tuple[str, ...] = ()
+    for waited in attempts(
+        VERIFY_SECONDS, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS
+    ):
+        if waited:
+            facts = gather(cluster.machines, pool)
         state = describe(cluster, facts, leaving=leaving)
         missing = (*state.pending, *unsettled(cluster, state))
         if not missing:
             return state
-        if time.monotonic() > deadline:
-            seen = "\n  ".join(missing)
-            message = (
-                f"{cluster.name}: the swarm did not reach the desired state in {VERIFY_SECONDS:g}"
-                " s. Missing:\n"
-                f"  {seen}\n"
-                f"Next: check `docker node ls` on {cluster.managers[0].name} and `journalctl -u"
-                " docker` (or the container's log) on the named machine, then rerun the command"
-            )
-            raise SwarmError(message)
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
-        facts = gather(cluster.machines, pool)
+    seen = "\n  ".join(missing)
+    message = (
+        f"{cluster.name}: the swarm did not reach the desired state in {VERIFY_SECONDS:g}"
+        " s. Missing:\n"
+        f"  {seen}\n"
+        f"Next: check `docker node ls` on {cluster.managers[0].name} and `journalctl -u"
+        " docker` (or the container's log) on the named machine, then rerun the command"
+    )
+    raise SwarmError(message)

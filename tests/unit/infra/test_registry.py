@@ -63,10 +63,11 @@ def test_the_one_that_runs_is_replaced_when_the_next_is_complete() -> None:
     """A `docker load` or `create` that fails leaves what runs as it is."""
     runner = manager("another", has_image=False)
     registry.ensure(runner, SPEC, save_image=saved)
+    removals = ("docker stop ", "docker rm -f -v dairflow-registry ")
     *before, swap = runner.commands
-    assert not [one for one in before if "docker stop" in one or "docker rename" in one]
+    assert not [command for command in before if any(one in command for one in removals)]
     assert "\nCONTAINER=dairflow-registry\n" in swap
-    assert 'docker stop "$CONTAINER"' in swap
+    assert all(f'{one} "$CONTAINER"' in swap for one in ("docker stop", "docker rm -f -v"))
 
 
 def test_the_image_is_looked_up_by_its_name() -> None:
