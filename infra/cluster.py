@@ -32,7 +32,7 @@ from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE, refuse
 from infra.stack.render import airflow_files
-from infra.stack.secrets import NAMING_KEY, SECRET_NAMES
+from infra.stack.secrets import of_services
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -316,7 +316,7 @@ def _stack_options(
             base_url=values["base_url"],
             mtu=int(values["mtu"]),
             subnet=values["subnet"],
-            secrets={name: values["secrets"][name] for name in (*SECRET_NAMES, NAMING_KEY)},
+            secrets=of_services(values["secrets"]),
             own=services.own,
         )
     )

@@ -34,6 +34,7 @@ def _fernet_key() -> str:
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
     "warehouse_password": _password,
+    "pooler_password": _password,
     "redis_password": _password,
     "fernet_key": _fernet_key,
     "backup_passphrase": _key,

@@ -21,7 +21,8 @@ OTHER_CONNECTIONS=300
 connection_limit() {
     case $1 in
         airflow) echo "$AIRFLOW_CONNECTIONS" ;;
-        warehouse) echo $((WAREHOUSE_SESSIONS + HISTORY_SESSIONS + WAREHOUSE_DIRECT)) ;;
+        # Twice: a PgBouncer that is replaced keeps its sessions until their tasks end.
+        warehouse) echo $((2 * (WAREHOUSE_SESSIONS + HISTORY_SESSIONS) + WAREHOUSE_DIRECT)) ;;
         *) echo "$OTHER_CONNECTIONS" ;;
     esac
 }

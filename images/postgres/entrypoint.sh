@@ -18,7 +18,7 @@ SECRETS=${SECRETS:-/run/secrets}
 DATA=$VOLUME/$POSTGRES_MAJOR
 # A role's name and the secret with its password.
 ROLES='airflow postgres_password
-warehouse warehouse_password'
+warehouse pooler_password'
 
 # Prints a secret as an SQL literal.
 literal() {

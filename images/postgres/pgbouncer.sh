@@ -1,6 +1,6 @@
 #!/bin/bash
 # Queues the tasks' sessions with the warehouse (PgBouncer): a client that finds all sessions taken
-# waits for one instead of failing. See ADR 18.
+# waits for one instead of failing. See ADR 18. SIGTERM ends it when the last client has left.
 set -euo pipefail
 # shellcheck source=images/postgres/connections.sh
 . /opt/dairflow/connections.sh
@@ -11,11 +11,33 @@ RUNTIME=/dev/shm/pgbouncer # memory: the password touches no disk
 MAX_CLIENTS=20000
 FILES_BESIDE_CLIENTS=200
 
-password=$(<"$SECRETS/warehouse_password")
-if [ -z "$password" ]; then
-    printf 'the secret warehouse_password is empty\n' >&2
-    exit 1
-fi
+# Prints a secret; ends with an error if it is empty: secret NAME.
+secret() {
+    local value
+    value=$(<"$SECRETS/$1")
+    if [ -z "$value" ]; then
+        printf 'the secret %s is empty\n' "$1" >&2
+        exit 1
+    fi
+    printf %s "$value"
+}
+
+# Prints a user and its password as a line of the file of users: user NAME PASSWORD.
+user() { printf '"%s" "%s"\n' "$1" "${2//\"/\"\"}"; }
+
+# Prints the users. A user has one password, and a rotation of warehouse_password needs two at a time:
+# so a password's user is named by it (images/airflow/dairflow/connections.py).
+users() {
+    local name password
+    for name in warehouse_password warehouse_password_next warehouse_password_retired; do
+        if [ "$name" != warehouse_password ] && ! [ -s "$SECRETS/$name" ]; then continue; fi
+        password=$(secret "$name") || exit 1
+        user "warehouse_$(printf %s "$password" | sha256sum | cut -c 1-12)" "$password"
+    done
+    user warehouse "$(secret warehouse_password)"
+}
+
+pooler_password=$(secret pooler_password)
 ulimit -n "$(ulimit -Hn)"
 files=$(ulimit -n)
 clients=$MAX_CLIENTS
@@ -25,8 +47,9 @@ fi
 
 umask 077
 mkdir -p "$RUNTIME"
-printf '"warehouse" "%s"\n' "${password//\"/\"\"}" >"$RUNTIME/users"
+users >"$RUNTIME/users"
 server="host=${DATABASE_ADDRESS%:*} port=${DATABASE_ADDRESS##*:}"
+server+=" user=warehouse password='${pooler_password//\'/\'\'}'"
 cat >"$RUNTIME/pgbouncer.ini" <<CONF
 [databases]
 warehouse = $server pool_size=$WAREHOUSE_SESSIONS

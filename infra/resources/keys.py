@@ -12,10 +12,9 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 from infra.resources.provider import Props, Provider, say
 from infra.stack.secrets import (
     FERNET_KEY,
-    JWT_SECRET,
     NAMING_KEY,
+    RETIRED,
     RETIRED_FERNET_KEYS,
-    RETIRED_JWT_SECRET,
     SECRET_NAMES,
     generate,
 )
@@ -83,7 +82,7 @@ class SecretsProvider(Provider):
         kept[NAMING_KEY] = olds["values"].get(NAMING_KEY) or olds["values"][FERNET_KEY]
         values = _values(news["names"], kept, as_object(news.get("given")))
         values |= _retired_fernet_keys(olds["values"], values[FERNET_KEY])
-        values |= _retired_jwt_secret(olds["values"], values[JWT_SECRET])
+        values |= _retired(olds["values"], values)
         return UpdateResult({**news, "values": values, "cluster_id": olds["cluster_id"]})
 
 
@@ -207,11 +206,14 @@ def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str
     return {RETIRED_FERNET_KEYS: retired} if retired else {}
 
 
-def _retired_jwt_secret(before: Mapping[str, str], jwt_secret: str) -> dict[str, str]:
-    """Return the key before the current one: no older one is accepted."""
-    present = before.get(JWT_SECRET, jwt_secret)
-    retired = before.get(RETIRED_JWT_SECRET) if present == jwt_secret else present
-    return {RETIRED_JWT_SECRET: retired} if retired else {}
+def _retired(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values before the current ones: no older ones are accepted."""
+    retired: dict[str, str] = {}
+    for name, former in RETIRED.items():
+        present = before.get(name, values[name])
+        if value := before.get(former) if present == values[name] else present:
+            retired[former] = value
+    return retired
 
 
 def _secret_outputs(opts: pulumi.ResourceOptions | None, *names: str) -> pulumi.ResourceOptions:

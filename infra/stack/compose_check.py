@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from infra.stack import compose_keys as keys
+from infra.stack import mail
 from infra.stack.backups import ACCESS_KEY, AUTHORITY, SECRET_KEY
 from infra.stack.formats import IMAGE, OBJECT_NAME, SERVICE_NAME, SUBNET
 from infra.stack.limits import limit_problems, worker_limit
@@ -18,9 +19,9 @@ from infra.stack.problems import Problem
 from infra.stack.quantities import seconds, size_bytes
 from infra.stack.secrets import (
     NAMING_KEY,
-    NEXT_JWT_SECRET,
+    NEXT,
+    RETIRED,
     RETIRED_FERNET_KEYS,
-    RETIRED_JWT_SECRET,
     SECRET_NAMES,
 )
 from infra.stack.sections import section_problems, shown
@@ -67,8 +68,8 @@ _LOG_OPTIONS = {
 """The options of the drivers that an engine checks when it creates a container."""
 
 _OWN_FILES = frozenset(
-    {*SECRET_NAMES, NAMING_KEY, RETIRED_FERNET_KEYS, RETIRED_JWT_SECRET, NEXT_JWT_SECRET}
-    | {ACCESS_KEY, SECRET_KEY, AUTHORITY}
+    {*SECRET_NAMES, NAMING_KEY, RETIRED_FERNET_KEYS, *RETIRED.values(), *NEXT.values()}
+    | {ACCESS_KEY, SECRET_KEY, AUTHORITY, mail.CONNECTION, mail.AUTHORITY}
 )
 _PREVIOUS = "_previous"
 """How the name of a secret's former value ends, while a rotation needs both."""

@@ -28,7 +28,15 @@ from infra.stack.own_files import is_external
 from infra.stack.ports import host_port
 from infra.stack.problems import FILE, refuse
 from infra.stack.quantities import seconds
-from infra.stack.secrets import JWT_SECRET, NAMING_KEY, RETIRED_JWT_SECRET, hashed_name, require
+from infra.stack.secrets import (
+    JWT_SECRET,
+    NAMING_KEY,
+    POOLER_PASSWORD,
+    RETIRED,
+    WAREHOUSE_PASSWORD,
+    hashed_name,
+    require,
+)
 from infra.stack.sections import write_section
 from infra.stack.services import WORKER, file_sources, is_on_swarm, networks_of, runs_worker
 from infra.stack.tasks import DIGEST_LABEL, ENDS_BY_ITSELF, TIME_LABEL, WORKER_LABEL
@@ -128,8 +136,7 @@ def render(compose: Mapping[str, Any], options: StackOptions) -> RenderedStack:
         **options.backups.secrets,
         **(options.mail.secrets if options.mail else {}),
     }
-    if retired := options.secrets.get(RETIRED_JWT_SECRET):
-        files[RETIRED_JWT_SECRET] = retired
+    files |= {name: options.secrets[name] for name in RETIRED.values() if name in options.secrets}
     secrets = _swarm_names(options, {**options.secrets, **options.own_secrets, **files})
     configs = _swarm_names(options, options.configs)
     document: Document = {
@@ -292,19 +299,11 @@ def _service(name: str, service: Mapping[str, Any], options: StackOptions) -> Do
     for kind in ("secrets", "configs"):
         if kind in written:
             rendered[kind] = [file_reference(entry, kind) for entry in written[kind]]
-    if JWT_SECRET in file_sources(rendered, "secrets") and options.secrets.get(RETIRED_JWT_SECRET):
-        rendered["secrets"].append(file_reference(RETIRED_JWT_SECRET, "secrets"))
     if any(name.startswith(_AIRFLOW_VARIABLE) for name in written.get("environment", {})):
         _configure_airflow(rendered, options)
-    if _REPOSITORY_VARIABLE in written.get("environment", {}):
-        files = [file_reference(name, "secrets") for name in options.backups.secrets]
-        rendered["secrets"] = [*rendered.get("secrets", []), *files]
-    if options.mail:
-        mail = options.mail.files(WORKER if runs_worker(service) else name)
-        rendered["secrets"] = [
-            *rendered.get("secrets", []),
-            *(file_reference(file, "secrets") for file in mail),
-        ]
+    if added := _added_secrets(name, rendered, options):
+        references = [file_reference(file, "secrets") for file in added]
+        rendered["secrets"] = [*rendered.get("secrets", []), *references]
     if "healthcheck" in written:
         rendered["healthcheck"] = _health_check(written["healthcheck"])
     rendered["logging"] = write_section(written.get("logging") or BOUNDED_LOG, compose_keys.LOGGING)
@@ -407,6 +406,30 @@ def _place_workers(deploy: Document, update: Document, options: StackOptions) ->
         "max_replicas_per_node": options.workers_per_node,
         **deploy.get("placement", {}),
     }
+
+
+def _added_secrets(name: str, rendered: Document, options: StackOptions) -> list[str]:
+    """Return the names of a service's secrets that are not in the compose file."""
+    retired = [RETIRED[one] for one in accepted_by(rendered) if RETIRED[one] in options.secrets]
+    reads_repository = _REPOSITORY_VARIABLE in rendered.get("environment", {})
+    repository = list(options.backups.secrets) if reads_repository else []
+    role = WORKER if WORKER_LABEL in rendered["deploy"].get("labels", {}) else name
+    mail = options.mail.files(role) if options.mail else []
+    return [*retired, *repository, *mail]
+
+
+def accepted_by(service: Mapping[str, Any]) -> list[str]:
+    """Return the secrets of `RETIRED` that others show to a service: it accepts two values.
+
+    The API server accepts tokens. PgBouncer, which alone has its own password and the warehouse's,
+    accepts the tasks' one.
+    """
+    has = file_sources(service, "secrets")
+    accepts = {
+        JWT_SECRET: JWT_SECRET in has,
+        WAREHOUSE_PASSWORD: {WAREHOUSE_PASSWORD, POOLER_PASSWORD} <= set(has),
+    }
+    return [name for name, accepted in accepts.items() if accepted]
 
 
 def _worker_host_name(name: str, *, has_slots: bool) -> str:

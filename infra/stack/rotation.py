@@ -1,11 +1,11 @@
 """Rotates secrets without an outage: servers and readers accept both values until one is unused.
 
 A rotation deploys twice. In between, Redis accepts both passwords, Airflow can decrypt with either
-Fernet key, and the API server accepts the tokens of both keys, while the old one still signs them;
-workers that finish their tasks have the old values until they end. Then stored values are encrypted
-again, and the second deployment removes the old values, except the key of tasks' tokens
-(`jwt_secret_retired`). All other secrets have one value at a time: docs/secrets.md describes each
-rotation.
+Fernet key, and the API server and PgBouncer accept both values (of tokens' keys, and of the
+warehouse's password), while all others still use the old one; workers that finish their tasks have
+the old values until they end. Then stored values are encrypted again, and the second deployment
+removes the old values, except those of `infra.stack.secrets.RETIRED`. All other secrets have one
+value at a time: docs/secrets.md describes each rotation.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack import engine
 from infra.stack.errors import StackError
-from infra.stack.render import file_reference
+from infra.stack.render import accepted_by, file_reference
 from infra.stack.secrets import (
     FERNET_KEY,
-    JWT_SECRET,
     NAMING_KEY,
-    NEXT_JWT_SECRET,
+    NEXT,
     RETIRED_FERNET_KEYS,
     hashed_name,
 )
@@ -69,11 +68,13 @@ def overlap(
         keys = [secrets[FERNET_KEY], previous[FERNET_KEY], secrets.get(RETIRED_FERNET_KEYS, "")]
         every = dict.fromkeys(filter(None, ",".join(keys).split(",")))
         deliver(FERNET_KEY, ",".join(every))
-    if _changed(JWT_SECRET, secrets, previous):
-        deliver(JWT_SECRET, previous[JWT_SECRET])
-        deliver(NEXT_JWT_SECRET, secrets[JWT_SECRET])
-        for service in _users(document, JWT_SECRET).values():
-            _mount(service, NEXT_JWT_SECRET)
+    for name, coming in NEXT.items():
+        if _changed(name, secrets, previous):
+            deliver(name, previous[name])
+            deliver(coming, secrets[name])
+            for service in document["services"].values():
+                if name in accepted_by(service):
+                    _mount(service, coming)
     if values == dict(secrets):
         return None
     return Overlap(rendered=replace(rendered, document=document, secrets=names), secrets=values)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SECRET_NAMES = (
     "postgres_password",
     "warehouse_password",
+    "pooler_password",
     "redis_password",
     "fernet_key",
     BACKUP_PASSPHRASE,
@@ -42,11 +43,26 @@ RETIRED_FERNET_KEYS = "fernet_keys_retired"
 """All former Fernet keys, newest first, separated by commas. After interrupted rotations, some
 values may be readable only with an older one. It is never a file."""
 
+POOLER_PASSWORD = "pooler_password"  # noqa: S105 - its name
+WAREHOUSE_PASSWORD = "warehouse_password"  # noqa: S105 - its name
+"""What tasks show PgBouncer. PgBouncer's own password at the database is ``pooler_password``."""
+NEXT_WAREHOUSE_PASSWORD = "warehouse_password_next"  # noqa: S105 - its name
+RETIRED_WAREHOUSE_PASSWORD = "warehouse_password_retired"  # noqa: S105 - its name
+"""The password before the current one, after a rotation: tasks that run have it
+(``images/postgres/pgbouncer.sh``)."""
+
 JWT_SECRET = "jwt_secret"  # noqa: S105 - its name
 NEXT_JWT_SECRET = "jwt_secret_next"  # noqa: S105 - its name
 RETIRED_JWT_SECRET = "jwt_secret_retired"  # noqa: S105 - its name
 """The key before the current one, after a rotation: running and waiting tasks have its tokens. It
 is a file beside ``jwt_secret`` (``images/airflow/jwt_keys.py``)."""
+
+NEXT = {JWT_SECRET: NEXT_JWT_SECRET, WAREHOUSE_PASSWORD: NEXT_WAREHOUSE_PASSWORD}
+"""The secrets that are accepted in a rotation's first deployment, and shown to others from its
+second one on, with the name of the coming value."""
+
+RETIRED = {JWT_SECRET: RETIRED_JWT_SECRET, WAREHOUSE_PASSWORD: RETIRED_WAREHOUSE_PASSWORD}
+"""The secrets whose former value is accepted until the next rotation, and its name."""
 
 _HASH_DIGITS = 12
 _NAME_CHARACTERS = 64
@@ -60,6 +76,15 @@ _SECRET_FOLDER_MODE = 0o700
 def generate() -> dict[str, str]:
     """Generate a value for every secret with the operating system's random numbers."""
     return {name: _generate_one(name) for name in SECRET_NAMES}
+
+
+def of_services(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values that the services' document depends on, of all of the stack's."""
+    return {
+        name: values[name]
+        for name in (*SECRET_NAMES, NAMING_KEY, *RETIRED.values())
+        if name in values
+    }
 
 
 def hashed_name(stack: str, logical: str, value: str, key: str) -> str:

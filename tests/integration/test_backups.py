@@ -45,7 +45,7 @@ DATA = "/var/lib/postgresql/data"
 REPOSITORY = "/var/lib/pgbackrest"
 SECRETS = {
     "postgres_password": "o'n\"e\\",
-    "warehouse_password": "th'r\"ee\\",
+    "pooler_password": "th'r\"ee\\",
     "backup_passphrase": "p'a\"ss\\phrase; # of $the repository",
 }
 WAIT_SECONDS = 120

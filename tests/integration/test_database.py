@@ -9,6 +9,8 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ AIRFLOW = os.environ.get("DAIRFLOW_AIRFLOW_IMAGE", project_images.reference("air
 SECRETS = {
     "postgres_password": "o'n\"e\\",
     "warehouse_password": "th'r\"ee\\",
+    "pooler_password": "po'o\"ler\\",
     "admin_password": "four",
     "backup_passphrase": "five'\"\\",
     "fernet_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
@@ -136,12 +139,20 @@ def _address(container: Container) -> str:
 
 
 def _connect(container: Container, role: str, database: str, port: int = 5432) -> Any:
-    secret = {"airflow": "postgres_password", "warehouse": "warehouse_password"}[role]
+    secret = {"airflow": "postgres_password", "warehouse": "pooler_password"}[role]
+    if port != 5432:  # PgBouncer's
+        secret = "warehouse_password"
+    return _connect_as(container, role, SECRETS[secret], database, port)
+
+
+def _connect_as(
+    container: Container, user: str, password: str, database: str, port: int = 6432
+) -> Any:
     connection = psycopg2.connect(
         host=_address(container),
         port=port,
-        user=role,
-        password=SECRETS[secret],
+        user=user,
+        password=password,
         dbname=database,
         connect_timeout=60,
     )
@@ -274,6 +285,43 @@ def test_a_task_has_a_session_of_its_own(pool: Container) -> None:
     second = _connect(pool, "warehouse", "warehouse", port=6432)
     assert _ask(second, "SELECT to_regclass('mine') IS NULL")
     assert _ask(second, "SHOW work_mem") != "5MB"
+
+
+def test_a_session_is_of_one_role_whatever_the_password(
+    start: Callable[..., Container], postgres: Container, tmp_path: Path
+) -> None:
+    """The tasks of a rotation's both sides connect; a password that is not known does not."""
+    del postgres
+    (tmp_path / "secrets" / "warehouse_password_retired").write_text("the former one")
+    pool = start(POSTGRES, "pgbouncer", alias="pgbouncer")
+    _wait_for_port(pool, 6432)
+    for password in (SECRETS["warehouse_password"], "the former one"):
+        user = f"warehouse_{sha256(password.encode()).hexdigest()[:12]}"
+        with closing(_connect_as(pool, user, password, "warehouse")) as connection:
+            assert _ask(connection, "SELECT current_user") == "warehouse"
+    unknown = f"warehouse_{sha256(b'another').hexdigest()[:12]}"
+    for user, password in ((unknown, "another"), ("warehouse", "the former one")):
+        with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
+            _connect_as(pool, user, password, "warehouse")
+
+
+def _connect_until_refused(pool: Container) -> None:
+    for _ in range(50):
+        _connect(pool, "warehouse", "warehouse", port=6432).close()
+        time.sleep(0.1)
+
+
+def test_a_pool_that_is_replaced_ends_with_its_last_session(pool: Container) -> None:
+    """A deployment stops it so; a task's session goes on, and a new one is for its successor."""
+    with closing(_connect(pool, "warehouse", "warehouse", port=6432)) as connection:
+        assert _ask(connection, "SELECT 1") == 1
+        pool.kill("SIGTERM")
+        with pytest.raises(psycopg2.OperationalError, match="refused"):
+            _connect_until_refused(pool)
+        assert _ask(connection, "SELECT 2") == 2
+        pool.reload()
+        assert pool.status == "running"
+    assert pool.wait(timeout=10)["StatusCode"] == 0
 
 
 @pytest.mark.parametrize("folder", ["16", "18", "."])

@@ -125,7 +125,7 @@ def query(container: Container, role: str, password: str, database: str) -> tupl
 
 PASSWORDS = {
     "postgres_password": "one",
-    "warehouse_password": "three",
+    "pooler_password": "three",
 }
 READY = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
 
@@ -223,9 +223,9 @@ def test_the_results_of_an_older_release_are_removed(
 def test_postgres_does_not_start_with_half_of_its_passwords(
     start: Callable[..., Container],
 ) -> None:
-    container = start("postgres", secrets=PASSWORDS | {"warehouse_password": ""})
+    container = start("postgres", secrets=PASSWORDS | {"pooler_password": ""})
     assert container.wait(timeout=START_SECONDS)["StatusCode"] == 1
-    assert "the secret warehouse_password is empty" in container.logs().decode()
+    assert "the secret pooler_password is empty" in container.logs().decode()
 
 
 def test_a_first_start_of_postgres_that_was_cut_off_is_begun_anew(

@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,7 @@ from infra.stack.options import StackOptions
 from infra.stack.remove import remove
 from infra.stack.render import render
 from infra.stack.rotation import deploy_rotating
-from infra.stack.secrets import NAMING_KEY, RETIRED_JWT_SECRET, generate
+from infra.stack.secrets import NAMING_KEY, RETIRED, generate
 from infra.swarm.cluster import Cluster
 from infra.swarm.reconcile import reconcile
 from tests.visitor import Visitor
@@ -251,8 +252,30 @@ def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
     assert all(service.running == service.desired for service in recovered.services)
 
 
+WORKER = "docker ps --quiet --filter name=airflow_worker"
+CONNECTS_LOG = "$(docker volume inspect --format '{{.Mountpoint}}' airflow_logs)/connects.txt"
+CONNECTS = """exec python -c '
+import time
+import psycopg2
+from dairflow.connections import SecretFileConnections
+address = SecretFileConnections().get_conn_value("warehouse")
+while True:
+    try:
+        psycopg2.connect(address, connect_timeout=5).close()
+        print("connected", flush=True)
+    except psycopg2.Error as error:
+        print(" ".join(str(error).split()), flush=True)
+    time.sleep(0.5)
+' > /opt/airflow/logs/connects.txt"""
+"""Connects to the warehouse again and again with a worker's secrets, until the worker ends."""
+
+
 def test_a_rotation_is_in_force_and_fails_no_task(site: Site, state: StackState) -> None:
-    """One task runs with a token of the old key, and others wait for a worker with theirs."""
+    """One task runs with a token of the old key, and others wait for a worker with theirs.
+
+    A worker that finishes its tasks connects to the warehouse with its former password, also after
+    the rotation, except for the seconds in which PostgreSQL starts again.
+    """
     del state
     before, previous = secret_names(site), site.options.secrets
     airflow = site.airflow(previous["admin_password"])
@@ -261,12 +284,14 @@ def test_a_rotation_is_in_force_and_fails_no_task(site: Site, state: StackState)
         "admin_password": "a new 'one' \\ $",
         "redis_password": 'another "one" @/',
         "postgres_password": "the 'third' one",
-        **{name: generate()[name] for name in ("fernet_key", "jwt_secret")},
+        **{name: generate()[name] for name in ("fernet_key", "jwt_secret", "warehouse_password")},
     }
-    retired = {RETIRED_JWT_SECRET: previous["jwt_secret"]}
+    retired = {former: previous[name] for name, former in RETIRED.items()}
     site.options = replace(site.options, secrets={**previous, **changed, **retired})
     runs = [airflow.trigger("cluster_check", {"seconds": 60})]
     wait_for_state(airflow, runs[0], "running")
+    for worker in site.machines[1:]:
+        site.lab.run(worker, f"docker exec -d $({WORKER}) sh -c {quote(CONNECTS)}")
     site.lab.run(site.manager, "docker service scale --detach airflow_worker=0")
     runs.append(airflow.trigger("cluster_check"))
     wait_for_state(airflow, runs[1], "queued")
@@ -288,6 +313,10 @@ def test_a_rotation_is_in_force_and_fails_no_task(site: Site, state: StackState)
     for run in [*runs, airflow.trigger("cluster_check")]:
         assert airflow.wait_for_run("cluster_check", run, timeout=120) == "success"
         assert {task.try_number for task in airflow.tasks("cluster_check", run)} == {1}
+    for worker in site.machines[1:]:
+        answers = site.lab.run(worker, f"cat {CONNECTS_LOG}; rm {CONNECTS_LOG}").splitlines()
+        assert answers[0] == answers[-1] == "connected", answers
+        assert not [one for one in answers if "authentication" in one], answers
     after = secret_names(site)
     assert len(before - after) == len(changed)
     assert len(after - before) == len(changed | retired)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,6 +21,14 @@ MAIL = "smtp_default"
 """The connection of the settings ``smtp…``: the secret with this name has it as JSON."""
 
 
+def _user(password: str) -> str:
+    """Return the password's own user, so that PgBouncer can accept two passwords.
+
+    Its sessions are of the role ``warehouse`` (images/postgres/pgbouncer.sh).
+    """
+    return f"warehouse_{sha256(password.encode()).hexdigest()[:12]}"
+
+
 class SecretFileConnections(BaseSecretsBackend):
     """A secrets backend. A service without the password does not have the connections."""
 
@@ -33,7 +42,7 @@ class SecretFileConnections(BaseSecretsBackend):
         if password is None:
             return None
         address = os.environ.get("WAREHOUSE_ADDRESS", "pgbouncer:6432")
-        return f"postgresql://warehouse:{quote(password, safe='')}@{address}/{database}"
+        return f"postgresql://{_user(password)}:{quote(password, safe='')}@{address}/{database}"
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:
         """Return None: no variable comes from a secret."""

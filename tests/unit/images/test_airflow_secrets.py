@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 from urllib.parse import quote, quote_plus, urlsplit
@@ -38,7 +39,8 @@ def test_tasks_are_given_connections_to_the_warehouse_and_the_history(
     uri = SecretFileConnections().get_conn_value(name)
     assert uri
     connection = Connection.from_uri(uri, conn_id=name)
-    assert (connection.conn_type, connection.login) == ("postgres", "warehouse")
+    user = f"warehouse_{sha256(HOSTILE.encode()).hexdigest()[:12]}"  # as pgbouncer.sh has it
+    assert (connection.conn_type, connection.login) == ("postgres", user)
     assert (connection.password, connection.schema) == (HOSTILE, database)
     assert (connection.host, connection.port) == ("pgbouncer", 6432)
 

@@ -9,6 +9,7 @@ import pytest
 
 from infra.remote.keys import generate_key_pair
 from infra.resources.existing import ExistingHostsProvider
+from infra.stack.secrets import RETIRED
 from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
 
 ROOT = Path(__file__).parents[3]
@@ -89,6 +90,28 @@ def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> Non
     (stack,) = run().of_type(":Stack").values()
     values = COMPUTED["pulumi-python:dynamic/keys:Secrets"]["values"].values()
     assert not [value for value in values if value in str(stack["rendered"])]
+
+
+def test_the_values_before_a_rotation_reach_what_still_accepts_them(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without them, the deployment after a rotation fails the tasks that run."""
+    secrets = COMPUTED["pulumi-python:dynamic/keys:Secrets"]
+    former = {name: f"the former {name}" for name in RETIRED.values()}
+    monkeypatch.setitem(secrets, "values", {**secrets["values"], **former})
+    (stack,) = run().of_type(":Stack").values()
+    services = stack["rendered"]["document"]["services"]
+    mounted = {
+        name: {secret["target"] for secret in service.get("secrets", [])} & set(former)
+        for name, service in services.items()
+    }
+    assert {name: files for name, files in mounted.items() if files} == {
+        "api-server": {"jwt_secret_retired"},
+        "scheduler": {"jwt_secret_retired"},
+        "pgbouncer": {"warehouse_password_retired"},
+    }
+    delivered = stack["secrets"]["value"]
+    assert {name: delivered.get(name) for name in former} == former
 
 
 def test_other_channels_make_another_airflow_image_and_only_that(

@@ -58,7 +58,7 @@ def test_a_check_gets_the_secrets_by_its_standard_input_alone(
     assert password == LOGIN[2]
     sent = dict(line.split(" ") for line in lines)
     assert base64.b64decode(sent["backup_passphrase"]).decode() == secrets["backup_passphrase"]
-    assert set(sent) == {"postgres_password", "warehouse_password", "backup_passphrase"}
+    assert set(sent) == {"postgres_password", "pooler_password", "backup_passphrase"}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_the_warehouse_is_open_to_what_runs_tasks_only(services: Document) -> No
         for name, service in services.items()
         if "warehouse_password" in {secret["target"] for secret in service.get("secrets", [])}
     }
-    assert holders == {"postgres", "pgbouncer", "worker", "triggerer"}
+    assert holders == {"pgbouncer", "worker", "triggerer"}
 
 
 def test_no_environment_value_looks_like_a_secret(services: Document) -> None:

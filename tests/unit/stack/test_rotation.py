@@ -40,7 +40,7 @@ def test_a_deployment_that_rotates_nothing_is_one(
     assert overlap(rendered, values, {}) is None
 
 
-@pytest.mark.parametrize("name", ["admin_password", "flower_password", "warehouse_password"])
+@pytest.mark.parametrize("name", ["admin_password", "flower_password", "postgres_password"])
 def test_what_has_one_value_at_a_time_is_deployed_once(
     compose: dict[str, Any], options: StackOptions, previous: Values, name: str
 ) -> None:
@@ -110,6 +110,30 @@ def test_the_api_server_accepts_both_keys_before_the_new_one_signs(
     assert second["jwt_secret"] == rendered.secrets["jwt_secret"] != first["jwt_secret"]
     assert second["jwt_secret_retired"] == rendered.secrets["jwt_secret_retired"]
     assert "jwt_secret_next" not in second
+
+
+def test_pgbouncer_accepts_both_passwords_before_tasks_have_the_new_one(
+    compose: dict[str, Any], options: StackOptions, previous: Values
+) -> None:
+    """A worker that finishes its tasks has the former one until the next rotation."""
+    old = previous["warehouse_password"]
+    rendered, values = rotated(
+        compose, options, previous, warehouse_password="new", warehouse_password_retired=old
+    )
+    both = overlap(rendered, values, previous)
+    assert both
+    assert both.secrets["warehouse_password"] == old
+    assert both.secrets["warehouse_password_next"] == "new"
+    before = render(compose, replace(options, secrets=previous))
+    for service in ("worker", "triggerer", "postgres"):
+        assert secrets_of(both.rendered, service) == secrets_of(before, service)
+    first, second = (secrets_of(each, "pgbouncer") for each in (both.rendered, rendered))
+    assert set(first) == {"pooler_password", "warehouse_password", "warehouse_password_next"} | {
+        "warehouse_password_retired"
+    }
+    assert set(second) == {"pooler_password", "warehouse_password", "warehouse_password_retired"}
+    assert second["warehouse_password"] == secrets_of(rendered, "worker")["warehouse_password"]
+    assert secrets_of(rendered, "postgres") == secrets_of(before, "postgres")
 
 
 @pytest.mark.parametrize("service", ["worker", "triggerer", "dag-processor", "flower", "web"])
