@@ -34,7 +34,10 @@ users() {
         password=$(secret "$name") || exit 1
         user "warehouse_$(printf %s "$password" | sha256sum | cut -c 1-12)" "$password"
     done
-    user warehouse "$(secret warehouse_password)"
+    # What a worker of an older release shows, which may still finish its tasks.
+    name=warehouse_password_retired
+    [ -s "$SECRETS/$name" ] || name=warehouse_password
+    user warehouse "$(secret "$name")"
 }
 
 pooler_password=$(secret pooler_password)
