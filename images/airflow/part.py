@@ -18,6 +18,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -30,13 +31,18 @@ LOST_DATABASE = "OperationalError"
 """The name that psycopg2, asyncpg's wrapper and SQLAlchemy give the error (PEP 249)."""
 STARTS = "DAIRFLOW_STARTS"
 MAX_STARTS = 5
-"""What fails more often is the database's answer, not its absence: the container ends."""
+"""What fails more often in a row is the database's answer, not its absence: the container ends."""
+SERVED_SECONDS = float(os.environ.get("DAIRFLOW_SERVED_SECONDS", "300"))
+"""A part that has run for so long had started: the next start counts as the first."""
 
 
 def run() -> NoReturn:
     """Run Airflow's command and end the process with its status."""
     starts = int(os.environ.get(STARTS, "1"))
+    began = time.monotonic()
     status = _status_of_command()
+    if time.monotonic() - began >= SERVED_SECONDS:
+        starts = 0
     atexit._run_exitfuncs()  # noqa: SLF001 - all that is wanted of the usual end
     sys.stdout.flush()
     sys.stderr.flush()

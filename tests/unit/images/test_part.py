@@ -98,6 +98,28 @@ def test_a_database_that_answers_with_an_error_ends_the_part(tmp_path: Path) -> 
     assert ended.stderr.count("starts again: dag-processor") == 4
 
 
+LEAVES = """
+    import os, pathlib
+    class OperationalError(Exception): pass
+    counted = pathlib.Path("{counted}")
+    starts = len(counted.read_text()) if counted.exists() else 0
+    if starts == 7:
+        return
+    counted.write_text("." * (starts + 1))
+    raise OperationalError("the server closed the connection")
+"""
+
+
+def test_what_has_run_for_long_may_lose_the_database_any_number_of_times(tmp_path: Path) -> None:
+    """A cluster that runs for a year has more absences than a start may have failures."""
+    body = LEAVES.format(counted=tmp_path / "counted")
+    assert end(tmp_path, body).returncode == 1
+    (tmp_path / "counted").unlink()
+    ended = end(tmp_path, body, DAIRFLOW_SERVED_SECONDS="0")
+    assert ended.returncode == 0
+    assert ended.stderr.count("starts again: ") == 7
+
+
 SERVER = """
     import multiprocessing
 
