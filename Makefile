@@ -15,7 +15,7 @@ UNIT_TESTS := -m "not chaos" tests/unit
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
 
-.PHONY: help setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
+.PHONY: help update-nodes setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
 	test chaos test-unit coverage backups test-mail lint format docs lock bench clean
 
 help: ## list the targets
@@ -42,6 +42,9 @@ refresh: ## rebuild the base image and every image on it, with Debian's updates
 up: setup-up ## start Airflow on a swarm on this machine, and check it with a run
 	@$(ENV) python -m tools.local_stack up
 	@$(ENV) python -m tools.prove
+
+update-nodes: setup-up ## give the nodes of a local cluster the newest engine, one after the other
+	@$(ENV) python -m tools.update_nodes
 
 down: setup-up ## remove the cluster
 	@$(ENV) python -m tools.local_stack down

@@ -106,8 +106,7 @@ class LocalMachineProvider(Provider):
         if olds.get("image") and olds["image"] != news.get("image"):
             say(
                 f"{news['hostname']}: its engine is that of {olds['image']}; set-up has built"
-                f' {news["image"]} since. docs/day-two.md, "Update the nodes\' engines", has the'
-                " commands"
+                f" {news['image']} since. `make update-nodes` makes the nodes again"
             )
         return super().diff(_id, olds, news)
 

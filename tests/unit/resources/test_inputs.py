@@ -182,4 +182,4 @@ def test_a_node_whose_engine_is_older_is_reported_and_stays(
     assert said.startswith(
         "worker-1: its engine is that of node:older; set-up has built node:today"
     )
-    assert "Update the nodes' engines" in said
+    assert "`make update-nodes` makes the nodes again" in said
