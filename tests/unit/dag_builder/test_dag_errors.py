@@ -46,7 +46,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (
         dag(access_control={"v": {"$output": "a"}}),
         "x.access_control.v",
-        "a task's output cannot stand in here: this is made before any task runs",
+        "a task's output cannot be used here: this is made before any task runs",
         "",
     ),
     (
@@ -355,7 +355,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is not an import path", "module.name"),
     (tasks(a={"callable": "broken_module.f"}), "x.tasks.a.callable", "importing 'broken_mod", ""),
-    (tasks(clan=[]), "x.tasks.clan", "nothing says what task 'clan' does", "clean"),
+    (tasks(clan=[]), "x.tasks.clan", "task 'clan' is not defined", "clean"),
     (tasks(number=[]), "x.tasks.number", "this is not a task", "a function"),
     (tasks(a={**EMPTY, "callable": "os.getcwd"}), "x.tasks.a.callable", "not both", ""),
     (
@@ -412,9 +412,9 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "load() has no arg",
         "rows",
     ),
-    (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() stand in", "{arguments"),
+    (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() belong in", "{arguments"),
     (tasks(load={"arguments": 3}), "x.tasks.load.arguments", "this must be a mapping", ""),
-    (tasks(load=[]), "x.tasks.load", "load() needs 'rows', which nothing gives it", "upstream"),
+    (tasks(load=[]), "x.tasks.load", "load() needs 'rows', which no task or argument provides", "upstream"),
     (tasks(a={**EMPTY, "default_args": 3}), "x.tasks.a.default_args", "this must be a mapping", ""),
     (tasks(a={**EMPTY, "setup": 3}), "x.tasks.a.setup", "this must be true or false", ""),
     (tasks(a={**EMPTY, "doc": {"$outptu": "b"}}), "x.tasks.a.doc", "this must be text", ""),
@@ -729,7 +729,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: _converted(tasks={"a": 3}), "this must be a mapping of keys", "x.tasks.a"),
     (
         lambda: _converted(tasks=[{}]),
-        "what stands in a list has its name under 'task_id'",
+        "an item of a list has its name under 'task_id'",
         "x.tasks[0]",
     ),
     (
@@ -789,7 +789,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
         "the same operator is x.tasks.a already, and can be one task only",
         "x.tasks.g.tasks.a",
     ),
-    (lambda: build_dags("x", {}, "abc"), "these are no sets of parameters", "x.for_each"),  # type: ignore[arg-type]
+    (lambda: build_dags("x", {}, "abc"), "these are not sets of parameters", "x.for_each"),  # type: ignore[arg-type]
     (lambda: build_dags("x", {}, ["abc"]), "this must be a mapping", "x.for_each[0]"),  # type: ignore[list-item]
     (lambda: build_dags("x", {}, {"c": "fr"}), "this must be a list", "x.for_each.c"),
     (
@@ -820,10 +820,10 @@ YAML_CASES = [
     ("dag_id: x\n  tasks: [\n", "this is not valid YAML: ", 2, 8),
     ("dag_id: x\ntasks:\n  a: {retries: !!int abc}\n", "YAML's tag !!int cannot be read", 3, 16),
     ("dag_id: x\ntags: !!timestamp abc\n", "YAML's tag !!timestamp cannot be read", 2, 7),
-    ("dag_id: x\ntags: &t [*t]\n", "an alias stands within what it is an alias of", 2, 7),
-    ("dag_id: x\nparams: &t {a: *t}\n", "an alias stands within what it is an alias of", 2, 9),
-    ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' takes over a mapping", 4, 9),
-    (f"dag_id: x\nparams:\n{BOMB}", "its aliases stand for more than 200,000 values", 1, 1),
+    ("dag_id: x\ntags: &t [*t]\n", "an alias is inside of the value that it refers to", 2, 7),
+    ("dag_id: x\nparams: &t {a: *t}\n", "an alias is inside of the value that it refers to", 2, 9),
+    ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' merges a mapping", 4, 9),
+    (f"dag_id: x\nparams:\n{BOMB}", "its aliases expand to more than 200,000 values", 1, 1),
     (
         "dag_id: 'x_${c}'\nfor_each: [{c: a}]\ntasks:\n  '${c}': {operator: empty}\n  a: []\n",
         "the key 'a' is there twice with these parameters",
@@ -979,7 +979,7 @@ def test_wrong_name_upstream_is_one_mistake_also_where_a_function_needs_it() -> 
     told = [problem.message for problem in problems_of({"tasks": tasks_})]
     assert told == [
         "there is no task or group 'claen'",
-        "use() needs 'other', which nothing gives it",
+        "use() needs 'other', which no task or argument provides",
     ]
 
 

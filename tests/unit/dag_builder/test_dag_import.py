@@ -167,7 +167,7 @@ def test_what_would_be_otherwise_is_told(tmp_path: Path) -> None:
     assert dag["user_defined_macros"] == {"size": {"$import": "builtins.len"}}
     assert dag["tasks"]["g"]["tasks"]["x"]["data"] == '{"a": 1}'
     for words in (
-        "sales: 'fail_fast' counts from now on",
+        "sales: 'fail_fast' takes effect from now on",
         "sales.g: 'add_suffix_on_collision' was left out",
         "sales.x: 'data' is text in JSON now",
         "sales.x: 'endpoint' is a template of the variable now",
