@@ -10,7 +10,7 @@ import requests
 
 
 class Visitor:
-    """Asks for a page five times a second in a ``with`` block, and keeps the failures."""
+    """Requests a page five times a second in a ``with`` block, and records the failures."""
 
     def __init__(self, url: str) -> None:
         self.url = url
