@@ -84,7 +84,7 @@ class Channel:
     def add_python_package(
         self, name: str, version: str, depends: Sequence[str] = ("python",), module: str = ""
     ) -> Path:
-        """Make a package with one module and what Python's tools want to know of it."""
+        """Make a package with one module and the metadata that Python's tools need."""
         folder = f"site-packages/{name}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         content = {
@@ -151,7 +151,7 @@ def served(
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def _path(path: str, data: bytes, kind: str) -> dict[str, Any]:

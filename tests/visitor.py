@@ -1,4 +1,4 @@
-"""What goes on while something else happens."""
+"""Actions that are repeated while something else happens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Repeated:
-    """Calls a function every few seconds in a ``with`` block, and keeps the failures."""
+    """Calls a function every few seconds in a ``with`` block, and records the failures."""
 
     def __init__(self, call: Callable[[], object], seconds: float) -> None:
         self.answers = 0
@@ -41,7 +41,7 @@ class Repeated:
 
 
 class Visitor(Repeated):
-    """Asks for a page five times a second."""
+    """Requests a page five times a second."""
 
     def __init__(self, url: str) -> None:
         super().__init__(lambda: requests.get(url, timeout=240).raise_for_status(), 0.2)

@@ -1,9 +1,9 @@
 """Check of the project's prose: `python -m tools.prose` lists words that plain English replaces.
 
-It reads the strings, docstrings and comments of Python files, the comments and text of other files,
-and Markdown without its code. `RULES` has the words, with a replacement for each; `UNCHECKED` has
-the folders whose prose is not yet rewritten. The rules follow the Google developer documentation
-style guide (developers.google.com/style).
+It reads the strings, docstrings, comments and names of functions and classes of Python files, the
+comments and text of other files, and Markdown without its code. `RULES` has the words, with a
+replacement for each. The rules follow the Google developer documentation style guide
+(developers.google.com/style).
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
-UNCHECKED = ("dag_builder/", "tests/")
-"""Paths whose prose is not checked yet. Remove an entry after its prose is rewritten."""
-NOT_PROSE = ("LICENSE", "CODE_OF_CONDUCT.md", "tools/prose.py")
-"""Text of others, and the list of words itself."""
+NOT_PROSE = (
+    "LICENSE",
+    "tools/prose.py",
+    "tests/unit/project/test_prose.py",
+)
+"""Text of others, and the list of words itself with its test."""
 _SUFFIXES = (".py", ".md", ".yaml", ".yml", ".sh", ".toml", "Dockerfile", "Makefile")
 
 
@@ -93,9 +95,18 @@ def prose_of(path: str, text: str) -> Iterator[tuple[int, str]]:
 
 def _python_prose(text: str) -> Iterator[tuple[int, str]]:
     kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)}
+    before = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in kinds:
             yield from enumerate(token.string.splitlines(), token.start[0])
+        elif before in {"def", "class"}:
+            yield token.start[0], _words_of(token.string)
+        before = token.string
+
+
+def _words_of(name: str) -> str:
+    """Return the words of a name: ``test_a_stand_in`` → ``test a stand-in``."""
+    return name.replace("stand_in", "stand-in").replace("_", " ")
 
 
 def _markdown_prose(text: str) -> Iterator[tuple[int, str]]:
@@ -109,11 +120,7 @@ def _markdown_prose(text: str) -> Iterator[tuple[int, str]]:
 
 def checked(paths: Iterable[str]) -> list[str]:
     """Return the paths whose prose is checked."""
-    return [
-        path
-        for path in paths
-        if path.endswith(_SUFFIXES) and not path.startswith(UNCHECKED) and path not in NOT_PROSE
-    ]
+    return [path for path in paths if path.endswith(_SUFFIXES) and path not in NOT_PROSE]
 
 
 def tracked_files() -> list[str]:

@@ -144,7 +144,7 @@ def test_check_accepts_the_builder_that_it_has(plugin: PluginProcess) -> None:
 
 
 @pytest.mark.parametrize("name", ["airflow:dev", "user/airflow:dev", "127.0.0.1:5000/Air Flow"])
-def test_check_wants_names_that_can_be_pushed(plugin: PluginProcess, name: str) -> None:
+def test_check_requires_names_that_can_be_pushed(plugin: PluginProcess, name: str) -> None:
     assert plugin.check(inputs(imageName=name))[1].keys() == {"imageName"}
 
 
@@ -152,7 +152,7 @@ def test_check_takes_a_short_name_that_is_not_pushed(plugin: PluginProcess) -> N
     assert plugin.check(inputs(imageName="airflow:dev", skipPush=True))[1] == {}
 
 
-def test_check_says_where_the_dockerfile_is_looked_for(plugin: PluginProcess) -> None:
+def test_check_reports_where_the_dockerfile_is_searched(plugin: PluginProcess) -> None:
     _, failures = plugin.check(inputs(build={"context": "app", "dockerfile": "Dockerfile"}))
     assert "app/Dockerfile" in failures["build.dockerfile"]
     _, failures = plugin.check(inputs(build={"context": "nowhere"}))
@@ -191,7 +191,7 @@ def test_a_preview_takes_what_is_not_known_yet(
     assert plugin.diff(saved(before), checked, before)
 
 
-def test_no_change_is_no_difference(plugin: PluginProcess) -> None:
+def test_no_change_is_not_a_difference(plugin: PluginProcess) -> None:
     first, _ = plugin.check(inputs(registry={"username": "u", "password": Secret("one")}))
     again, _ = plugin.check(inputs(registry={"username": "u", "password": Secret("two")}))
     assert plugin.diff(saved(first), again, first) == {}
@@ -222,7 +222,7 @@ def test_a_changed_file_is_an_update(plugin: PluginProcess, program: Path) -> No
     assert plugin.diff(saved(first), again, first).keys() == {"build.contextDigest"}
 
 
-def test_a_preview_knows_all_but_the_digest(plugin: PluginProcess) -> None:
+def test_a_preview_has_all_outputs_but_the_digest(plugin: PluginProcess) -> None:
     checked, _ = plugin.check(inputs(registry={"server": Secret("127.0.0.1:5000")}))
     identity, outputs = plugin.create(checked, preview=True)
     assert identity == IMAGE
@@ -239,7 +239,7 @@ def test_read_answers_the_state_as_it_is(plugin: PluginProcess) -> None:
     assert plugin.read(saved(checked), checked) == (saved(checked), checked)
 
 
-def test_no_docker_is_said_with_its_address(plugin: PluginProcess) -> None:
+def test_a_missing_docker_is_reported_with_its_address(plugin: PluginProcess) -> None:
     checked, _ = plugin.check(inputs())
     with pytest.raises(grpc.RpcError) as refused:
         plugin.create(checked)

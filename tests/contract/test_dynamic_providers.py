@@ -209,7 +209,7 @@ def test_an_unknown_value_in_a_preview_counts_as_a_change(engine: Engine) -> Non
     assert replaces == {"cluster"}
 
 
-def test_the_network_of_an_older_stack_is_no_change(engine: Engine) -> None:
+def test_the_network_of_an_older_stack_is_not_a_change(engine: Engine) -> None:
     olds = {"network": "n", "cluster": "a", "published": {}}
     news = {**olds, "present": True}
     assert engine.changes(LocalNetworkProvider(), olds, news) == (False, set())
@@ -255,7 +255,7 @@ def test_operator_files_are_made_read_and_removed(engine: Engine, tmp_path: Path
 
 
 def test_it_ends_when_pulumi_was_killed(tmp_path: Path) -> None:
-    """A killed engine cannot tell its plugins; an orphan must not go on changing machines.
+    """A killed engine cannot notify its plugins; an orphan must not keep changing machines.
 
     The plugin is started as the engine does: by the script that comes with the language host.
     """

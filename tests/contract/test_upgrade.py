@@ -30,7 +30,7 @@ pulumi.export("values", made.values)
 
 
 def test_an_older_stack_is_given_the_secrets_of_this_release(tmp_path: Path) -> None:
-    """One comes and one goes. Its preview works as well, in which no new value is known yet."""
+    """One is added and one is removed. Its preview works too, without the new values."""
     (tmp_path / "state").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: upgrade\nruntime: python\n")
     (tmp_path / "__main__.py").write_text(PROGRAM)

@@ -22,7 +22,7 @@ def before(engine: docker.DockerClient) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="session")
 def project(
-    before: dict[str, set[str]],  # noqa: ARG001 - is to be taken first
+    before: dict[str, set[str]],  # noqa: ARG001 - must be recorded first
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Project]:
     """The cluster that the tests of this folder share; destroyed at the end whatever happens."""

@@ -90,7 +90,7 @@ CMD ["22"]
 
 @dataclass(frozen=True, kw_only=True)
 class PlainHost:
-    """A host as its owner knows it."""
+    """A host as its owner sees it."""
 
     container: Container
     address: str
@@ -105,7 +105,7 @@ class PlainHost:
 
 @dataclass(kw_only=True)
 class PlainHosts:
-    """Makes hosts on a network of their own, and knows how to be rid of them."""
+    """Makes hosts on a network of their own, and removes them."""
 
     client: docker.DockerClient
     name: str

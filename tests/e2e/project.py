@@ -145,7 +145,7 @@ class Project:
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """Copy what git knows of, and what it does not ignore."""
+    """Copy the files that git tracks, and those that it does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,

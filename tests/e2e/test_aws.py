@@ -163,7 +163,7 @@ def cgroups(mounts: str) -> set[str]:
 
 
 def test_no_copy_of_a_host_key_stays_on_a_disk(cloud: Cloud) -> None:
-    """But for sshd's own; the seed stands for the metadata service."""
+    """But for sshd's own; the seed replaces the metadata service."""
     search = (
         "grep -rlE 'OPENSSH PRIVATE KEY' /etc /root /home /run /tmp /var --include='*'"
         " --exclude-dir=docker --exclude-dir=nocloud; true"
@@ -181,7 +181,7 @@ def test_a_second_up_changes_nothing_also_after_a_refresh(project: Project, clou
 
 
 def test_the_images_can_move_to_amazons_registry(project: Project, cloud: Cloud) -> None:
-    """On a cluster that runs: no instance is made anew, and the work goes on."""
+    """On a cluster that runs: no instance is recreated, and tasks keep running."""
     instances = {name: found["InstanceId"] for name, found in named(cloud).items()}
     project.set("registry", "ecr")
     project.up()

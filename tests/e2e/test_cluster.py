@@ -49,7 +49,7 @@ def end_at(project: Project, text: str, number: signal.Signals, *arguments: str)
         seen.append(line)
         if text in line:
             break
-    assert running.poll() is None, f"it ended before it said {text!r}:\n{''.join(seen)}"
+    assert running.poll() is None, f"it ended before it printed {text!r}:\n{''.join(seen)}"
     running.send_signal(number)
     running.communicate(timeout=300)
 
@@ -70,7 +70,7 @@ def run_dag(project: Project, **conf: int) -> list[Any]:
     return airflow.tasks(DAG, run)
 
 
-def test_a_port_in_use_is_said_before_anything_is_made(
+def test_a_port_in_use_is_reported_before_anything_is_made(
     project: Project, engine: docker.DockerClient, before: dict[str, set[str]]
 ) -> None:
     import socket
@@ -175,7 +175,7 @@ def test_a_user_signs_in_and_sees_the_run_green(project: Project) -> None:
         wait = WebDriverWait(browser, PAGE_TIMEOUT_SECONDS)
         browser.get(outputs["airflowUrl"])
         wait.until(expected.presence_of_element_located((By.ID, "username")))
-        picture(browser, "sign-in")
+        picture(browser, "login")
         browser.find_element(By.ID, "username").send_keys(outputs["adminUser"])
         browser.find_element(By.ID, "password").send_keys(outputs["adminPassword"])
         browser.find_element(By.CSS_SELECTOR, "[type=submit]").click()
@@ -189,7 +189,7 @@ def test_a_user_signs_in_and_sees_the_run_green(project: Project) -> None:
         picture(browser, "run")
 
 
-def test_flower_shows_two_workers_and_asks_who_is_there(project: Project) -> None:
+def test_flower_shows_two_workers_and_requires_a_login(project: Project) -> None:
     import requests
 
     outputs = project.outputs()
@@ -272,7 +272,7 @@ def test_one_more_worker_leaves_the_others_as_they_are(
     project: Project, engine: docker.DockerClient
 ) -> None:
     before = container_ids(engine)
-    tasks = _task_ids(project, but="scheduler")  # it alone knows how many tasks run at once
+    tasks = _task_ids(project, but="scheduler")  # its setting limits how many tasks run at once
     project.set("workers", 3)
     project.up()
     after = container_ids(engine)
@@ -326,7 +326,7 @@ def test_removed_machines_are_drift_and_come_back(
     assert set(airflow.runs(DAG)) >= set(runs)
     assert "words in" in airflow.log(DAG, *ran["worker-2"]), "a log outlives its machine"
     assert {task.hostname for task in run_dag(project)} <= {"worker-1", "worker-2"}
-    # worker-1 stayed, with connections whose other end vanished without a word.
+    # worker-1 stayed, with connections whose other end vanished without closing them.
     wait_until(lambda: _hosts(project) == {"worker-1", "worker-2"}, 150, "tasks on both workers")
     project.expect_no_changes()
 
@@ -334,7 +334,7 @@ def test_removed_machines_are_drift_and_come_back(
 def test_an_edited_dag_ships_only_its_layer_and_loses_nothing_also_after_a_kill(
     project: Project,
 ) -> None:
-    """Tasks start and end, and the page is asked five times a second, while all is replaced."""
+    """Tasks start and end, and the page is requested five times a second, while all is replaced."""
     before = _layers(project)
     airflow = project.airflow()
     example = project.folder / "dags" / "cluster_check.py"
@@ -402,7 +402,7 @@ def test_an_image_that_does_not_build_changes_nothing(project: Project) -> None:
 
 @pytest.mark.chaos
 def test_workers_that_cannot_reach_the_registry_are_named_and_mended(project: Project) -> None:
-    """A rule closes the way; the message says what it looks like, and refresh and up mend it.
+    """A rule blocks the connection; the message has the symptom, and refresh and up repair it.
 
     They do so at once, while the worker that was to be replaced still finishes a task.
     """

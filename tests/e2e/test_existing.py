@@ -188,7 +188,7 @@ def test_a_second_up_changes_nothing_also_after_a_refresh(site: Site) -> None:
     site.project.expect_no_changes()
 
 
-def test_a_taken_push_port_is_told_and_a_refresh_takes_another(site: Site) -> None:
+def test_a_push_port_in_use_is_reported_and_a_refresh_takes_another(site: Site) -> None:
     port = _push_port(site)
     with socket.create_server(("127.0.0.1", port)):
         printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)
@@ -214,7 +214,7 @@ def test_no_secret_is_readable_in_the_state(site: Site) -> None:
 
 
 def test_a_worker_that_does_not_answer_is_named_and_leaves_with_the_list(site: Site) -> None:
-    """A change needs every host; one that is gone for good is removed by a manager."""
+    """A change needs every host; one that is permanently lost is removed by a manager."""
     with silent(site.second):
         site.list_hosts("head", "first", "second", flowerPort=5556)
         printed = site.project.pulumi("up", "--yes", "--skip-preview", check=False)

@@ -97,7 +97,7 @@ def test_mistakes_of_every_kind_are_in_one_report(project: Project) -> None:
 
 
 def test_hosts_and_their_passwords(project: Project) -> None:
-    """Also where a secret is in the wrong place: it is not shown, and what is in clear is."""
+    """Even if a secret is in the wrong place: it is not shown, and plain values are."""
     secret = ("config", "set", "--secret")
     key = generate_key_pair().public
     hosts = [

@@ -1,6 +1,6 @@
 """Real node containers on a bridge network of their own, and a joined cluster of three.
 
-Everything carries the label `LABEL` with the test process's number, and goes with its volumes
+Everything carries the label `LABEL` with the test process's number, and is removed with its volumes
 when the session ends; what a killed session left is swept by the next one.
 """
 
@@ -48,7 +48,7 @@ PROBE_IMAGE = "dairflow/probe:latest"
 
 
 class Lab:
-    """Makes machines, and knows how to be rid of them."""
+    """Makes machines, and removes them."""
 
     def __init__(self, client: docker.DockerClient, mark: str, name: str) -> None:
         """Make the network. ``mark`` is the value of `LABEL`."""
@@ -92,8 +92,8 @@ class Lab:
         with ThreadPoolExecutor(len(names)) as threads:
             return tuple(threads.map(self.machine, names))
 
-    def stranger(self, name: str = "stranger") -> Container:
-        """Start a container on the nodes' network that is no member of the cluster."""
+    def outsider(self, name: str = "outsider") -> Container:
+        """Start a container on the nodes' network that is not a member of the cluster."""
         return self.client.containers.run(
             project_images.reference("base"),
             ["sleep", "infinity"],
@@ -135,7 +135,7 @@ class Lab:
         self.reports.append(line)
 
     def policy(self, **changes: Any) -> Policy:
-        """Return a policy that lets this machine in as operator, and nobody as client."""
+        """Return a policy that admits this machine as operator, and no clients."""
         policy = Policy(operator_cidrs=(f"{self.gateway}/32",), client_cidrs=())
         return replace(policy, **changes)
 
@@ -230,7 +230,7 @@ def node_image(docker_client: docker.DockerClient) -> str:
 
 @pytest.fixture(scope="session")
 def compose_command() -> list[str]:
-    """Return Docker's plugin where there is one, else the program that set-up has made."""
+    """Return Docker's plugin if there is one, else the program that set-up has made."""
     plugin = ["docker", "compose"]
     if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
         return plugin

@@ -42,7 +42,7 @@ LEFT_OUT = re.compile(r"/(__pycache__|test|idlelib|ensurepip|EXTERNALLY-MANAGED|
 
 
 def build(folder: Path, target: str, tag: str, mark: str, **arguments: str) -> str:
-    """Build a stage of the Airflow image's Dockerfile; return what the build said."""
+    """Build a stage of the Airflow image's Dockerfile; return the build's output."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tools.build_image", "--target", target, "--tag", tag),
@@ -56,10 +56,10 @@ def build(folder: Path, target: str, tag: str, mark: str, **arguments: str) -> s
         check=False,
         timeout=BUILD_TIMEOUT_SECONDS,
     )
-    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     if done.returncode != 0:
-        raise AssertionError(said)
-    return said
+        raise AssertionError(printed)
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -182,15 +182,15 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def built(context: Path, url: str, images: Callable[[str], str], test_mark: str) -> tuple[str, str]:
-    """The stage with the environment, and what its build said."""
+    """The stage with the environment, and its build's output."""
     name = images("env")
     return name, build(context, "env", name, test_mark, CONDA_CHANNELS=url)
 
 
 def test_packages_of_both_files_run_in_conda_s_python(built: tuple[str, str]) -> None:
-    name, said = built
-    assert "airflow_env: 3 conda packages solved now" in said
-    assert "airflow_env: 1 packages from PyPI resolved now" in said
+    name, printed = built
+    assert "airflow_env: 3 conda packages solved now" in printed
+    assert "airflow_env: 1 packages from PyPI resolved now" in printed
     found = json.loads(run(name, f"{AS_SHIPPED} /opt/airflow_env/bin/python -c '{ASK}'"))
     assert found["prefix"] == "/opt/airflow_env"
     assert found["tool"] == "1.0"
@@ -206,9 +206,9 @@ def test_an_edit_of_the_pip_file_leaves_conda_s_part_as_it_is(
 ) -> None:
     write(context, CONDA, f"{PIP}iniconfig\n")
     name = images("env-again")
-    said = build(context, "env", name, test_mark, CONDA_CHANNELS=url)
-    assert re.search(r"airflow_env conda \S+ \(cached\)", said)
-    assert "2 packages from PyPI resolved now" in said
+    printed = build(context, "env", name, test_mark, CONDA_CHANNELS=url)
+    assert re.search(r"airflow_env conda \S+ \(cached\)", printed)
+    assert "2 packages from PyPI resolved now" in printed
     # What the image would ship of it: nothing but the layer of the user's own packages.
     sums = (
         "cd /layers && for layer in *; do echo $layer $(tar -cC $layer --mtime=@0 . | md5sum); done"
@@ -229,20 +229,20 @@ def test_locks_made_once_are_what_every_build_installs(
     write(context, f"{CONDA}# a comment\n", PIP)
     folder = context / "images" / "airflow"
     folder.chmod(0o777)
-    said = run(
+    printed = run(
         tools,
         "cd /work && python -m airflow_env lock",
         *("--volume", f"{folder}:/work", "--env", f"CONDA_CHANNELS={url}"),
         *("--user", "1000:1000", "--env", "HOME=/tmp"),
     )
-    assert "tool: only a conda channel is known to have it" in said
+    assert "tool: only a conda channel is known to have it" in printed
     assert {file.name for file in folder.glob("*.lock")} == {
         *("conda_requirements.lock", "pip_requirements.lock")
     }
-    # Without CONDA_CHANNELS: the lock knows its channel.
-    said = build(context, "env", images("env-locked"), test_mark)
-    assert "airflow_env: 3 conda packages by conda_requirements.lock" in said
-    assert "airflow_env: 1 packages from PyPI by pip_requirements.lock" in said
+    # Without CONDA_CHANNELS: the lock has its channel.
+    printed = build(context, "env", images("env-locked"), test_mark)
+    assert "airflow_env: 3 conda packages by conda_requirements.lock" in printed
+    assert "airflow_env: 1 packages from PyPI by pip_requirements.lock" in printed
 
 
 def test_a_build_that_cannot_work_names_the_lines_of_both_files(

@@ -255,14 +255,14 @@ def test_what_is_wrong_with_the_backups_is_reported(site: Site) -> None:
 
 
 def refused(site: Site, *command: str, **environment: str) -> str:
-    """Return what a start that is refused says; nothing changes in the volumes."""
+    """Return the log of a start that is refused; nothing changes in the volumes."""
     container = site.start(*command, **environment)
     assert container.wait(timeout=WAIT_SECONDS)["StatusCode"] == 1
-    said = container.logs().decode()
+    printed = container.logs().decode()
     container.remove(force=True, v=True)
-    assert "Nothing was changed." in said
-    assert "Next: " in said
-    return said
+    assert "Nothing was changed." in printed
+    assert "Next: " in printed
+    return printed
 
 
 def test_every_row_of_all_databases_comes_back(site: Site) -> None:

@@ -46,7 +46,7 @@ DIFFERENT = {
     "stop_grace_period",
     "volumes",
 }
-"""Keys that each writes in its own way; the tests below compare what they say."""
+"""Keys that each writes in its own way; the tests below compare their content."""
 
 Service = dict[str, Any]
 
@@ -127,7 +127,7 @@ def test_each_service_is_given_the_same_secrets(
 def test_each_service_is_checked_in_the_same_way(
     laptop: dict[str, Service], swarm: dict[str, Service]
 ) -> None:
-    """The swarm asks less often once a service is healthy."""
+    """The swarm checks less often once a service is healthy."""
     for name, service in swarm.items():
         checks = [one.get("healthcheck", {}) for one in (service, laptop[name])]
         assert checks[0].get("test") == checks[1].get("test"), name
@@ -183,7 +183,7 @@ def test_each_service_has_as_long_to_stop(
 
 
 @pytest.mark.parametrize("port", [None, "8090"])
-def test_the_laptop_s_web_server_knows_its_own_address(
+def test_the_laptop_s_web_server_has_its_own_address(
     compose_command: list[str], port: str | None
 ) -> None:
     """It sends who has not signed in to a page under this address."""

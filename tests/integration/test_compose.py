@@ -38,7 +38,7 @@ UP_SECONDS = 300
 LIVE_SECONDS = 60
 QUEUE = "default"
 ABSENCE_SECONDS = 240
-"""The longest absence that tasks outlive as the README says."""
+"""The longest absence that tasks outlive, according to the README."""
 SHORT_ABSENCE_SECONDS = 30
 """Longer than a task outlives with Airflow's own number of retries."""
 
@@ -109,17 +109,17 @@ class Laptop:
         return (self.secrets / name).read_text()
 
     def sql(self, database: str, query: str) -> str:
-        """Ask PostgreSQL as its administrator."""
+        """Query PostgreSQL as its administrator."""
         command = ("psql", "--username", "postgres", "--tuples-only", "--no-align", "--command")
         return self.compose("exec", "-T", "postgres", *command, query, database).strip()
 
     def redis(self, *command: str) -> str:
-        """Ask the broker."""
+        """Query the broker."""
         script = 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli "$@"'
         return self.compose("exec", "-T", "redis", "bash", "-c", script, "-", *command).strip()
 
     def history(self, query: str) -> str:
-        """Ask Airflow's database with the connection that tasks have."""
+        """Query Airflow's database with the connection that tasks have."""
         script = (
             "import sys, psycopg2\n"
             "cursor = psycopg2.connect(sys.argv[1]).cursor()\n"
@@ -177,9 +177,9 @@ def laptop(
     name = f"dairflow-test-{test_mark}-laptop"
     laptop = Laptop(tmp_path_factory.mktemp("laptop"), name, compose_command)
     try:
-        said = laptop.make("dev")
-        assert f"http://localhost:{laptop.web_port}" in said
-        assert f"http://localhost:{laptop.flower_port}" in said
+        printed = laptop.make("dev")
+        assert f"http://localhost:{laptop.web_port}" in printed
+        assert f"http://localhost:{laptop.flower_port}" in printed
         yield laptop
     finally:
         laptop.compose("down", "--volumes", "--timeout", "5")
@@ -358,8 +358,8 @@ def test_no_secret_is_in_an_environment_a_log_or_what_docker_shows(laptop: Lapto
     assert all("was shown" in logs[task] for task in ("show", "shell"))
     for log in logs.values():
         assert secrets_in(laptop, log) == set()
-    said = laptop.compose("logs", "--no-color")
-    assert secrets_in(laptop, said) == set()
+    printed = laptop.compose("logs", "--no-color")
+    assert secrets_in(laptop, printed) == set()
 
 
 def wait_for_log(airflow: Airflow, run: str, task_id: str, state: str, *words: str) -> None:
@@ -393,10 +393,10 @@ def assert_no_process_has_a_secret(laptop: Laptop) -> None:
             check=True,
             timeout=60,
         )
-        said = read.stdout.decode(errors="replace")
-        assert container.attrs["Path"] in said  # the program itself: everything was read
-        assert "Permission denied" not in said
-        assert secrets_in(laptop, said) == set(), container.name
+        printed = read.stdout.decode(errors="replace")
+        assert container.attrs["Path"] in printed  # the program itself: everything was read
+        assert "Permission denied" not in printed
+        assert secrets_in(laptop, printed) == set(), container.name
 
 
 def assert_flower_shows_no_argument(laptop: Laptop) -> None:
@@ -429,23 +429,25 @@ EXEC = {
 @pytest.mark.parametrize("service", EXEC)
 def test_airflow_s_commands_work_by_exec_as_they_are(laptop: Laptop, service: str) -> None:
     command, wanted = EXEC[service]
-    code, said = laptop.exec(service, "airflow", *command.split())
-    assert code == 0, said
-    assert wanted in said
+    code, printed = laptop.exec(service, "airflow", *command.split())
+    assert code == 0, printed
+    assert wanted in printed
 
 
-def test_an_option_with_a_secret_is_shown_to_who_asks(laptop: Laptop) -> None:
-    code, said = laptop.exec("scheduler", "airflow", "config", "get-value", "celery", "broker_url")
-    assert code == 0, said
-    assert quote(laptop.secret("redis_password"), safe="") in said
+def test_an_option_with_a_secret_is_shown_on_request(laptop: Laptop) -> None:
+    code, printed = laptop.exec(
+        "scheduler", "airflow", "config", "get-value", "celery", "broker_url"
+    )
+    assert code == 0, printed
+    assert quote(laptop.secret("redis_password"), safe="") in printed
 
 
-def test_a_worker_says_that_it_has_no_access_to_the_database(laptop: Laptop) -> None:
-    code, said = laptop.exec("worker", "airflow", "db", "check")
+def test_a_worker_reports_that_it_has_no_access_to_the_database(laptop: Laptop) -> None:
+    code, printed = laptop.exec("worker", "airflow", "db", "check")
     assert code != 0
-    assert "this-service-has-no-access-to-the-database-of-airflow" in said
-    code, said = laptop.exec("worker", "airflow", "connections", "get", "warehouse")
-    assert code == 0, said
+    assert "this-service-has-no-access-to-the-database-of-airflow" in printed
+    code, printed = laptop.exec("worker", "airflow", "connections", "get", "warehouse")
+    assert code == 0, printed
 
 
 def test_no_service_has_a_privilege_or_can_change_its_programs(laptop: Laptop) -> None:
@@ -456,9 +458,9 @@ def test_no_service_has_a_privilege_or_can_change_its_programs(laptop: Laptop) -
             "grep -E 'Cap(Bnd|Eff|Prm)' /proc/1/status; for folder in / /opt /opt/airflow /usr/bin"
             " /var/lib /etc; do touch $folder/x 2>&1 && echo wrote $folder; done; true"
         )
-        said = container.exec_run(["sh", "-c", script]).output.decode()
-        assert set(re.findall(r"Cap\w+:\s+(\w+)", said)) == {"0" * 16}, container.name
-        assert "wrote" not in said, container.name
+        printed = container.exec_run(["sh", "-c", script]).output.decode()
+        assert set(re.findall(r"Cap\w+:\s+(\w+)", printed)) == {"0" * 16}, container.name
+        assert "wrote" not in printed, container.name
 
 
 def test_a_task_has_places_to_write_to_that_are_on_disk(laptop: Laptop) -> None:
@@ -469,10 +471,10 @@ def test_a_task_has_places_to_write_to_that_are_on_disk(laptop: Laptop) -> None:
         "print(pathlib.Path.home(), matplotlib.get_cachedir())\n"
         "print(pathlib.Path('/proc/mounts').read_text())\n"
     )
-    code, said = laptop.exec("worker", "python", "-c", script)
-    assert code == 0, said
-    assert "/home/airflow /home/airflow/.cache/matplotlib" in said
-    assert not re.search(r"^tmpfs (/tmp|/home/airflow) ", said, re.MULTILINE)
+    code, printed = laptop.exec("worker", "python", "-c", script)
+    assert code == 0, printed
+    assert "/home/airflow /home/airflow/.cache/matplotlib" in printed
+    assert not re.search(r"^tmpfs (/tmp|/home/airflow) ", printed, re.MULTILINE)
 
 
 def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
@@ -493,24 +495,24 @@ def test_an_edited_dag_is_live_without_a_build(laptop: Laptop) -> None:
 
 
 def test_an_edit_of_the_builder_is_live_too(laptop: Laptop) -> None:
-    (laptop.dags / "told.py").write_text(
+    (laptop.dags / "live.py").write_text(
         "import dag_builder\n\n"
-        "dag_builder.build_dag('told', {'tasks': {'a': {'operator': 'empty'}}},"
+        "dag_builder.build_dag('live', {'tasks': {'a': {'operator': 'empty'}}},"
         " description=getattr(dag_builder, 'EDITED', 'as it was'))\n"
     )
     airflow = laptop.airflow()
-    airflow.wait_for_dag("told", timeout=LIVE_SECONDS)
+    airflow.wait_for_dag("live", timeout=LIVE_SECONDS)
     with (laptop.builder / "__init__.py").open("a") as module:
         module.write("\nEDITED = 'edited'\n")
     deadline = time.monotonic() + LIVE_SECONDS
-    while airflow._get("/api/v2/dags/told").json()["description"] != "edited":
+    while airflow._get("/api/v2/dags/live").json()["description"] != "edited":
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
 
 @pytest.mark.timeout(120)
 def test_the_logs_can_be_followed(laptop: Laptop) -> None:
-    """`make dev-logs` shows what every service said, and goes on until it is interrupted.
+    """`make dev-logs` prints the log of every service, and continues until it is interrupted.
 
     Compose 2.26 erases the terminal's line before each of its own.
     """
@@ -526,8 +528,8 @@ def test_the_logs_can_be_followed(laptop: Laptop) -> None:
     )
     try:
         for line in following.stdout or ():
-            said = line.removeprefix("\x1b[2K")
-            seen |= {name for name in wanted if said.startswith(f"{name}-")}
+            printed = line.removeprefix("\x1b[2K")
+            seen |= {name for name in wanted if printed.startswith(f"{name}-")}
             if seen == wanted:
                 break
         assert seen == wanted
@@ -716,7 +718,7 @@ def test_refused_logins_on_the_page_are_limited_for_an_address(laptop: Laptop) -
 
 
 def test_a_reset_leaves_nothing(laptop: Laptop, docker_client: docker.DockerClient) -> None:
-    """The last test of this file: the laptop is gone after it."""
+    """The last test of this file: the laptop is removed by it."""
     laptop.make("dev-reset")
     mine = {"filters": {"label": f"com.docker.compose.project={laptop.name}"}}
     assert docker_client.containers.list(all=True, **mine) == []

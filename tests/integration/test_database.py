@@ -79,7 +79,7 @@ def volume(docker_client: docker.DockerClient, test_mark: str) -> Iterator[str]:
 def start(
     docker_client: docker.DockerClient, network: Network, test_mark: str, tmp_path: Path
 ) -> Callable[..., Container]:
-    """Start a service of the stack under its name; it goes with the network."""
+    """Start a service of the stack under its name; it is removed with the network."""
     secrets = tmp_path / "secrets"  # the folder around it is closed to the containers' users
     secrets.mkdir()
     for name, value in SECRETS.items():
@@ -341,9 +341,9 @@ def test_another_major_versions_data_stop_the_server(
     older.wait()
     container = start(POSTGRES, volumes=data)
     assert container.wait(timeout=START_SECONDS)["StatusCode"] == 1
-    said = container.logs().decode()
-    assert "The volume holds data of PostgreSQL 16" in said
-    assert "Next: deploy the release of dairflow whose image has PostgreSQL 16" in said
+    printed = container.logs().decode()
+    assert "The volume holds data of PostgreSQL 16" in printed
+    assert "Next: deploy the release of dairflow whose image has PostgreSQL 16" in printed
     looked = start(POSTGRES, "-c", "ls /var/lib/postgresql/data", volumes=data, entrypoint=["bash"])
     looked.wait()
     assert looked.logs().decode().split() == [folder if folder != "." else "PG_VERSION"]
@@ -352,7 +352,7 @@ def test_another_major_versions_data_stop_the_server(
 def test_data_that_were_put_aside_are_moved_by_a_dump(
     start: Callable[..., Container], volume: str
 ) -> None:
-    """What docs/database.md says for another major version."""
+    """The steps of docs/database.md for another major version."""
     data = {volume: {"bind": "/var/lib/postgresql/data"}}
     dumps = {f"{volume}-dumps": {"bind": "/var/lib/postgresql/dumps"}}
     older = start(POSTGRES, volumes=data | dumps)
@@ -442,21 +442,21 @@ def test_a_migration_is_dumped_before_and_an_older_image_refuses_what_it_does_no
 
     # The release is recorded, and the schema is another all the same.
     assert "gave up" in airflow("/opt/dairflow/database.py", "wait-for-migration", "--timeout=2")[1]
-    status, said = airflow("migrate")
-    assert status == 0, said
+    status, printed = airflow("migrate")
+    assert status == 0, printed
     (dump,) = _dumps(postgres)
     assert re.fullmatch(rf"airflow-\d{{8}}T\d{{6}}Z-{older}_[0-9a-f]+\.dump", dump)
-    assert f"in the dump {dump}" in said
+    assert f"in the dump {dump}" in printed
     assert admin("SELECT version_num FROM alembic_version") == head
     assert "already" in airflow("migrate")[1]
 
     admin("UPDATE alembic_version SET version_num = 'fe0000000001'")
     admin("SET ROLE airflow; CREATE TABLE of_a_newer_release (id int); DELETE FROM variable")
-    status, said = airflow("migrate")
+    status, printed = airflow("migrate")
     assert status == 1
-    assert f"alembic_version is fe0000000001; the newest that this image has is {head}." in said
-    assert f"restore.sh {dump}" in said
-    assert "already" not in said
+    assert f"alembic_version is fe0000000001; the newest that this image has is {head}." in printed
+    assert f"restore.sh {dump}" in printed
+    assert "already" not in printed
     assert admin("SELECT version_num FROM alembic_version") == "fe0000000001"
     assert "gave up" in airflow("/opt/dairflow/database.py", "wait-for-migration", "--timeout=2")[1]
 

@@ -1,4 +1,4 @@
-"""The engine is the one that the docker command speaks to: that of the context in use."""
+"""The engine is the one that the docker command uses: that of the context in use."""
 
 # pyright: reportMissingImports=false
 

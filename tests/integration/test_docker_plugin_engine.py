@@ -200,7 +200,7 @@ def test_a_credential_helper_that_is_missing(
     program: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only a push without a sign-in of its own needs it, and then the message names it."""
+    """Only a push without a login of its own needs it, and then the message names it."""
     (program / "config.json").write_text('{"credsStore": "no-such-store"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(program))
     with PluginProcess(program) as plugin:
@@ -292,7 +292,7 @@ def _is_of_scratch(engine: docker.DockerClient, identity: str) -> bool:
         return False
 
 
-def test_a_wrong_password_is_said_and_not_shown(
+def test_a_wrong_password_is_reported_and_not_shown(
     plugin: PluginProcess, engine: docker.DockerClient, registry: str
 ) -> None:
     account = {"username": USER, "password": Secret("a-wrong-password")}
@@ -304,7 +304,7 @@ def test_a_wrong_password_is_said_and_not_shown(
     engine.images.remove(given["imageName"], noprune=True)
 
 
-def test_no_registry_is_said(plugin: PluginProcess, engine: docker.DockerClient) -> None:
+def test_a_missing_registry_is_reported(plugin: PluginProcess, engine: docker.DockerClient) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # taken, and not listened on
         given = inputs(f"127.0.0.1:{unused.getsockname()[1]}")
@@ -314,7 +314,7 @@ def test_no_registry_is_said(plugin: PluginProcess, engine: docker.DockerClient)
 
 
 def _cancelled(plugin: PluginProcess, given: Properties, *, once: str) -> grpc.RpcError:
-    """Begin a create, cancel it when a line of its log says where it is; the answer's error."""
+    """Begin a create, cancel it when a line of its log shows its progress; the answer's error."""
     future = plugin.stub.Create.future(_create_request(checked(plugin, given)), timeout=300)
     _wait_for_line(plugin, once)
     plugin.stub.Cancel(empty_pb2.Empty())
@@ -458,10 +458,10 @@ def test_the_real_command_line(
     pulumi("config", "set", "registry", registry)
     pulumi("config", "set", "--secret", "password", stdin=PASSWORD)
     pulumi("config", "set", "--secret", "token", stdin=BUILD_SECRET)
-    said = pulumi("preview")
-    assert "+ 3 to create" in said
+    printed = pulumi("preview")
+    assert "+ 3 to create" in printed
 
-    said += pulumi("up", "--yes", "--skip-preview")
+    printed += pulumi("up", "--yes", "--skip-preview")
     digest = json.loads(pulumi("stack", "output", "--json"))["digest"]
     assert digest.startswith(f"{registry}/plugintest/cli@sha256:")
     pulumi("preview", "--expect-no-changes")
@@ -469,12 +469,12 @@ def test_the_real_command_line(
     pulumi("preview", "--expect-no-changes")
 
     (program / "app" / "b.txt").write_text("changed")
-    said += pulumi("up", "--yes")
+    printed += pulumi("up", "--yes")
     assert json.loads(pulumi("stack", "output", "--json"))["digest"] != digest
-    said += pulumi("destroy", "--yes")
+    printed += pulumi("destroy", "--yes")
     assert not [tag for tag in tags(engine) if "plugintest/cli" in tag]
 
     states = "".join(path.read_text() for path in (program / "state").rglob("*.json"))
     for secret in (PASSWORD, BUILD_SECRET):
-        assert secret not in said
+        assert secret not in printed
         assert secret not in states

@@ -96,7 +96,7 @@ def machine(host: PlainHost, *, user: str = USER, port: int = 22) -> Machine:
 
 
 def ip(hosts: PlainHosts, *arguments: str) -> str:
-    """Ask or change this machine's own network, with a host's ip: it may have none."""
+    """Query or change this machine's own network, with a host's ip: it may have none."""
     printed = hosts.client.containers.run(
         IMAGE,
         list(arguments),
@@ -240,18 +240,18 @@ def test_a_password_makes_root_and_never_becomes_a_command_s_input(alpha: PlainH
     assert PASSWORD not in str(caught.value)
 
 
-def test_no_sign_in_at_all_is_told_at_once(alpha: PlainHost) -> None:
+def test_a_missing_login_is_reported_at_once(alpha: PlainHost) -> None:
     with pytest.raises(RemoteError, match="neither a key nor a password is set"):
         connect(machine(alpha), Login(), timeout=300)
 
 
-def test_a_wrong_password_is_told_without_it(alpha: PlainHost) -> None:
+def test_a_wrong_password_is_reported_without_its_value(alpha: PlainHost) -> None:
     with pytest.raises(RemoteError, match="logged in with the configured password") as caught:
         connect(machine(alpha, user=PASSWORD_USER), Login(password="wrong-secret"), timeout=20)
     assert "wrong-secret" not in str(caught.value)
 
 
-def test_a_password_that_sudo_refuses_is_told_before_any_command(
+def test_a_password_that_sudo_refuses_is_reported_before_any_command(
     alpha: PlainHost, hosts: PlainHosts
 ) -> None:
     alpha.run(f"cp -rp /home/{USER}/.ssh /home/{PASSWORD_USER}/")
@@ -293,7 +293,7 @@ def test_the_key_that_is_shown_is_the_host_s_and_another_one_is_refused_later(
         look(changed, login)
 
 
-def test_a_host_that_does_not_answer_is_told_with_a_next_step(
+def test_a_host_that_does_not_answer_is_reported_with_a_next_step(
     alpha: PlainHost, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.machines.existing.hosts.CONNECT_SECONDS", 1.0)
@@ -397,7 +397,7 @@ def test_a_host_in_another_swarm_is_adopted_only_when_asked_and_keeps_its_engine
 def test_a_host_of_another_stack_loses_that_one_s_data_before_it_is_taken(
     alpha: PlainHost, login: Login
 ) -> None:
-    """PostgreSQL would begin on the other's database, whose passwords nobody here knows."""
+    """PostgreSQL would begin on the other's database, whose passwords the stack does not have."""
     on, lines, other = machine(alpha), list[str](), "ffff0000"
     release = Release(stack="airflow")
     data = "docker volume create --label com.docker.stack.namespace=airflow airflow_postgres"

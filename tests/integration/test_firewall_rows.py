@@ -103,7 +103,7 @@ def test_without_its_row_a_published_port_is_not_reached(
 ) -> None:
     lab, worker = trio.lab, trio.cluster.machines[1]
     trio.load(probe_image, worker)
-    client = lab.stranger("client")
+    client = lab.outsider("client")
     ways = [(lab.container("worker-2"), 5000), (client, 8080), (client, 5555)]
     publish = " ".join(f"--publish {port}:80" for _, port in ways)
     lab.run(worker, f"docker run --detach --name web {publish} {PROBE_IMAGE} perl -e '{LISTEN}'")

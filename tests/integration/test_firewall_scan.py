@@ -1,7 +1,7 @@
-"""Every TCP and UDP port of a node, tried from everyone the table knows and from a stranger.
+"""Every TCP and UDP port of a node, tried from every source of the table and from an outsider.
 
 A probe table behind ours notes each new connection that got past it, so that all 65,535 ports are
-told apart whether or not anything listens. Real connections to ports that Docker published prove
+distinguished whether or not anything listens. Real connections to ports that Docker published prove
 the same from the client's side.
 """
 
@@ -82,7 +82,7 @@ for my $port (1 .. $last) {
 }
 """
 
-# Prints what a listener says, or why nobody was reached.
+# Prints what a listener sends, or why none was reached.
 CONNECT = r"""
 use Socket;
 my ($host, $port) = @ARGV;
@@ -115,7 +115,7 @@ recv($icmp, my $reply, 1500, 0);
 print unpack("x20C", $reply) == 0 ? "answered" : "refused";
 """
 
-# A datagram whose IPv4 header (RFC 791) and UDP header (RFC 768) say that another sent it.
+# A datagram whose IPv4 header (RFC 791) and UDP header (RFC 768) name another sender.
 FORGE = r"""
 use Socket;
 my ($from, $to, $port) = @ARGV;
@@ -132,11 +132,11 @@ CLIENT_PORTS = {("tcp", 8080), ("tcp", 5555)}
 
 @dataclass(frozen=True)
 class Scene:
-    """The trio, with a client that the policy allows and a stranger that it does not."""
+    """The trio, with a client that the policy allows and an outsider that it does not."""
 
     trio: Trio
     client: Container
-    stranger: Container
+    outsider: Container
 
     @property
     def target(self) -> str:
@@ -170,7 +170,7 @@ class Scene:
             lab.run(machine, "nft delete table inet probe")
 
     def connect(self, container: Container, port: int, host: str = "") -> str:
-        """Connect for real and return what was said."""
+        """Connect for real and return what was received."""
         command = ["perl", "-e", CONNECT, host or self.target, str(port)]
         return container.exec_run(command).output.decode().strip()
 
@@ -192,7 +192,7 @@ def address_of(lab: Lab, container: Container) -> str:
 @pytest.fixture(scope="module")
 def scene(trio: Trio, probe_image: bytes) -> Iterator[Scene]:
     lab, worker = trio.lab, trio.cluster.machines[1]
-    client, stranger = lab.stranger("client"), lab.stranger()
+    client, outsider = lab.outsider("client"), lab.outsider()
     policy = lab.policy(client_cidrs=(f"{address_of(lab, client)}/32",))
     trio.reconcile(replace(trio.cluster, firewall=policy))
     trio.load(probe_image, worker)
@@ -202,16 +202,16 @@ def scene(trio: Trio, probe_image: bytes) -> Iterator[Scene]:
             f"docker run --detach --name {name} --publish {port}:80 {PROBE_IMAGE}"
             f" perl -e '{LISTEN}'",
         )
-    yield Scene(trio, client, stranger)
+    yield Scene(trio, client, outsider)
     lab.run(worker, "docker rm -f listed unlisted")
     trio.restore()
-    for container in (client, stranger):
+    for container in (client, outsider):
         container.remove(force=True)
 
 
-def test_to_a_stranger_every_port_is_closed(scene: Scene) -> None:
-    source = address_of(scene.trio.lab, scene.stranger)
-    assert scene.passed(scene.stranger, source) == set()
+def test_every_port_is_closed_to_a_foreign_host(scene: Scene) -> None:
+    source = address_of(scene.trio.lab, scene.outsider)
+    assert scene.passed(scene.outsider, source) == set()
 
 
 def test_to_a_client_the_web_pages_are_open_and_nothing_else(scene: Scene) -> None:
@@ -229,20 +229,20 @@ def test_without_the_firewall_the_same_scan_sees_every_port(scene: Scene) -> Non
     """The scan itself can see: so the empty result above means something."""
     worker = scene.trio.cluster.machines[1]
     scene.trio.lab.run(worker, "nft delete table inet dairflow")
-    source = address_of(scene.trio.lab, scene.stranger)
+    source = address_of(scene.trio.lab, scene.outsider)
     try:
-        seen = scene.passed(scene.stranger, source, last=10_000)
-        assert scene.connect(scene.stranger, UNLISTED_PORT) == "welcome"
+        seen = scene.passed(scene.outsider, source, last=10_000)
+        assert scene.connect(scene.outsider, UNLISTED_PORT) == "welcome"
     finally:
         scene.trio.lab.run(worker, "nft -f /etc/dairflow/firewall.nft")
     assert seen == {(protocol, port) for protocol in ("tcp", "udp") for port in range(1, 10_001)}
 
 
-def test_a_port_that_docker_published_is_open_only_where_the_table_says(scene: Scene) -> None:
+def test_a_port_that_docker_published_is_open_only_to_sources_of_the_table(scene: Scene) -> None:
     assert scene.connect(scene.client, LISTED_PORT) == "welcome"
     assert scene.connect(scene.client, UNLISTED_PORT) == "silence"
-    assert scene.connect(scene.stranger, LISTED_PORT) == "silence"
-    assert scene.connect(scene.stranger, UNLISTED_PORT) == "silence"
+    assert scene.connect(scene.outsider, LISTED_PORT) == "silence"
+    assert scene.connect(scene.outsider, UNLISTED_PORT) == "silence"
 
 
 def test_a_container_s_own_address_is_not_reached_by_a_route_through_its_node(
@@ -265,12 +265,14 @@ def test_containers_reach_the_outside(scene: Scene) -> None:
     lab, (manager, worker, _) = scene.trio.lab, scene.trio.cluster.machines
     policy = lab.policy(operator_cidrs=(f"{lab.gateway}/32", f"{worker.private_address}/32"))
     scene.trio.reconcile(replace(scene.trio.cluster, firewall=policy))
-    said = lab.run(worker, f"docker exec listed perl -e '{CONNECT}' {manager.private_address} 22")
-    assert said.startswith("SSH-2.0")
+    printed = lab.run(
+        worker, f"docker exec listed perl -e '{CONNECT}' {manager.private_address} 22"
+    )
+    assert printed.startswith("SSH-2.0")
 
 
-def test_a_stranger_s_ping_is_answered(scene: Scene) -> None:
-    output = scene.stranger.exec_run(["perl", "-e", PING, scene.target]).output
+def test_a_foreign_host_s_ping_is_answered(scene: Scene) -> None:
+    output = scene.outsider.exec_run(["perl", "-e", PING, scene.target]).output
     assert output == b"answered"
 
 

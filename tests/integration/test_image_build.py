@@ -31,11 +31,11 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 def test_a_failed_build_has_its_reason_and_its_log(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError) as caught:
         image_build.build(recipe, logs=tmp_path)
-    said = str(caught.value)
-    assert "failed at step [3/3] RUN echo the reason" in said
-    assert "| the reason" in said
+    message = str(caught.value)
+    assert "failed at step [3/3] RUN echo the reason" in message
+    assert "| the reason" in message
     log = tmp_path / "build-buildtest.log"
-    assert str(log) in said
+    assert str(log) in message
     assert "[3/3] the reason" in log.read_text()
 
 

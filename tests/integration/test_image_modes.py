@@ -76,7 +76,7 @@ def test_other_users_read_every_file(
     image: tuple[str, str], docker_client: docker.DockerClient
 ) -> None:
     kind, name = image
-    said = docker_client.containers.run(
+    printed = docker_client.containers.run(
         name, ["-c", CLOSED, "sh", *FOLDERS[kind]], entrypoint="sh", user="0", remove=True
     )
-    assert said.decode().split() == []
+    assert printed.decode().split() == []

@@ -52,7 +52,7 @@ def images(docker_client: docker.DockerClient) -> dict[str, str]:
 def start(
     docker_client: docker.DockerClient, images: dict[str, str], test_mark: str, tmp_path: Path
 ) -> Iterator[Callable[..., Container]]:
-    """Start an image with secrets; everything goes at the end of the test."""
+    """Start an image with secrets; everything is removed at the end of the test."""
     started: list[Container] = []
 
     def run(name: str, *command: str, secrets: dict[str, str] | None = None, **options: Any) -> Any:
@@ -81,7 +81,7 @@ def start(
 
 @pytest.fixture
 def volume(docker_client: docker.DockerClient, test_mark: str) -> Iterator[str]:
-    """A named volume; it goes after the containers."""
+    """A named volume; it is removed after the containers."""
     made = docker_client.volumes.create(
         f"dairflow-test-{test_mark}-{time.monotonic_ns()}", labels={LABEL: test_mark}
     )
@@ -165,7 +165,7 @@ def test_postgres_keeps_its_data_and_takes_new_passwords(
 
 
 def test_the_tasks_role_has_no_way_into_the_metadata(start: Callable[..., Container]) -> None:
-    """The migration lets the warehouse's role read a few columns; see test_compose.py."""
+    """The migration permits the warehouse's role to read a few columns; see test_compose.py."""
     container = start("postgres", secrets=PASSWORDS)
     wait_until(container, READY)
     assert query(container, "warehouse", "three", "warehouse") == (0, "warehouse")
@@ -176,7 +176,7 @@ def test_the_tasks_role_has_no_way_into_the_metadata(start: Callable[..., Contai
 def test_a_volume_of_an_older_release_gets_the_warehouse(
     start: Callable[..., Container], volume: str
 ) -> None:
-    """Also where the start that should have made it was cut off after the role."""
+    """Also if the start that should have made it was interrupted after the role."""
     data = {volume: {"bind": "/var/lib/postgresql/data"}}
     older = start("postgres", secrets=PASSWORDS, volumes=data)
     wait_until(older, READY)
@@ -228,7 +228,7 @@ def test_postgres_does_not_start_with_half_of_its_passwords(
     assert "the secret pooler_password is empty" in container.logs().decode()
 
 
-def test_a_first_start_of_postgres_that_was_cut_off_is_begun_anew(
+def test_an_interrupted_first_start_of_postgres_is_repeated(
     start: Callable[..., Container], volume: str
 ) -> None:
     data = {volume: {"bind": "/var/lib/postgresql/data"}}
@@ -244,7 +244,7 @@ def test_a_first_start_of_postgres_that_was_cut_off_is_begun_anew(
     assert query(again, "airflow", "one", "airflow") == (0, "airflow")
 
 
-def test_redis_wants_its_password_and_keeps_its_queue(
+def test_redis_requires_its_password_and_keeps_its_queue(
     start: Callable[..., Container], volume: str
 ) -> None:
     data = {volume: {"bind": "/data"}}
@@ -267,7 +267,7 @@ def test_redis_wants_its_password_and_keeps_its_queue(
 def upstream(
     docker_client: docker.DockerClient, test_mark: str, start: Callable[..., Container]
 ) -> Iterator[Callable[[], Container]]:
-    """Start what stands behind the proxy, as ``api-server`` on a network of its own."""
+    """Start the server behind the proxy, as ``api-server`` on a network of its own."""
     network = docker_client.networks.create(
         f"dairflow-test-{test_mark}-{time.monotonic_ns()}", labels={LABEL: test_mark}
     )
@@ -485,22 +485,22 @@ def in_a_scheduler(
 def test_what_a_task_writes_to_redis_neither_runs_code_nor_stops_the_scheduler(
     in_a_scheduler: Callable[[str], contextlib.AbstractContextManager[Scheduler]],
 ) -> None:
-    """The scheduler's own code reads what a task can write, and goes on when Redis is away."""
+    """The scheduler's own code reads what a task can write, and continues without Redis."""
     with in_a_scheduler(SCHEDULER_READS) as scheduler:
-        said = json.loads(next(scheduler.lines("read: "), "null"))
-        assert said, "the scheduler's code stopped"
+        output = json.loads(next(scheduler.lines("read: "), "null"))
+        assert output, "the scheduler's code stopped"
         scheduler.go_on_without_redis()
         assert list(scheduler.lines("went on")) == [""]
-    assert not said["executed"]
-    running = {name for name, state in said["seen"].items() if state == "running"}
+    assert not output["executed"]
+    running = {name for name, state in output["seen"].items() if state == "running"}
     assert running == {"started", "missing"}
-    assert {n for n, state in said["seen"].items() if state == "success"} == {"succeeded"}
-    assert set(said["seen"].values()) == {"running", "success", "failed"}
-    for stored in said["stored"].values():
+    assert {n for n, state in output["seen"].items() if state == "success"} == {"succeeded"}
+    assert set(output["seen"].values()) == {"running", "success", "failed"}
+    for stored in output["stored"].values():
         assert "secret of the task" not in stored
         assert len(stored) < 300
-    assert 0 < said["seconds"] <= 86_400
-    assert said["subscribed"] == []
+    assert 0 < output["seconds"] <= 86_400
+    assert output["subscribed"] == []
 
 
 SCHEDULER_PAUSES = """
@@ -640,9 +640,9 @@ def test_every_dag_of_the_image_can_be_imported(idle: Container) -> None:
         "bag = DagBag('/opt/airflow/dags');"
         "print(bag.import_errors or 'no errors', sorted(bag.dag_ids))"
     )
-    said = output_of(idle, "python", "-W", "ignore", "-c", script).splitlines()[-1]
-    assert said.startswith("no errors")
-    assert "cluster_check" in said
+    output = output_of(idle, "python", "-W", "ignore", "-c", script).splitlines()[-1]
+    assert output.startswith("no errors")
+    assert "cluster_check" in output
 
 
 def test_a_task_can_draw_a_table_without_a_screen(idle: Container) -> None:
@@ -688,6 +688,6 @@ def test_the_builder_s_own_tests_pass_with_the_image_s_python(
         },
     )
     ended = container.wait(timeout=300)["StatusCode"]
-    said = container.logs().decode()
-    assert ended == 0, said
-    assert int(re.findall(r"(\d+) passed", said)[-1]) > 200
+    output = container.logs().decode()
+    assert ended == 0, output
+    assert int(re.findall(r"(\d+) passed", output)[-1]) > 200

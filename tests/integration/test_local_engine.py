@@ -65,7 +65,7 @@ def spec(network: local_engine.Network) -> MachineSpec:
 
 
 def host_name(spec: MachineSpec, ports: Mapping[int, int]) -> str:
-    """Ask the machine itself, over SSH with the planted keys."""
+    """Query the machine itself, over SSH with the planted keys."""
     machine = Machine(
         name=spec.hostname,
         role="worker",
@@ -90,9 +90,9 @@ def has_the_marked_disk(spec: MachineSpec, client: docker.DockerClient) -> bool:
 
 def test_a_machine_answers_with_its_keys_name_and_address(spec: MachineSpec) -> None:
     ports = local_engine.ensure_machine(spec, {})
-    told = host_name(spec, ports)
-    assert told.startswith("worker-1\n")
-    assert spec.private_address in told
+    printed = host_name(spec, ports)
+    assert printed.startswith("worker-1\n")
+    assert spec.private_address in printed
 
 
 def test_what_runs_as_wanted_is_left_alone(spec: MachineSpec, client: docker.DockerClient) -> None:
@@ -111,7 +111,7 @@ def test_a_stopped_machine_is_started_again(spec: MachineSpec, client: docker.Do
     assert host_name(spec, ports).startswith("worker-1\n")
 
 
-def test_a_machine_without_its_container_is_made_anew_with_its_disk_and_ports(
+def test_a_machine_without_its_container_is_recreated_with_its_disk_and_ports(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
     ports = local_engine.ensure_machine(spec, {})
@@ -123,10 +123,10 @@ def test_a_machine_without_its_container_is_made_anew_with_its_disk_and_ports(
     assert host_name(spec, ports).startswith("worker-1\n")
 
 
-def test_a_stopped_machine_meets_a_network_that_was_made_anew(
+def test_a_stopped_machine_starts_in_a_recreated_network(
     spec: MachineSpec, network: local_engine.Network, client: docker.DockerClient
 ) -> None:
-    """As after ``docker network prune``: the container still asks for the former network's ID."""
+    """As after ``docker network prune``: the container still has the former network's ID."""
     ports = local_engine.ensure_machine(spec, {})
     mark_the_disk(spec, client)
     client.containers.get(spec.container).stop()
@@ -153,7 +153,7 @@ def test_a_network_that_was_removed_comes_back_with_its_subnet(
     assert local_engine.read_network(NAME).subnet == "10.213.252.0/22"
 
 
-def test_another_port_makes_it_anew_with_the_same_disk(
+def test_another_port_recreates_it_with_the_same_disk(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
     ports = local_engine.ensure_machine(spec, {})
@@ -168,7 +168,7 @@ def test_another_port_makes_it_anew_with_the_same_disk(
     assert has_the_marked_disk(spec, client)
 
 
-def test_a_container_that_an_interrupted_run_left_is_made_anew(
+def test_a_container_that_an_interrupted_run_left_is_recreated(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:
     left = client.containers.create(
@@ -225,7 +225,7 @@ def test_the_delete_of_a_renamed_resource_leaves_what_the_new_one_adopted(
     networks.delete(NAME, {"cluster": spec.cluster})
     assert local_engine.read_network(NAME) is not None
 
-    # Its disk alone says whose it is, too.
+    # Its disk alone identifies its owner, too.
     client.containers.get(spec.container).remove(force=True, v=True)
     provider.delete(spec.container, former)
     provider.update(spec.container, adopting, props)
@@ -286,7 +286,7 @@ def test_a_disk_that_is_long_to_delete_is_not_waited_for_and_goes_all_the_same(
 def test_disks_that_are_deleted_at_once_all_go_although_nobody_waits(
     network: local_engine.Network, spec: MachineSpec, client: docker.DockerClient
 ) -> None:
-    """One is deleted after the other: a deletion that waits must not end with who asked for it."""
+    """One is deleted after the other: a deletion that waits must not end with its caller."""
     names = [f"{NAME}-worker-{number}" for number in (1, 2, 3)]
     for number, name in enumerate(names, 1):
         each = replace(
@@ -340,7 +340,7 @@ def test_two_networks_never_overlap(network: local_engine.Network) -> None:
         local_engine.remove_network(f"{NAME}-2")
 
 
-def test_a_full_disk_is_said_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(free=3 * 10**9)
     monkeypatch.setattr(local_engine.shutil, "disk_usage", lambda _: full)
     with pytest.raises(LocalError, match=r"3\.0 GB are free .* a cluster needs 8 GB"):
@@ -405,7 +405,7 @@ def slow_registry(seconds: float) -> Iterator[str]:
         do_HEAD = do_POST = do_GET  # noqa: N815 - the library's names
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -413,7 +413,7 @@ def slow_registry(seconds: float) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_push_that_nobody_takes_says_so_and_never_the_password(
+def test_a_push_that_fails_is_reported_without_the_password(
     client: docker.DockerClient,
 ) -> None:
     name = "127.0.0.1:9/dairflow-test/push:engine"

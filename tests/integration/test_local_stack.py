@@ -59,7 +59,7 @@ class Terminal:
         """Take in what is shown next; False when the terminal was left by all."""
         try:
             part = os.read(self.screen, 4096)
-        except OSError:  # Linux's way to say that nobody has the other side open
+        except OSError:  # Linux raises this if the other side is closed
             return False
         self.shown += part.decode(errors="replace").replace("\r\n", "\n")
         return bool(part)
@@ -132,7 +132,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path, environment)
 
 
-def test_ctrl_c_lets_pulumi_end_by_itself_and_says_what_is_next(project: Project) -> None:
+def test_ctrl_c_lets_pulumi_end_by_itself_and_prints_what_is_next(project: Project) -> None:
     up = project.run("up")
     up.wait_for("Resource one creating")
     up.press(CTRL_C)

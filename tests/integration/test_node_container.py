@@ -62,7 +62,7 @@ def test_a_node_s_life(own_lab: Lab, probe_image: bytes) -> None:
     assert left == []
 
 
-def test_a_node_without_its_engine_ends_so_that_it_is_booted_anew(own_lab: Lab) -> None:
+def test_a_node_without_its_engine_ends_so_that_it_is_restarted(own_lab: Lab) -> None:
     machine = own_lab.machine("worker-1")
     own_lab.run(machine, "until docker info > /dev/null 2>&1; do sleep 0.1; done", timeout=30)
     container = own_lab.container("worker-1")

@@ -99,7 +99,7 @@ def test_the_network_is_the_one_that_was_asked_for(deployed: Trio) -> None:
     assert engine.network_subnet(runner, STACK, "none") == ""
 
 
-def test_the_swarm_mounts_the_memory_that_the_compose_file_asks_for(deployed: Trio) -> None:
+def test_the_swarm_mounts_the_memory_of_the_compose_file(deployed: Trio) -> None:
     for machine in deployed.cluster.machines:
         container = deployed.lab.run(machine, f"docker ps -qf name={STACK}_first").strip()
         if container:
@@ -113,18 +113,18 @@ def test_the_swarm_mounts_the_memory_that_the_compose_file_asks_for(deployed: Tr
 
 
 def test_the_causes_are_named(deployed: Trio) -> None:
-    """The swarm itself says nothing of addresses: the tasks stay `New` without an error."""
+    """The swarm itself reports nothing about addresses: the tasks stay `New` without an error."""
     runner = deployed.lab.pool.runner(deployed.manager)
     deadline = time.monotonic() + WAIT_SECONDS + NEW_SECONDS
-    said: list[str] = []
-    while not any("many" in line for line in said):
+    reported: list[str] = []
+    while not any("many" in line for line in reported):
         assert time.monotonic() < deadline, deployed.docker(f"stack ps --no-trunc {STACK}")
         time.sleep(1)
-        said = causes(engine.snapshot(runner, STACK))
-    (many,) = [line for line in said if line.startswith("many: ")]
+        reported = causes(engine.snapshot(runner, STACK))
+    (many,) = [line for line in reported if line.startswith("many: ")]
     assert many.endswith("no node: no address is left in its network")
-    (large,) = [line for line in said if line.startswith("large: ")]
+    (large,) = [line for line in reported if line.startswith("large: ")]
     assert "3 nodes with too little memory or CPU left" in large
     assert "(the task reserves 1024.00 GiB of memory)" in large
-    (unfit,) = [line for line in said if line.startswith("unfit: ")]
+    (unfit,) = [line for line in reported if line.startswith("unfit: ")]
     assert "3 nodes that the constraint node.labels.none == true excludes" in unfit

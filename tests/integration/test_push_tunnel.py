@@ -1,4 +1,4 @@
-"""The tunnel to a real machine: megabytes pass, and a port that nobody listens on is named."""
+"""The tunnel to a real machine: megabytes pass, and a port without a listener is named."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Site:
             machine,
             **{
                 "hosts": ["unix://", f"tcp://0.0.0.0:{ENGINE_PORT}"],
-                "tls": False,  # said, the engine starts without its delay for those who forgot
+                "tls": False,  # explicit, so that the engine starts without its delay
                 "insecure-registries": [self.address],
             },
         )
@@ -142,11 +142,11 @@ class Site:
         return int(self.run(f"du -sb {folder}").split()[0])
 
     def clean_node(self, kept: list[str]) -> list[str]:
-        said: list[str] = []
+        printed: list[str] = []
         image_retention.clean_node(
-            self.runner, owned=[f"{self.address}/"], kept=kept, report=said.append
+            self.runner, owned=[f"{self.address}/"], kept=kept, report=printed.append
         )
-        return said
+        return printed
 
 
 @pytest.fixture(scope="module", params=["classic", "containerd"])
@@ -210,9 +210,9 @@ def test_a_node_keeps_the_newest_releases_and_what_is_in_use(site: Site) -> None
     site.run(f"docker wait {others}")
     assert site.images() == set(site.references)
 
-    said = site.clean_node(site.references[-KEPT:])
+    printed = site.clean_node(site.references[-KEPT:])
     assert site.images() == {in_use, site.references[2], *site.references[-KEPT:]}
-    assert len(said) == 2, said
+    assert len(printed) == 2, printed
     assert site.run("docker image ls -q other/probe:latest")
 
     site.run(f"docker rm -f {running} {others}")

@@ -205,8 +205,9 @@ def test_without_4789_udp_the_overlay_carries_nothing(joined: Pair) -> None:
 
 
 def test_without_7946_udp_no_gossip_begins(joined: Pair) -> None:
-    """Engines gossip from port 7946 to port 7946, so once both have sent something, tracking lets
-    each in as the other's answer, with EC2's groups too: what the row opens is the first packet.
+    """Engines gossip from port 7946 to port 7946, so once both have sent something, tracking
+    accepts each as the other's answer, with EC2's groups too: what the row opens is the first
+    packet.
     """
     joined.allow_all_rows()
     assert first_gossip_arrives(joined)

@@ -90,9 +90,9 @@ def snapshot() -> dict[str, tuple[int, int]]:
 def test_a_second_set_up_does_nothing() -> None:
     set_up()
     before = snapshot()
-    told = set_up()
-    assert "set-up: nothing to do" in told
-    assert "\n• " not in told
+    printed = set_up()
+    assert "set-up: nothing to do" in printed
+    assert "\n• " not in printed
     assert snapshot() == before
 
 
@@ -120,7 +120,7 @@ def test_docker_compose_works_in_the_shell(tmp_path: Path) -> None:
 
 
 def test_compose_takes_the_clones_own_project_name(tmp_path: Path) -> None:
-    """The name in `.env` goes before the one in the compose file, which all clones have."""
+    """The name in `.env` has priority over the one in the compose file, which all clones have."""
     paths = replace(PATHS, repository=tmp_path)
     LaptopProject(paths=paths, say=print).install()
     file = "name: dairflow\nservices: {one: {image: none}}\n"
@@ -139,7 +139,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_pulumi_runs_a_python_program_with_a_dynamic_provider(project: Path) -> None:
-    """Also behind a proxy, which must not be asked for what is on this machine."""
+    """Also behind a proxy, which must not receive requests for this machine."""
     backend = project / "backend"
     backend.mkdir()
     environment = {
@@ -149,8 +149,8 @@ def test_pulumi_runs_a_python_program_with_a_dynamic_provider(project: Path) -> 
     in_shell("pulumi stack init trial", folder=project, environment=environment)
     in_shell("pulumi up --yes --skip-preview", folder=project, environment=environment)
     output = "pulumi stack output doubled; pulumi stack output interpreter"
-    told = in_shell(output, folder=project, environment=environment).splitlines()
-    assert told == ["abab", str(PATHS.python)]
+    printed = in_shell(output, folder=project, environment=environment).splitlines()
+    assert printed == ["abab", str(PATHS.python)]
     in_shell("pulumi preview --expect-no-changes", folder=project, environment=environment)
     in_shell("pulumi destroy --yes --skip-preview", folder=project, environment=environment)
     assert not list(PATHS.state.joinpath("state").rglob("trial*"))
@@ -163,7 +163,7 @@ def test_a_local_stack_needs_no_plugin_of_another_target() -> None:
 
 
 def test_pulumi_takes_no_package_manager_from_the_lock_file() -> None:
-    """A host that knows toolchains would take uv, and with it every locked provider's plugin."""
+    """A host with toolchains would take uv, and with it every locked provider's plugin."""
     runtime = yaml.safe_load((PATHS.repository / "Pulumi.yaml").read_text())["runtime"]
     assert runtime["options"] == {"toolchain": "pip", "virtualenv": ".venv"}
 

@@ -41,7 +41,7 @@ def test_megabytes_on_every_stream_at_once_do_not_block(lab: Lab, machine: Machi
     assert len(completed.stderr) == len(megabytes)
 
 
-def test_a_failed_command_is_told_without_what_was_sent(lab: Lab, machine: Machine) -> None:
+def test_a_failed_command_is_reported_without_its_input(lab: Lab, machine: Machine) -> None:
     with pytest.raises(RemoteError) as caught:
         lab.run(machine, "cat; echo no such thing >&2; exit 7", stdin=b"the-secret")
     text = str(caught.value)
@@ -65,9 +65,7 @@ def test_another_client_key_is_refused_at_once(machine: Machine) -> None:
     assert time.monotonic() - begun < 15, "a refused key must not be retried"
 
 
-def test_a_machine_that_is_not_there_is_awaited_no_longer_than_said(
-    lab: Lab, machine: Machine
-) -> None:
+def test_a_wait_for_a_missing_machine_ends_at_its_timeout(lab: Lab, machine: Machine) -> None:
     nowhere = replace(machine, address="127.0.0.1", port=9)
     begun = time.monotonic()
     with pytest.raises(RemoteError, match="waited 1 s for SSH"):

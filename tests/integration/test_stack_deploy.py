@@ -202,7 +202,7 @@ RUN_PERIOD = 6
 
 
 def test_an_edit_loses_no_task_and_no_request(site: Site, state: StackState) -> None:
-    """Tasks start and end, and the page is asked five times a second, while all is replaced.
+    """Tasks start and end, and the page is requested five times a second, while all is replaced.
 
     The database and the broker too, as after a renewal of the base image: what starts meanwhile
     waits for them, and does not stop the update. Then an edit of a DAG is taken back while runs are
@@ -249,9 +249,7 @@ def test_no_service_has_a_privilege_or_can_change_its_programs(
         assert set(site.lab.run(machine, command).splitlines()) == {"true [ALL] []"}, machine.name
 
 
-def test_an_image_that_is_not_there_is_told_with_its_task_and_node(
-    site: Site, state: StackState
-) -> None:
+def test_a_missing_image_is_reported_with_its_task_and_node(site: Site, state: StackState) -> None:
     del state
     missing = f"{site.registry_address}/redis@sha256:{'0' * 64}"
     broken = replace(site.options, images={**site.options.images, "redis": missing})

@@ -1,4 +1,4 @@
-"""Set-up's way to root for a user whom the real sudo asks for a password, as Ubuntu's does."""
+"""Set-up gets root for a user whose sudo requires a password, as on Ubuntu."""
 
 import os
 import subprocess
@@ -93,27 +93,27 @@ def as_user(user: str, *command: str) -> str:
 
 
 @pytest.mark.usefixtures("machine")
-def test_without_a_terminal_one_message_says_what_to_type() -> None:
-    said = as_user("alice", "setsid", "--wait", "python3", "-c", PROGRAM)
-    assert "there is no terminal to type it in" in said
-    assert "\n    apt-get update && apt-get install hello\n" in said
-    assert "Traceback" not in said
+def test_without_a_terminal_one_message_has_the_commands() -> None:
+    printed = as_user("alice", "setsid", "--wait", "python3", "-c", PROGRAM)
+    assert "there is no terminal to type it in" in printed
+    assert "\n    apt-get update && apt-get install hello\n" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.usefixtures("machine")
-def test_who_may_not_be_root_is_told_what_to_type() -> None:
-    said = as_user("bob", "python3", "-c", TERMINAL, PROGRAM)
-    assert "`sudo` does not permit it" in said
-    assert "\n    apt-get update && apt-get install hello\n" in said
-    assert "Traceback" not in said
+def test_a_user_who_may_not_be_root_gets_the_commands() -> None:
+    printed = as_user("bob", "python3", "-c", TERMINAL, PROGRAM)
+    assert "`sudo` does not permit it" in printed
+    assert "\n    apt-get update && apt-get install hello\n" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.usefixtures("machine")
 def test_the_password_is_asked_for_once_and_the_engine_outlives_the_terminal() -> None:
-    said = as_user("alice", "python3", "-c", TERMINAL, PROGRAM)
-    assert said.count("password for alice") == 1, said
+    printed = as_user("alice", "python3", "-c", TERMINAL, PROGRAM)
+    assert printed.count("password for alice") == 1, printed
     why = "• system packages: this needs root, so sudo asks for your password"
-    assert said.index(why) < said.index("password for alice")
-    assert "Traceback" not in said
+    assert printed.index(why) < printed.index("password for alice")
+    assert "Traceback" not in printed
     assert "hello" in docker("exec", NAME, "dpkg-query", "--show", "hello")
     assert "dockerd" in docker("exec", NAME, "sh", "-c", "cat /proc/[0-9]*/comm")

@@ -40,10 +40,10 @@ class Site:
             lab.run(machine, f"docker import - {PROBE_IMAGE}", stdin=image)
         lab.run(
             self.cluster.managers[0],
-            "echo hush | docker secret create said - > /dev/null;"
+            "echo hush | docker secret create word - > /dev/null;"
             " docker network create --driver overlay over > /dev/null;"
             " docker service create --detach=false --quiet --no-resolve-image --name data"
-            " --network over --secret said --constraint node.labels.dairflow.primary==true"
+            " --network over --secret word --constraint node.labels.dairflow.primary==true"
             f" --mount source=kept,target=/kept {PROBE_IMAGE}"
             " sh -c 'echo once >> /kept/starts; exec sleep infinity'",
             timeout=90,
@@ -67,11 +67,11 @@ class Site:
         ]
 
     def runs_again_on_its_data(self) -> bool:
-        """Tell whether the service has its secret and has found what it wrote before."""
+        """Return whether the service has its secret and has found what it wrote before."""
         read = "docker ps -q --filter label=com.docker.swarm.service.name=data"
         look = self.lab.pool.runner(self.cluster.managers[0]).run(
             f'docker exec $({read}) sh -c \'while read -r line; do echo "$line"; done <'
-            " /kept/starts; read -r said < /run/secrets/said; echo $said'",
+            " /kept/starts; read -r word < /run/secrets/word; echo $word'",
             check=False,
         )
         return look.stdout.split() == ["once", "once", "hush"]

@@ -1,4 +1,4 @@
-"""A real swarm's life: it comes up, stays as it is, grows, shrinks, heals, and goes."""
+"""The lifecycle of a real swarm: create, keep, grow, shrink, repair and remove it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PROBE_IMAGE = "dairflow/probe:latest"
-# Ends by itself, cleanly, five seconds after it was asked to.
+# Ends by itself, cleanly, five seconds after the signal.
 FINISHES_ITS_WORK = "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.1; done"
 
 
@@ -127,7 +127,7 @@ def test_one_more_worker_leaves_the_others_as_they_are(trio: Trio, probe_image: 
     trio.lab.remove("worker-3")
 
 
-def test_a_dead_worker_made_anew_takes_its_old_place(
+def test_a_recreated_worker_replaces_its_dead_predecessor(
     trio: Trio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.swarm.reconcile.LEAVING_CONNECT_SECONDS", 3)
@@ -229,12 +229,12 @@ def _status_of(name: str) -> str:
 
 
 def test_a_member_of_another_swarm_is_refused_untouched(trio: Trio) -> None:
-    stranger = trio.lab.machine("worker-4")
-    trio.lab.run(stranger, f"docker swarm init --advertise-addr {stranger.address}")
-    before = trio.lab.run(stranger, "docker info --format '{{.Swarm.Cluster.ID}}'")
+    outsider = trio.lab.machine("worker-4")
+    trio.lab.run(outsider, f"docker swarm init --advertise-addr {outsider.address}")
+    before = trio.lab.run(outsider, "docker info --format '{{.Swarm.Cluster.ID}}'")
     with pytest.raises(SwarmError, match=r"worker-4 .*manager of swarm .*\nNext: .*swarm leave"):
-        trio.reconcile(trio.with_machines(stranger), cluster_id=trio.state.cluster_id)
-    assert trio.lab.run(stranger, "docker info --format '{{.Swarm.Cluster.ID}}'") == before
+        trio.reconcile(trio.with_machines(outsider), cluster_id=trio.state.cluster_id)
+    assert trio.lab.run(outsider, "docker info --format '{{.Swarm.Cluster.ID}}'") == before
     assert "worker-4" not in listed(trio)
     trio.lab.remove("worker-4")
 
@@ -246,7 +246,7 @@ def test_a_firewall_that_would_shut_the_operator_out_is_refused(trio: Trio) -> N
     assert trio.lab.run(trio.manager, "echo still here") == "still here\n"
 
 
-def test_dismantling_leaves_engines_and_nothing_of_ours(
+def test_teardown_leaves_engines_and_nothing_of_the_stack(
     own_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.swarm.dismantle.CONNECT_SECONDS", 2)

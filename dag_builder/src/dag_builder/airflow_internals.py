@@ -42,8 +42,8 @@ def autoregister(dag: DAG, module: ModuleType) -> None:
 def dag_id_of_starting_task() -> str | None:
     """Return the DAG of the task for which a worker reads a DAG file now, if a worker does.
 
-    The parsing context alone does not say so: Airflow 3.2 and 3.3 set it in the environment and
-    leave it there. So the task, and programs that it starts, still have it when they read DAGs.
+    The parsing context alone does not show it: Airflow 3.2 and 3.3 set it in the environment and
+    keep it there. So the task, and programs that it starts, still have it when they read DAGs.
     """
     runner = sys.modules.get(_TASK_RUNNER)
     if runner is None or not hasattr(runner, "SUPERVISOR_COMMS"):
@@ -163,7 +163,7 @@ def is_group_function(value: object) -> bool:
 
 @contextlib.contextmanager
 def within(dag: DAG) -> Generator[None]:
-    """Let the tasks that are made in here join a DAG, as in ``with dag:``.
+    """Add the tasks that are made in this context to a DAG, as in ``with dag:``.
 
     Airflow takes a DAG from a file when its ``with`` ends; this does not.
     """
@@ -252,7 +252,7 @@ def how_made(value: Any) -> dict[str, Any] | None:
             default = attrs.NOTHING if default.takes_self else default.factory()
         if one.init and one.alias and given is not attrs.NOTHING and given != default:
             found[one.alias] = given
-    if isinstance(value, Asset):  # what it takes from its name, and from nothing
+    if isinstance(value, Asset):  # its default values, from its name or fixed
         implied = {"uri": value.name, "group": "asset"}
         found = {key: item for key, item in found.items() if implied.get(key) != item}
     return found

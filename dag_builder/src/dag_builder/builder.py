@@ -161,7 +161,7 @@ def _in_file(  # noqa: PLR0917
 
 
 def _checked(dag_id: object, defaults: object, problems: Problems) -> Mapping[str, Any]:
-    """The defaults, or none where they are no mapping (which is noted)."""
+    """The defaults, or nothing if they are not a mapping (which is noted)."""
     if isinstance(defaults, Mapping):
         return cast("Mapping[str, Any]", defaults)
     if defaults is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-#: Where a value sits: ``("sales", "tasks", "load", "upstream", 0)``.
+#: The place of a value: ``("sales", "tasks", "load", "upstream", 0)``.
 Path = tuple[str | int, ...]
 
 #: What a user's code, or a mistake of this library, may raise while a DAG is built. Airflow's
@@ -25,12 +25,12 @@ MAX_PROBLEMS_SHOWN = 100
 #: Names that are compared with wrong ones in one DAG, some microsecond each. Beyond this a mistake
 #: has no suggestion, so that the cost of reporting mistakes does not grow with their square.
 MAX_COMPARISONS = 500_000
-#: More names than this are not a help but a wall of text.
+#: More names than this do not help a reader.
 MAX_NAMES_SHOWN = 12
 
 
 class _Nothing:
-    """The type of NOTHING, which stands for "no value was given" where None is a value."""
+    """The type of NOTHING, which means "no value was given" if None is a valid value."""
 
     def __repr__(self) -> str:
         return "NOTHING"
@@ -61,9 +61,9 @@ class Position:
 class Problem:
     """One mistake.
 
-    `path` leads to it from the DAG's name. `on_key` says that the key itself is wrong, not what
-    it holds. `valid` says in words or names what would be right, `suggestion` the likeliest one.
-    `cause` is the exception that nobody foresaw, if that is the problem.
+    `path` leads to it from the DAG's name. `on_key` is true if the key itself is wrong, not what
+    it holds. `valid` describes or lists what is valid, `suggestion` is the likeliest of it.
+    `cause` is the unexpected exception, if that is the problem.
     """
 
     path: Path
@@ -98,11 +98,11 @@ class Problem:
 class DagError(Exception):
     """A dictionary that cannot become a DAG. `problems` holds every mistake in it.
 
-    Its cause is the first exception among them that nobody foresaw, if there is one.
+    Its cause is the first unexpected exception among them, if there is one.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Say what is wrong; the text of the exception has all of it."""
+        """Set the text of the exception, which has every mistake."""
         self.problems = tuple(problems)
         super().__init__(self._text())
         self.__cause__ = next((one.cause for one in self.problems if one.cause), None)
@@ -185,7 +185,7 @@ class Problems:
     def closest(self, given: str, names: Collection[str]) -> str:
         """The name that `given` was probably meant to be, or an empty string.
 
-        The same question for the same collection is answered once, and the answers of one DAG
+        The same name is compared with the same collection once, and the comparisons of one DAG
         are bounded by MAX_COMPARISONS.
         """
         key = (given, id(names))
@@ -197,7 +197,7 @@ class Problems:
         return self._suggestions[key][0]
 
     def add_unexpected(self, path: Path, error: BaseException, *, file: str = "") -> None:
-        """Note an exception that nobody foresaw, raised while what is at `path` was read."""
+        """Note an unexpected exception, raised while the value at `path` was read."""
         frames = traceback.extract_tb(error.__traceback__)
         raised = f"raised in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
         self.add(
@@ -236,7 +236,7 @@ def closest(given: str, names: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a person to read, cut short where there are too many."""
+    """Names for a message, shortened if there are too many."""
     all_names = names if isinstance(names, Sized) else list(names)
     shown = ", ".join(repr(name) for name in itertools.islice(all_names, MAX_NAMES_SHOWN))
     rest = len(all_names) - MAX_NAMES_SHOWN
@@ -246,7 +246,7 @@ def listed(names: Iterable[str]) -> str:
 def _shown(given: object) -> str:
     try:
         return repr(given)
-    except Exception:  # noqa: BLE001 - a user's object whose text fails is no reason to fail
+    except Exception:  # noqa: BLE001 - a user's repr() may raise anything
         return object.__repr__(given)
 
 

@@ -1,4 +1,4 @@
-"""The one table of keys: what a DAG, a group and a task may say, and what each key holds.
+"""The one table of keys: those of a DAG, a group and a task, and what each key holds.
 
 Validation, the JSON Schema and the reference in the documentation are made from it.
 """
@@ -120,7 +120,7 @@ DAG_OWN_FIELDS: dict[str, Field] = {
 
 #: Keys of any task that Airflow's BaseOperator takes under the same name.
 TASK_FIELDS: dict[str, Field] = {
-    "owner": _field(Kind.TEXT, "Who answers for the task."),
+    "owner": _field(Kind.TEXT, "Who is responsible for the task."),
     "retries": _field(Kind.NATURAL, "How often to try again after a failure."),
     "retry_delay": _field(Kind.DURATION, "How long to wait before trying again."),
     "retry_exponential_backoff": _field(
@@ -144,7 +144,7 @@ TASK_FIELDS: dict[str, Field] = {
     "queue": _field(Kind.TEXT, "The Celery queue: which workers run it."),
     "pool": _field(Kind.TEXT, "The pool that limits how many run at once."),
     "pool_slots": _field(Kind.COUNT, "How many of the pool's slots it takes."),
-    "executor": _field(Kind.TEXT, "The executor, where there are several."),
+    "executor": _field(Kind.TEXT, "The executor, if there are several."),
     "executor_config": _field(Kind.MAPPING, "Options for the executor."),
     "run_as_user": _field(Kind.TEXT, "The Unix user that runs it."),
     "resources": _field(Kind.MAPPING, "The cpus, ram, disk and gpus that it needs."),

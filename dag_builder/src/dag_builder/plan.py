@@ -1,4 +1,4 @@
-"""A dictionary once it is understood, and before anything of Airflow is made from it."""
+"""The plan of a DAG: a validated dictionary, before Airflow's objects are made from it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TaskPlan:
     name: str
     path: Path
     group: GroupPlan
-    #: None where `instance` is an operator that the user made, or the function makes a group.
+    #: None if `instance` is an operator that the user made, or the function makes a group.
     signature: Signature | None
     kwargs: dict[str, Any]
     function: Callable[..., Any] | None = None
@@ -99,13 +99,13 @@ class DagPlan:
     dag_id: str
     kwargs: dict[str, Any]
     root: GroupPlan
-    #: In the order of the dictionary, groups opened where they stand.
+    #: In the order of the dictionary, with the tasks of groups in place of the groups.
     tasks: dict[str, TaskPlan] = field(default_factory=dict[str, TaskPlan])
     groups: dict[str, GroupPlan] = field(default_factory=dict[str, GroupPlan])
     links: list[Link] = field(default_factory=list[Link])
 
     def dissolve(self) -> None:
-        """Let go of each other's nodes, so that they are freed now and not by the collector."""
+        """Break reference cycles of nodes, so that they are freed now and not by the collector."""
         for group in (self.root, *self.groups.values()):
             group.children = {}
         self.links = []

@@ -1,4 +1,4 @@
-"""What a value in a dictionary can stand for before the DAG exists: another task's output."""
+"""References to values that do not exist before the DAG: another task's output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-#: A mapping with one of these keys stands for something else.
+#: A mapping with one of these keys refers to something else.
 MARKERS = (
     "$output",
     "$argument",

@@ -64,7 +64,7 @@ def _groups() -> property:
 
 
 def _prep_nics(original: Any) -> Any:
-    """An interface that an instance is launched with goes with it, unless the launch says no."""
+    """An interface that an instance is launched with is deleted with it by default."""
 
     def prep_nics(self: Any, nic_spec: Any, *arguments: Any, **more: Any) -> None:
         for interface in nic_spec or []:

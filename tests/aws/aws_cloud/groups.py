@@ -1,6 +1,6 @@
 """Security groups, as EC2 enforces them around an instance: an nftables table. No I/O.
 
-Stateful, closed by default both ways; a group's reference stands for the addresses of its members.
+Stateful, closed by default both ways; a reference to a group means the addresses of its members.
 Outside the VPC there is only what the subnet's routes lead to.
 """
 
@@ -27,7 +27,7 @@ class Fence:
     members: Mapping[str, Sequence[str]]
     """Group → private addresses of its instances."""
     metadata: str = ""
-    """``address:port`` of the metadata service; empty where there is none."""
+    """``address:port`` of the metadata service; empty if there is none."""
 
 
 def ruleset(fence: Fence) -> str:

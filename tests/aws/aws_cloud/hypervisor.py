@@ -50,7 +50,7 @@ class Cloud:
     """moto's server and the machines behind it."""
 
     def __init__(self, region: str, vpc_cidr: str, mark: str) -> None:
-        """``vpc_cidr`` is the VPC's; ``mark`` tells this cloud's containers from another's."""
+        """``vpc_cidr`` is the VPC's; ``mark`` labels this cloud's containers."""
         self.server = Server(region)
         self.vpc_cidr = vpc_cidr
         self.mark = mark
@@ -112,7 +112,7 @@ class Cloud:
         return {_tags(i).get("Name", i["InstanceId"]): i for i in alive}
 
     def logs(self) -> str:
-        """Return what every body said."""
+        """Return the logs of all bodies."""
         return "\n".join(
             f"== {identity}\n{body.container.logs().decode(errors='replace')}"
             for identity, body in self._bodies.items()
@@ -345,7 +345,7 @@ def _instances(ec2: Any) -> list[dict[str, Any]]:
 
 
 def security_group_rules(ec2: Any, groups: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the groups' rules; moto lists none unless it is asked for a group's."""
+    """Return the groups' rules; moto lists none without a group's ID."""
     filters = [{"Name": "group-id", "Values": list(groups)}]
     return ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
 

@@ -1,6 +1,6 @@
 """ECR as machines meet it: a registry under Amazon's name, tokens for a role, and the metadata.
 
-moto knows the repositories and gives tokens. The registry is a real one, which takes only such a
+moto has the repositories and gives tokens. The registry is a real one, which takes only such a
 token. An instance gets its role's credentials from the metadata service, and has one only with an
 instance profile.
 """
@@ -152,7 +152,7 @@ class ImageService:
         return uvicorn.Server(config)
 
     def _metadata(self, request: Request) -> Response:
-        """Answer as version 2 of the metadata service does, for the machine that asks."""
+        """Answer a machine's request as version 2 of the metadata service does."""
         if (request.method, request.path) == ("PUT", "/latest/api/token"):
             return Response(self._issued, headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
         if request.headers.get(_TOKEN_HEADER) != self._issued:
@@ -165,9 +165,9 @@ class ImageService:
         return Response(status=404)
 
     def _role(self, address: str) -> str:
-        """Return the role of the instance at a private address; empty where it has none.
+        """Return the role of the instance at a private address; empty if it has none.
 
-        It asks moto itself and not its server: Amazon's library waits for an answer only briefly,
+        It calls moto itself and not its server: Amazon's library waits for an answer only briefly,
         and a busy machine kept it waiting too long.
         """
         backend = ec2_backends[DEFAULT_ACCOUNT_ID][self._server.region]

@@ -36,10 +36,10 @@ _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/")
 
 
 class Server:
-    """Serves every API of moto that something is asked of."""
+    """Serves every API of moto that is called."""
 
     def __init__(self, region: str) -> None:
-        """Start; Debian's images are there, and public addresses are nobody's."""
+        """Start; Debian's images are there, and public addresses are free."""
         self.region = region
         self.calls: set[str] = set()
         """The operator's."""
@@ -60,7 +60,7 @@ class Server:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def environment(self, access_key: str = "AKIAOPERATOR") -> dict[str, str]:
-        """Return what lets any AWS tool sign in here."""
+        """Return the environment with which any AWS tool logs in here."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": access_key,

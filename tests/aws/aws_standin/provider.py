@@ -1,4 +1,4 @@
-"""The ``ResourceProvider`` service: what the engine asks, and the answers."""
+"""The ``ResourceProvider`` service: the engine's requests, and the answers."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _as_found(given: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str
 
 
 def serve() -> NoReturn:
-    """Serve until the engine goes, or asks by a signal."""
+    """Serve until the engine ends, or sends a signal."""
     server = grpc.server(ThreadPoolExecutor(32), options=_GRPC_CHANNEL_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(StandIn(), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -216,7 +216,7 @@ class SecurityGroup(Kind):
             VpcId=inputs["vpcId"],
             **tagged("security-group", inputs),
         )
-        # The rule that lets everything out is EC2's own; the official plugin takes it away.
+        # The rule that lets everything out is EC2's own; the official plugin removes it.
         every = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
         self.ec2.revoke_security_group_egress(GroupId=made["GroupId"], IpPermissions=[every])
         return made["GroupId"]
@@ -287,7 +287,7 @@ class _Rule(Kind):
             "description": found.get("Description"),
             "tags": tags_of(found),
         }
-        # EC2 says -1 for the ports of a rule that has none.
+        # EC2 returns -1 for the ports of a rule without ports.
         return {k: v for k, v in listed.items() if v is not None and v != -1}
 
     def replaced_sometimes(

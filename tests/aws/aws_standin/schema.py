@@ -84,7 +84,7 @@ def _misfit(annotation: Any, value: Any, where: str) -> typing.Iterator[tuple[st
     else:
         fits = True
     if not fits:
-        yield where, f"{value!r} is no {getattr(origin, '__name__', origin)}"
+        yield where, f"{value!r} is not of type {getattr(origin, '__name__', origin)}"
 
 
 def _module(token: str) -> str:

@@ -1,4 +1,4 @@
-"""The documented policy allows what is called, and nothing that is called by nobody."""
+"""The documented policy allows what is called, and nothing that is never called."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""What is asked of an account before the first resource, of moto's account."""
+"""The preflight checks of an account, against moto's account."""
 
 import functools
 from collections.abc import Iterator
@@ -52,10 +52,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def amazons_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EC2 tells that an address is Amazon's own; moto says the account's of every one."""
+    """EC2 returns that an address is Amazon's own; moto returns the account for every one."""
     association: Any = NetworkInterface.association
-    told = {"ipOwnerId": "amazon"}
-    amazons = property(lambda self: {**association.fget(self), **(told if self.public_ip else {})})
+    owner = {"ipOwnerId": "amazon"}
+    amazons = property(lambda self: {**association.fget(self), **(owner if self.public_ip else {})})
     monkeypatch.setattr(NetworkInterface, "association", amazons)
 
 
@@ -103,7 +103,7 @@ def subnet(zone: str, cidr: str = "10.90.0.0/24", vpc: str = "") -> tuple[str, s
     return made["Subnet"]["SubnetId"], vpc
 
 
-def test_an_account_with_room_says_where() -> None:
+def test_an_account_with_free_quota_gets_its_zones() -> None:
     assert ask() == Site(
         region=REGION,
         zones=tuple(f"{REGION}{zone}" for zone in "abc"),
@@ -112,7 +112,7 @@ def test_an_account_with_room_says_where() -> None:
     )
 
 
-def test_arm_types_want_an_arm_machine_to_build_on() -> None:
+def test_arm_types_require_an_arm_machine_to_build_on() -> None:
     arm = {"awsManagerType": "t4g.large", "awsWorkerType": "t4g.medium"}
     assert ask(build_machine="aarch64", **arm).architecture == "arm64"
     text = objection(**arm)
@@ -165,7 +165,7 @@ def test_a_vpc_more_than_the_account_may_have() -> None:
     ask()
 
 
-def test_every_objection_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     run_instance("m5.8xlarge")
     for _ in range(4):
         ec2().create_vpc(CidrBlock="10.1.0.0/16")
@@ -182,7 +182,7 @@ def test_of_an_unknown_type_the_other_questions_are_asked_all_the_same() -> None
     text = objection(awsManagerType="t3.huge")
     assert "awsManagerType: eu-central-1 has no instance type 't3.huge'" in text
     assert "VPCs: the quota" in text
-    assert "vCPUs" not in text  # of t3.huge, nobody knows how many
+    assert "vCPUs" not in text  # their number is unknown for t3.huge
     text = objection(awsManagerType="t3.huge", awsSpotWorkers="true")
     assert "vCPUs of spot instances: the quota in eu-central-1 is 32, 32 are in use" in text
     assert "on-demand" not in text
@@ -311,7 +311,7 @@ class Cluster:
 
 
 @pytest.mark.usefixtures("amazons_addresses")
-def test_a_cluster_that_runs_is_no_objection_to_itself() -> None:
+def test_a_running_cluster_does_not_conflict_with_itself() -> None:
     Cluster()
     ask(workers="4", awsWorkerType="m5.large")
 
@@ -368,7 +368,7 @@ def test_running_machines_keep_their_kind_of_addresses(*, public: bool) -> None:
     assert "a machine cannot change its kind of addresses" in text
 
 
-def test_an_elastic_address_says_nothing_of_addresses() -> None:
+def test_an_elastic_address_reports_no_address_problem() -> None:
     cluster = Cluster(own_vpc=False)  # without the fixture, moto's are the account's
     ask(awsSubnetIds=list(cluster.subnets.values()), awsPublicAddresses="false")
 
@@ -385,7 +385,7 @@ def test_stopped_machines_are_named_with_the_command_that_starts_them() -> None:
     assert "awsPublicAddresses" not in text
     ec2().start_instances(InstanceIds=stopped[:1])
     assert "worker-2 is stopped" in objection()
-    ask(workers="1")  # worker-2 goes
+    ask(workers="1")  # removes worker-2
 
 
 def test_a_type_of_another_architecture_would_be_another_machine() -> None:
@@ -445,7 +445,7 @@ def test_a_type_that_a_zone_in_use_lacks() -> None:
     assert f"awsManagerType: {REGION}c does not have 'c3.large'" in objection(
         awsManagerType="c3.large"
     )
-    ask(awsWorkerType="c3.large", workers="1")  # worker-2 goes
+    ask(awsWorkerType="c3.large", workers="1")  # removes worker-2
 
 
 def test_in_given_subnets_a_machines_own_type_counts_alone() -> None:
@@ -458,7 +458,7 @@ def test_in_given_subnets_a_machines_own_type_counts_alone() -> None:
     )
 
 
-def test_another_cluster_of_the_stacks_name_stops_nobody() -> None:
+def test_another_cluster_of_the_stacks_name_is_not_a_problem() -> None:
     """Which of the two is this stack's is not known yet."""
     Cluster("00000000", cidr="10.81.0.0/16")
     Cluster("0123abcd")
@@ -475,7 +475,9 @@ def test_terminated_machines_hold_nothing() -> None:
     ask(awsVpcCidr="10.81.0.0/16")
 
 
-def test_without_credentials_it_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_message_has_the_login_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     text = objection()
     assert "AWS rejects the credentials" in text

@@ -8,7 +8,7 @@ from tests.unit.parsed import parse
 
 
 def settings(**more: object) -> Settings:
-    """Settings of ``target: aws`` in us-east-1, unless ``more`` says otherwise."""
+    """Settings of ``target: aws`` in us-east-1, changed by ``more``."""
     required = {"target": "aws", "awsRegion": "us-east-1", "allowedCidrs": ["198.51.100.7/32"]}
     return parse({**required, **more})
 
@@ -37,14 +37,14 @@ def test_a_region_has_prices_of_its_own() -> None:
     )
 
 
-def test_what_a_region_has_no_price_for_is_counted_at_another_ones_and_said() -> None:
+def test_a_missing_price_is_taken_from_another_region_and_reported() -> None:
     """0.096 in the region, 2 x 0.1008 of us-east-1."""
     text = monthly_estimate(settings(awsRegion="eu-central-1", awsWorkerType="m7i.large"))
     assert text.startswith("about 238 USD (")
     assert "; eu-central-1 on demand, m7i.large at us-east-1's price, no traffic)" in text
 
 
-def test_a_region_without_any_price_is_said() -> None:
+def test_a_region_without_any_price_is_reported() -> None:
     text = monthly_estimate(settings(awsRegion="sa-east-1"))
     assert text.startswith("about 140 USD (")
     borrowed = "t3.large and t3.medium and gp3 at us-east-1's price"
@@ -55,7 +55,7 @@ def test_one_type_for_all_is_counted_once() -> None:
     assert "(3 x t3.large," in monthly_estimate(settings(awsWorkerType="t3.large"))
 
 
-def test_what_has_no_price_is_said() -> None:
+def test_a_missing_price_is_reported() -> None:
     text = monthly_estimate(settings(awsWorkerType="g5.xlarge"))
     assert "2 x g5.xlarge" in text
     assert "without g5.xlarge, which have no price here" in text

@@ -56,7 +56,9 @@ def test_a_region_and_who_gets_in_are_enough() -> None:
         ({"registry": "hub"}, "registry: 'hub' is not valid. Use 'embedded' or 'ecr'"),
     ],
 )
-def test_a_mistake_says_key_value_and_what_is_valid(changes: dict[str, Any], expected: str) -> None:
+def test_a_mistake_is_reported_with_key_value_and_what_is_valid(
+    changes: dict[str, Any], expected: str
+) -> None:
     raw = {key: value for key, value in {**REQUIRED, **changes}.items() if value is not None}
     with pytest.raises(SettingsError) as caught:
         parse(raw)
@@ -67,6 +69,6 @@ def test_amazons_registry_goes_with_amazons_machines() -> None:
     assert parse({**REQUIRED, "registry": "ecr"}).registry == "ecr"
 
 
-def test_the_internet_gets_in_when_that_is_said_twice() -> None:
+def test_the_internet_is_admitted_if_two_settings_allow_it() -> None:
     raw = {**REQUIRED, "allowedCidrs": ["0.0.0.0/0"], "awsOpenToInternet": "true"}
     assert parse(raw).allowed_cidrs == ("0.0.0.0/0",)

@@ -18,8 +18,8 @@ TCP_22 = {"IsEgress": False, "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
     [
         ({"cidrBlok": "10.0.0.0/16"}, "cidrBlok", "the package pulumi_aws has no such property"),
         ({"ipv4IpamPoolId": "x"}, "ipv4IpamPoolId", "is not served by this stand-in"),
-        ({"enableDnsSupport": "yes"}, "enableDnsSupport", "'yes' is no bool"),
-        ({"tags": ["a"]}, "tags", "is no Mapping"),
+        ({"enableDnsSupport": "yes"}, "enableDnsSupport", "'yes' is not of type bool"),
+        ({"tags": ["a"]}, "tags", "is not of type Mapping"),
     ],
 )
 def test_a_wrong_input_is_refused_by_name(given: dict, name: str, reason: str) -> None:
@@ -30,7 +30,7 @@ def test_a_wrong_input_within_another_is_refused_by_its_path() -> None:
     given = {"rootBlockDevice": {"volumeSise": 3, "volumeSize": "3"}}
     found = schema.problems(Instance.TOKEN, given, upstream.served(Instance.TOKEN))
     assert found["rootBlockDevice.volumeSise"] == "the package pulumi_aws has no such property"
-    assert found["rootBlockDevice.volumeSize"] == "'3' is no int"
+    assert found["rootBlockDevice.volumeSize"] == "'3' is not of type int"
 
 
 def fence(*rules: dict, has_internet: bool = True) -> str:
@@ -51,7 +51,7 @@ def test_a_rule_opens_its_port_to_its_source() -> None:
     )
 
 
-def test_a_reference_stands_for_the_groups_members() -> None:
+def test_a_reference_means_the_groups_members() -> None:
     rules = fence({**TCP_22, "ReferencedGroupInfo": {"GroupId": "sg-1"}})
     assert "ip saddr { 10.0.0.4, 10.0.0.5 } ip protocol tcp" in rules
 

@@ -51,7 +51,7 @@ def test_every_type_that_is_served_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("token", KINDS)
 def test_the_table_has_every_input_that_the_installed_package_has(token: str) -> None:
-    """A further input of a newer package wants a decision."""
+    """A further input of a newer package needs a decision."""
     listed = upstream.types()[token]
     inputs = set(pulumi_types.input_type_py_to_pulumi_names(args_of(token)).values())
     assert {name for name in listed if "." not in name} == inputs
@@ -62,8 +62,8 @@ def test_the_table_has_every_input_that_the_installed_package_has(token: str) ->
 
 
 @pytest.mark.parametrize("token", KINDS)
-def test_the_table_knows_what_keeps_its_value_when_it_is_left_out(token: str) -> None:
-    """The package's output has a value then, where the input may have none."""
+def test_the_table_lists_what_keeps_its_value_when_it_is_left_out(token: str) -> None:
+    """The package's output has a value then, though the input may have none."""
     resource, args = schema._class(token), args_of(token)
     module = vars(inspect.getmodule(resource))
     for python, name in pulumi_types.input_type_py_to_pulumi_names(args).items():
@@ -76,7 +76,7 @@ def test_the_table_knows_what_keeps_its_value_when_it_is_left_out(token: str) ->
         assert has_value == (is_required or one.keeps_its_value), name
 
 
-def test_what_is_left_out_keeps_its_value_only_where_upstream_computes_it() -> None:
+def test_what_is_left_out_keeps_its_value_only_if_upstream_computes_it() -> None:
     state = {"iamInstanceProfile": "mine", "sourceDestCheck": False, "instanceType": "t3.large"}
     assert upstream.changes(Instance.TOKEN, state, {"instanceType": "t3.large"}) == [
         "sourceDestCheck"
@@ -85,7 +85,7 @@ def test_what_is_left_out_keeps_its_value_only_where_upstream_computes_it() -> N
     assert kept == {"iamInstanceProfile": "mine", "instanceType": "t3.large"}
 
 
-def test_a_change_within_an_input_is_told_by_its_path() -> None:
+def test_a_change_within_an_input_is_reported_by_its_path() -> None:
     state = {"rootBlockDevice": {"encrypted": False, "volumeSize": 40, "iops": 3000}}
     wanted = {"rootBlockDevice": {"encrypted": True, "volumeSize": 50}}
     changed = upstream.changes(Instance.TOKEN, state, wanted)

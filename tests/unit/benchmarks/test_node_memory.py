@@ -1,4 +1,4 @@
-"""What a memory cgroup says, in both versions, and what is said when it cannot be read."""
+"""The values of a memory cgroup, in both versions, and the message if it cannot be read."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -30,11 +30,11 @@ def test_pages_that_nobody_used_lately_are_not_counted() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1000\n", "cat: memory.current: No such file\n"])
-def test_what_cannot_be_read_is_told_with_the_node(text: str) -> None:
+def test_unreadable_memory_is_reported_with_the_node(text: str) -> None:
     with pytest.raises(MemoryUnknownError, match="worker-1: its memory cgroup cannot be read"):
         memory_of([node(text, 1)])
 
 
-def test_no_node_is_no_zero() -> None:
+def test_no_node_is_not_zero() -> None:
     with pytest.raises(MemoryUnknownError, match="no node runs"):
         memory_of([])

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def test_each_runs_and_a_failure_is_told_at_the_end(folder: Path, capfd: Captured) -> None:
+def test_each_runs_and_a_failure_is_reported_at_the_end(folder: Path, capfd: Captured) -> None:
     (folder / "first.py").write_text(f"import sys\nprint('1st')\nsys.exit(0)\n{MAIN}")
     (folder / "second.py").write_text(f"raise SystemExit(3)\n{MAIN}")
     (folder / "third.py").write_text(f"{MAIN}    print('3rd')\n")
@@ -51,7 +51,7 @@ def test_the_benchmarks_are_those_that_can_be_run(capfd: Captured) -> None:
     )
 
 
-def test_what_is_left_out_is_said_with_the_way_to_it(tmp_path: Path) -> None:
+def test_what_is_left_out_is_reported_with_its_command(tmp_path: Path) -> None:
     program = "from benchmarks.dag_builder import measure_beside_peer as m; print(m())"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -61,9 +61,9 @@ def test_what_is_left_out_is_said_with_the_way_to_it(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    said, way, result = done.stdout.splitlines()[-3:]
-    assert said.startswith("LEFT OUT: dag-factory, the peer,")
-    assert "there is no uv on the PATH" in said
+    printed, way, result = done.stdout.splitlines()[-3:]
+    assert printed.startswith("LEFT OUT: dag-factory, the peer,")
+    assert "there is no uv on the PATH" in printed
     assert way.startswith("to measure it: uv run --no-project")
     assert "dag-factory==1.1.*" in way
     assert result == "None"

@@ -130,7 +130,7 @@ def test_a_step_that_is_left_out_fails_those_that_need_it(
         execution.run([replace(prepare, lanes=tuple(lanes)), *others])
 
 
-def test_a_newcomer_that_a_manager_s_firewall_does_not_know_is_refused(
+def test_a_newcomer_that_a_manager_s_firewall_does_not_list_is_refused(
     servers_and_pool: tuple[Servers, SshPool],
 ) -> None:
     servers, pool = servers_and_pool

@@ -18,7 +18,7 @@ FUNCTIONS = types.ModuleType("functions_of_tests")
 _NUMBERS = itertools.count()
 #: DAGs of one test that are compared; the rest of a large number of them is alike.
 MOST = 20
-#: What cannot be written, and why, where that is right.
+#: Expected reasons for what cannot be written.
 RIGHT = re.compile(
     r"is in no module that can be imported"  # the functions of a DAG file, not of a module
     r"|the value is converted when"

@@ -129,12 +129,12 @@ def test_page_has_examples_with_yaml() -> None:
     assert len(YAML) >= 4
 
 
-def test_mistakes_are_told_as_documented() -> None:
+def test_mistakes_are_reported_as_documented() -> None:
     code = next(code for info, code in _fences(PAGE) if info == "python mistakes")
-    told = next(text for info, text in _fences(PAGE) if info == "text mistakes")
+    printed = next(text for info, text in _fences(PAGE) if info == "text mistakes")
     with pytest.raises(DagError) as caught:
         _dags_of_code(code)
-    assert f"{caught.value}\n" == told
+    assert f"{caught.value}\n" == printed
 
 
 def test_every_key_is_documented() -> None:
@@ -144,7 +144,7 @@ def test_every_key_is_documented() -> None:
         assert {(key, field.about) for key, field in table.items()} <= rows
 
 
-def test_the_walk_through_leads_over_its_mistake_to_a_sound_dag(
+def test_the_walk_through_leads_over_its_mistake_to_a_valid_dag(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = Path(__file__).parents[3]
@@ -169,10 +169,10 @@ def test_the_walk_through_leads_over_its_mistake_to_a_sound_dag(
     file = tmp_path / "big_orders.py"
     file.write_text(text, encoding="utf-8")
     assert main(["check", str(file)]) == 1
-    told = capsys.readouterr().err
-    assert "1 mistake in DAG 'big_orders'" in told
-    assert "there is no task or group 'transfrom'" in told
-    assert "did you mean 'transform'?" in told
+    printed = capsys.readouterr().err
+    assert "1 mistake in DAG 'big_orders'" in printed
+    assert "there is no task or group 'transfrom'" in printed
+    assert "did you mean 'transform'?" in printed
     file.write_text(text.replace("transfrom", "transform") + "# corrected\n", encoding="utf-8")
     assert main(["check", str(file)]) == 0
 

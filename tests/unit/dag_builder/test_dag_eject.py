@@ -330,15 +330,15 @@ def test_the_code_in_the_documentation_is_what_is_written(tmp_path: Path) -> Non
 def test_one_dag_and_a_folder(tmp_path: Path, capsys: Captured) -> None:
     file = write(tmp_path, SHOP, "shop.yaml")
     assert main(["eject", str(file), "--dag", "read"]) == 0
-    told = capsys.readouterr().out
-    assert '"read"' in told
-    assert '"write"' not in told
+    printed = capsys.readouterr().out
+    assert '"read"' in printed
+    assert '"write"' not in printed
     folder = tmp_path / "plain"
     assert main(["eject", str(file), "-o", str(folder)]) == 0
     assert sorted(one.name for one in folder.iterdir()) == ["read.py", "write.py"]
     assert dags_of(folder).keys() == {"read", "write"}
-    told = refusal(capsys, file, "--dag", "raed")
-    assert "there is no such DAG: 'read', 'write'; did you mean 'read'?" in told
+    printed = refusal(capsys, file, "--dag", "raed")
+    assert "there is no such DAG: 'read', 'write'; did you mean 'read'?" in printed
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path, capsys: Captured) -> None:
@@ -550,11 +550,11 @@ def test_values_keep_where_they_come_from(
     code += "{$env: EJECT_RETRIES}, pool: {$env: EJECT_NONE, default: p}, "
     code += "doc_md: {$import: string.digits}}\n"
     assert main(["eject", str(write(tmp_path, code, "environment.yaml"))]) == 0
-    told = capsys.readouterr().out
-    assert 'queue=os.environ["EJECT_QUEUE"]' in told
-    assert 'retries=json.loads(os.environ["EJECT_RETRIES"])' in told
-    assert 'pool=os.environ.get("EJECT_NONE", "p")' in told
-    assert "doc_md=string.digits" in told
+    printed = capsys.readouterr().out
+    assert 'queue=os.environ["EJECT_QUEUE"]' in printed
+    assert 'retries=json.loads(os.environ["EJECT_RETRIES"])' in printed
+    assert 'pool=os.environ.get("EJECT_NONE", "p")' in printed
+    assert "doc_md=string.digits" in printed
 
 
 def test_the_first_difference_is_named() -> None:

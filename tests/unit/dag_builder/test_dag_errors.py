@@ -1,4 +1,4 @@
-"""Every mistake: its path, its words, what is valid and what was meant."""
+"""Every mistake: its path, its message, what is valid and the suggestion."""
 
 import ast
 import types
@@ -46,7 +46,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (
         dag(access_control={"v": {"$output": "a"}}),
         "x.access_control.v",
-        "a task's output cannot stand in here: this is made before any task runs",
+        "a task's output cannot be used here: this is made before any task runs",
         "",
     ),
     (
@@ -355,7 +355,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (tasks(a={"operator": "a.b c"}), "x.tasks.a.operator", "is not an import path", "module.name"),
     (tasks(a={"callable": "broken_module.f"}), "x.tasks.a.callable", "importing 'broken_mod", ""),
-    (tasks(clan=[]), "x.tasks.clan", "nothing says what task 'clan' does", "clean"),
+    (tasks(clan=[]), "x.tasks.clan", "task 'clan' is not defined", "clean"),
     (tasks(number=[]), "x.tasks.number", "this is not a task", "a function"),
     (tasks(a={**EMPTY, "callable": "os.getcwd"}), "x.tasks.a.callable", "not both", ""),
     (
@@ -412,9 +412,14 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "load() has no arg",
         "rows",
     ),
-    (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() stand in", "{arguments"),
+    (tasks(load={"rows": 1}), "x.tasks.load.rows", "arguments of load() belong in", "{arguments"),
     (tasks(load={"arguments": 3}), "x.tasks.load.arguments", "this must be a mapping", ""),
-    (tasks(load=[]), "x.tasks.load", "load() needs 'rows', which nothing gives it", "upstream"),
+    (
+        tasks(load=[]),
+        "x.tasks.load",
+        "load() needs 'rows', which no task or argument provides",
+        "upstream",
+    ),
     (tasks(a={**EMPTY, "default_args": 3}), "x.tasks.a.default_args", "this must be a mapping", ""),
     (tasks(a={**EMPTY, "setup": 3}), "x.tasks.a.setup", "this must be true or false", ""),
     (tasks(a={**EMPTY, "doc": {"$outptu": "b"}}), "x.tasks.a.doc", "this must be text", ""),
@@ -605,7 +610,7 @@ def test_likeliest_name_is_suggested() -> None:
     )
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     problems = problems_of(
         {
             "schedul": "@daily",
@@ -632,8 +637,8 @@ def places_of(dictionary: dict[str, Any]) -> set[str]:
     return {problem.where for problem in problems_of(dictionary)}
 
 
-def test_what_airflow_refuses_is_told_with_what_the_builder_does() -> None:
-    """Of the DAG's own keys and of each task: neither waits for the others to be mended."""
+def test_what_airflow_refuses_is_reported_with_what_the_builder_refuses() -> None:
+    """Of the DAG's own keys and of each task: neither waits for the others to be fixed."""
     wrong_mode = {"operator": FILE_SENSOR, "filepath": "x", "mode": "pok"}
     tasks = {"a": {"operator": "bash", "bash_comand": "x"}, "w": wrong_mode}
     no_start = {"schedule": "@daily", "catchup": True}
@@ -646,7 +651,7 @@ def test_what_airflow_refuses_is_told_with_what_the_builder_does() -> None:
     assert places_of({**no_start, "tasks": {"w": wrong_mode}}) == {"x.catchup", "x.tasks.w"}
 
 
-def test_what_follows_from_a_mistake_is_not_told_as_another() -> None:
+def test_what_follows_from_a_mistake_is_not_reported_as_another() -> None:
     no_start = {"start_dat": "2026-01-01", "schedule": "@daily", "catchup": True}
     assert places_of({**no_start, "tasks": {"a": {"operator": "empty"}}}) == {"x.start_dat"}
 
@@ -665,7 +670,7 @@ def test_circles_are_shown_and_each_of_them() -> None:
     assert circles & {"a → b → c → a", "b → c → a → b", "c → a → b → c"}
 
 
-def test_circles_that_share_a_task_are_told_one_by_one() -> None:
+def test_circles_that_share_a_task_are_reported_one_by_one() -> None:
     problems = problems_of(
         tasks(
             a={**EMPTY, "upstream": ["b", "c"]},
@@ -729,7 +734,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: _converted(tasks={"a": 3}), "this must be a mapping of keys", "x.tasks.a"),
     (
         lambda: _converted(tasks=[{}]),
-        "what stands in a list has its name under 'task_id'",
+        "an item of a list has its name under 'task_id'",
         "x.tasks[0]",
     ),
     (
@@ -789,7 +794,7 @@ OTHERS: list[tuple[Callable[[], Any], str, str]] = [
         "the same operator is x.tasks.a already, and can be one task only",
         "x.tasks.g.tasks.a",
     ),
-    (lambda: build_dags("x", {}, "abc"), "these are no sets of parameters", "x.for_each"),  # type: ignore[arg-type]
+    (lambda: build_dags("x", {}, "abc"), "these are not sets of parameters", "x.for_each"),  # type: ignore[arg-type]
     (lambda: build_dags("x", {}, ["abc"]), "this must be a mapping", "x.for_each[0]"),  # type: ignore[list-item]
     (lambda: build_dags("x", {}, {"c": "fr"}), "this must be a list", "x.for_each.c"),
     (
@@ -820,10 +825,10 @@ YAML_CASES = [
     ("dag_id: x\n  tasks: [\n", "this is not valid YAML: ", 2, 8),
     ("dag_id: x\ntasks:\n  a: {retries: !!int abc}\n", "YAML's tag !!int cannot be read", 3, 16),
     ("dag_id: x\ntags: !!timestamp abc\n", "YAML's tag !!timestamp cannot be read", 2, 7),
-    ("dag_id: x\ntags: &t [*t]\n", "an alias stands within what it is an alias of", 2, 7),
-    ("dag_id: x\nparams: &t {a: *t}\n", "an alias stands within what it is an alias of", 2, 9),
-    ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' takes over a mapping", 4, 9),
-    (f"dag_id: x\nparams:\n{BOMB}", "its aliases stand for more than 200,000 values", 1, 1),
+    ("dag_id: x\ntags: &t [*t]\n", "an alias is inside of the value that it refers to", 2, 7),
+    ("dag_id: x\nparams: &t {a: *t}\n", "an alias is inside of the value that it refers to", 2, 9),
+    ("dag_id: x\ntasks:\n  a:\n    <<: 3\n", "'<<' merges a mapping", 4, 9),
+    (f"dag_id: x\nparams:\n{BOMB}", "its aliases expand to more than 200,000 values", 1, 1),
     (
         "dag_id: 'x_${c}'\nfor_each: [{c: a}]\ntasks:\n  '${c}': {operator: empty}\n  a: []\n",
         "the key 'a' is there twice with these parameters",
@@ -938,13 +943,13 @@ def _messages_in_source() -> Iterator[tuple[str, str]]:
 
 
 def test_every_message_is_asserted() -> None:
-    said = [problem.message for case in CASES for problem in problems_of(case[0])]
+    printed = [problem.message for case in CASES for problem in problems_of(case[0])]
     for make, _, _ in OTHERS:
         with pytest.raises(DagError) as caught:
             make()
-        said.extend(problem.message for problem in caught.value.problems)
+        printed.extend(problem.message for problem in caught.value.problems)
     asserted = [
-        *said,
+        *printed,
         *(case[1] for case in YAML_CASES),
         "the file cannot be read: ",
         "there is no YAML file of DAGs in this folder",
@@ -971,20 +976,20 @@ def test_namespace_may_be_a_module(module: types.ModuleType) -> None:
         dag_of("x", {"extrac": []}, module)
 
 
-def test_wrong_name_upstream_is_one_mistake_also_where_a_function_needs_it() -> None:
+def test_wrong_name_upstream_is_one_mistake_even_if_a_function_needs_it() -> None:
     def use(clean: int, other: int) -> int:
         return clean + other
 
     tasks_ = {"clean": EMPTY, "use": {"callable": use, "upstream": ["claen"]}}
-    told = [problem.message for problem in problems_of({"tasks": tasks_})]
-    assert told == [
+    printed = [problem.message for problem in problems_of({"tasks": tasks_})]
+    assert printed == [
         "there is no task or group 'claen'",
-        "use() needs 'other', which nothing gives it",
+        "use() needs 'other', which no task or argument provides",
     ]
 
 
 @pytest.mark.parametrize("dags", ["", " []", "\n  - tasks: {a: []}"])
-def test_a_file_whose_dags_are_none(dags: str) -> None:
+def test_a_file_with_null_for_its_dags(dags: str) -> None:
     (problem,) = read_string(f"dags:{dags}\n", "f").problems
     assert problem.where == "f.dags"
     assert problem.message == "'dags' is a mapping of DAGs by their ids"

@@ -33,14 +33,14 @@ def test_orders_that_are_not_complete_are_left_out(capsys: pytest.CaptureFixture
         {"id": "3", "day": "2026-01-01", "country": "", "amount": "2"},
     ]
     assert module.transform(rows) == [["1", "2026-01-01", "fr", "1.50"]]
-    told = capsys.readouterr().out
-    assert "order 2 left out: 'n/a' is not an amount" in told
-    assert "order 3 left out: it has no country" in told
+    printed = capsys.readouterr().out
+    assert "order 2 left out: 'n/a' is not an amount" in printed
+    assert "order 3 left out: it has no country" in printed
     read = module.extract()
     assert 0 < len(module.transform(read)) < len(read)
 
 
-def test_a_report_of_nothing_says_what_to_do() -> None:
+def test_an_empty_report_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="run another DAG first"):
         example("cluster_report").draw([])
 

@@ -60,11 +60,11 @@ def test_broken_dag_is_an_import_error_and_others_stay(dag_folder: Path) -> None
 def test_mended_file_has_no_import_error(dag_folder: Path) -> None:
     bag = bag_of(dag_folder, x_py=f"build_dag('x', {BAD})")
     assert bag.import_errors
-    # Longer, as Python tells a file from its bytecode by its second and its size.
-    assert not bag_of(dag_folder, x_py=f"build_dag('x', {GOOD})  # mended").import_errors
+    # Longer, as Python compares a file with its bytecode by the second and the size.
+    assert not bag_of(dag_folder, x_py=f"build_dag('x', {GOOD})  # fixed").import_errors
 
 
-def test_broken_dag_that_is_used_says_why(dag_folder: Path) -> None:
+def test_broken_dag_that_is_used_raises_the_reason(dag_folder: Path) -> None:
     bag = bag_of(dag_folder, x_py=f"build_dag('x', {BAD}).get_task('a')")
     [text] = bag.import_errors.values()
     assert "x.tasks.a.operator" in text
@@ -249,13 +249,13 @@ def test_unforeseen_error_is_the_import_error_of_its_dag_alone(
     code = f"{UNFORESEEN}build_dag('one', {GOOD})\n{call}\nbuild_dag('two', {GOOD})\n"
     bag = bag_of(dag_folder, x_py=code)
     assert sorted(bag.dags) == ["one", "two"]
-    [told] = bag.import_errors.values()
-    assert told.startswith("DagError: ")
-    assert where in told
-    assert text in told
+    [printed] = bag.import_errors.values()
+    assert printed.startswith("DagError: ")
+    assert where in printed
+    assert text in printed
 
 
-def test_unforeseen_error_is_the_cause_and_says_where_it_was_raised() -> None:
+def test_unexpected_error_is_the_cause_with_the_line_that_raised_it() -> None:
     class Sly(dict[str, object]):
         def items(self) -> NoReturn:
             message = "the moon is full"
@@ -272,7 +272,7 @@ def test_unforeseen_error_is_the_cause_and_says_where_it_was_raised() -> None:
     pickle.loads(pickle.dumps(caught.value))  # noqa: S301
 
 
-def test_interrupt_is_no_mistake_of_a_dag() -> None:
+def test_interrupt_is_not_a_mistake_of_a_dag() -> None:
     class Stopped(dict[str, object]):
         def items(self) -> NoReturn:
             raise KeyboardInterrupt
@@ -293,8 +293,8 @@ def test_unforeseen_error_in_one_yaml_file_leaves_the_folder(dag_folder: Path) -
     )
     bag = bag_of(dag_folder, x_py="build_yaml('yaml')")
     assert sorted(bag.dags) == ["a", "c"]
-    [told] = bag.import_errors.values()
-    assert "b.yaml" in told
+    [printed] = bag.import_errors.values()
+    assert "b.yaml" in printed
 
 
 def test_callable_object_without_a_hash_is_not_a_task() -> None:
@@ -314,7 +314,7 @@ def test_ready_made_date_beside_a_written_one_is_airflows_to_judge(dag_folder: P
     assert list(bag.dags) == ["y"]
 
 
-def told_of(folder: Path, **files: str) -> tuple[list[str], str]:
+def reported_of(folder: Path, **files: str) -> tuple[list[str], str]:
     """The DAGs that are built of a folder of YAML files, and the import errors."""
     (folder / "yaml").mkdir()
     for name, text in files.items():
@@ -340,18 +340,18 @@ def test_wrong_text_of_one_dag_leaves_the_other_dags_of_its_file(
     dag_folder: Path, wrong: str
 ) -> None:
     text = f"dags:\n  one: {ONE}\n  bad: {wrong}\n  two: {ONE}\n"
-    dags, told = told_of(dag_folder, a=text)
+    dags, printed = reported_of(dag_folder, a=text)
     assert dags == ["one", "two"]
-    assert "in DAG 'bad'" in told
-    assert f"({dag_folder / 'yaml' / 'a.yaml'}, line " in told
+    assert "in DAG 'bad'" in printed
+    assert f"({dag_folder / 'yaml' / 'a.yaml'}, line " in printed
 
 
 def test_wrong_set_of_parameters_leaves_the_other_dags_of_its_template(dag_folder: Path) -> None:
     text = "dag_id: x_${c}\nfor_each: [{c: 1, n: a}, {c: 2}, 3]\ntasks: {t: {operator: bash, "
-    dags, told = told_of(dag_folder, a=text + "bash_command: '${n}'}}\n")
+    dags, printed = reported_of(dag_folder, a=text + "bash_command: '${n}'}}\n")
     assert dags == ["x_1"]
-    assert "there is no parameter 'n'" in told
-    assert "for_each[2]" in told
+    assert "there is no parameter 'n'" in printed
+    assert "for_each[2]" in printed
 
 
 @pytest.mark.parametrize("text", ["tags: [\n", "[3]\n", "tags: [a]\ntags: [b]\n"])
@@ -359,19 +359,19 @@ def test_dags_are_not_built_without_defaults_that_cannot_be_read(
     dag_folder: Path, text: str
 ) -> None:
     files = {"a": f"dags: {{a: {ONE}}}", "b": f"dag_id: b\n{ONE[1:-1]}\n"}
-    dags, told = told_of(dag_folder, defaults=text, **files)
+    dags, printed = reported_of(dag_folder, defaults=text, **files)
     assert dags == []
-    assert "2 mistakes in DAGs 'a', 'b'" in told
-    assert told.count(f"{dag_folder / 'yaml' / 'defaults.yaml'}, line ") == 2
-    assert "so this DAG's defaults are not known" in told
+    assert "2 mistakes in DAGs 'a', 'b'" in printed
+    assert printed.count(f"{dag_folder / 'yaml' / 'defaults.yaml'}, line ") == 2
+    assert "so this DAG's defaults are not known" in printed
 
 
 def test_inherited_mistake_has_the_line_of_the_defaults(dag_folder: Path) -> None:
-    dags, told = told_of(
+    dags, printed = reported_of(
         dag_folder,
         defaults="tags: [a]\ndefault_args:\n  retris: 3\n",
         a=f"defaults:\n  schedul: null\ndags:\n  a: {ONE}\n",
     )
     assert dags == []
-    assert f"a.default_args.retris ({dag_folder}/yaml/defaults.yaml, line 3, column 3)" in told
-    assert f"a.schedul ({dag_folder}/yaml/a.yaml, line 2, column 3)" in told
+    assert f"a.default_args.retris ({dag_folder}/yaml/defaults.yaml, line 3, column 3)" in printed
+    assert f"a.schedul ({dag_folder}/yaml/a.yaml, line 2, column 3)" in printed

@@ -1,4 +1,4 @@
-"""Folders of YAML files: their defaults, other programs' files, and what is to be ignored."""
+"""Folders of YAML files: their defaults, other programs' files, and what is ignored."""
 
 from pathlib import Path
 

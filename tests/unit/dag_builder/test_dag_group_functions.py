@@ -159,7 +159,7 @@ def test_arguments_are_checked_by_their_annotations() -> None:
     assert problem(a={"callable": load, "arguments": ["t"]}) == (where, "this must be a mapping")
     assert problem(a={"callable": load}) == (
         "x.tasks.a",
-        "load() needs 'table', which nothing gives it",
+        "load() needs 'table', which no task or argument provides",
     )
     assert problem(a={"callable": load, "arguments": {"table": "t"}, "retries": 1}) == (
         "x.tasks.a.retries",

@@ -120,7 +120,7 @@ def test_the_booleans_of_yaml_1_1(word: str, meant: bool, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("bare", ["0o10", "1e3", "010", "1_000", "12:30", "no", "'no'", "2.5", "~"])
-def test_our_yaml_says_what_the_old_one_said(bare: str) -> None:
+def test_our_yaml_has_what_the_old_one_had(bare: str) -> None:
     """Words that are text in one version of YAML, and none in the other."""
     value = yaml.load(bare, yaml.FullLoader)  # noqa: S506 - as dag-factory does
     assert read_text(dump({"a": value}), "new.yaml", "new").value == {"a": value}
@@ -142,7 +142,7 @@ def test_dates(tmp_path: Path) -> None:
     assert dag["tasks"]["x"]["doc"] == {"$$day": day}
 
 
-def test_variables_of_the_environment_are_told_with_their_place(tmp_path: Path) -> None:
+def test_variables_of_the_environment_are_reported_with_their_place(tmp_path: Path) -> None:
     made = converted(
         tmp_path,
         "sales:\n  tasks:\n    x:\n      operator: airflow.operators.bash.BashOperator\n"
@@ -153,7 +153,7 @@ def test_variables_of_the_environment_are_told_with_their_place(tmp_path: Path) 
     assert comments == "1 lines have comments, which are not kept"
 
 
-def test_what_would_be_otherwise_is_told(tmp_path: Path) -> None:
+def test_what_would_differ_is_reported(tmp_path: Path) -> None:
     made = converted(
         tmp_path,
         "sales:\n  fail_fast: true\n  user_defined_macros: {size: builtins.len}\n"
@@ -167,7 +167,7 @@ def test_what_would_be_otherwise_is_told(tmp_path: Path) -> None:
     assert dag["user_defined_macros"] == {"size": {"$import": "builtins.len"}}
     assert dag["tasks"]["g"]["tasks"]["x"]["data"] == '{"a": 1}'
     for words in (
-        "sales: 'fail_fast' counts from now on",
+        "sales: 'fail_fast' takes effect from now on",
         "sales.g: 'add_suffix_on_collision' was left out",
         "sales.x: 'data' is text in JSON now",
         "sales.x: 'endpoint' is a template of the variable now",
@@ -204,15 +204,15 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG, ids=[text for text, _ in WRONG])
-def test_what_cannot_be_converted_is_told(
+def test_what_cannot_be_converted_is_reported(
     text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "old.yaml"
     file.write_text(text)
     assert main(["import", str(file)]) == 1
-    told = capsys.readouterr().err
-    assert words.replace("FILE", str(file)) in told
-    assert "this is not valid YAML" not in told
+    printed = capsys.readouterr().err
+    assert words.replace("FILE", str(file)) in printed
+    assert "this is not valid YAML" not in printed
 
 
 def test_a_join_of_no_list_stays(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_join_of_no_list_stays(tmp_path: Path) -> None:
     }
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(DagError) as caught:
         converted(tmp_path, "sales: {default_args: abc, tasks: [{operator: x}, 5]}\nother: 1\n")
     assert [problem.where for problem in caught.value.problems] == [

@@ -54,7 +54,7 @@ def test_a_folder_is_converted_with_its_defaults(tmp_path: Path) -> None:
     assert dag.schedule == "@daily"
 
 
-def test_a_file_beside_defaults_says_so(tmp_path: Path) -> None:
+def test_a_file_beside_defaults_has_a_note(tmp_path: Path) -> None:
     (tmp_path / "defaults.yml").write_text("default_args: {owner: shop}\n")
     _, notes = imported(tmp_path, f"g:\n  {TASK}\n")
     assert "dag-factory reads the folder's defaults.yml as well: import the folder" in notes
@@ -157,7 +157,7 @@ def test_params_are_plain_values(tmp_path: Path) -> None:
     "text",
     [f"g: {{tasks: {{no: {{operator: {EMPTY}}}}}}}\n", f"no:\n  {TASK}\n", f"1:\n  {TASK}\n"],
 )
-def test_names_that_are_no_text_are_refused(tmp_path: Path, text: str) -> None:
+def test_names_that_are_not_text_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "old.yaml").write_text(text)
     with pytest.raises(DagError, match="a key is a word"):
         convert_file(tmp_path / "old.yaml")

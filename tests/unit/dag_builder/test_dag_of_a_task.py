@@ -92,7 +92,7 @@ def test_mistakes_of_another_dag_do_not_matter(dag_folder: Path) -> None:
     assert list(bag.dags) == ["d1"]
 
 
-def test_a_dag_with_mistakes_that_is_used_says_why(dag_folder: Path) -> None:
+def test_a_dag_with_mistakes_that_is_used_raises_the_reason(dag_folder: Path) -> None:
     wrong = "build_dag('d2', {'tasks': {'a': {'operator': 'emtpy'}}})"
     bag, _ = read(dag_folder, f"build_dag('d1', ONE)\n{wrong}.get_task('a')")
     [text] = bag.import_errors.values()

@@ -117,7 +117,7 @@ def test_aliases_that_multiply_are_refused() -> None:
     text = "dag_id: x\ntasks: {a: {operator: empty}}\nparams:\n  " + "\n  ".join(lines)
     document = read_string(text)
     assert not document.dags
-    assert "its aliases stand for more than" in str(document.problems[0])
+    assert "its aliases expand to more than" in str(document.problems[0])
 
 
 def test_many_aliases_of_one_mapping_are_taken() -> None:

@@ -1,4 +1,4 @@
-"""The JSON Schema reports what it can know, and nothing that the builder takes."""
+"""The JSON Schema reports the mistakes that it can describe, and accepts what the builder does."""
 
 from typing import Any
 

@@ -55,7 +55,9 @@ def test_acyclic_structure_gives_exactly_its_edges(case: tuple[list[str], Edges]
 
 @QUICK
 @given(acyclic(), st.randoms(use_true_random=False))
-def test_edges_may_be_said_in_any_way(case: tuple[list[str], Edges], chance: random.Random) -> None:
+def test_edges_may_be_written_in_any_way(
+    case: tuple[list[str], Edges], chance: random.Random
+) -> None:
     """As upstream, downstream or a chain, or as two of them: the edges are the same."""
     names, edges = case
     tasks: dict[str, Any] = {name: {**EMPTY, "upstream": [], "downstream": []} for name in names}
@@ -155,7 +157,7 @@ def print_nothing() -> None:
     """A task."""
 
 
-def test_long_chain_is_no_problem() -> None:
+def test_long_chain_is_built() -> None:
     """A thousand tasks in a row, given from the last to the first."""
     names = [f"t{number}" for number in range(1000)]
     tasks = {

@@ -465,7 +465,7 @@ def test_a_wrong_reference_is_reported_with_its_path(given: dict[str, Any], path
 # Functions.
 
 
-def test_two_upstream_tasks_of_one_name_are_no_argument() -> None:
+def test_two_upstream_tasks_of_one_name_are_not_an_argument() -> None:
     tasks = {
         "g": {"tasks": {"x": E}},
         "h": {"tasks": {"x": E}},
@@ -663,7 +663,7 @@ def test_sla_is_refused_with_what_to_use() -> None:
 # Teardowns.
 
 
-def test_a_group_is_no_set_up() -> None:
+def test_a_group_is_not_a_set_up() -> None:
     tasks = {"g": {"tasks": {"a": E}}, "b": {**E, "teardown": "g"}}
     text = one(tasks)
     assert "a set-up is a task, and this is a group" in text

@@ -199,12 +199,12 @@ def test_tasks_may_be_operators_classes_decorated_functions_and_dictionaries() -
 
     built = dag_of(
         "x",
-        {"made": [], "kind": ["made"], "decorated": ["kind"], "told": ["decorated"]},
+        {"made": [], "kind": ["made"], "decorated": ["kind"], "noted": ["decorated"]},
         {
             "made": BashOperator(task_id="made", bash_command="date"),
             "kind": EmptyOperator,
             "decorated": decorated,
-            "told": {"operator": "bash", "bash_command": "date"},
+            "noted": {"operator": "bash", "bash_command": "date"},
         },
     )
     assert [item.task_type for item in built.tasks] == [
@@ -214,7 +214,7 @@ def test_tasks_may_be_operators_classes_decorated_functions_and_dictionaries() -
         "BashOperator",
     ]
     assert built.get_task("decorated").retries == 5
-    assert built.get_task("told").upstream_task_ids == {"decorated"}
+    assert built.get_task("noted").upstream_task_ids == {"decorated"}
     assert built.get_task("made").dag is built
 
 
@@ -501,7 +501,7 @@ LATER = (
 
 
 def test_table_has_every_argument_of_airflow() -> None:
-    """A new argument in a new Airflow is taken as it is, but is to be added to the table."""
+    """A new argument in a new Airflow is taken as it is, but must be added to the table."""
     assert dag_keys() | LATER == DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys() | LATER
     base = signature_of("empty").arguments
     assert base - TASK_FIELDS.keys() <= {"sla"}

@@ -1,4 +1,4 @@
-"""What is said of errors on the way to the engine."""
+"""Messages for errors on the way to the engine."""
 
 import docker
 import pytest
@@ -11,6 +11,6 @@ def test_a_missing_credential_helper_is_named() -> None:
     configuration = docker.auth.AuthConfig({"credsStore": "no-such-store"})
     with pytest.raises(DockerException) as caught:
         docker.auth.resolve_authconfig(configuration, "registry.example:5000")
-    said = explain(caught.value)
-    assert "docker-credential-no-such-store" in said
-    assert "remove that entry" in said
+    message = explain(caught.value)
+    assert "docker-credential-no-such-store" in message
+    assert "remove that entry" in message

@@ -144,7 +144,7 @@ def test_a_pushs_digest_is_in_its_last_line_with_either_image_store(
     assert reported_digest(message) == digest
 
 
-def test_outputs_are_secret_exactly_where_their_inputs_are() -> None:
+def test_outputs_are_secret_exactly_if_their_inputs_are() -> None:
     image = Image(
         inputs={
             "imageName": Secret("127.0.0.1:5000/it:dev"),

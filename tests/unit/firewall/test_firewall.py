@@ -23,7 +23,7 @@ POLICY = Policy(
 MEMBERS = ("10.213.0.11", "10.213.0.111")
 
 
-def test_table_is_what_the_documentation_says() -> None:
+def test_table_is_that_of_the_documentation() -> None:
     rows = {(row.port, row.protocol, row.source) for row in openings(POLICY)}
     assert rows == {
         (22, "tcp", Source.OPERATOR),
@@ -78,7 +78,7 @@ def test_what_members_have_for_each_other_is_closed_to_containers() -> None:
 
 
 def test_containers_are_let_out_after_what_is_closed_to_them() -> None:
-    """A rule that lets a bridge out first would never meet the rules that close."""
+    """A rule that accepts a bridge's packets first would bypass the rules that drop."""
     rules = chain("forward")
     closed = rules.index("jump closed_to_containers")
     lets_out = [n for n, rule in enumerate(rules) if rule.startswith("iifname")]
@@ -116,7 +116,7 @@ def test_sources_become_sets() -> None:
     assert "elements = { 10.213.0.11, 10.213.0.111 }" in ruleset
 
 
-def test_a_source_without_addresses_is_an_empty_set_that_lets_nobody_in() -> None:
+def test_a_source_without_addresses_is_an_empty_set() -> None:
     policy = Policy(operator_cidrs=("0.0.0.0/0",), client_cidrs=())
     clients = re.search(r"set clients \{(.*?)\}", nftables_ruleset(policy, MEMBERS), re.DOTALL)
     assert clients is not None
@@ -144,13 +144,13 @@ def test_another_member_is_another_digest() -> None:
 
 @pytest.mark.parametrize("field", ["operator_cidrs", "client_cidrs", "image_pusher_cidrs"])
 @pytest.mark.parametrize("cidr", ["everyone", "::/0", "10.0.0.1/8", "10.0.0.0/33", ""])
-def test_a_source_that_is_no_network_is_refused_by_name(field: str, cidr: str) -> None:
+def test_a_source_that_is_not_a_network_is_refused_by_name(field: str, cidr: str) -> None:
     fields = {"operator_cidrs": (), "client_cidrs": (), field: (cidr,)}
     with pytest.raises(ValueError, match=re.escape(f"{field}: {cidr!r} is not an IPv4 network")):
         Policy(**fields)
 
 
-def test_policy_survives_a_state_that_knows_only_floats() -> None:
+def test_policy_survives_a_state_that_has_only_floats() -> None:
     stored = {k: float(v) if k.endswith("port") else v for k, v in POLICY.to_dict().items()}
     assert Policy.from_dict(stored) == POLICY
     assert isinstance(Policy.from_dict(stored).web_port, int)

@@ -113,7 +113,7 @@ def test_a_lock_decides_until_the_requirements_change(
     assert "words-1.0" in packages(make("python=3.13", "greeter", "# a comment"))
     assert "3 conda packages by conda_requirements.lock" in capsys.readouterr().out
 
-    # Another line: what is locked stays, the new line is obeyed, and it is said.
+    # Another line: what is locked stays, the new line is added, and a message is printed.
     assert packages(make("python=3.13", "greeter", "words>1")) == {
         *("python-3.13.1", "greeter-1.0", "words-1.5")
     }
@@ -204,13 +204,13 @@ def test_of_two_channels_both_have_to_answer(make: Callable[..., Prefix], url: s
         make("python=3.13", channels=f"{url},http://127.0.0.1:1/closed")
 
 
-def test_what_is_no_channel_is_named(make: Callable[..., Prefix]) -> None:
+def test_what_is_not_a_channel_is_named(make: Callable[..., Prefix]) -> None:
     with pytest.raises(BuildError, match=r"'ftp://x' is not a channel. Valid:"):
         make("python=3.13", channels="conda-forge, ftp://x")
 
 
 @pytest.mark.parametrize("channels", ["none", "http://127.0.0.1:1/closed"])
-def test_without_a_channel_debian_s_python_is_taken_and_it_is_said(
+def test_without_a_channel_debian_s_python_is_taken_and_reported(
     make: Callable[..., Prefix], capsys: pytest.CaptureFixture[str], channels: str
 ) -> None:
     prefix = make(f"python={platform.python_version()}", "pandas", channels=channels)
@@ -232,7 +232,7 @@ def test_without_a_channel_what_pypi_cannot_serve_is_named(make: Callable[..., P
         make("python=9.9", channels="none")
 
 
-def test_nobody_s_own_processor_decides() -> None:
+def test_the_build_machine_s_processor_has_no_effect() -> None:
     """The image runs on other machines than the one that made it."""
     assert ["__archspec", "1", "x86_64"] in [
         [str(each.name.normalized), str(each.version), str(each.build_string)]

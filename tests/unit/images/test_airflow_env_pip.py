@@ -98,7 +98,7 @@ def test_what_conda_installed_stays_as_it_is(
     assert "1 packages from PyPI resolved now (no pip_requirements.lock" in capsys.readouterr().out
 
 
-def test_a_package_that_only_conda_has_is_no_obstacle(
+def test_a_package_that_only_conda_has_is_accepted(
     make: Callable[..., Path], by_conda: Prefix, index: Index
 ) -> None:
     for wheel in (index.folder / "shared").iterdir():
@@ -159,13 +159,13 @@ def test_a_lock_decides_until_the_requirements_change(
     assert "shared==3.0" in pypi.choose(plan, asked, prefix, sources)
     assert capsys.readouterr().out == "airflow_env: 2 packages from PyPI by pypi_only.lock\n"
     assert "shared==4.0" in pypi.resolve(plan, asked, prefix, sources, upgrade=True)
-    # Another line: what is locked stays, and it is said.
+    # Another line: what is locked stays, and a message is printed.
     index.add("gamma", "1.0")
     made = make(prefix, pip="alpha\ngamma\n")
     assert "shared-3.0.dist-info" in names(made)
     out = capsys.readouterr().out
     assert "resolved now (pypi_only.lock is for other requirements; `make lock` keeps" in out
-    # The image knows what is in it.
+    # The image has a list of what is in it.
     (kept,) = made.rglob("pip_requirements.lock")
     assert "gamma==1.0" in kept.read_text()
 
@@ -271,7 +271,7 @@ def test_what_several_need_is_of_the_layer_that_changes_least() -> None:
         ("pytorch", "torch"),
     ],
 )
-def test_conda_s_versions_are_said_in_pypi_s_terms(conda: str, pip: str) -> None:
+def test_conda_s_versions_are_written_in_pypi_s_terms(conda: str, pip: str) -> None:
     requirement = Requirement(file="conda_requirements.txt", line=1, text=conda)
     assert [text for _, text in from_pypi([requirement])] == [pip]
 

@@ -29,7 +29,7 @@ DNS_LABEL_LIMIT = 63
 
 @pytest.fixture
 def setting(tmp_path: Path) -> Callable[..., str]:
-    """Ask for the value of an option in a service that has some secrets."""
+    """Return the value of an option in a service that has some secrets."""
 
     def ask(name: str, **secrets: str) -> str:
         for secret, value in secrets.items():
@@ -85,7 +85,7 @@ def test_a_key_that_a_service_does_not_have_is_empty(
         ("broker_url", "this-service-has-no-access-to-the-broker"),
     ],
 )
-def test_a_url_without_its_password_tells_why_it_fails(
+def test_a_url_without_its_password_fails_with_the_reason(
     setting: Callable[..., str], name: str, host: str
 ) -> None:
     url = urlsplit(setting(name))
@@ -199,7 +199,7 @@ def test_a_wait_that_is_over_names_the_address(tmp_path: Path) -> None:
     assert "127.0.0.1:1" in done.stderr
 
 
-def test_a_health_check_fails_where_nothing_listens() -> None:
+def test_a_health_check_fails_if_nothing_listens() -> None:
     done = subprocess.run(
         ["bash", str(IMAGE / "healthcheck.sh"), "scheduler"],
         capture_output=True,
@@ -218,13 +218,13 @@ def locked() -> dict[str, str]:
 
 def test_the_locks_are_those_of_the_requirements() -> None:
     asked = Sources(folder=IMAGE).asked()
-    said = locks.facts(IMAGE / locks.PYPI_ONLY_LOCK)
-    assert said["requirements"] == digest([*asked.conda, *asked.pip]), "run `make lock`"
+    recorded = locks.facts(IMAGE / locks.PYPI_ONLY_LOCK)
+    assert recorded["requirements"] == digest([*asked.conda, *asked.pip]), "run `make lock`"
     if (IMAGE / locks.CONDA_LOCK).exists():
-        said = locks.facts(IMAGE / locks.CONDA_LOCK)
-        assert said["requirements"] == digest(asked.conda), "run `make lock`"
-        said = locks.facts(IMAGE / locks.PIP_LOCK)
-        assert said["requirements"] == digest(asked.pip), "run `make lock`"
+        recorded = locks.facts(IMAGE / locks.CONDA_LOCK)
+        assert recorded["requirements"] == digest(asked.conda), "run `make lock`"
+        recorded = locks.facts(IMAGE / locks.PIP_LOCK)
+        assert recorded["requirements"] == digest(asked.pip), "run `make lock`"
 
 
 def test_celery_is_one_that_the_provider_can_import() -> None:

@@ -41,7 +41,7 @@ class Client:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_an_entry_that_is_no_message_is_passed_over(entry: bytes) -> None:
+def test_an_entry_that_is_not_a_message_is_skipped(entry: bytes) -> None:
     client = Client({"q": [entry, MESSAGE], "unacked": {b"1": entry, b"2": b"[" + MESSAGE + b"]"}})
     assert broker.waiting(client, {"q", None}) == {"a message"}
     assert broker.taken(client) == {"a message"}

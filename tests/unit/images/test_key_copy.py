@@ -17,7 +17,7 @@ def test_a_copy_is_read_with_its_passphrase_alone() -> None:
         key_copy.decrypt(copy, "another passphrase", "of another stack")
 
 
-def test_another_passphrase_is_no_loss_if_the_stack_has_the_keys() -> None:
+def test_another_passphrase_loses_nothing_if_the_stack_has_the_keys() -> None:
     copy = key_copy.encrypt(KEYS, PASSPHRASE)
     assert key_copy.decrypt(copy, "another passphrase", KEYS) == KEYS
 

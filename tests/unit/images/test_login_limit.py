@@ -1,4 +1,4 @@
-"""The limit on refused logins, in front of a web application that knows one password."""
+"""The limit on refused logins, in front of a web application that has one password."""
 
 import asyncio
 import importlib.util

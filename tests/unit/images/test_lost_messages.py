@@ -82,7 +82,7 @@ def test_a_task_that_started_is_forgotten() -> None:
 def test_nothing_is_lost_while_the_broker_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All messages are absent then: the scheduler goes on, and looks again later."""
+    """All messages are absent then: the scheduler continues, and checks again later."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         closed_port = probe.getsockname()[1]

@@ -39,7 +39,7 @@ def end(
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "printed"),
     [
         ("pass", 0, ""),
         ("sys.exit()", 0, ""),
@@ -50,10 +50,12 @@ def end(
         ("atexit.register(print, 'closed', file=sys.stderr); sys.exit(2)", 2, "closed"),
     ],
 )
-def test_a_part_ends_with_its_own_status(tmp_path: Path, body: str, status: int, said: str) -> None:
+def test_a_part_ends_with_its_own_status(
+    tmp_path: Path, body: str, status: int, printed: str
+) -> None:
     ended = end(tmp_path, body)
     assert ended.returncode == status
-    assert said in ended.stderr
+    assert printed in ended.stderr
 
 
 def test_a_part_ends_without_a_last_collection(tmp_path: Path) -> None:

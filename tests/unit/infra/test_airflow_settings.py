@@ -43,7 +43,7 @@ def known_options() -> set[str]:
 
 
 def problem(name: str, value: object) -> str:
-    """What the report says of an option's value; empty if it is valid."""
+    """The report on an option's value; empty if it is valid."""
     section, option = name.split(".")
     found = list(airflow_problems({"airflowConfig": {section: {option: value}}}))
     assert len(found) <= 1
@@ -77,7 +77,7 @@ def test_the_project_owns_options_that_exist() -> None:
 
 
 def test_every_option_that_the_project_sets_is_refused_warned_of_or_free() -> None:
-    """Decide a new one: OWNED refuses it, GUARANTEES names what is lost, FREE says why not."""
+    """Decide a new one: OWNED refuses it, GUARANTEES names what is lost, FREE has the reason."""
     found = set_by_the_project()
     assert len(found) > 40, "the files are read"
     assert found - {*OWNED, *GUARANTEES, *FREE} == set()

@@ -109,7 +109,7 @@ def test_a_restore_needs_backups() -> None:
         ({"backups": "yes"}, "backups: 'yes' is not valid. Use true or false"),
     ],
 )
-def test_a_mistake_says_what_is_valid(raw: dict[str, str], expected: str) -> None:
+def test_a_mistake_is_reported_with_what_is_valid(raw: dict[str, str], expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse(raw)
     assert expected in str(caught.value)

@@ -25,13 +25,13 @@ def refusal(**raw: Any) -> str:
 
 
 def test_more_tasks_than_the_queue_serves_are_refused_with_every_figure() -> None:
-    said = refusal(workers="50", workersPerNode="16", workerConcurrency="256")
-    assert "workerConcurrency: '256' is not valid. Use fewer tasks at the same time" in said
-    assert "50 worker nodes x 16 workersPerNode x 256 workerConcurrency = 204,800." in said
+    printed = refusal(workers="50", workersPerNode="16", workerConcurrency="256")
+    assert "workerConcurrency: '256' is not valid. Use fewer tasks at the same time" in printed
+    assert "50 worker nodes x 16 workersPerNode x 256 workerConcurrency = 204,800." in printed
     assert (
         "Redis, the queue, would have 208,900 clients (204,800 tasks, 5 for each of 800 Celery"
         " workers, 100 others), but accepts 10,000"
-    ) in said
+    ) in printed
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,18 @@ def test_every_cluster_that_is_permitted_has_a_network() -> None:
     assert network.capacity(subnet) >= demand.addresses > workers * 1.5
 
 
-def test_hosts_are_counted_where_they_are_a_list() -> None:
+def test_hosts_are_counted_if_they_are_a_list() -> None:
     hosts = [{"name": f"w{n}", "address": f"192.0.2.{n}", "role": "worker"} for n in range(1, 101)]
-    said = refusal(target="existing", hosts=hosts, workersPerNode="16", workerConcurrency="64")
-    assert "100 worker nodes x 16 workersPerNode x 64 workerConcurrency = 102,400" in said
+    printed = refusal(target="existing", hosts=hosts, workersPerNode="16", workerConcurrency="64")
+    assert "100 worker nodes x 16 workersPerNode x 64 workerConcurrency = 102,400" in printed
 
 
 def test_a_network_that_is_too_small_is_refused_with_every_figure() -> None:
-    said = refusal(workers="50", workersPerNode="16", overlayNetwork="10.192.0.0/22")
-    assert "overlayNetwork: '10.192.0.0/22' is not valid. Use a network with 1,281" in said
-    assert "800 for Celery workers" in said
-    assert "415 for tasks that an update replaces" in said
-    assert "10.192.0.0/22 has 1,021" in said
+    printed = refusal(workers="50", workersPerNode="16", overlayNetwork="10.192.0.0/22")
+    assert "overlayNetwork: '10.192.0.0/22' is not valid. Use a network with 1,281" in printed
+    assert "800 for Celery workers" in printed
+    assert "415 for tasks that an update replaces" in printed
+    assert "10.192.0.0/22 has 1,021" in printed
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_network_that_collides_is_refused(raw: dict[str, Any], expected: str) 
 
 
 def test_all_of_it_is_reported_at_once() -> None:
-    said = refusal(
+    printed = refusal(
         workers="50",
         workersPerNode="16",
         workerConcurrency="256",
@@ -111,7 +111,7 @@ def test_all_of_it_is_reported_at_once() -> None:
         webPort="x",
     )
     for key in ("workerConcurrency", "overlayNetwork", "webPort"):
-        assert f"  {key}: " in said
+        assert f"  {key}: " in printed
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_chosen_network_is_clear_of_the_machines(machine: str) -> None:
     assert IPv4Address(machine) not in subnet
 
 
-def test_where_every_network_is_taken_the_setting_is_named() -> None:
+def test_if_every_network_is_taken_the_setting_is_named() -> None:
     machines = ["10.192.0.10", "172.16.0.10", "100.112.0.10"]
     with pytest.raises(NoSubnetError, match="pulumi config set overlayNetwork"):
         choose(Demand(managers=1, worker_nodes=2, workers=2), machines)

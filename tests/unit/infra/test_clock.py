@@ -14,7 +14,7 @@ NOON = 1795780800.0  # 2026-11-27 12:00 UTC
 
 
 def reading(began: float, ended: float, answered: float) -> ClockReading:
-    """Return a reading; the times count from when the operator asked."""
+    """Return a reading; the times count from the operator's request."""
     return ClockReading(
         asked=NOON, began=NOON + began, ended=NOON + ended, answered=NOON + answered
     )
@@ -40,19 +40,20 @@ def test_only_what_is_certain_counts(
     assert found.is_wrong is (abs(ahead) > LARGEST_DIFFERENCE_SECONDS)
 
 
-def test_a_wrong_clock_is_told_with_both_times_and_what_to_do() -> None:
-    said, advice = difference(reading(3700, 3701, 1))
+def test_a_wrong_clock_is_reported_with_both_times_and_what_to_do() -> None:
+    printed, advice = difference(reading(3700, 3701, 1))
     assert (
-        "its clock is at 2026-11-27 13:01:41 UTC, and this machine's at 2026-11-27 12:00:01" in said
+        "its clock is at 2026-11-27 13:01:41 UTC, and this machine's at 2026-11-27 12:00:01"
+        in printed
     )
-    assert "it is at least 3700 s ahead, and at most 5 s are allowed" in said
+    assert "it is at least 3700 s ahead, and at most 5 s are allowed" in printed
     assert "timedatectl set-ntp true" in advice
     assert "3600 s behind" in difference(reading(-3600, -3599, 1))[0]
 
 
 def test_nonsense_for_a_time_is_shown_as_it_is() -> None:
-    said, _ = difference(ClockReading(asked=NOON, began=1e300, ended=1e300, answered=NOON))
-    assert "1e+300" in said
+    printed, _ = difference(ClockReading(asked=NOON, began=1e300, ended=1e300, answered=NOON))
+    assert "1e+300" in printed
 
 
 @pytest.mark.parametrize(("shift", "refused"), [(0, False), (-86400, True), (86400, True)])

@@ -69,20 +69,23 @@ def test_the_queue_serves_the_tasks_of_all_worker_services(compose: dict[str, An
         "secrets": ["redis_password"],
         "deploy": {"replicas": 50},
     }
-    said = refusal(compose, workers="50")
+    printed = refusal(compose, workers="50")
     assert (
-        "services.worker-gpu: fewer tasks at the same time are needed: with worker 50 x 4 +" in said
+        "services.worker-gpu: fewer tasks at the same time are needed: with worker 50 x 4 +"
+        in printed
     )
-    assert "worker-gpu 50 x 200, Redis, the queue, has 10,800 clients" in said
-    assert "Nothing was created or changed" in said
+    assert "worker-gpu 50 x 200, Redis, the queue, has 10,800 clients" in printed
+    assert "Nothing was created or changed" in printed
 
 
 def test_the_network_has_addresses_for_all_services(compose: dict[str, Any]) -> None:
     compose["services"]["site"] = {"image": IMAGE, "deploy": {"replicas": 2000}}
     read(compose)
-    said = refusal(compose, overlayNetwork="10.192.0.0/21")
-    assert "networks.default: 4,030 addresses are needed (2 for Celery workers, 2,012 for" in said
-    assert "it has 2,045. Next: set fewer replicas, or a larger network (overlayNetwork)" in said
+    printed = refusal(compose, overlayNetwork="10.192.0.0/21")
+    assert (
+        "networks.default: 4,030 addresses are needed (2 for Celery workers, 2,012 for" in printed
+    )
+    assert "it has 2,045. Next: set fewer replicas, or a larger network (overlayNetwork)" in printed
     compose["services"]["site"]["deploy"]["replicas"] = 40_000
     assert "addresses are needed" in refusal(compose)
 
@@ -126,9 +129,9 @@ def test_a_subnet_in_the_compose_file_is_checked_as_the_setting_is(
     compose: dict[str, Any], subnet: str, settings: dict[str, Any], expected: str
 ) -> None:
     with_network(compose, "front", subnet)
-    said = refusal(compose, **settings)
-    assert "networks.front.ipam.config[0].subnet: " in said
-    assert expected in said
+    printed = refusal(compose, **settings)
+    assert "networks.front.ipam.config[0].subnet: " in printed
+    assert expected in printed
 
 
 def test_two_networks_do_not_overlap(compose: dict[str, Any]) -> None:
@@ -140,9 +143,9 @@ def test_two_networks_do_not_overlap(compose: dict[str, Any]) -> None:
 def test_the_default_networks_subnet_is_too_small(compose: dict[str, Any]) -> None:
     with_network(compose, "default", "10.99.0.0/24")
     read(compose, workers="50")
-    said = refusal(compose, workers="200")
-    assert "networks.default: 527 addresses are needed (200 for Celery workers" in said
-    assert "it has 253" in said
+    printed = refusal(compose, workers="200")
+    assert "networks.default: 527 addresses are needed (200 for Celery workers" in printed
+    assert "it has 253" in printed
     assert "networks.default.ipam: the setting overlayNetwork, 10.98.0.0/24, is" in refusal(
         compose, overlayNetwork="10.98.0.0/24"
     )
@@ -150,10 +153,10 @@ def test_the_default_networks_subnet_is_too_small(compose: dict[str, Any]) -> No
 
 def test_the_databases_connections_are_counted(compose: dict[str, Any]) -> None:
     config = {"airflowConfig": {"api": {"workers": "8"}}}
-    said = refusal(compose, **config)
-    assert "services.api-server: Airflow's services would hold 540 connections" in said
-    assert "api-server: 2 x 8 processes x 2 pools x 15" in said
-    assert f"it has {AIRFLOW_CONNECTIONS} for them" in said
+    printed = refusal(compose, **config)
+    assert "services.api-server: Airflow's services would hold 540 connections" in printed
+    assert "api-server: 2 x 8 processes x 2 pools x 15" in printed
+    assert f"it has {AIRFLOW_CONNECTIONS} for them" in printed
     smaller = {"sql_alchemy_max_overflow": "3"}
     read(compose, airflowConfig={"api": {"workers": "8"}, "database": smaller})
     compose["services"]["api-server"]["command"] = ["api-server", "--workers", "20"]
@@ -179,10 +182,10 @@ def test_a_pool_without_a_bound_is_refused(
     compose: dict[str, Any], option: str, value: str
 ) -> None:
     try:
-        said = refusal(compose, airflowConfig={"database": {option: value}})
+        printed = refusal(compose, airflowConfig={"database": {option: value}})
     except SettingsError as error:  # it has no such value for Airflow either
-        said = str(error)
-    assert f"airflowConfig.database.{option}: '{value}' " in said
+        printed = str(error)
+    assert f"airflowConfig.database.{option}: '{value}' " in printed
     scheduler = compose["services"]["scheduler"]["environment"]
     scheduler[f"AIRFLOW__DATABASE__{option.upper()}"] = value
     assert f"services.scheduler.environment.AIRFLOW__DATABASE__{option.upper()}" in refusal(compose)
@@ -206,9 +209,9 @@ def test_the_number_of_connections_is_the_databases() -> None:
 def test_a_limit_below_what_a_service_needs_is_refused(
     compose: dict[str, Any], service: str, given: str, least: str
 ) -> None:
-    said = refusal(compose, memoryLimits={service: given})
-    assert f"memoryLimits.{service}: '{given}' given; valid: a size from {least} on" in said
-    assert f"pulumi config set --path memoryLimits.{service} SIZE" in said
+    printed = refusal(compose, memoryLimits={service: given})
+    assert f"memoryLimits.{service}: '{given}' given; valid: a size from {least} on" in printed
+    assert f"pulumi config set --path memoryLimits.{service} SIZE" in printed
 
 
 def test_a_users_service_may_reserve_its_whole_limit(compose: dict[str, Any]) -> None:

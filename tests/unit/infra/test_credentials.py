@@ -61,11 +61,11 @@ def test_another_address_is_refused(tmp_path: Path, certificate: Certificate) ->
 
 
 def test_another_authority_is_refused(tmp_path: Path, certificate: Certificate) -> None:
-    stranger = registry_certificate(["127.0.0.1"])
+    outsider = registry_certificate(["127.0.0.1"])
     mixed = Certificate(
         authority=certificate.authority,
-        certificate=stranger.certificate,
-        private_key=stranger.private_key,
+        certificate=outsider.certificate,
+        private_key=outsider.private_key,
     )
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(tmp_path, mixed, "127.0.0.1")

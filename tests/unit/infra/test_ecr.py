@@ -50,15 +50,15 @@ def test_a_node_that_has_every_image_is_not_touched() -> None:
 
 
 def test_only_what_is_missing_is_pulled_with_one_token_of_the_role() -> None:
-    said: list[str] = []
+    printed: list[str] = []
     node = runner(lacks=f"{AIRFLOW}\n{REDIS}\n")
-    ecr.pull(node, [AIRFLOW, REDIS, WEB], report=said.append)
+    ecr.pull(node, [AIRFLOW, REDIS, WEB], report=printed.append)
     install, pull = node.commands[1:]
     assert "amazon-ecr-credential-helper" in install
     assert pull.count("docker-credential-ecr-login get") == 1
     assert f"\nIMAGES='{AIRFLOW} {REDIS}'\n" in pull
-    assert said == [said[0]]
-    assert said[0].startswith("worker-1: pulled 2 image(s) from ECR")
+    assert printed == [printed[0]]
+    assert printed[0].startswith("worker-1: pulled 2 image(s) from ECR")
 
 
 def test_the_token_is_what_docker_signs_in_with_and_is_gone_after(tmp_path: Path) -> None:
@@ -103,15 +103,15 @@ def test_a_helper_that_fails_is_waited_for_and_nothing_is_pulled(tmp_path: Path)
 
 def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.images.ecr._POLL_SECONDS", 0)
-    said: list[str] = []
+    printed: list[str] = []
     node = runner(lacks=AIRFLOW)
     node.on(PULL, NO_ROLE, NO_ROLE, "")
-    ecr.pull(node, [AIRFLOW], report=said.append)
-    assert said[0] == "worker-1: waiting for ECR to issue a token to its instance's role"
-    assert len(said) == 2
+    ecr.pull(node, [AIRFLOW], report=printed.append)
+    assert printed[0] == "worker-1: waiting for ECR to issue a token to its instance's role"
+    assert len(printed) == 2
 
 
-def test_a_role_that_never_comes_is_told_with_the_helpers_words(
+def test_a_missing_role_is_reported_with_the_helpers_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("infra.images.ecr.ROLE_TIMEOUT_SECONDS", -1)
@@ -121,7 +121,9 @@ def test_a_role_that_never_comes_is_told_with_the_helpers_words(
     assert "pull images from ECR by the role of the machine's instance" in str(caught.value)
 
 
-def test_refused_credentials_are_told_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_are_reported_with_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

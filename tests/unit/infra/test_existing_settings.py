@@ -118,7 +118,9 @@ def test_no_password_is_shown_when_settings_are() -> None:
         ),
     ],
 )
-def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -> None:
+def test_a_mistake_in_a_host_is_reported_with_its_path(
+    change: dict[str, Any], expected: str
+) -> None:
     assert expected in refusal(MANAGER, {**WORKER, **change})
 
 
@@ -143,11 +145,11 @@ def test_a_mistake_in_a_host_says_where(change: dict[str, Any], expected: str) -
         ([MANAGER, WORKER], {"target": "local"}, "hosts: must not be set. It belongs to target ex"),
     ],
 )
-def test_a_mistake_in_the_list_is_told(hosts: Any, more: dict[str, Any], expected: str) -> None:
+def test_a_mistake_in_the_list_is_reported(hosts: Any, more: dict[str, Any], expected: str) -> None:
     assert expected in refusal(*hosts, **more)
 
 
-def test_a_list_that_is_no_list_is_not_shown() -> None:
+def test_a_value_that_is_not_a_list_is_not_shown() -> None:
     broken = '[{"name": "first", "password": "the-secret"'
     with pytest.raises(SettingsError) as caught:
         parse({"target": "existing", **COUNTS, "hosts": broken})
@@ -157,7 +159,7 @@ def test_a_list_that_is_no_list_is_not_shown() -> None:
     assert "the-secret" not in str(caught.value)
 
 
-def test_digits_are_text_where_text_is_meant() -> None:
+def test_digits_are_text_if_text_is_expected() -> None:
     settings = existing(MANAGER, {**WORKER, "name": 7, "labels": {"rack": 7}})
     assert (settings.hosts[1].name, settings.hosts[1].labels) == ("7", {"rack": "7"})
 

@@ -1,4 +1,4 @@
-"""What speaks against a host as a node: arguments and facts in, objections out."""
+"""Problems of a host as a node: arguments and facts in, problems out."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -57,7 +57,7 @@ def machine(name: str = "alpha", *, role: Any = "manager", address: str = "10.0.
     )
 
 
-def said(
+def problem_text(
     facts: HostFacts,
     *,
     adopt: bool = False,
@@ -87,7 +87,7 @@ def test_an_answer_is_read() -> None:
     assert facts.listens == {22}
     assert facts.free_kb == 20_000_000
     assert facts.memory_kb == 8_000_000
-    assert said(facts) == ""
+    assert problem_text(facts) == ""
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_an_answer_is_read() -> None:
         ({"listens": frozenset({22, 2377, 8080})}, "another program listens on TCP 2377, 8080"),
     ],
 )
-def test_what_cannot_work_is_told_with_the_host_and_a_next_step(
+def test_what_cannot_work_is_reported_with_the_host_and_a_next_step(
     change: dict[str, Any], expected: str
 ) -> None:
-    text = said(replace(parse(ANSWER), **change))
+    text = problem_text(replace(parse(ANSWER), **change))
     assert text.startswith("alpha (root@10.0.0.1:22): ")
     assert expected in text
     assert "\nNext: " in text
@@ -142,15 +142,15 @@ ETH0 = ("eth0", "10.0.0.0/24")
 
 
 @pytest.mark.parametrize("address", ["172.17.3.4", "172.18.0.9"])
-def test_an_address_that_docker_s_bridges_would_hide_is_told(address: str) -> None:
+def test_an_address_that_docker_s_bridges_would_hide_is_reported(address: str) -> None:
     network = f"{address[:6]}.0.0/16"
-    text = said(facts_with(ETH0, ssh_client=address))
+    text = problem_text(facts_with(ETH0, ssh_client=address))
     assert (
         f"Docker will give {network} to a bridge of its own, and your SSH connection comes from"
         in text
     )
     assert '{"default-address-pools": [{"base":' in text
-    text = said(facts_with(ETH0), others=[machine(), machine("beta", address=address)])
+    text = problem_text(facts_with(ETH0), others=[machine(), machine("beta", address=address)])
     assert f"Docker will give {network} to a bridge of its own, and beta has {address}" in text
 
 
@@ -164,7 +164,7 @@ def test_an_address_that_docker_s_bridges_would_hide_is_told(address: str) -> No
 )
 def test_docker_passes_over_networks_that_the_host_reaches_already(facts: HostFacts) -> None:
     others = [machine("beta", address="172.17.3.4"), machine("gamma", address="172.18.5.9")]
-    assert said(facts, others=others) == ""
+    assert problem_text(facts, others=others) == ""
 
 
 def test_an_engine_that_runs_brings_one_bridge_only() -> None:
@@ -173,23 +173,25 @@ def test_an_engine_that_runs_brings_one_bridge_only() -> None:
         facts_with(("docker0", "10.1.0.0/16"), engine="28.0"),
         facts_with(ETH0, engine="28.0"),
     ):
-        assert "beta has 172.17.3.4" in said(facts, others=others)
-        assert "gamma" not in said(facts, others=others)
+        assert "beta has 172.17.3.4" in problem_text(facts, others=others)
+        assert "gamma" not in problem_text(facts, others=others)
 
 
 def test_ubuntu_20_04_is_supported() -> None:
-    assert said(replace(parse(ANSWER), system_id="ubuntu", version="20.04")) == ""
+    assert problem_text(replace(parse(ANSWER), system_id="ubuntu", version="20.04")) == ""
 
 
 def test_an_older_debian_needs_an_engine_of_docker_s_own() -> None:
     """Whether its package lists are there yet or not."""
     debian_12 = replace(parse(ANSWER), version="12", system="Debian 12")
-    assert said(replace(debian_12, engine="25.0.0", offered_engine="20.10.24+dfsg1-1")) == ""
+    assert (
+        problem_text(replace(debian_12, engine="25.0.0", offered_engine="20.10.24+dfsg1-1")) == ""
+    )
     for change, expected in (
         ({"offered_engine": "20.10.24+dfsg1-1"}, "its system offers the Docker engine 20.10.24"),
         ({"offered_engine": "(none)"}, "the Docker engine of Debian 12 is too old"),
     ):
-        text = said(replace(debian_12, **change))
+        text = problem_text(replace(debian_12, **change))
         assert expected in text
         assert text.endswith(
             "install Docker's own packages there: https://docs.docker.com/engine/install/"
@@ -200,15 +202,18 @@ def test_a_host_of_this_stack_is_in_its_own_swarm() -> None:
     facts = replace(
         parse(ANSWER), claim=STACK, swarm="active", listens=frozenset({2377, 8080}), free_kb=10
     )
-    assert said(facts) == ""
+    assert problem_text(facts) == ""
 
 
-def test_a_web_server_is_in_nobody_s_way_on_a_worker() -> None:
-    assert said(replace(parse(ANSWER), listens=frozenset({8080})), on=machine(role="worker")) == ""
+def test_a_web_server_on_a_worker_is_not_a_conflict() -> None:
+    assert (
+        problem_text(replace(parse(ANSWER), listens=frozenset({8080})), on=machine(role="worker"))
+        == ""
+    )
 
 
 def test_only_adopt_takes_a_host_from_another_swarm() -> None:
-    assert said(replace(parse(ANSWER), swarm="active"), adopt=True) == ""
+    assert problem_text(replace(parse(ANSWER), swarm="active"), adopt=True) == ""
 
 
 def pool(**answers: str) -> FakePool:
@@ -223,7 +228,7 @@ def look(hosts: FakePool, *machines: Machine, adopt: bool = False) -> dict[str, 
 
 
 def test_hosts_without_the_memory_that_services_reserve_are_refused() -> None:
-    """After all else, since a host's other objections say more."""
+    """After all else, since a host's other problems are more specific."""
     parts = (Part(service="worker", tasks=16, memory=512 * 1024**2),)
     needed = Needs(each_worker=parts, workers=parts)
     beta = machine("beta", role="worker", address="10.0.0.2")
@@ -257,7 +262,7 @@ def test_every_host_s_objections_come_together_and_nothing_is_touched() -> None:
         assert runner.files == {}
 
 
-def test_sudo_that_asks_for_a_password_is_told_with_what_to_do() -> None:
+def test_sudo_that_requires_a_password_is_reported_with_what_to_do() -> None:
     refused = Completed(stdout="", stderr="sudo: a password is required", exit_status=1)
     hosts = FakePool(lambda machine: FakeRunner(machine).on("check whether", refused))
     with pytest.raises(HostError) as caught:
@@ -266,7 +271,7 @@ def test_sudo_that_asks_for_a_password_is_told_with_what_to_do() -> None:
     assert "set the host's password for sudo" in str(caught.value)
 
 
-def test_two_entries_for_one_host_are_told() -> None:
+def test_two_entries_for_one_host_are_reported() -> None:
     hosts = pool(alpha=ANSWER, beta=ANSWER)
     with pytest.raises(HostError, match=r"beta .*: its host name is alpha, which alpha .* has too"):
         look(hosts, machine(), machine("beta", role="worker"))
@@ -292,12 +297,12 @@ def test_hosts_are_claimed_once_and_adopted_ones_leave_their_swarm_before() -> N
     assert hosts.runners["alpha"].files[LEAVE_FILE] == leave_script(other).encode()
 
 
-def test_the_operator_and_the_smallest_packet_are_told_by_the_hosts() -> None:
+def test_the_operator_and_the_smallest_packet_are_read_from_the_hosts() -> None:
     facts = parse(ANSWER)
     others = {"alpha": facts, "beta": replace(facts, ssh_client="10.0.0.9", mtus={})}
-    told = site([machine(), machine("beta")], others)
-    assert told.operator_addresses == ("10.0.0.9", "198.51.100.7")
-    assert told.mtu == 1450
+    found = site([machine(), machine("beta")], others)
+    assert found.operator_addresses == ("10.0.0.9", "198.51.100.7")
+    assert found.mtu == 1450
 
 
 def test_an_operator_within_the_allowed_networks_adds_no_address() -> None:
@@ -306,7 +311,9 @@ def test_an_operator_within_the_allowed_networks_adds_no_address() -> None:
     assert operator_cidrs(seen, ["198.51.100.0/24"]) == ["198.51.100.0/24", "10.0.0.9/32"]
 
 
-def test_only_hosts_that_are_still_ours_are_let_go_and_a_silent_one_is_told_last() -> None:
+def test_only_hosts_that_are_still_ours_are_released_and_an_unreachable_one_is_reported_last() -> (
+    None
+):
     def make(machine: Machine) -> FakeRunner:
         claimed = STACK if machine.name == "alpha" else "ffff0000"
         return FakeRunner(machine).on(f"cat {CLAIM_FILE}", claimed).on("leave")

@@ -1,4 +1,4 @@
-"""Hosts before anything is touched there: what is told, and what is left of others."""
+"""Hosts before anything is changed there: problems, and what other stacks left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def machine(name: str, role: Role = "worker") -> Machine:
     ("silent", "first", "others"),
     [(["head"], True, False), (["one"], False, True), (["head", "one"], True, True)],
 )
-def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
+def test_a_removal_is_reported_only_for_a_host_that_is_not_the_first_manager(
     silent: list[str], *, first: bool, others: bool
 ) -> None:
     hosts = FakePool()
@@ -46,7 +46,7 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
 
 
 @pytest.mark.parametrize(
-    ("claimed", "told", "said"),
+    ("claimed", "answer", "hint"),
     [
         ("", VOLUMES, "`docker volume rm airflow_postgres`"),
         ("", f"leave\n{VOLUMES}", f"`sh {LEAVE_FILE}`"),
@@ -54,27 +54,27 @@ def test_only_another_host_than_the_first_manager_is_said_to_be_taken_out(
     ],
 )
 def test_volumes_that_the_stack_would_begin_on_are_refused(
-    claimed: str, told: str, said: str
+    claimed: str, answer: str, hint: str
 ) -> None:
     """Its PostgreSQL would start with the database of before, and with other passwords."""
     hosts, on = FakePool(), machine("one")
-    hosts.runner(on).on("look for volumes", told)
+    hosts.runner(on).on("look for volumes", answer)
     with pytest.raises(HostError) as caught:
         reject_orphans([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
     text = str(caught.value)
     assert text.startswith("No host was changed.\none (root@10.0.0.1:22): ")
     assert "it has airflow_postgres, and this stack would start on that data\nNext: " in text
-    assert said in text
+    assert hint in text
 
 
 @pytest.mark.parametrize(
-    ("claimed", "told"),
+    ("claimed", "answer"),
     [("", "leave\nvolume of-the-owner\n"), ("ffff0000", f"leave\n{VOLUMES}"), (STACK, "")],
 )
-def test_volumes_that_are_ours_or_go_are_in_nobody_s_way(claimed: str, told: str) -> None:
+def test_volumes_that_are_ours_or_go_are_not_a_conflict(claimed: str, answer: str) -> None:
     hosts, on = FakePool(), machine("one")
     if claimed != STACK:
-        hosts.runner(on).on("look for volumes", told)
+        hosts.runner(on).on("look for volumes", answer)
     reject_orphans([on], {"one": HostFacts(claim=claimed)}, hosts, stack=STACK)
 
 

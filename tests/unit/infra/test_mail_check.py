@@ -76,7 +76,7 @@ def test_a_name_that_the_certificate_does_not_have_is_named(server: MailServer) 
     assert "has a certificate that is not trusted: Hostname mismatch" in wrong
 
 
-def test_tls_from_the_first_byte_where_the_server_wants_starttls(tmp_path: Path) -> None:
+def test_tls_from_the_first_byte_if_the_server_expects_starttls(tmp_path: Path) -> None:
     with smtp_server(tmp_path) as mailbox:
         server = MailServer(host="127.0.0.1", port=mailbox.port, tls="implicit", sender=SENDER)
         assert "Set smtpTls to starttls" in refusal(server)
@@ -100,7 +100,7 @@ def test_a_port_without_a_server_and_a_name_without_an_address() -> None:
     assert "pulumi config set smtpCheck false" in wrong
 
 
-def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_check, "SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = MailServer(

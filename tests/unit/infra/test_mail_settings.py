@@ -40,7 +40,7 @@ def test_a_server_without_a_login_gets_none() -> None:
 
 
 def test_services_get_what_they_need() -> None:
-    """A worker sends, and asks the API server for the connection."""
+    """A worker sends, and gets the connection from the API server."""
     server = parse({**SERVER, "smtpCa": CA}).mail_server
     assert server.files("worker") == [AUTHORITY]
     assert server.files("triggerer") == [CONNECTION, AUTHORITY]

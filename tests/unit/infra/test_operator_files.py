@@ -34,7 +34,7 @@ def machines() -> list[Machine]:
 
 
 def effective(folder: Path, host: str) -> dict[str, str]:
-    """Ask OpenSSH how it understands the configuration."""
+    """Return OpenSSH's own reading of the configuration."""
     command = ["ssh", "-G", "-F", str(folder / "ssh_config"), host]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)

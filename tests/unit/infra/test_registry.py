@@ -49,7 +49,7 @@ def test_what_runs_already_is_left_alone() -> None:
     assert len(runner.commands) == 1
 
 
-def test_the_image_travels_only_where_it_is_missing() -> None:
+def test_the_image_is_sent_only_if_it_is_missing() -> None:
     runner = manager("", has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
     assert not any("docker load" in command for command in runner.commands)
@@ -79,7 +79,7 @@ def test_the_image_is_looked_up_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("field", ["image", "certificate", "private_key", "password"])
-def test_any_other_content_makes_it_anew(field: str) -> None:
+def test_any_other_content_recreates_it(field: str) -> None:
     values = {name: getattr(SPEC, name) for name in RegistrySpec.__dataclass_fields__}
     other = RegistrySpec(**(values | {field: "another"}))
     runner = manager(other.fingerprint(), has_image=True)
@@ -112,7 +112,7 @@ def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
 
 
 def test_nothing_of_it_is_outside_of_the_engines_disk() -> None:
-    """The engine's disk outlives a node that is made anew, and starts the registry by itself."""
+    """The engine's disk outlives a node that is recreated, and starts the registry by itself."""
     runner = manager("", has_image=True)
     registry.ensure(runner, SPEC, save_image=saved)
     assert not runner.files
@@ -125,7 +125,7 @@ def test_neither_is_shown_by_repr() -> None:
     assert SPEC.private_key not in repr(SPEC)
 
 
-def test_an_unreachable_registry_says_what_to_do() -> None:
+def test_an_unreachable_registry_is_reported_with_what_to_do() -> None:
     from infra.credentials import registry_certificate
 
     endpoint = registry.Endpoint(

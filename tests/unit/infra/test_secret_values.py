@@ -24,7 +24,7 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_what_stands_in_clear_is_no_secret(tmp_path: Path) -> None:
+def test_what_is_in_plain_text_is_not_a_secret(tmp_path: Path) -> None:
     assert secret_texts({"dairflow:hosts": HOSTS}, written(tmp_path, FILE)) == {"hidden"}
 
 

@@ -207,7 +207,7 @@ def test_numbers_come_from_pulumi_as_text() -> None:
         ),
     ],
 )
-def test_a_mistake_says_key_value_and_what_is_valid(raw: dict, expected: str) -> None:
+def test_a_mistake_is_reported_with_key_value_and_what_is_valid(raw: dict, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse(raw)
     assert expected in str(caught.value)

@@ -83,3 +83,33 @@ def test_the_paths_that_the_guide_for_contributors_names_exist() -> None:
     named = re.findall(r"`([\w.-]+/[\w./-]*)`", text)
     assert len(named) > 20
     assert [path for path in named if not (ROOT / path).exists() and "NAME" not in path] == []
+
+
+def unknown_tests(text: str) -> list[str]:
+    """Return the names of test files and test functions in a text that do not exist."""
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "tests/*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    functions = {
+        name
+        for file in files
+        if (ROOT / file).is_file()
+        for name in re.findall(r"^def (test_\w+)", (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    }
+    known = functions | {Path(file).name for file in files}
+    named = re.findall(r"`(?:[\w./]*/|[\w./]*::)?(test_\w+(?:\.py)?)(?:::(test_\w+))?`", text)
+    return [name for names in named for name in names if name and name not in known]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    assert unknown_tests((ROOT / name).read_text("utf-8")) == []
+
+
+def test_a_test_that_does_not_exist_is_found() -> None:
+    text = "`tests/unit/test_gone.py` `test_gone` `test_docs.py::test_lost` `test_docs.py`"
+    assert unknown_tests(text) == ["test_gone.py", "test_gone", "test_lost"]

@@ -8,7 +8,7 @@ from infra.remote.deadline import Deadline, is_overloaded
 
 
 class Machine:
-    """A clock, and what the machine is each time it is asked: busy or idle."""
+    """A clock, and what the machine is at each check: busy or idle."""
 
     def __init__(self, *states: str) -> None:
         self.now = 100.0

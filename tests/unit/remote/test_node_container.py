@@ -81,7 +81,7 @@ def test_the_engine_s_folder_is_a_named_volume_and_run_is_new_at_every_boot() ->
     assert set(host["Tmpfs"]) == {"/run"}
 
 
-def test_ports_are_published_where_said_and_the_address_is_fixed() -> None:
+def test_ports_are_published_as_given_and_the_address_is_fixed() -> None:
     body = options()
     assert body["HostConfig"]["PortBindings"] == {
         "22/tcp": [{"HostIp": "127.0.0.1", "HostPort": "2201"}],

@@ -1,4 +1,4 @@
-"""Connections are attempted no faster than said, and failing attempts keep quiet."""
+"""Connections are attempted no faster than the limit, and failing attempts print nothing."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MACHINE = Machine(
 )
 
 
-def test_a_machine_survives_a_state_that_knows_only_floats() -> None:
+def test_a_machine_survives_a_state_that_has_only_floats() -> None:
     stored = json.loads(json.dumps({**MACHINE.to_dict(), "port": 2201.0}))
     assert Machine.from_dict(stored) == MACHINE
     assert isinstance(Machine.from_dict(stored).port, int)
@@ -39,7 +39,7 @@ def test_a_machine_without_the_optional_fields() -> None:
     assert (machine.port, machine.user, machine.labels) == (22, "root", {})
 
 
-def test_a_failed_command_tells_machine_command_status_and_last_lines() -> None:
+def test_a_failed_command_reports_machine_command_status_and_last_lines() -> None:
     stderr = "\n".join(f"line {number}" for number in range(1, 21))
     completed = Completed(stdout="the-secret", stderr=stderr, exit_status=5)
     text = str(RemoteError.of_command(MACHINE, "docker swarm init\nsecond line", completed))
@@ -101,7 +101,7 @@ def test_the_fake_fails_like_a_machine() -> None:
         runner.run("rm x")
 
 
-def test_the_fake_knows_no_answer_of_its_own() -> None:
+def test_the_fake_has_no_answer_of_its_own() -> None:
     with pytest.raises(AssertionError, match="no answer was scripted for 'docker info'"):
         FakeRunner(MACHINE).run("docker info")
 

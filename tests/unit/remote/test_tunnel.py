@@ -1,4 +1,4 @@
-"""A tunnel: who connects is led on, an error is told, and nothing happens before."""
+"""A tunnel: connections are forwarded, errors are reported, and nothing happens before."""
 
 import socket
 import subprocess
@@ -72,20 +72,20 @@ def test_clients_are_led_to_a_channel_each_and_it_is_closed() -> None:
     assert all(end.closed.wait(10) for end in opened)
 
 
-def test_what_fails_is_told_and_the_client_disconnected() -> None:
-    told: list[Exception] = []
+def test_a_failure_is_reported_and_the_client_disconnected() -> None:
+    reported: list[Exception] = []
 
     def reach() -> FarEnd:
         message = "the machine does not answer"
         raise OSError(message)
 
-    port = tunnel.open_tunnel(0, reach, told.append)
+    port = tunnel.open_tunnel(0, reach, reported.append)
     try:
         answer = ask(port, b"anyone?")
     except OSError:
         answer = b""
     assert answer == b""
-    assert [str(error) for error in told] == ["the machine does not answer"]
+    assert [str(error) for error in reported] == ["the machine does not answer"]
 
 
 def test_a_taken_port_is_refused_by_its_number() -> None:

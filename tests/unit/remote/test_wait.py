@@ -41,7 +41,7 @@ def test_a_state_that_is_there_takes_no_pause(clock: Clock) -> None:
     assert clock.pauses == []
 
 
-def test_a_wait_whose_time_is_over_checks_once(clock: Clock) -> None:
+def test_a_wait_without_time_left_checks_once(clock: Clock) -> None:
     assert list(wait.attempts(-1, first=1)) == [0]
     assert clock.pauses == []
 

@@ -1,4 +1,4 @@
-"""What the program asks Pulumi for, and answers as the providers would give."""
+"""Records the program's requests to Pulumi, and answers as the providers would."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ def run_program(
 
 
 class Recorder(pulumi.runtime.Mocks):
-    """Keeps what was asked for, and answers as the providers would."""
+    """Records requests, and answers as the providers would."""
 
     def __init__(self) -> None:
         self.resources: dict[str, tuple[str, dict[str, Any]]] = {}

@@ -37,7 +37,7 @@ class Cloud(Recorder):
     def __init__(self) -> None:
         super().__init__()
         self.requests: dict[str, Any] = {}
-        """Name → what the engine is asked for, options included."""
+        """Name → the request to the engine, options included."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         identity, outputs = super().new_resource(args)
@@ -224,7 +224,7 @@ def test_no_input_replaces_a_manager(run: Callable[..., Cloud]) -> None:
                     assert one.ours in ("ignored", "launch", "refused"), path
 
 
-def test_what_is_ignored_is_what_the_table_says(run: Callable[..., Cloud]) -> None:
+def test_what_is_ignored_is_what_the_table_lists(run: Callable[..., Cloud]) -> None:
     requests = run(registry="ecr").requests.values()
     for token, inputs in upstream.types().items():
         ignored = {name for name, one in inputs.items() if one.ours == "ignored"}
@@ -233,7 +233,7 @@ def test_what_is_ignored_is_what_the_table_says(run: Callable[..., Cloud]) -> No
         assert all(set(request.ignoreChanges) == ignored for request in of_type), token
 
 
-def test_an_input_that_keeps_its_value_is_left_out_only_where_that_is_meant(
+def test_an_input_that_keeps_its_value_is_left_out_only_if_intended(
     run: Callable[..., Cloud],
 ) -> None:
     """To leave such a one out takes nothing back."""
@@ -291,7 +291,7 @@ def test_the_place_is_kept_before_anything_is_made_there(run: Callable[..., Clou
     assert any(urn.endswith("::place") for urn in made.requests["aws"].dependencies)
 
 
-def test_a_machine_without_a_public_address_asks_for_a_refresh() -> None:
+def test_a_machine_without_a_public_address_needs_a_refresh() -> None:
     assert _known("worker-1", "203.0.113.1") == "203.0.113.1"
     with pytest.raises(pulumi.RunError, match=r"worker-1 has no public .* `pulumi up --refresh`"):
         _known("worker-1", "")
@@ -493,17 +493,17 @@ def test_an_objection_of_the_account_stops_before_any_resource(
     assert made == []
 
 
-def test_what_could_not_be_checked_is_said(
+def test_what_could_not_be_checked_is_reported(
     run: Callable[..., Cloud], account: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("pulumi.log.warn", said.append)
+    printed: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", printed.append)
     account["notes"] = ("The quota could not be read.",)
     run()
-    assert said == ["The quota could not be read."]
+    assert printed == ["The quota could not be read."]
 
 
-def test_without_its_packages_the_target_says_what_to_do(
+def test_without_its_packages_the_target_reports_what_to_do(
     run: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.prefix", "/nowhere")

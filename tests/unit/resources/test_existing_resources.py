@@ -28,7 +28,7 @@ offered 26.1.5
 
 @pytest.mark.parametrize("move", [{"address": "192.0.2.99"}, {"port": 2222}])
 def test_a_host_at_another_address_has_to_show_the_key_of_before(move: dict[str, object]) -> None:
-    """Else a password would be sent to whoever answers there."""
+    """Else a password would be sent to any server that answers there."""
     record = {"name": "one", "address": "192.0.2.1", "port": 22, "host_key": ""}
     seen = {"host_key": "ssh-ed25519 SEEN", "fingerprint": "SHA256:seen"}
     olds = {**record, **seen, "machine": record}

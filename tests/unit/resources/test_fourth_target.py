@@ -99,10 +99,10 @@ def run(**settings: str) -> Recorder:
 
 
 def test_the_program_runs_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("pulumi.log.warn", said.append)
+    printed: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", printed.append)
     made = run(**{"dairflow:target": "rack", "dairflow:rack": "7", "dairflow:workers": "3"})
-    assert said == ["The rack is warm."]
+    assert printed == ["The rack is warm."]
     place = made.resources["place"][1]
     assert (place["target"], place["region"], place["account"]) == ("rack", "7", "me")
     (swarm,) = made.of_type(":Swarm").values()

@@ -32,7 +32,7 @@ _USED_THEN = "how the next release's clean-up reaches them; a change needs none 
 WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
     "AcceptedHostKey": {
         "connections_per_second": _PACE,
-        "logins": "the key was accepted once, whoever signs in",
+        "logins": "the key was accepted once, from any user",
         "machine": "the key belongs to the host's name: another address shows no other key",
     },
     "ExistingHosts": {
@@ -86,7 +86,7 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
     "Stack": {"connections_per_second": _PACE, "name": _NAMED, "private_key": _KEY},
     "Swarm": {"connections_per_second": _PACE, "name": _NAMED, "private_key": _KEY},
 }
-"""Resource → input whose change is no update → the reason."""
+"""Resource → input whose change is not an update → the reason."""
 
 
 @pytest.fixture(autouse=True)
@@ -178,8 +178,8 @@ def test_a_node_whose_engine_is_older_is_reported_and_stays(
         assert not provider.diff("id", same, props).changes
     assert capsys.readouterr().out == ""
     assert not provider.diff("id", {**props, "image": "node:older"}, props).changes
-    said = capsys.readouterr().out
-    assert said.startswith(
+    printed = capsys.readouterr().out
+    assert printed.startswith(
         "worker-1: its engine is that of node:older; set-up has built node:today"
     )
-    assert "`make update-nodes` makes the nodes again" in said
+    assert "`make update-nodes` makes the nodes again" in printed

@@ -1,4 +1,4 @@
-"""The whole program against Pulumi's mocks: which resources it asks for, and with which inputs."""
+"""The whole program against Pulumi's mocks: which resources it requests, and with which inputs."""
 
 import json
 from collections.abc import Callable
@@ -165,10 +165,10 @@ def test_a_password_in_a_requirement_file_stops_before_any_resource(
 def test_an_option_that_a_guarantee_depends_on_is_warned_of(
     run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("pulumi.warn", said.append)
+    printed: list[str] = []
+    monkeypatch.setattr("pulumi.warn", printed.append)
     run(airflowConfig='{"celery": {"task_acks_late": false}}')
-    (warning,) = said
+    (warning,) = printed
     assert warning == (
         "airflowConfig.celery.task_acks_late: With False, the tasks of a worker that vanishes are"
         " lost."
@@ -304,7 +304,7 @@ def test_ssh_stays_open_to_the_allowed_networks(existing: Callable[..., Recorder
     assert swarm["firewall"]["client_cidrs"] == ["198.51.100.0/24"]
 
 
-def test_what_goes_from_a_host_is_what_the_setting_says(
+def test_what_is_removed_from_a_host_is_what_the_setting_lists(
     existing: Callable[..., Recorder],
 ) -> None:
     for asked, expected in ((existing(), False), (existing(removeEngine="true"), True)):

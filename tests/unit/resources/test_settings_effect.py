@@ -110,7 +110,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcome(settings: dict[str, str]) -> Any:
-    """Return what the program asks for: resources with their inputs, or a refusal."""
+    """Return what the program requests: resources with their inputs, or a refusal."""
     made = AnyTarget()
     try:
         run_program(made, {f"dairflow:{key}": value for key, value in settings.items()})

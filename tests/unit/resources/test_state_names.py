@@ -1,8 +1,8 @@
 """The names that a stack's state keeps: a change of one makes Pulumi replace what carries it.
 
 A renamed resource is created as a new one, which adopts the running machine, and the old one is
-deleted, which removes it with its data. So each name is in `state_names.json`; whoever changes one
-gives the resource an alias, and only then the file.
+deleted, which removes it with its data. So each name is in `state_names.json`. To change
+one, give the resource an alias first, and only then edit the file.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""What is asked about backups before a deployment and after it, and what becomes of the answers."""
+"""The checks of backups before and after a deployment, and their results."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def test_each_problem_is_a_warning(manager: Machine, rendered: RenderedStack) ->
     runner = (
         FakeRunner(manager).on("docker exec", ended(1, stdout=status)).on("docker ps", "c0ff\n")
     )
-    said: list[str] = []
-    backup_check.report_problems(runner, rendered, said.append)
-    assert said == ["warning: backups: the last backup was made 40 h ago"]
+    printed: list[str] = []
+    backup_check.report_problems(runner, rendered, printed.append)
+    assert printed == ["warning: backups: the last backup was made 40 h ago"]
 
 
 def test_a_service_that_does_not_run_is_a_problem(
@@ -106,6 +106,8 @@ def test_a_manager_that_does_not_answer_ends_no_deployment(
     manager: Machine, rendered: RenderedStack
 ) -> None:
     error = RemoteError(machine=manager, tried="docker ps", answer="no answer")
-    said: list[str] = []
-    backup_check.report_problems(FakeRunner(manager).on("docker ps", error), rendered, said.append)
-    assert said == ["warning: backups: their status is unknown: no answer"]
+    printed: list[str] = []
+    backup_check.report_problems(
+        FakeRunner(manager).on("docker ps", error), rendered, printed.append
+    )
+    assert printed == ["warning: backups: their status is unknown: no answer"]

@@ -1,4 +1,4 @@
-"""What the rendered services know about backups."""
+"""The parts of the rendered services for backups."""
 
 from __future__ import annotations
 

@@ -427,16 +427,12 @@ def test_other_keys_in_each_form(
     assert not {"x-mine", "attach", "develop"} & set(web)
 
 
-def test_a_log_is_bounded_unless_the_user_says_otherwise(
-    compose: Compose, options: StackOptions
-) -> None:
+def test_a_log_is_bounded_unless_the_user_sets_it(compose: Compose, options: StackOptions) -> None:
     web = rendered_web(compose, options, "")
     assert web["logging"] == render(compose, options).document["services"]["worker"]["logging"]
 
 
-def test_a_check_of_the_users_is_as_rare_as_they_say(
-    compose: Compose, options: StackOptions
-) -> None:
+def test_a_user_s_check_keeps_its_interval(compose: Compose, options: StackOptions) -> None:
     check = rendered_web(compose, options, "healthcheck: {test: ls, interval: 5m}")["healthcheck"]
     assert check == {"test": "ls", "interval": "5m", "start_interval": "2s"}
 
@@ -515,7 +511,7 @@ def test_a_second_worker_service_may_be_on_every_node(
     assert "placement" not in every["deploy"]
 
 
-def test_the_shortest_grace_of_tasks_is_no_bound_for_other_services(
+def test_the_shortest_grace_of_tasks_does_not_bound_other_services(
     compose: Compose, options: StackOptions
 ) -> None:
     services = render(compose, replace(options, task_grace_seconds=10)).document["services"]
@@ -539,7 +535,7 @@ def test_the_workers_number_is_the_settings(
 
 
 @pytest.mark.parametrize("text", ["text", "[1]", "5", "[]"])
-def test_a_service_that_is_no_object_is_refused_by_name(
+def test_a_service_that_is_not_a_mapping_is_refused_by_name(
     compose: Compose, options: StackOptions, text: str
 ) -> None:
     compose["services"]["site"] = yaml.safe_load(text)

@@ -73,6 +73,6 @@ def test_nothing_that_stacks_ignore_is_passed_on() -> None:
     assert not passed_on & set(IGNORED_BY_STACKS.split())
 
 
-def test_each_refusal_says_what_to_do() -> None:
+def test_each_refusal_has_what_to_do() -> None:
     for section in (value for value in vars(compose_keys).values() if isinstance(value, Section)):
         assert all(refusal.reason and refusal.advice for refusal in section.refused.values())

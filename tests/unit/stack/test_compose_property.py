@@ -144,7 +144,7 @@ def test_the_project_own_stack_is_what_the_swarm_takes() -> None:
 
 
 def test_what_fits_a_shape_is_what_the_swarm_takes() -> None:
-    """Every value alone; what is refused is refused for what a shape does not know."""
+    """Every value alone; what is refused is refused for what a shape does not have."""
     rendered: set[str] = set()
     for service in single_entries(keys.SERVICE):
         try:

@@ -79,7 +79,7 @@ def test_running_tasks_are_settled() -> None:
     assert progress(seen) == ""
 
 
-def test_a_line_says_which_node_is_pulling() -> None:
+def test_a_line_names_the_node_that_is_pulling() -> None:
     seen = snapshot(
         [service("worker", replicas=2)],
         [task("worker.1", "Running"), task("worker.2", "Preparing", node="worker-2")],
@@ -87,7 +87,7 @@ def test_a_line_says_which_node_is_pulling() -> None:
     assert progress(seen) == "worker 1/2 (worker-2: pulling image)"
 
 
-def test_a_task_that_finds_no_place_says_why() -> None:
+def test_a_task_without_a_node_is_reported_with_the_reason() -> None:
     seen = snapshot(
         [service("worker")], [task("worker.1", "Pending", node="", error="no suitable node")]
     )
@@ -110,7 +110,7 @@ def test_an_update_under_way_has_not_converged() -> None:
     assert progress(seen) == "redis 1/1"
 
 
-def test_a_worker_that_finishes_its_tasks_is_told() -> None:
+def test_a_worker_that_finishes_its_tasks_is_reported() -> None:
     seen = snapshot(
         [service("worker", update="updating")],
         [
@@ -139,7 +139,7 @@ def failed_thrice(state: str) -> Snapshot:
     return snapshot([service("redis")], [task("redis.1", "Ready", wanted="Ready"), *failures])
 
 
-def test_three_failures_are_a_crash_loop_told_by_the_newest() -> None:
+def test_three_failures_are_a_crash_loop_reported_by_the_newest() -> None:
     for state in ("Failed", "Rejected"):
         found = crash_loop(failed_thrice(state), already_failed=())
         assert found is not None

@@ -244,7 +244,7 @@ def test_secrets_that_are_there_are_not_made_again(
     assert not any("secret rm" in command for command in runner.commands)
 
 
-def test_progress_is_told_once_for_each_change(
+def test_progress_is_printed_once_for_each_change(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
     pulling = seen(rendered, worker=["Running", "Preparing"])
@@ -281,7 +281,7 @@ def test_the_same_deployment_again_is_another_to_the_swarm(
     assert documents[0] != documents[1]
 
 
-def test_a_crash_loop_is_told_with_node_error_and_log(
+def test_a_crash_loop_is_reported_with_node_error_and_log(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
     looping = seen(rendered, scheduler=["Failed", "Failed", "Failed"])
@@ -334,9 +334,7 @@ def test_a_service_that_is_killed_names_its_memory_limit(
     assert "SIGKILL" not in failure("non-zero exit (1)")
 
 
-def test_tasks_are_read_after_what_the_swarm_says_of_their_services(
-    manager: Machine, rendered: RenderedStack
-) -> None:
+def test_tasks_are_read_after_their_services(manager: Machine, rendered: RenderedStack) -> None:
     """An update that a task's failure has stopped is never seen without the failure."""
     runner = manager_of(manager, rendered)
     observe(runner, "airflow")
@@ -354,7 +352,7 @@ def test_failures_of_an_earlier_deployment_are_not_this_one_s(
     assert state.digest == rendered.digest()
 
 
-def test_a_deployment_that_stands_still_ends_and_names_what_it_waited_for(
+def test_a_deployment_without_progress_ends_and_names_what_it_waited_for(
     manager: Machine,
     rendered: RenderedStack,
     options: StackOptions,
@@ -402,7 +400,7 @@ def test_a_slow_start_shows_in_its_log(
     options: StackOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without another line it would be taken for one that stands still; so is one that waits."""
+    """Without another line it would be taken for one without progress; so is one that waits."""
     clock = Clock(step=20)
     monkeypatch.setattr(deploy_module, "time", clock)
     starts = seen(rendered, api_server="Starting")
@@ -458,7 +456,7 @@ def test_a_removal_under_way_is_waited_for(
     assert "stack deploy" in order[-1]
 
 
-def test_a_machine_that_is_no_manager_is_refused(
+def test_a_machine_that_is_not_a_manager_is_refused(
     manager: Machine, rendered: RenderedStack, options: StackOptions
 ) -> None:
     runner = manager_of(manager, rendered).on("docker info", "false\n")
@@ -487,10 +485,10 @@ def test_a_network_that_is_too_small_is_refused_before_anything_is_changed(
     runner = manager_of(manager, rendered).on("docker network inspect", "10.0.1.0/28\n")
     with pytest.raises(StackError) as caught:
         run(runner, rendered, options)
-    said = str(caught.value)
-    assert "the network airflow_default is 10.0.1.0/28, with 13 addresses" in said
-    assert f"these settings need {rendered.addresses} (" in said
-    assert "Next: set fewer workers; or move Airflow to the network 10.192.0.0/20" in said
+    message = str(caught.value)
+    assert "the network airflow_default is 10.0.1.0/28, with 13 addresses" in message
+    assert f"these settings need {rendered.addresses} (" in message
+    assert "Next: set fewer workers; or move Airflow to the network 10.192.0.0/20" in message
     assert not any("stack deploy" in c or "secret create" in c for c in runner.commands)
 
 

@@ -96,7 +96,7 @@ def test_a_service_that_starts_first_needs_memory_twice(
 
 
 @pytest.mark.parametrize("place", ["node.role == worker", "node.role==worker"])
-def test_a_users_service_counts_where_its_constraints_put_it(
+def test_a_user_s_service_counts_on_the_nodes_of_its_constraints(
     compose: Compose, options: StackOptions, place: str
 ) -> None:
     site: dict[str, Any] = {

@@ -41,7 +41,7 @@ def snapshot(*tasks: dict[str, str], template: dict[str, Any] = TEMPLATE) -> Sna
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("error", "cause"),
     [
         (
             "insufficient resources on 3 nodes",
@@ -66,8 +66,8 @@ def snapshot(*tasks: dict[str, str], template: dict[str, Any] = TEMPLATE) -> Sna
         ),
     ],
 )
-def test_the_schedulers_error_is_told_in_words(said: str, cause: str) -> None:
-    seen = snapshot({"Error": f'"no suitable node ({said})"'})
+def test_the_schedulers_error_is_reported_in_words(error: str, cause: str) -> None:
+    seen = snapshot({"Error": f'"no suitable node ({error})"'})
     assert progress(seen) == f"worker 0/1 (not placed yet: {cause})"
     assert causes(seen) == [f"worker: 1 task has no node: {cause}"]
 
@@ -88,7 +88,7 @@ def test_a_task_with_a_node_has_no_cause() -> None:
     assert causes(snapshot({"Node": "worker-1", "CurrentState": "Starting 1 minute ago"})) == []
 
 
-def test_a_service_that_asks_for_nothing() -> None:
+def test_a_service_without_reservations() -> None:
     assert parse_wants({"ContainerSpec": {}, "Placement": {}, "Resources": {}}) == Wants()
     seen = snapshot(
         {"Error": "no suitable node (insufficient resources on 1 node)"},

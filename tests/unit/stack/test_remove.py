@@ -51,7 +51,7 @@ def manager_of(machine: Machine) -> FakeRunner:
     )
 
 
-def test_nothing_to_remove_is_no_error(manager: Machine) -> None:
+def test_nothing_to_remove_is_not_an_error(manager: Machine) -> None:
     lines: list[str] = []
     remove(
         manager_of(manager).on("docker secret ls", "").on("docker config ls", ""),
@@ -116,7 +116,7 @@ def three(manager: Machine) -> tuple[list[Machine], FakePool]:
     return [manager, second, worker], FakePool(make)
 
 
-def test_another_manager_removes_the_stack_where_the_first_does_not_answer(
+def test_another_manager_removes_the_stack_if_the_first_does_not_answer(
     manager: Machine,
 ) -> None:
     machines, pool = three(manager)
@@ -140,7 +140,7 @@ def test_without_a_manager_that_can_act_the_rest_goes_on(manager: Machine) -> No
     assert not [c for r in pool.runners.values() for c in r.commands if "stack rm" in c]
 
 
-def test_nothing_is_forgotten_when_nobody_answers(manager: Machine) -> None:
+def test_the_state_is_kept_if_no_manager_answers(manager: Machine) -> None:
     """It may be the operator's own network that is down."""
     machines, pool = three(manager)
     pool.silent = {machine.name for machine in machines}

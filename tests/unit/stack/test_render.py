@@ -387,7 +387,7 @@ def test_every_log_is_bounded(services: Document) -> None:
     assert parser["AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET"] == "stdout"
 
 
-def test_logs_are_kept_as_long_as_the_user_says(compose: Compose, options: StackOptions) -> None:
+def test_logs_are_kept_as_long_as_the_user_sets(compose: Compose, options: StackOptions) -> None:
     services = render(compose, replace(options, log_retention_days=7)).document["services"]
     assert services["worker"]["environment"]["LOG_RETENTION_DAYS"] == "7"
 
@@ -480,7 +480,7 @@ def test_airflow_masks_secrets_that_are_outside_of_their_folder(
 def test_a_mail_server_is_a_connection_of_the_services_that_send(
     compose: Compose, options: StackOptions
 ) -> None:
-    """A worker asks the API server for the connection: a task cannot read the password."""
+    """A worker gets the connection from the API server: a task cannot read the password."""
     mail = MailServer(host="smtp.test", port=587, tls="starttls", sender="a@b.c", authority="CA")
     rendered = render(compose, replace(options, mail=mail)).document
     has = {

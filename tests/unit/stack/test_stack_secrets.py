@@ -39,7 +39,7 @@ def test_names_fit_into_the_engine_s_limit() -> None:
     )
 
 
-def test_a_name_does_not_tell_a_weak_password() -> None:
+def test_a_name_does_not_reveal_a_weak_password() -> None:
     names = [hashed_name("airflow", "admin_password", "admin", key) for key in ("ours", "theirs")]
     assert names[0] != names[1]
 
@@ -61,5 +61,5 @@ def test_files_are_readable_in_a_closed_folder(tmp_path: Path) -> None:
     assert all((folder / name).stat().st_mode & 0o777 == 0o444 for name in SECRET_NAMES)
 
 
-def test_the_command_wants_a_folder() -> None:
+def test_the_command_requires_a_folder() -> None:
     assert main([]) == 2

@@ -20,7 +20,7 @@ POLICY = Policy(operator_cidrs=("203.0.113.0/24",), client_cidrs=("0.0.0.0/0",))
 
 
 class World:
-    """A swarm that is there, as its machines tell it; edit it, then plan."""
+    """An existing swarm, as its machines report it; edit it, then plan."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -76,7 +76,7 @@ class World:
         machines = tuple(self.machines[name] for name in names)
         return Cluster(name="test", machines=machines, firewall=POLICY, **changes)
 
-    def told(
+    def observed(
         self,
         cluster: Cluster,
         *,
@@ -104,7 +104,7 @@ class World:
                 cluster_id=CLUSTER_ID if is_manager else "",
                 nodes=tuple(self.nodes.values()) if is_manager else (),
             )
-        return {name: told for name, told in facts.items() if name not in set(silent)}
+        return {name: observed for name, observed in facts.items() if name not in set(silent)}
 
 
 @pytest.fixture

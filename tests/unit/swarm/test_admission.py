@@ -34,15 +34,15 @@ TRIO = ("manager-1", "worker-1", "worker-2")
 )
 def test_a_machine_is_refused(trio: World, changes: dict[str, Any], objection: str) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-1"] = replace(facts["worker-1"], **changes)
     with pytest.raises(SwarmError, match=rf"(?s)^worker-1 .*{objection}"):
         plan(cluster, facts)
 
 
-def test_an_operator_by_a_mapped_address_is_let_in(trio: World) -> None:
+def test_an_operator_with_a_mapped_address_is_admitted(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-1"] = replace(facts["worker-1"], ssh_client="::ffff:203.0.113.7")
     assert plan(cluster, facts) == ()
 
@@ -52,16 +52,16 @@ def test_encryption_needs_the_kernel_s_esp(trio: World) -> None:
         operator_cidrs=("203.0.113.0/24",), client_cidrs=("0.0.0.0/0",), encrypted_overlay=True
     )
     cluster = replace(trio.cluster(*TRIO), firewall=policy)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     with pytest.raises(SwarmError, match="does not have IPsec ESP"):
         plan(cluster, facts)
-    able = {name: replace(told, esp=True) for name, told in facts.items()}
+    able = {name: replace(observed, esp=True) for name, observed in facts.items()}
     assert [stage.title for stage in plan(cluster, able)] == ["prepare"]
 
 
-def test_every_objection_is_told_at_once(trio: World) -> None:
+def test_all_problems_are_reported_at_once(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-1"] = replace(facts["worker-1"], ssh_client="198.51.100.9")
     facts["worker-2"] = replace(facts["worker-2"], mtus={"10.1.1.1": 1500})
     with pytest.raises(SwarmError) as caught:
@@ -72,7 +72,7 @@ def test_every_objection_is_told_at_once(trio: World) -> None:
 def test_two_machines_of_one_name_are_refused(trio: World) -> None:
     cluster = trio.cluster("manager-1", "worker-1", "worker-1")
     with pytest.raises(SwarmError, match="two machines are called worker-1"):
-        plan(cluster, trio.told(cluster))
+        plan(cluster, trio.observed(cluster))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_who_has_the_data_is_not_let_go(five: World) -> None:
         SwarmError,
         match=r"manager-1: it is removed from .*, but its disk has .*\nNext: keep .*back up",
     ):
-        plan(cluster, five.told(cluster), leaving=(five.machines["manager-1"],))
+        plan(cluster, five.observed(cluster), leaving=(five.machines["manager-1"],))
 
 
 def test_who_has_the_data_is_not_let_go_when_it_is_down(five: World) -> None:
@@ -101,7 +101,7 @@ def test_who_has_the_data_is_not_let_go_when_it_is_down(five: World) -> None:
         five.nodes["manager-1"], state="down", reachability="unreachable", leader=False
     )
     cluster = five.cluster(*OTHERS)
-    facts = five.told(cluster, silent=["manager-1"])
+    facts = five.observed(cluster, silent=["manager-1"])
     for leaving in ((five.machines["manager-1"],), ()):
         with pytest.raises(SwarmError) as caught:
             plan(cluster, facts, leaving=leaving)
@@ -112,10 +112,10 @@ def test_who_has_the_data_is_not_let_go_when_it_is_down(five: World) -> None:
 
 
 def test_workers_of_an_only_manager_that_is_down_begin_no_swarm_of_their_own(trio: World) -> None:
-    """Nobody is left who knows the labels, and the workers alone would be free to forget it."""
+    """No node is left that has the labels, and the workers alone could leave it."""
     trio.machine("manager-2")
     cluster = trio.cluster("manager-2", "worker-1", "worker-2", release=Release(stack="airflow"))
-    facts = trio.told(cluster, silent=["manager-1"])
+    facts = trio.observed(cluster, silent=["manager-1"])
     with pytest.raises(
         SwarmError, match=r"manager-1: it is removed from the settings and does not answer, and no"
     ):
@@ -128,7 +128,7 @@ def test_the_first_manager_stays_the_first(five: World, role: Role) -> None:
     five.machines["manager-1"] = replace(five.machines["manager-1"], role=role)
     cluster = five.cluster("manager-2", "manager-1", "manager-3", "worker-1", "worker-2")
     with pytest.raises(SwarmError) as caught:
-        plan(cluster, five.told(cluster))
+        plan(cluster, five.observed(cluster))
     assert str(caught.value) == (
         "manager-1: its disk has the database and the registry (label dairflow.primary), but the"
         " first manager in the settings is manager-2\n"
@@ -136,10 +136,10 @@ def test_the_first_manager_stays_the_first(five: World, role: Role) -> None:
     )
 
 
-def test_a_first_manager_that_was_made_anew_is_let_in(five: World) -> None:
-    """Its old entry keeps the label until it goes."""
+def test_a_recreated_first_manager_is_admitted(five: World) -> None:
+    """Its old entry keeps the label until it is removed."""
     cluster = five.cluster("manager-1", *OTHERS)
-    facts = five.told(cluster)
+    facts = five.observed(cluster)
     facts["manager-1"] = five.facts["manager-1"]
     stages = [stage.title for stage in plan(cluster, facts)]
     assert stages == ["prepare", "begin", "join", "activate"]

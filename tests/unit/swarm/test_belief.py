@@ -52,19 +52,19 @@ SWMTKN-lie-manager
 
 
 def answers(*liars: str, swarm: str = "theirs") -> FakePool:
-    """Machines that are in no swarm, but for those that say they are the manager of one."""
+    """Machines that are in no swarm, but for those that report that they are the manager of one."""
 
     def make(machine: Machine) -> FakeRunner:
         info = LIE if machine.name in liars else OUTSIDE
         text = FRESH + info
-        said = text.format(name=machine.name, address=machine.private_address, swarm=swarm)
-        return FakeRunner(machine).on("== %s", said)
+        printed = text.format(name=machine.name, address=machine.private_address, swarm=swarm)
+        return FakeRunner(machine).on("== %s", printed)
 
     return FakePool(make)
 
 
 def lying(facts: MachineFacts, node_id: str, swarm: str) -> MachineFacts:
-    """Return a worker's facts with what only a manager tells."""
+    """Return a worker's facts with what only a manager reports."""
     return replace(
         facts,
         swarm_state="active",
@@ -90,7 +90,7 @@ def test_at_creation_nobody_joins_a_worker_s_swarm(world: World) -> None:
     assert commands(pool) == []
 
 
-def test_nor_one_that_is_said_to_be_the_recorded_swarm(world: World) -> None:
+def test_nor_one_that_is_reported_as_the_recorded_swarm(world: World) -> None:
     for name in TRIO:
         world.machine(name)
     pool = answers("worker-1", swarm="ours")
@@ -113,10 +113,12 @@ def test_a_worker_s_word_keeps_no_swarm_alive(world: World) -> None:
 def test_tokens_and_nodes_are_the_managers(trio: World, monkeypatch: pytest.MonkeyPatch) -> None:
     trio.machine("worker-3")
     cluster = trio.cluster(*TRIO, "worker-3")
-    told = trio.told(cluster, members=[trio.machines[name] for name in TRIO])
-    told["manager-1"] = replace(told["manager-1"], worker_token="SWMTKN-true")
-    liar = replace(lying(told["worker-1"], "id-worker-1", "ours"), nodes=told["manager-1"].nodes)
-    facts = {"worker-1": liar, **{k: v for k, v in told.items() if k != "worker-1"}}
+    observed = trio.observed(cluster, members=[trio.machines[name] for name in TRIO])
+    observed["manager-1"] = replace(observed["manager-1"], worker_token="SWMTKN-true")
+    liar = replace(
+        lying(observed["worker-1"], "id-worker-1", "ours"), nodes=observed["manager-1"].nodes
+    )
+    facts = {"worker-1": liar, **{k: v for k, v in observed.items() if k != "worker-1"}}
     assert assess(cluster, facts).manager == trio.machines["manager-1"]
     assert [s.machine.name for s in steps(plan(cluster, facts)) if isinstance(s, Join)] == [
         "worker-3"
@@ -137,7 +139,7 @@ def test_a_worker_that_somebody_promoted_is_one_by_the_managers_word(trio: World
         trio.nodes["worker-1"], role="manager", reachability="reachable"
     )
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     assert assess(cluster, facts).manager == trio.machines["manager-1"]
     assert [s.name for s in steps(plan(cluster, facts)) if isinstance(s, Demote)] == ["worker-1"]
 
@@ -147,7 +149,7 @@ def test_a_worker_that_the_last_run_left_as_manager_is_believed(trio: World) -> 
         trio.nodes["worker-1"], role="manager", reachability="reachable"
     )
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(facts["manager-1"], nodes=(), nodes_error="not now")
     with pytest.raises(SwarmUnreachableError, match="not now"):
         assess(cluster, facts)
@@ -157,9 +159,9 @@ def test_a_worker_that_the_last_run_left_as_manager_is_believed(trio: World) -> 
 
 @pytest.mark.parametrize("other", ["manager-1", "worker-2"])
 def test_a_machine_is_not_another_s_node(trio: World, other: str) -> None:
-    """The labels of that one would be set: the first manager's say where the database is."""
+    """The labels of that one would be set: the first manager's labels place the database."""
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-1"] = replace(facts["worker-1"], node_id=f"id-{other}")
     with pytest.raises(
         SwarmError, match=rf"it reports the node ID id-{other}, which .* reports too"
@@ -171,19 +173,19 @@ def test_a_machine_that_is_called_something_else_now_keeps_its_node(trio: World)
     renamed = trio.machine("worker-7")
     cluster = trio.cluster("manager-1", "worker-2", "worker-7")
     leaving = trio.machines["worker-1"]
-    facts = trio.told(trio.cluster(*TRIO), members=[*cluster.machines])
+    facts = trio.observed(trio.cluster(*TRIO), members=[*cluster.machines])
     facts["worker-7"] = replace(facts["worker-1"], mtus={renamed.private_address: 1500})
     facts["worker-7"] = replace(facts["worker-7"], node_address="")
     assert assess(cluster, facts, leaving=(leaving,)).members["worker-7"].node_id == "id-worker-1"
 
 
-def test_a_newcomer_that_says_it_is_another_node_gets_no_label_set(
+def test_a_newcomer_that_reports_another_node_s_id_gets_no_label(
     trio: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newcomer = trio.machine("worker-3")
     cluster = trio.cluster(*TRIO, "worker-3")
-    told = trio.told(cluster, members=[*cluster.machines])
-    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(told))
+    observed = trio.observed(cluster, members=[*cluster.machines])
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(observed))
     monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
     pool = FakePool(lambda machine: FakeRunner(machine).on("nft -f").on("docker node update"))
     pool.runner(newcomer).on("dial-stdio", "HTTP/1.1 200 OK\r\n\r\n\nid-manager-1\n")

@@ -69,7 +69,7 @@ def test_the_answer_to_a_join_is_read() -> None:
         ("", "it answered nothing"),
     ],
 )
-def test_a_refused_join_says_what_the_engine_said(answer: str, message: str) -> None:
+def test_a_refused_join_has_the_engine_s_output(answer: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         joined_node_id(answer)
 

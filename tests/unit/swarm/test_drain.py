@@ -38,7 +38,7 @@ def test_tasks_that_have_not_ended(text: str, waits_for: list[str]) -> None:
     assert parse_tasks(text) == ("ready", waits_for)
 
 
-def test_it_waits_until_the_last_task_has_ended_and_says_for_what() -> None:
+def test_it_waits_until_the_last_task_has_ended_and_prints_for_what() -> None:
     runner = FakeRunner(MANAGER).on("docker node ps", RUNNING, RUNNING, ENDED)
     lines: list[str] = []
     await_tasks(runner, step(), lines.append)

@@ -91,7 +91,7 @@ def without_swarm(engine: str, info: str = "") -> str:
     return f"{head}== engine\n{engine}\n" + (f"\n== info\n{info}\n" if info else "")
 
 
-def test_a_manager_tells_everything() -> None:
+def test_a_manager_reports_everything() -> None:
     assert parse(MACHINE, MANAGER) == MachineFacts(
         hostname="manager-1",
         ssh_client="10.214.0.1",
@@ -138,23 +138,31 @@ def test_a_manager_tells_everything() -> None:
     )
 
 
-def test_a_worker_knows_its_managers_but_no_cluster_id() -> None:
-    told = parse(MACHINE, without_swarm("running", WORKER_INFO))
-    assert (told.swarm_state, told.node_id, told.cluster_id) == ("active", "w0rk", "")
-    assert told.remote_managers == ("10.214.0.11", "10.214.0.12")
-    assert told.nodes == ()
-    assert not told.is_manager
+def test_a_worker_reports_its_managers_but_no_cluster_id() -> None:
+    observed = parse(MACHINE, without_swarm("running", WORKER_INFO))
+    assert (observed.swarm_state, observed.node_id, observed.cluster_id) == ("active", "w0rk", "")
+    assert observed.remote_managers == ("10.214.0.11", "10.214.0.12")
+    assert observed.nodes == ()
+    assert not observed.is_manager
 
 
 def test_an_engine_in_no_swarm() -> None:
-    told = parse(MACHINE, without_swarm("running", ALONE_INFO))
-    assert (told.engine, told.swarm_state, told.remote_managers) == ("running", "inactive", ())
+    observed = parse(MACHINE, without_swarm("running", ALONE_INFO))
+    assert (observed.engine, observed.swarm_state, observed.remote_managers) == (
+        "running",
+        "inactive",
+        (),
+    )
 
 
 @pytest.mark.parametrize("engine", ["missing", "stopped"])
 def test_an_engine_that_does_not_answer(engine: str) -> None:
-    told = parse(MACHINE, without_swarm(engine))
-    assert (told.engine, told.engine_version, told.swarm_state) == (engine, "", "inactive")
+    observed = parse(MACHINE, without_swarm(engine))
+    assert (observed.engine, observed.engine_version, observed.swarm_state) == (
+        engine,
+        "",
+        "inactive",
+    )
 
 
 def test_a_firewall_that_was_altered_or_never_loaded_has_no_digest() -> None:
@@ -163,11 +171,13 @@ def test_a_firewall_that_was_altered_or_never_loaded_has_no_digest() -> None:
     assert parse(MACHINE, text).firewall_digest == ""
 
 
-def test_a_manager_without_a_quorum_says_why() -> None:
+def test_a_manager_without_a_quorum_reports_the_reason() -> None:
     head, _, _ = MANAGER.partition("== nodes")
-    told = parse(MACHINE, head + "== nodes\n== nodes-error\nThe swarm does not have a leader.\n")
-    assert told.nodes == ()
-    assert told.nodes_error == "The swarm does not have a leader."
+    observed = parse(
+        MACHINE, head + "== nodes\n== nodes-error\nThe swarm does not have a leader.\n"
+    )
+    assert observed.nodes == ()
+    assert observed.nodes_error == "The swarm does not have a leader."
 
 
 @pytest.mark.parametrize(
@@ -189,18 +199,18 @@ def test_an_answer_that_is_none_names_machine_and_section(damaged: str, section:
     assert "SWMTKN" not in str(caught.value)
 
 
-def test_a_manager_tells_how_long_certificates_are_valid() -> None:
+def test_a_manager_reports_how_long_certificates_are_valid() -> None:
     text = MANAGER.replace('"y8xd"\n', '"y8xd"\n"/var/lib/docker" 7776000000000000\n')
     assert parse(MACHINE, text).certificate_seconds == 90 * 86400
     assert parse(MACHINE, text).cluster_id == "y8xd"
 
 
-def test_what_the_disk_says_of_the_swarm_is_told_whatever_the_engine_does() -> None:
-    told = parse(MACHINE, f"{without_swarm('stopped')}{disk('swarm-manager')}")
-    assert told.certificate == NodeCertificate(
+def test_the_swarm_state_on_disk_is_reported_whatever_the_engine_does() -> None:
+    observed = parse(MACHINE, f"{without_swarm('stopped')}{disk('swarm-manager')}")
+    assert observed.certificate == NodeCertificate(
         node_id="n0de", role="manager", cluster_id="y8xd", not_before=1e9, not_after=2e9
     )
-    assert (told.has_raft, told.has_copy, told.holds_swarm) == (True, False, True)
+    assert (observed.has_raft, observed.has_copy, observed.holds_swarm) == (True, False, True)
     assert not parse(MACHINE, f"{without_swarm('stopped')}{disk('swarm-worker')}").holds_swarm
 
 
@@ -235,7 +245,7 @@ def test_tokens_are_in_no_text_of_the_facts() -> None:
     assert "SWMTKN" not in repr(parse(MACHINE, MANAGER))
 
 
-def test_the_planted_certificate_has_the_checksum_that_a_machine_will_tell() -> None:
+def test_the_planted_certificate_has_the_checksum_that_a_machine_reports() -> None:
     pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     planted = certificate_file(pem)
     assert planted.decode() == f"{TRUST_MARK}\n{pem}"

@@ -1,4 +1,4 @@
-"""Whose swarm a machine is in."""
+"""The membership of a machine: none, ours, stale or foreign."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRIO = ("manager-1", "worker-1", "worker-2")
 
 def test_everyone_is_a_member(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    membership = assess(cluster, trio.told(cluster), cluster_id="ours")
+    membership = assess(cluster, trio.observed(cluster), cluster_id="ours")
     assert set(membership.members) == set(TRIO)
     assert membership.manager == trio.machines["manager-1"]
     assert (membership.departing, membership.stale_nodes, membership.lost) == ({}, (), frozenset())
@@ -27,7 +27,7 @@ def test_everyone_is_a_member(trio: World) -> None:
 def test_nobody_is_in_a_swarm(world: World) -> None:
     world.machine("manager-1")
     cluster = world.cluster("manager-1")
-    membership = assess(cluster, world.told(cluster))
+    membership = assess(cluster, world.observed(cluster))
     assert membership.manager is None
     assert membership.cluster_id == ""
 
@@ -35,7 +35,7 @@ def test_nobody_is_in_a_swarm(world: World) -> None:
 def test_a_manager_of_another_swarm_is_refused_by_id(trio: World) -> None:
     trio.machine("manager-2")
     cluster = trio.cluster(*TRIO, "manager-2")
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-2"] = replace(
         facts["manager-2"], swarm_state="active", node_id="x", cluster_id="theirs"
     )
@@ -52,13 +52,13 @@ def test_the_swarm_of_the_last_run_is_not_swapped_for_another(trio: World) -> No
     with pytest.raises(
         SwarmError, match="manager of swarm ours, but this cluster's swarm is before"
     ):
-        assess(cluster, trio.told(cluster), cluster_id="before")
+        assess(cluster, trio.observed(cluster), cluster_id="before")
 
 
 def test_a_worker_of_other_managers_is_refused(trio: World) -> None:
     trio.machine("worker-3")
     cluster = trio.cluster(*TRIO, "worker-3")
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-3"] = replace(
         facts["worker-3"], swarm_state="active", node_id="x", remote_managers=("192.0.2.1",)
     )
@@ -66,10 +66,10 @@ def test_a_worker_of_other_managers_is_refused(trio: World) -> None:
         assess(cluster, facts)
 
 
-def test_a_worker_that_our_managers_know_no_more_is_left_behind(trio: World) -> None:
+def test_a_worker_that_our_managers_no_longer_list_is_stale(trio: World) -> None:
     trio.machine("worker-3")
     cluster = trio.cluster(*TRIO, "worker-3")
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-3"] = replace(
         facts["worker-3"], swarm_state="active", node_id="old", remote_managers=("10.9.0.11",)
     )
@@ -79,7 +79,7 @@ def test_a_worker_that_our_managers_know_no_more_is_left_behind(trio: World) -> 
 def test_a_manager_that_cannot_act_is_never_made_to_forget_its_swarm(trio: World) -> None:
     """After a restart it is pending until enough others are back; its disk has the swarm."""
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(
         facts["manager-1"],
         swarm_state="pending",
@@ -92,9 +92,9 @@ def test_a_manager_that_cannot_act_is_never_made_to_forget_its_swarm(trio: World
         assess(cluster, facts)
 
 
-def test_a_swarm_without_quorum_is_told_with_the_way_out(trio: World) -> None:
+def test_a_swarm_without_quorum_is_reported_with_a_recovery_hint(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(
         facts["manager-1"], nodes=(), nodes_error="The swarm does not have a leader"
     )
@@ -103,18 +103,18 @@ def test_a_swarm_without_quorum_is_told_with_the_way_out(trio: World) -> None:
     assert "--force-new-cluster --advertise-addr 10.9.0.11" in str(caught.value)
 
 
-def test_another_manager_speaks_where_the_first_cannot(trio: World) -> None:
+def test_another_manager_is_used_if_the_first_is_unreachable(trio: World) -> None:
     trio.joined("manager-2")
     trio.joined("manager-3")
     cluster = trio.cluster("manager-1", "manager-2", "manager-3", "worker-1", "worker-2")
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(facts["manager-1"], nodes=(), nodes_error="not now")
     assert assess(cluster, facts).manager == trio.machines["manager-2"]
 
 
-def test_a_leaving_manager_speaks_where_no_wanted_one_is_yet(trio: World) -> None:
+def test_a_leaving_manager_is_used_if_no_desired_one_exists_yet(trio: World) -> None:
     trio.machine("manager-2")
     cluster = trio.cluster("manager-2", "worker-1", "worker-2")
-    membership = assess(cluster, trio.told(cluster), leaving=(trio.machines["manager-1"],))
+    membership = assess(cluster, trio.observed(cluster), leaving=(trio.machines["manager-1"],))
     assert membership.manager == trio.machines["manager-1"]
     assert set(membership.departing) == {"manager-1"}

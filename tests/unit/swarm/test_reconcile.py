@@ -101,7 +101,7 @@ def test_a_wanted_machine_that_is_silent_is_an_error_before_any_change(
         reconcile(hosts, pool, ignore)
 
 
-def test_the_first_manager_is_never_said_to_be_taken_out(cluster: Cluster, pool: FakePool) -> None:
+def test_a_removal_of_the_first_manager_is_never_reported(cluster: Cluster, pool: FakePool) -> None:
     hosts = replace(cluster, release=Release(stack="airflow"))
     pool.silent = {"manager-1"}
     with pytest.raises(SwarmError) as caught:
@@ -125,11 +125,11 @@ def test_a_lost_race_with_the_node_s_own_updates_is_tried_again(
 ) -> None:
     trio.machines["worker-1"] = replace(trio.machines["worker-1"], labels={"gpu": "1"})
     cluster = trio.cluster("manager-1", "worker-1", "worker-2")
-    told = trio.told(cluster)
+    observed = trio.observed(cluster)
     labelled = replace(trio.nodes["worker-1"], labels={**trio.nodes["worker-1"].labels, "gpu": "1"})
     trio.nodes["worker-1"] = labelled
-    after = trio.told(cluster)
-    answers = iter([told, after])
+    after = trio.observed(cluster)
+    answers = iter([observed, after])
     monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
     monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
     race = Completed(stdout="", stderr="rpc error: update out of sequence", exit_status=1)
@@ -148,21 +148,21 @@ def test_observing_needs_a_manager(cluster: Cluster, pool: FakePool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "facts", "said"),
+    ("known", "facts", "reason"),
     [
         ("running", "stopped", "its Docker engine does not run"),
         ('"inactive"', '"pending"', "is not back in its swarm"),
     ],
 )
 def test_a_swarm_is_not_gone_whose_manager_is_not_back(
-    cluster: Cluster, pool: FakePool, known: str, facts: str, said: str
+    cluster: Cluster, pool: FakePool, known: str, facts: str, reason: str
 ) -> None:
     manager = cluster.managers[0]
     text = FACTS.format(name=manager.name, address=manager.private_address).replace(known, facts)
     if facts == "stopped":
         text = text.partition("== info")[0]
     pool.runner(manager).on("== %s", text)
-    with pytest.raises(SwarmUnreachableError, match=rf"^manager-1: {said}$"):
+    with pytest.raises(SwarmUnreachableError, match=rf"^manager-1: {reason}$"):
         observe(cluster, pool)
 
 
@@ -186,7 +186,7 @@ def test_dismantling_cleans_who_answers_and_names_who_does_not(
     assert not [command for command in manager.commands if "swarm leave" in command]
 
 
-def test_a_host_whose_engine_does_not_run_keeps_all_that_tells_whose_it_is(
+def test_a_host_with_a_stopped_engine_keeps_its_owner_s_marks(
     cluster: Cluster, pool: FakePool
 ) -> None:
     """Its swarm is on its disk; only who starts the engine can empty it."""
@@ -205,9 +205,9 @@ def test_an_engine_on_its_way_back_is_awaited(
     trio: World, pool: FakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = trio.cluster("manager-1", "worker-1", "worker-2")
-    told = trio.told(cluster)
-    before = {**told, "worker-1": replace(told["worker-1"], swarm_state="pending")}
-    answers = iter([before, told])
+    observed = trio.observed(cluster)
+    before = {**observed, "worker-1": replace(observed["worker-1"], swarm_state="pending")}
+    answers = iter([before, observed])
     monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
     monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
     monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
@@ -221,10 +221,10 @@ def test_a_manager_that_was_just_promoted_is_awaited(
 ) -> None:
     """The others list it as a manager before it can act: no step may go through it until then."""
     cluster = trio.cluster("manager-1", "worker-1", "worker-2")
-    told = trio.told(cluster)
-    mute = replace(told["manager-1"], cluster_id="", nodes=())
-    answers = iter([{**told, "manager-1": mute}, told])
-    other = {"manager-2": told["manager-1"]}
+    observed = trio.observed(cluster)
+    mute = replace(observed["manager-1"], cluster_id="", nodes=())
+    answers = iter([{**observed, "manager-1": mute}, observed])
+    other = {"manager-2": observed["manager-1"]}
     monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(answers, {})))
     monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: other)
     monkeypatch.setattr("infra.swarm.reconcile._LONGEST_PAUSE_SECONDS", 0.01)
@@ -233,7 +233,7 @@ def test_a_manager_that_was_just_promoted_is_awaited(
     assert lines == ["manager-1: rejoining the swarm (at most 45 s)"]
 
 
-def test_no_more_calls_run_at_once_than_said() -> None:
+def test_no_more_calls_run_at_once_than_the_limit() -> None:
     three = threading.Barrier(3, timeout=10)
     running: set[int] = set()
     peaks: list[int] = []

@@ -52,11 +52,11 @@ def certificate(name: str, cluster_id: str = "ours", **times: float) -> NodeCert
     )
 
 
-def in_error(told: MachineFacts, **changes: Any) -> MachineFacts:
-    """Return what an engine tells that could not start its part in its swarm."""
-    name = told.hostname
+def in_error(observed: MachineFacts, **changes: Any) -> MachineFacts:
+    """Return the report of an engine that could not start its part in its swarm."""
+    name = observed.hostname
     return replace(
-        told,
+        observed,
         swarm_state="error",
         swarm_error=EXPIRED,
         node_id="",
@@ -71,7 +71,7 @@ def in_error(told: MachineFacts, **changes: Any) -> MachineFacts:
 
 
 def expired(world: World, cluster: Cluster, *names: str) -> dict[str, MachineFacts]:
-    facts = world.told(cluster)
+    facts = world.observed(cluster)
     return facts | {name: in_error(facts[name]) for name in names}
 
 
@@ -85,7 +85,7 @@ def test_the_first_manager_takes_the_swarm_up_from_its_disk(trio: World) -> None
 
 def test_a_swarm_that_acts_is_not_recovered(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    assert recovery(cluster, trio.told(cluster)) == ()
+    assert recovery(cluster, trio.observed(cluster)) == ()
     assert recovery(cluster, expired(trio, cluster, "worker-1")) == ()
 
 
@@ -140,7 +140,7 @@ def test_a_manager_that_expired_alone_joins_the_others_again(trio: World) -> Non
 
 
 def test_managers_that_a_recovery_left_out_are_only_taken_off_the_list(trio: World) -> None:
-    """They are in Raft no more, where they would have to be to be demoted."""
+    """They are no longer in Raft, and only members of Raft can be demoted."""
     for name in ("manager-2", "manager-3"):
         trio.joined(name, reachability="", state="unknown")
     cluster = trio.cluster("manager-1", "manager-2", "manager-3", "worker-1", "worker-2")
@@ -170,14 +170,14 @@ def test_certificates_that_expired_by_a_wrong_clock_are_left_alone(trio: World) 
 
 def test_a_wrong_clock_is_refused_on_any_machine(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["worker-2"] = replace(facts["worker-2"], clock=clock(ahead=-7.5))
     with pytest.raises(SwarmError, match=r"^worker-2 .* it is at least 7 s behind"):
         plan(cluster, facts)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"swarm_error": "disk I/O error"}, r"state error: disk I/O error\)\nNext: fix the error"),
         (
@@ -190,7 +190,7 @@ def test_a_wrong_clock_is_refused_on_any_machine(trio: World) -> None:
     ],
 )
 def test_a_manager_with_its_swarm_on_disk_is_never_made_to_forget_it(
-    trio: World, changes: dict[str, Any], said: str
+    trio: World, changes: dict[str, Any], reason: str
 ) -> None:
     cluster = trio.cluster(*TRIO)
     facts = expired(trio, cluster, "manager-1")
@@ -198,7 +198,7 @@ def test_a_manager_with_its_swarm_on_disk_is_never_made_to_forget_it(
     facts["manager-1"] = replace(facts["manager-1"], **{**valid, **changes})
     for known in (None, "ours"):
         assert recovery(cluster, facts, cluster_id=known) == ()
-        with pytest.raises(SwarmError, match=rf"(?s)^manager-1 .*{said}"):
+        with pytest.raises(SwarmError, match=rf"(?s)^manager-1 .*{reason}"):
             plan(cluster, facts, cluster_id=known)
 
 
@@ -237,7 +237,7 @@ def test_a_stopped_engine_of_another_swarm_is_left_there(
     for name in TRIO:
         world.machine(name)
     cluster = world.cluster(*TRIO)
-    facts = world.told(cluster)
+    facts = world.observed(cluster)
     of_before = certificate("worker-1", whose, until=NOW + DAY)
     facts["worker-1"] = replace(facts["worker-1"], engine="stopped", certificate=of_before)
     if not refused:
@@ -256,7 +256,7 @@ def test_what_a_demotion_left_on_the_disk_is_not_a_swarm(trio: World) -> None:
 
 def test_engines_that_are_stopped_are_started_before_anything_is_judged(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(
         facts["manager-1"],
         engine="stopped",
@@ -276,7 +276,7 @@ def test_engines_that_are_stopped_are_started_before_anything_is_judged(trio: Wo
 def test_a_recovery_that_was_interrupted_goes_on(trio: World) -> None:
     """The engine has left, and a copy is all that has the swarm."""
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(
         trio.facts["manager-1"], swarm_state="inactive", has_copy=True, clock=clock()
     )
@@ -289,8 +289,8 @@ def test_after_a_recovery_the_machines_are_asked_again(
     trio: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = trio.cluster(*TRIO)
-    told = iter([expired(trio, cluster, "manager-1"), trio.told(cluster)])
-    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(told)))
+    observed = iter([expired(trio, cluster, "manager-1"), trio.observed(cluster)])
+    monkeypatch.setattr("infra.swarm.reconcile.gather", lambda *_a, **_k: dict(next(observed)))
     monkeypatch.setattr("infra.swarm.reconcile._gather_leaving", lambda *_a: {})
     pool = FakePool(lambda machine: FakeRunner(machine).on("# recover the swarm"))
     lines: list[str] = []
@@ -391,7 +391,7 @@ def test_the_swarm_is_not_gone_but_expired(trio: World, monkeypatch: pytest.Monk
 
 def test_an_older_swarm_gets_the_longer_validity(trio: World) -> None:
     cluster = trio.cluster(*TRIO)
-    facts = trio.told(cluster)
+    facts = trio.observed(cluster)
     facts["manager-1"] = replace(facts["manager-1"], certificate_seconds=90 * DAY)
     (stage,) = plan(cluster, facts)
     (step,) = stage.lanes[0]

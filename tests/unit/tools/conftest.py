@@ -28,7 +28,7 @@ DEBIAN_ROOT = Host(
 
 @dataclass
 class FakeApt:
-    """Records what would be installed; `on_install` stands for what apt then does."""
+    """Records what would be installed; `on_install` replaces what apt then does."""
 
     host: Host = DEBIAN_ROOT
     versions: dict[str, str] = field(default_factory=dict)
@@ -54,8 +54,8 @@ def apt() -> FakeApt:
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """Return what set-up said, in order; pass `said.append` as `say`."""
+def printed() -> list[str]:
+    """Return what set-up printed, in order; pass `printed.append` as `say`."""
     return []
 
 

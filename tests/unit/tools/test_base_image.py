@@ -47,11 +47,11 @@ def calls(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def image(paths: Paths, apt: "FakeApt", said: list[str]) -> BaseImage:
+def image(paths: Paths, apt: "FakeApt", printed: list[str]) -> BaseImage:
     recipe = paths.repository / "tools" / "base"
     recipe.mkdir(parents=True)
     (recipe / "Dockerfile").write_text("FROM scratch\n")
-    return BaseImage(paths=paths, apt=apt, bundle=None, say=said.append, now=NOW)
+    return BaseImage(paths=paths, apt=apt, bundle=None, say=printed.append, now=NOW)
 
 
 def docker(
@@ -65,7 +65,7 @@ def docker(
     image.paths.python.chmod(0o755)
 
 
-def test_the_official_image_is_taken_where_it_can_be_pulled(
+def test_the_official_image_is_taken_if_it_can_be_pulled(
     image: BaseImage, programs: MakeProgram, calls: Path
 ) -> None:
     docker(image, programs, calls)
@@ -81,7 +81,7 @@ def test_the_official_image_is_taken_where_it_can_be_pulled(
 
 
 def test_a_closed_network_makes_it_with_mmdebstrap(
-    image: BaseImage, programs: MakeProgram, calls: Path, said: list[str]
+    image: BaseImage, programs: MakeProgram, calls: Path, printed: list[str]
 ) -> None:
     docker(image, programs, calls, "echo 'lookup registry: no such host' >&2; exit 1")
     programs("mmdebstrap", f'echo "mmdebstrap $*" >> {calls}')
@@ -91,21 +91,21 @@ def test_a_closed_network_makes_it_with_mmdebstrap(
     assert any(line.startswith("mmdebstrap --mode=root --variant=minbase") for line in lines)
     assert any(line.startswith("import") and line.endswith(OWN_ROOTFS) for line in lines)
     assert any(f"--build-arg ROOTFS={OWN_ROOTFS}" in line for line in lines)
-    assert "lookup registry: no such host" in said[1]
+    assert "lookup registry: no such host" in printed[1]
 
 
 def test_a_registry_that_never_answers_is_given_up(
     image: BaseImage,
     programs: MakeProgram,
     calls: Path,
-    said: list[str],
+    printed: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tools.base_image.ANSWER_TIMEOUT_SECONDS", 0.5)
     docker(image, programs, calls, "exec sleep 30")
     programs("mmdebstrap", "exit 0")
     image.install()
-    assert "no answer in 0.5 s" in said[1]
+    assert "no answer in 0.5 s" in printed[1]
 
 
 def test_a_changed_recipe_makes_a_new_image(
@@ -133,7 +133,7 @@ def test_another_clone_takes_the_same_image(
 
 
 def test_an_old_image_is_renewed_and_gets_another_name(
-    image: BaseImage, programs: MakeProgram, calls: Path, said: list[str]
+    image: BaseImage, programs: MakeProgram, calls: Path, printed: list[str]
 ) -> None:
     docker(image, programs, calls)
     image.install()
@@ -144,12 +144,12 @@ def test_an_old_image_is_renewed_and_gets_another_name(
     assert later.check() is None
     later.install()
     assert later.check() not in (None, old)
-    assert any("renews that of 2026-11-27" in line for line in said)
+    assert any("renews that of 2026-11-27" in line for line in printed)
     assert "--build-arg MADE=20261227120000" in calls.read_text()
 
 
 def test_without_a_network_an_old_image_stays_in_use_for_a_day(
-    image: BaseImage, programs: MakeProgram, calls: Path, said: list[str]
+    image: BaseImage, programs: MakeProgram, calls: Path, printed: list[str]
 ) -> None:
     docker(image, programs, calls)
     image.install()
@@ -159,8 +159,8 @@ def test_without_a_network_an_old_image_stays_in_use_for_a_day(
     assert later.check() is None
     later.install()
     assert later.check() == old
-    assert "that of 2026-11-27 stays in use" in said[-1]
-    assert "no route to host" in said[-1]
+    assert "that of 2026-11-27 stays in use" in printed[-1]
+    assert "no route to host" in printed[-1]
     assert replace(later, now=later.now + RETRY_AFTER / 2).check() == old
     assert replace(later, now=later.now + RETRY_AFTER).check() is None
 
@@ -180,7 +180,7 @@ def test_a_refresh_renews_whatever_the_age_and_fails_if_it_cannot(
 
 
 def test_a_proxys_certificate_goes_in_and_is_announced(
-    image: BaseImage, programs: MakeProgram, calls: Path, said: list[str], tmp_path: Path
+    image: BaseImage, programs: MakeProgram, calls: Path, printed: list[str], tmp_path: Path
 ) -> None:
     body = "\n".join(["QUJD" * 16] * 3)
     bundle = tmp_path / "proxy.pem"
@@ -189,8 +189,8 @@ def test_a_proxys_certificate_goes_in_and_is_announced(
     assert with_proxy.recipe() != image.recipe()
     docker(with_proxy, programs, calls)
     with_proxy.install()
-    assert f"1 certificate(s) of {bundle}" in said[-1]
-    assert "CA_BUNDLE" in said[-1]
+    assert f"1 certificate(s) of {bundle}" in printed[-1]
+    assert "CA_BUNDLE" in printed[-1]
 
 
 def test_an_image_that_was_not_made_here_does_not_count(

@@ -7,7 +7,7 @@ from tools.browser import PACKAGES, Browser
 
 
 class Apt:
-    """Keeps what it was asked for."""
+    """Records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

@@ -18,7 +18,7 @@ def bundle(tmp_path: Path) -> Path:
     return file
 
 
-def test_nothing_configured_is_no_bundle() -> None:
+def test_nothing_configured_makes_no_bundle() -> None:
     assert find_bundle({}, ()) is None
 
 

@@ -48,7 +48,7 @@ def test_tests_cannot_wait_for_an_answer(script: Path, programs: MakeProgram) ->
     assert "nothing to read" in ci_run(script).stdout
 
 
-def test_a_run_that_broke_off_says_so(script: Path, programs: MakeProgram) -> None:
+def test_an_interrupted_run_is_reported(script: Path, programs: MakeProgram) -> None:
     programs("docker")
     programs("make", "echo no rule; exit 2")
     done = ci_run(script)

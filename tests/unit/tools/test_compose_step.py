@@ -55,7 +55,7 @@ def go() -> FakeGo:
 
 @pytest.fixture
 def compose(
-    paths: Paths, host: Host, apt: "FakeApt", go: FakeGo, said: list[str]
+    paths: Paths, host: Host, apt: "FakeApt", go: FakeGo, printed: list[str]
 ) -> Callable[[Network], Compose]:
     module = paths.repository / "tools" / "go_modules" / "compose"
     module.mkdir(parents=True)
@@ -69,7 +69,7 @@ def compose(
             official=Official(cache=paths.cache, open_url=network),  # type: ignore[arg-type]
             apt=apt,
             go=go,
-            say=said.append,
+            say=printed.append,
         )
 
     return make

@@ -42,7 +42,7 @@ def stand_in(paths: Paths) -> Path:
 
 @pytest.fixture
 def plugin(
-    paths: Paths, said: list[str], programs: Callable[..., Path]
+    paths: Paths, printed: list[str], programs: Callable[..., Path]
 ) -> Callable[..., DockerPlugin]:
     programs("pulumi", PULUMI)
     paths.pulumi_home.mkdir(parents=True)
@@ -57,7 +57,7 @@ def plugin(
             return time.time() + days_later * 86_400
 
         network = Network(cache=paths.cache, reachable=reachable, retry=retry, now=now)
-        return DockerPlugin(paths=paths, official=network, say=said.append)
+        return DockerPlugin(paths=paths, official=network, say=printed.append)
 
     return make
 
@@ -67,7 +67,7 @@ def calls(paths: Paths) -> list[str]:
 
 
 def test_a_closed_network_gets_the_stand_in(
-    plugin: Callable[..., DockerPlugin], stand_in: Path, paths: Paths, said: list[str]
+    plugin: Callable[..., DockerPlugin], stand_in: Path, paths: Paths, printed: list[str]
 ) -> None:
     step = plugin()
     assert step.check() is None
@@ -76,7 +76,7 @@ def test_a_closed_network_gets_the_stand_in(
     assert calls(paths) == [
         f"plugin install resource docker {VERSION} --file {stand_in} --reinstall"
     ]
-    assert "get.pulumi.com: no answer" in said[0]
+    assert "get.pulumi.com: no answer" in printed[0]
 
 
 def test_a_changed_stand_in_is_installed_again(
@@ -89,7 +89,7 @@ def test_a_changed_stand_in_is_installed_again(
     assert plugin().check() is not None
 
 
-def test_the_official_one_is_taken_where_it_can_be_had(
+def test_the_official_one_is_taken_if_it_is_available(
     plugin: Callable[..., DockerPlugin], paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPEN", "yes")
@@ -113,7 +113,7 @@ def test_a_stand_in_recorded_as_official_is_replaced(
 def test_a_stand_in_gives_way_when_the_official_one_can_be_had(
     plugin: Callable[..., DockerPlugin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried once a day, and whenever the user says so."""
+    """It is tried once a day, and whenever the user requests it."""
     plugin().install()
     assert plugin(days_later=0.9).check() == f"{VERSION} (stand-in)"
     assert plugin(days_later=1.1).check() is None
@@ -125,31 +125,31 @@ def test_a_stand_in_gives_way_when_the_official_one_can_be_had(
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_stand_in_stays_while_the_official_one_cannot_be_had(
-    plugin: Callable[..., DockerPlugin], paths: Paths, said: list[str]
+    plugin: Callable[..., DockerPlugin], paths: Paths, printed: list[str]
 ) -> None:
-    """Set-up goes on, and installs nothing again; also when the plugin alone is missing there."""
+    """Set-up continues, and installs nothing again; also when the plugin alone is missing there."""
     plugin().install()
     for reachable in (False, True):
         step = plugin(reachable=reachable, retry=True)
         assert step.check() is None
         step.install()
         assert step.check() == f"{VERSION} (stand-in)"
-        assert said[-1].endswith("so the stand-in stays")
+        assert printed[-1].endswith("so the stand-in stays")
     assert [call for call in calls(paths) if "--file" in call] == calls(paths)[:1]
 
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_download_that_fails_also_gets_the_stand_in(
-    plugin: Callable[..., DockerPlugin], paths: Paths, said: list[str]
+    plugin: Callable[..., DockerPlugin], paths: Paths, printed: list[str]
 ) -> None:
     plugin(reachable=True).install()
     assert len(calls(paths)) == 2
-    assert "error: 404 not found" in said[-1]
+    assert "error: 404 not found" in printed[-1]
     assert plugin().check() == f"{VERSION} (stand-in)"
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_a_new_sdk_asks_for_its_own_version(
+def test_a_new_sdk_requires_its_own_version(
     plugin: Callable[..., DockerPlugin], paths: Paths
 ) -> None:
     plugin().install()
@@ -158,6 +158,6 @@ def test_a_new_sdk_asks_for_its_own_version(
     assert plugin().check() is None
 
 
-def test_a_clone_without_the_stand_in_says_so(plugin: Callable[..., DockerPlugin]) -> None:
+def test_a_clone_without_the_stand_in_is_reported(plugin: Callable[..., DockerPlugin]) -> None:
     with pytest.raises(SetupError, match="this clone is incomplete"):
         plugin().install()

@@ -93,7 +93,7 @@ def test_pulumi_does_not_run_in_another_clone(shell: Shell, other: Path, folder:
     assert "Run `. ./env.sh` here first" in done.stderr
 
 
-def test_pulumi_runs_in_its_own_clone_and_where_no_clone_is(
+def test_pulumi_runs_in_its_own_clone_and_outside_of_clones(
     shell: Shell, clone: Path, tmp_path: Path
 ) -> None:
     for folder in (clone, clone / "infra", tmp_path, Path("/")):
@@ -129,7 +129,7 @@ def test_a_proxy_is_not_used_for_this_machine(
     assert (out["no_proxy"], out["NO_PROXY"]) == (expected, expected)
 
 
-def test_without_a_proxy_nothing_is_said_about_one(shell: Shell) -> None:
+def test_without_a_proxy_nothing_is_printed_about_one(shell: Shell) -> None:
     assert not {"no_proxy", "NO_PROXY"} & variables(shell("env").stdout).keys()
 
 
@@ -181,7 +181,7 @@ def test_a_users_own_backend_and_passphrase_stay(shell: Shell) -> None:
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in out
 
 
-def test_a_clone_that_is_not_set_up_says_so(shell: Shell, clone: Path) -> None:
+def test_a_clone_that_is_not_set_up_is_reported(shell: Shell, clone: Path) -> None:
     assert shell("true").stderr == ""
     shutil.rmtree(clone / ".dairflow")
     assert "make setup" in shell("true").stderr

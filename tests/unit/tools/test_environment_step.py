@@ -19,17 +19,17 @@ chmod +x .venv/bin/python
 
 
 @pytest.fixture
-def uv(paths: Paths, said: list[str]) -> Uv:
+def uv(paths: Paths, printed: list[str]) -> Uv:
     (paths.repository / "dag_builder").mkdir()
     (paths.repository / "tools").mkdir()
     for file in ("uv.lock", "pyproject.toml", "dag_builder/pyproject.toml"):
         (paths.repository / file).write_text(file)
     (paths.repository / "tools" / "uv-requirements.txt").write_text("uv\n")
-    return Uv(paths=paths, say=said.append)
+    return Uv(paths=paths, say=printed.append)
 
 
-def environment(paths: Paths, uv: Uv, said: list[str]) -> LockedEnvironment:
-    return LockedEnvironment(paths=paths, uv=uv, say=said.append)
+def environment(paths: Paths, uv: Uv, printed: list[str]) -> LockedEnvironment:
+    return LockedEnvironment(paths=paths, uv=uv, say=printed.append)
 
 
 def own_uv(programs: MakeProgram, version: str, script: str = "") -> Path:
@@ -48,10 +48,10 @@ def test_an_old_uv_is_not(uv: Uv, programs: MakeProgram) -> None:
 
 
 def test_the_environment_follows_the_lock(
-    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+    paths: Paths, uv: Uv, printed: list[str], programs: MakeProgram
 ) -> None:
     own_uv(programs, versions.UV, SYNC)
-    step = environment(paths, uv, said)
+    step = environment(paths, uv, printed)
     assert step.check() is None
     step.install()
     assert (paths.repository / "calls").read_text() == "sync --frozen --compile-bytecode\n"
@@ -63,40 +63,40 @@ def test_the_environment_follows_the_lock(
 def test_uvs_own_cache_is_named_before_it_is_filled(
     paths: Paths,
     uv: Uv,
-    said: list[str],
+    printed: list[str],
     programs: MakeProgram,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own_uv(programs, versions.UV, SYNC)
     monkeypatch.delenv("UV_CACHE_DIR", raising=False)
-    environment(paths, uv, said).install()
-    assert f"its own cache, {paths.cache.parent}/uv)" in said[-1]
+    environment(paths, uv, printed).install()
+    assert f"its own cache, {paths.cache.parent}/uv)" in printed[-1]
     monkeypatch.setenv("UV_CACHE_DIR", "/large/uv")
-    environment(paths, uv, said).install()
-    assert "its own cache, /large/uv)" in said[-1]
+    environment(paths, uv, printed).install()
+    assert "its own cache, /large/uv)" in printed[-1]
 
 
 def test_a_sync_that_fails_is_done_again(
-    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+    paths: Paths, uv: Uv, printed: list[str], programs: MakeProgram
 ) -> None:
     own_uv(programs, versions.UV, "echo 'no such package' >&2; exit 2")
-    step = environment(paths, uv, said)
+    step = environment(paths, uv, printed)
     with pytest.raises(SetupError, match="no such package"):
         step.install()
     assert step.check() is None
 
 
 def test_no_python_is_downloaded_behind_the_users_back(
-    paths: Paths, uv: Uv, said: list[str], programs: MakeProgram
+    paths: Paths, uv: Uv, printed: list[str], programs: MakeProgram
 ) -> None:
     own_uv(programs, versions.UV, f'{SYNC}\necho "$UV_PYTHON_DOWNLOADS $UV_PYTHON" > asked')
-    environment(paths, uv, said).install()
+    environment(paths, uv, printed).install()
     policy, interpreter = (paths.repository / "asked").read_text().split()
     assert policy == "never"
     assert Path(interpreter).is_file()
 
 
-def test_a_second_clone_links_the_cached_uv(paths: Paths, uv: Uv, said: list[str]) -> None:
+def test_a_second_clone_links_the_cached_uv(paths: Paths, uv: Uv, printed: list[str]) -> None:
     requirements = paths.repository / "tools" / "uv-requirements.txt"
     cached = paths.cached("uv", versions.UV, digest_of_files(requirements)) / "uv"
     cached.parent.mkdir(parents=True)
@@ -105,4 +105,4 @@ def test_a_second_clone_links_the_cached_uv(paths: Paths, uv: Uv, said: list[str
     uv.install()
     assert uv.check() == str(cached)
     assert (paths.programs / "uv").resolve() == cached
-    assert said == []
+    assert printed == []

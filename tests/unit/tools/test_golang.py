@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MakeProgram = Callable[..., Path]
 
 
-def finder(apt: "FakeApt", said: list[str], *found: Path) -> GoFinder:
-    return GoFinder(apt=apt, say=said.append, programs=lambda: list(found))
+def finder(apt: "FakeApt", printed: list[str], *found: Path) -> GoFinder:
+    return GoFinder(apt=apt, say=printed.append, programs=lambda: list(found))
 
 
 def go(programs: MakeProgram, version: str, script: str = "") -> Path:
@@ -25,31 +25,31 @@ def go(programs: MakeProgram, version: str, script: str = "") -> Path:
 
 
 def test_a_new_enough_go_is_used_as_it_is(
-    apt: "FakeApt", said: list[str], programs: MakeProgram
+    apt: "FakeApt", printed: list[str], programs: MakeProgram
 ) -> None:
     program = go(programs, "1.26.8")
-    found = finder(apt, said, program).find()
+    found = finder(apt, printed, program).find()
     assert (found.program, found.toolchain) == (program, "local")
-    assert said == []
+    assert printed == []
 
 
 def test_the_newest_of_several_is_used(
-    apt: "FakeApt", said: list[str], programs: MakeProgram
+    apt: "FakeApt", printed: list[str], programs: MakeProgram
 ) -> None:
     old, new = go(programs, "1.19.8"), go(programs, "1.26.8")
-    assert finder(apt, said, old, new).find().program == new
+    assert finder(apt, printed, old, new).find().program == new
 
 
 def test_debian_13s_go_switches_by_itself(
-    apt: "FakeApt", said: list[str], programs: MakeProgram
+    apt: "FakeApt", printed: list[str], programs: MakeProgram
 ) -> None:
-    found = finder(apt, said, go(programs, "1.24.4")).find()
+    found = finder(apt, printed, go(programs, "1.24.4")).find()
     assert found.environment()["GOTOOLCHAIN"] == f"go{versions.GO}"
-    assert "1.24.4 is here" in said[0]
+    assert "1.24.4 is here" in printed[0]
 
 
 def test_debian_12s_go_downloads_the_toolchain(
-    apt: "FakeApt", said: list[str], programs: MakeProgram, tmp_path: Path
+    apt: "FakeApt", printed: list[str], programs: MakeProgram, tmp_path: Path
 ) -> None:
     folder = tmp_path / "toolchain"
     (folder / "bin").mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_debian_12s_go_downloads_the_toolchain(
     (folder / "src").mkdir()
     (folder / "src" / "_go.mod").write_text("module std")
     script = f"echo \"$*\" > {tmp_path}/asked; echo '{json.dumps({'Dir': str(folder)})}'"
-    found = finder(apt, said, go(programs, "1.19.8", script)).find()
+    found = finder(apt, printed, go(programs, "1.19.8", script)).find()
     assert (found.program, found.toolchain) == (folder / "bin" / "go", "local")
     assert found.program.stat().st_mode & 0o111
     assert (folder / "src" / "go.mod").read_text() == "module std"
@@ -66,25 +66,27 @@ def test_debian_12s_go_downloads_the_toolchain(
 
 
 def test_without_go_the_distributions_is_installed(
-    apt: "FakeApt", said: list[str], programs: MakeProgram
+    apt: "FakeApt", printed: list[str], programs: MakeProgram
 ) -> None:
     program = go(programs, "1.24.4")
-    step = GoFinder(apt=apt, say=said.append, programs=lambda: [program] if apt.installed else [])
+    step = GoFinder(
+        apt=apt, say=printed.append, programs=lambda: [program] if apt.installed else []
+    )
     assert step.find().program == program
     assert apt.installed == ["golang-go"]
 
 
-def test_no_go_to_be_had_says_what_to_do(apt: "FakeApt", said: list[str]) -> None:
+def test_a_missing_go_is_reported_with_what_to_do(apt: "FakeApt", printed: list[str]) -> None:
     with pytest.raises(SetupError, match="unpack it to /usr/local/go"):
-        finder(apt, said).find()
+        finder(apt, printed).find()
 
 
 def test_the_users_go_settings_do_not_change_a_build(
-    apt: "FakeApt", said: list[str], programs: MakeProgram, monkeypatch: pytest.MonkeyPatch
+    apt: "FakeApt", printed: list[str], programs: MakeProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOROOT", "/opt/another-go")
     monkeypatch.setenv("GOFLAGS", "-mod=mod -race")
-    environment = finder(apt, said, go(programs, "1.26.8")).find().environment()
+    environment = finder(apt, printed, go(programs, "1.26.8")).find().environment()
     assert "GOROOT" not in environment
     assert environment["GOFLAGS"] == "-mod=readonly -buildvcs=false"
     assert environment["CGO_ENABLED"] == "0"

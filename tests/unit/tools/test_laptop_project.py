@@ -8,10 +8,10 @@ from tools.paths import Paths
 
 
 @pytest.fixture
-def step(paths: Paths, said: list[str], monkeypatch: pytest.MonkeyPatch) -> LaptopProject:
+def step(paths: Paths, printed: list[str], monkeypatch: pytest.MonkeyPatch) -> LaptopProject:
     monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
     paths.repository.mkdir(parents=True, exist_ok=True)
-    return LaptopProject(paths=paths, say=said.append, volume_exists=lambda _: False)
+    return LaptopProject(paths=paths, say=printed.append, volume_exists=lambda _: False)
 
 
 def test_two_clones_have_two_names(step: LaptopProject, tmp_path: Path) -> None:

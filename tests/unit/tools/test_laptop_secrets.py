@@ -11,8 +11,8 @@ from tools.paths import Paths
 COMPOSE_FILE = Path(__file__).parents[3] / "docker-compose.yaml"
 
 
-def test_every_secret_of_the_compose_file_is_made(paths: Paths, said: list[str]) -> None:
-    step = LaptopSecrets(paths=paths, say=said.append)
+def test_every_secret_of_the_compose_file_is_made(paths: Paths, printed: list[str]) -> None:
+    step = LaptopSecrets(paths=paths, say=printed.append)
     assert step.check() is None
     step.install()
     assert step.check() is not None
@@ -25,16 +25,16 @@ def test_every_secret_of_the_compose_file_is_made(paths: Paths, said: list[str])
 
 
 def test_nobody_else_can_enter_and_the_containers_users_can_read(
-    paths: Paths, said: list[str]
+    paths: Paths, printed: list[str]
 ) -> None:
-    LaptopSecrets(paths=paths, say=said.append).install()
+    LaptopSecrets(paths=paths, say=printed.append).install()
     folder = paths.state / "dev-secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "admin_password").stat().st_mode) == 0o644
 
 
-def test_what_is_there_is_kept(paths: Paths, said: list[str]) -> None:
-    step = LaptopSecrets(paths=paths, say=said.append)
+def test_what_is_there_is_kept(paths: Paths, printed: list[str]) -> None:
+    step = LaptopSecrets(paths=paths, say=printed.append)
     step.install()
     folder = paths.state / "dev-secrets"
     before = {file.name: file.read_text() for file in folder.iterdir()}
@@ -46,7 +46,7 @@ def test_what_is_there_is_kept(paths: Paths, said: list[str]) -> None:
     assert after == before
 
 
-def test_the_fernet_key_is_one(paths: Paths, said: list[str]) -> None:
-    LaptopSecrets(paths=paths, say=said.append).install()
+def test_the_fernet_key_is_one(paths: Paths, printed: list[str]) -> None:
+    LaptopSecrets(paths=paths, say=printed.append).install()
     key = (paths.state / "dev-secrets" / "fernet_key").read_text()
     assert len(base64.urlsafe_b64decode(key)) == 32

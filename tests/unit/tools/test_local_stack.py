@@ -26,7 +26,7 @@ def test_up_selects_the_stack_first() -> None:
     assert pulumi.calls[1].endswith("--stack local")
 
 
-def test_a_failure_says_how_to_go_on_and_how_to_go_back(
+def test_a_failure_has_the_commands_to_continue_and_to_go_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert local_stack.up(Pulumi(0, 255)) == 255
@@ -58,7 +58,7 @@ def test_an_interruption_names_the_next_step(capsys: pytest.CaptureFixture[str])
 def users_backend(
     tmp_path: Path, programs: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], bool]:
-    """Return whether `made_elsewhere` objects, for a stack whose output `clone` is given."""
+    """Return whether `made_elsewhere` refuses, for a stack whose output `clone` is given."""
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://team")
 
     def ask(output: str) -> bool:

@@ -11,7 +11,7 @@ HOST = "downloads.example"
 
 
 class Network:
-    """Answers as told, and counts how often it was asked."""
+    """Returns the given answers, and counts its calls."""
 
     def __init__(self, *answers: bytes | OSError) -> None:
         self.answers, self.asked = list(answers), 0
@@ -79,6 +79,6 @@ def test_a_download_is_written(tmp_path: Path) -> None:
     assert file.read_bytes() == b"content"
 
 
-def test_a_damaged_memory_is_no_memory(tmp_path: Path) -> None:
+def test_a_damaged_record_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "unreachable.json").write_text("[not json")
     Official(cache=tmp_path, open_url=Network(b"")).require(HOST)

@@ -12,7 +12,7 @@ import tools.setup
 """
 
 
-def test_an_old_python_is_told_which_one_is_needed() -> None:
+def test_an_old_python_gets_the_required_version() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PRETEND], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -30,7 +30,7 @@ def _docker_without_an_engine(
 
 
 @pytest.mark.parametrize("system", ["Darwin", "Linux"])
-def test_without_apt_a_docker_that_does_not_run_is_no_missing_package(
+def test_without_apt_a_stopped_docker_is_not_a_missing_package(
     host: Host, tmp_path: Path, system: str
 ) -> None:
     other = replace(host, system=system, distribution="", has_apt=False, is_root=False)
@@ -43,7 +43,7 @@ def test_with_apt_it_is(host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("system", "distribution"), [("Darwin", ""), ("Linux", "fedora")])
-def test_no_system_without_apt_is_told_to_type_apt_get(
+def test_apt_get_is_not_suggested_without_apt(
     host: Host, tmp_path: Path, system: str, distribution: str
 ) -> None:
     other = replace(host, system=system, distribution=distribution, has_apt=False)

@@ -45,7 +45,7 @@ def test_macos_with_everything_there_goes_on(paths: Paths, host: Host) -> None:
     assert platform(paths, mac, "docker", "uv", "pulumi", "ssh").check() == "Darwin amd64"
 
 
-def test_debian_without_root_or_sudo_says_how_to_get_either(paths: Paths, host: Host) -> None:
+def test_debian_without_root_or_sudo_gets_the_way_to_either(paths: Paths, host: Host) -> None:
     with pytest.raises(SetupError) as caught:
         platform(paths, replace(host, is_root=False), "docker").check()
     assert "apt-get install sudo" in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_distribution_without_apt_is_named(paths: Paths, host: Host) -> None:
         platform(paths, fedora).check()
 
 
-def test_a_full_disk_and_missing_programs_are_told_together(paths: Paths, host: Host) -> None:
+def test_a_full_disk_and_missing_programs_are_reported_together(paths: Paths, host: Host) -> None:
     fedora = replace(host, distribution="fedora", has_apt=False)
     with pytest.raises(SetupError) as caught:
         platform(paths, fedora, free=3 * 1024**3).check()

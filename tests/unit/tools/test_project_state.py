@@ -15,9 +15,9 @@ printf '{"current": "%s"}' "$2" > "$PULUMI_HOME/credentials.json"
 
 
 @pytest.fixture
-def state(paths: Paths, said: list[str], programs: Callable[..., Path]) -> ProjectState:
+def state(paths: Paths, printed: list[str], programs: Callable[..., Path]) -> ProjectState:
     program = programs("pulumi", PULUMI)
-    return ProjectState(paths=paths, pulumi=lambda: str(program), say=said.append)
+    return ProjectState(paths=paths, pulumi=lambda: str(program), say=printed.append)
 
 
 def test_a_new_clone_gets_a_backend_and_a_passphrase(state: ProjectState, paths: Paths) -> None:
@@ -39,7 +39,7 @@ def test_a_users_login_in_the_projects_home_is_kept(state: ProjectState, paths: 
     assert state.check() == "s3://team-state"
 
 
-def test_a_moved_clone_is_logged_in_anew_with_its_old_passphrase(
+def test_a_moved_clone_is_logged_in_again_with_its_old_passphrase(
     state: ProjectState, paths: Paths
 ) -> None:
     state.install()

@@ -100,12 +100,12 @@ def outputs(cluster: Cluster, programs: MakeProgram, tmp_path: Path) -> dict[str
     return outputs
 
 
-def test_it_says_where_all_is_who_did_the_work_and_three_things_to_try(
+def test_it_prints_addresses_workers_and_three_things_to_try(
     outputs: dict[str, Any], cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert prove.main() == 0
-    said = capsys.readouterr().out
-    lines = [" ".join(line.split()) for line in said.splitlines()]
+    text = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
     assert f"Airflow {cluster.url}" in lines
     assert f"login admin / {PASSWORD} (the first password)" in lines
     assert "Flower http://127.0.0.1:5555" in lines
@@ -113,7 +113,7 @@ def test_it_says_where_all_is_who_did_the_work_and_three_things_to_try(
     assert any(line.endswith("2 tasks on worker-1, 1 tasks on worker-2") for line in lines)
     for node in NODES:
         assert f"{node['name']} {node['role']} {node['address']}" in lines
-    _, _, following = said.partition("  Next, after `. ./env.sh`:\n")
+    _, _, following = text.partition("  Next, after `. ./env.sh`:\n")
     tries = [line.strip() for line in following.strip().splitlines()]
     assert len(tries) == 3
     assert tries[0].startswith("pulumi config set workers 3 && pulumi up ")
@@ -122,15 +122,15 @@ def test_it_says_where_all_is_who_did_the_work_and_three_things_to_try(
 
 
 @pytest.mark.parametrize("host", ["manager-1", "some-laptop"])
-def test_a_task_on_no_worker_node_is_no_success(
+def test_a_task_on_no_worker_node_is_a_failure(
     outputs: dict[str, Any], cluster: Cluster, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert outputs
     cluster.hosts = ["worker-1", host]
     assert prove.main() == 1
-    said = capsys.readouterr()
-    assert f"tasks ran on {host}, which are not worker nodes" in said.err
-    assert "login" not in said.out
+    text = capsys.readouterr()
+    assert f"tasks ran on {host}, which are not worker nodes" in text.err
+    assert "login" not in text.out
 
 
 @pytest.mark.usefixtures("outputs")
@@ -154,22 +154,22 @@ def test_a_run_that_failed_names_its_tasks_and_where_to_look(
 ) -> None:
     cluster.state = "failed"
     assert prove.main() == 1
-    said = capsys.readouterr().err
-    assert "manual_1 ended as failed: count_0 on worker-1, count_1 on worker-2" in said
-    assert "docker service ls" in said
+    text = capsys.readouterr().err
+    assert "manual_1 ended as failed: count_0 on worker-1, count_1 on worker-2" in text
+    assert "docker service ls" in text
 
 
 @pytest.mark.usefixtures("outputs")
-def test_a_password_that_was_changed_in_airflow_is_said_to_be(
+def test_a_password_that_was_changed_in_airflow_is_reported(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.password = "mine"
     assert prove.main() == 0
-    said = capsys.readouterr().out
-    assert "it was changed in Airflow, or the account was renamed or disabled" in said
-    assert "rotateSecrets.admin_password" in said
-    assert f"Airflow   {cluster.url}" in said
-    assert "success" not in said
+    text = capsys.readouterr().out
+    assert "it was changed in Airflow, or the account was renamed or disabled" in text
+    assert "rotateSecrets.admin_password" in text
+    assert f"Airflow   {cluster.url}" in text
+    assert "success" not in text
 
     monkeypatch.setenv("DAIRFLOW_ADMIN_PASSWORD", "mine")
     assert prove.main() == 0
@@ -195,7 +195,7 @@ def test_a_stack_that_cannot_be_read_is_pulumis_own_words(
 def test_ctrl_c_ends_it_with_one_line(cluster: Cluster) -> None:
     cluster.state = "running"
     root = Path(__file__).parents[3]
-    # Where the tests themselves run in a shell's background, they were told to ignore Ctrl-C.
+    # If the tests themselves run in a shell's background, they ignore Ctrl-C.
     heeding = ["env", "--default-signal=INT"]
     with subprocess.Popen(
         [*heeding, sys.executable, "-m", "tools.prove"],
@@ -207,8 +207,8 @@ def test_ctrl_c_ends_it_with_one_line(cluster: Cluster) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == "cluster_check: started as manual_1\n"
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        _, text = running.communicate(timeout=30)
     assert running.returncode == 128 + signal.SIGINT
-    assert said.strip().splitlines() == [
+    assert text.strip().splitlines() == [
         "Interrupted; the cluster is up. `make up` proves it again."
     ]

@@ -88,7 +88,7 @@ def go(tmp_path: Path) -> FakeGo:
 
 
 @pytest.fixture
-def cli(paths: Paths, host: Host, go: FakeGo, said: list[str]) -> Callable[[object], PulumiCli]:
+def cli(paths: Paths, host: Host, go: FakeGo, printed: list[str]) -> Callable[[object], PulumiCli]:
     for name in ("pulumi", "language_host"):
         module = paths.repository / "tools" / "go_modules" / name
         module.mkdir(parents=True)
@@ -96,28 +96,28 @@ def cli(paths: Paths, host: Host, go: FakeGo, said: list[str]) -> Callable[[obje
             (module / file).write_text(f"{name} {file}")
 
     def make(official: object) -> PulumiCli:
-        return PulumiCli(paths=paths, host=host, official=official, go=go, say=said.append)  # type: ignore[arg-type]
+        return PulumiCli(paths=paths, host=host, official=official, go=go, say=printed.append)  # type: ignore[arg-type]
 
     return make
 
 
-def test_a_closed_network_builds_it_and_says_why(
-    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+def test_a_closed_network_builds_it_and_prints_the_reason(
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, printed: list[str]
 ) -> None:
     step = cli(Closed())
     assert step.check() is None
     step.install()
     assert step.check() is not None
     assert len(go.built) == 2
-    assert "get.pulumi.com: no answer" in said[0]
-    assert "built from its Go modules" in said[0]
+    assert "get.pulumi.com: no answer" in printed[0]
+    assert "built from its Go modules" in printed[0]
     for name in PROGRAMS:
         assert (paths.programs / name).resolve().is_relative_to(paths.cache)
     assert (paths.programs / DYNAMIC_PROVIDER).stat().st_mode & 0o111
 
 
 def test_a_second_clone_links_what_the_cache_has(
-    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, printed: list[str]
 ) -> None:
     cli(Closed()).install()
     for name in PROGRAMS:
@@ -125,10 +125,10 @@ def test_a_second_clone_links_what_the_cache_has(
     assert cli(Closed()).check() is None
     cli(Closed()).install()
     assert len(go.built) == 2
-    assert len(said) == 1
+    assert len(printed) == 1
 
 
-def test_changed_pins_are_built_anew(
+def test_changed_pins_are_built_again(
     cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths
 ) -> None:
     cli(Closed()).install()
@@ -149,12 +149,12 @@ def test_an_open_network_downloads_it(
 
 
 def test_an_archive_with_another_digest_than_the_published_one_is_not_used(
-    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, said: list[str]
+    cli: Callable[[object], PulumiCli], go: FakeGo, paths: Paths, printed: list[str]
 ) -> None:
     cli(open_network(paths, official_archive(), "1" * 64)).install()
     assert (paths.programs / CLI).read_text() == "built"
     assert len(go.built) == 2
-    assert "is published" in said[-1]
+    assert "is published" in printed[-1]
 
 
 def test_a_build_that_breaks_leaves_nothing_in_the_cache(

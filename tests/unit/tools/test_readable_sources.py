@@ -23,9 +23,9 @@ def files(paths: Paths) -> list[Path]:
 
 
 def test_what_is_closed_is_opened_for_reading_only(
-    paths: Paths, files: list[Path], said: list[str]
+    paths: Paths, files: list[Path], printed: list[str]
 ) -> None:
-    step = ReadableSources(paths=paths, say=said.append)
+    step = ReadableSources(paths=paths, say=printed.append)
     assert step.check() is None
     step.install()
     assert step.check()
@@ -33,7 +33,7 @@ def test_what_is_closed_is_opened_for_reading_only(
     assert modes == {0o755, 0o644}
 
 
-def test_what_is_open_is_left_alone(paths: Paths, files: list[Path], said: list[str]) -> None:
+def test_what_is_open_is_left_alone(paths: Paths, files: list[Path], printed: list[str]) -> None:
     for each in files:
         each.chmod(0o755 if each.is_dir() else 0o664)
-    assert ReadableSources(paths=paths, say=said.append).check()
+    assert ReadableSources(paths=paths, say=printed.append).check()

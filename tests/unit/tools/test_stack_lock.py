@@ -37,7 +37,7 @@ def test_a_lock_without_a_process_is_stale_and_goes_as_a_whole(tmp_path: Path, g
     assert list(file.parent.iterdir()) == []
 
 
-def test_a_number_that_was_given_to_another_program_is_no_pulumi(tmp_path: Path) -> None:
+def test_a_reused_process_number_is_not_a_pulumi(tmp_path: Path) -> None:
     lock(tmp_path, os.getpid())
     assert stale_locks(tmp_path / "state", "local")
 
@@ -72,7 +72,7 @@ def test_other_machines_and_other_stacks_are_left_alone(tmp_path: Path, gone: in
     assert stale_locks(tmp_path / "state", "local") == []
 
 
-def test_the_backend_is_the_projects_own_only_where_no_other_was_chosen(tmp_path: Path) -> None:
+def test_the_backend_is_the_projects_own_only_if_no_other_was_chosen(tmp_path: Path) -> None:
     credentials = tmp_path / "pulumi" / "credentials.json"
     assert own_backend(tmp_path, {}) is None
     credentials.parent.mkdir()

@@ -16,22 +16,22 @@ class Step:
         self.done = self.works
 
 
-def test_what_is_done_is_skipped(said: list[str]) -> None:
+def test_what_is_done_is_skipped(printed: list[str]) -> None:
     done, missing = Step("done", done=True), Step("missing", done=False)
-    assert run_steps([done, missing], said.append) == ["missing"]
+    assert run_steps([done, missing], printed.append) == ["missing"]
     assert (done.installs, missing.installs) == (0, 1)
-    assert said == ["✓ done: here", "✓ missing: here"]
+    assert printed == ["✓ done: here", "✓ missing: here"]
 
 
-def test_second_run_has_nothing_to_do(said: list[str]) -> None:
+def test_second_run_has_nothing_to_do(printed: list[str]) -> None:
     steps = [Step("one", done=False), Step("two", done=False)]
-    run_steps(steps, said.append)
-    assert run_steps(steps, said.append) == []
+    run_steps(steps, printed.append)
+    assert run_steps(steps, printed.append) == []
     assert [step.installs for step in steps] == [1, 1]
 
 
-def test_an_installation_that_leaves_nothing_behind_is_an_error(said: list[str]) -> None:
+def test_an_installation_that_leaves_nothing_behind_is_an_error(printed: list[str]) -> None:
     later = Step("later", done=False)
     with pytest.raises(SetupError, match="broken: was installed, but is still not found"):
-        run_steps([Step("broken", done=False, works=False), later], said.append)
+        run_steps([Step("broken", done=False, works=False), later], printed.append)
     assert later.installs == 0

@@ -22,12 +22,12 @@ esac
 
 
 @pytest.fixture
-def step(paths: Paths, said: list[str]) -> TargetPackages:
+def step(paths: Paths, printed: list[str]) -> TargetPackages:
     (paths.repository / "tools").mkdir()
     for file in ("uv.lock", "pyproject.toml", "tools/uv-requirements.txt"):
         (paths.repository / file).write_text(file)
-    uv = Uv(paths=paths, say=said.append)
-    return TargetPackages(paths=paths, uv=uv, target="aws", say=said.append)
+    uv = Uv(paths=paths, say=printed.append)
+    return TargetPackages(paths=paths, uv=uv, target="aws", say=printed.append)
 
 
 def test_the_group_goes_into_a_folder_beside_the_environments_packages(

@@ -1,4 +1,4 @@
-"""Set-up in folders where it cannot work, run by a user who is not root."""
+"""Set-up in folders in which it cannot work, run by a user who is not root."""
 
 import os
 import shutil

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is wrong. Returns 1 when anything is."""
+    """Print what is wrong. Returns 1 if anything is."""
     found = load(options.paths, options.tasks)
     if not found.errors and not found.dags:
         for path in options.paths:

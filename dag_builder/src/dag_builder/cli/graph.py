@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw the DAGs. Returns 1 when one is broken, or cannot be drawn."""
+    """Draw the DAGs. Returns 1 if one is broken, or cannot be drawn."""
     found = load(options.paths, options.tasks)
     dags = chosen(found, options.dag)
     output = options.output

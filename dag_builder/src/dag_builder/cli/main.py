@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 completion: run  eval "$(register-python-argcomplete dag-builder)"  in bash or zsh
-exit codes: 0 all is well, 1 a DAG is broken or failed, 2 the command is wrong
+exit codes: 0 success, 1 a DAG is broken or failed, 2 the command is wrong
 security: a DAG file, YAML too, is code: check, show, graph, eject and run import the modules that
 it names and create the objects in it with your rights. Use them only on files that you trust.
 """
@@ -33,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"dag_builder.cli.{options.module}")
     options.out = sys.stdout
-    # Airflow logs to stdout while it is imported; what a command answers stays apart from that.
+    # Airflow logs to stdout while it is imported. A command's own output stays apart from that.
     beside = contextlib.nullcontext() if options.module == "run" else _stdout_to_stderr()
     try:
         with beside:
             return module.run(options)
     except BrokenPipeError:
-        # The reader (head, less) went away; that is no mistake.
+        # The reader (head, less) has ended, which is not an error.
         sys.stderr.close()
         return 0
 
@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     parser = argparse.ArgumentParser(
         prog="dag-builder",
-        description="Airflow DAGs from dictionaries and YAML: check, look at, draw and run them.",
+        description="Airflow DAGs from dictionaries and YAML: check, show, draw and run them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     check = _add(commands, "check", "check DAGs; the exit code is for CI")
     _add_paths(check)
     check.add_argument(
-        "--format", choices=["text", "json", "github"], default="text", help="how to tell"
+        "--format", choices=["text", "json", "github"], default="text", help="format of the report"
     )
     check.add_argument(
         "-q", "--quiet", action="store_true", help="print nothing if everything is valid"
@@ -114,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     run = _add(commands, "run", "run one DAG here, in this process, without a cluster")
     run.add_argument("path", type=Path, help="a DAG file, Python or YAML")
-    run.add_argument("--dag", metavar="ID", help="which DAG, where there are several")
+    run.add_argument("--dag", metavar="ID", help="which DAG, if the file has several")
     run.add_argument("--tasks", metavar="MODULE", help="the module of a YAML file's functions")
     run.add_argument("-q", "--quiet", action="store_true", help="only what tasks print, and errors")
     run.add_argument("--conf", metavar="JSON", help="the run's configuration, for params")
@@ -149,7 +149,7 @@ def _add_paths(command: argparse.ArgumentParser) -> None:
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell when it asks what could come next. argcomplete comes with Airflow."""
+    """Complete the command line for the shell. argcomplete is a dependency of Airflow."""
     try:
         import argcomplete
     except ImportError:  # pragma: no cover - only without Airflow's own dependency

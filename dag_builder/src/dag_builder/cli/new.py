@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the file. Returns 1 where it is already there, or is of no known kind."""
+    """Write the file. Returns 1 if it already exists, or its suffix is unknown."""
     file: Path = options.file
     starters = {".py": PYTHON, ".yaml": YAML, ".yml": YAML}
     starter = starters.get(file.suffix)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the DAG and print how its tasks ended. Returns 1 when the run failed."""
+    """Run the DAG and print how its tasks ended. Returns 1 if the run failed."""
     try:
         result = run_file(
             options.path,

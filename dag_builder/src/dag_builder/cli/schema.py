@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the schema, or write it to a file. Returns 1 where its folder is not there."""
+    """Print the schema, or write it to a file. Returns 1 if its folder does not exist."""
     text = json.dumps(json_schema(), indent=2, sort_keys=False)
     if options.output is None:
         print(text, file=options.out)

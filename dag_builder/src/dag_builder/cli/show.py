@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the DAGs. Returns 1 when one is broken or not there."""
+    """Print the DAGs. Returns 1 if one is broken or missing."""
     found = load(options.paths, options.tasks)
     dags = chosen(found, options.dag)
     for dag in dags:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chosen(found: Loaded, dag_id: str | None) -> list[DAG]:
-    """The DAGs that were asked for; what is broken or missing goes to stderr and into errors."""
+    """The selected DAGs; what is broken or missing is printed to stderr and added to errors."""
     if dag_id is not None and dag_id not in found.dags:
         near = closest(dag_id, found.dags)
         question = f"; did you mean {near!r}?" if near else ""

@@ -62,8 +62,8 @@ def arguments_of_decorator(
 ) -> frozenset[str] | None:
     """Return which of the given arguments are those of ``@task.<name>`` and not of the function.
 
-    Where the decorator's package is not installed, the function's parameters decide. Returns None
-    where the function cannot be imported either, or takes any argument.
+    If the decorator's package is not installed, the function's parameters decide. Returns None
+    if the function cannot be imported either, or takes any argument.
     """
     try:
         arguments: frozenset[str] | None = decorator_signature(name).arguments

@@ -74,12 +74,12 @@ _CLASSES = {path.rpartition(".")[2]: name for name, path in OPERATORS.items()} |
     "DummyOperator": "empty",
     "SimpleHttpOperator": "http",
 }
-#: Classes that Airflow 3 has elsewhere.
+#: Classes that Airflow 3 has moved.
 _MOVED = {
     "airflow.datasets.Dataset": "airflow.sdk.Asset",
     "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
 }
-#: The last part of a decorator's import path, where it is not our word for it.
+#: The last part of a decorator's import path, if this library's word for it is another one.
 _DECORATOR_WORDS = {"task": "python"} | {
     path.rpartition(".")[2]: word for word, path in DECORATORS.items()
 }
@@ -108,7 +108,7 @@ class Converted:
 
 
 def convert_file(path: Path) -> Converted:
-    """Convert one file. Raises DagError where it is none of dag-factory's, OSError as it does."""
+    """Convert one file. Raises DagError if it is not dag-factory's, or OSError."""
     source = read(path.read_text(encoding="utf-8"), str(path), path.stem)
     if source.problems:
         raise DagError(source.problems)
@@ -162,7 +162,7 @@ def convert(
     if shared:
         result.document["defaults"] = _dag(shared, "default", result.notes, known)
     if "task_groups" in given:
-        result.notes.append("task_groups: left out: dag-factory takes it for no DAG")
+        result.notes.append("task_groups: left out: dag-factory uses it for none of the DAGs")
     result.document["dags"] = {
         str(name): _dag(with_default(dag or {}, default), str(name), result.notes, known, default)
         for name, dag in given.items()
@@ -249,7 +249,7 @@ def _is_left_out(key: str, value: Any, name: str, notes: list[str]) -> bool:
         notes.append(f"{name}: {key!r} was left out: dag-factory did not read it")
     else:
         if is_ignored_by_dag_factory(key):
-            notes.append(f"{name}: {key!r} counts from now on: dag-factory did not read it")
+            notes.append(f"{name}: {key!r} takes effect from now on: dag-factory did not read it")
         return False
     return True
 
@@ -435,7 +435,7 @@ def _kind_of_task(
 
 
 def _with_json(given: Mapping[str, Any], path: str, notes: list[str]) -> dict[str, Any]:
-    """dag-factory sends the data of an HttpOperator as JSON where its header says so."""
+    """dag-factory sends the data of an HttpOperator as JSON if its header names JSON."""
     result = dict(given)
     headers, data = result.get("headers"), result.get("data")
     is_http = str(result.get("operator")).endswith("HttpOperator")

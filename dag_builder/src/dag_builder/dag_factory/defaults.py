@@ -1,6 +1,6 @@
-"""What dag-factory lets pass in a DAG's arguments and dates, and this library refuses.
+"""Converts a DAG's arguments and dates that dag-factory accepts and this library refuses.
 
-Each is left out or made definite, with a note that says so: the DAG is to do what it did.
+Each is left out or made definite, with a note about it: the DAG does what it did before.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def with_fixed_dates(given: Mapping[str, Any], path: str, notes: list[str]) -> d
                 hour=0, minute=0, second=0, microsecond=0, tzinfo=None
             )
             fixed = midnight - dt.timedelta(**{f"{ago[2].lower()}s": int(ago[1])})
-            notes.append(f"{path}: {key!r} was {result[key]!r}, which moves; it is {fixed} now")
+            old = f"{result[key]!r}, which is relative to today"
+            notes.append(f"{path}: {key!r} was {old}; it is {fixed} now")
             result[key] = fixed.isoformat(sep=" ", timespec="minutes")
     return result
 

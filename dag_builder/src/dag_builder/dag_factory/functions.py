@@ -9,7 +9,7 @@ from typing import Any, cast
 from dag_builder.dag_factory.text import ImportedName
 from dag_builder.fields import COMMON_ARGUMENTS, DAG_FIELDS, TASK_FIELDS, Kind
 
-#: The operator's argument, where dag-factory's word for it is another one.
+#: The operator's argument, if dag-factory's word for it is another one.
 _ARGUMENTS = {"success_check": "success", "failure_check": "failure"}
 _LAMBDAS = {f"{stem}_lambda": stem for stem in ("response_check", "success_check", "failure_check")}
 
@@ -54,7 +54,7 @@ def _of_lambda(key: str, text: object, path: str, notes: list[str]) -> dict[str,
 
 
 def with_documentation(given: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
-    """A function that writes the DAG's documentation is called where the text would stand."""
+    """Replaces a function that writes the DAG's documentation by a call of it."""
     function = "doc_md_python_callable"
     result = dict(given)
     arguments = cast("Mapping[str, Any]", result.pop("doc_md_python_arguments", None) or {})

@@ -1,4 +1,4 @@
-"""What a file of dag-factory must look like before it can be converted."""
+"""Checks the shape of a dag-factory file before it is converted."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _named(
         if not isinstance(item, Mapping) or id_key not in item:
             problems.add(
                 (*inner, index),
-                f"what stands in a list has its name under {id_key!r}",
+                f"an item of a list has its name under {id_key!r}",
                 given=cast("object", item),
                 valid=f"{{{id_key}: name, …}}",
             )

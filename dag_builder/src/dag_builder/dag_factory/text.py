@@ -22,7 +22,7 @@ _COMMENT = re.compile(r"(^|\s)#")
 
 
 class ImportedName(str):
-    """The import path in ``!!python/name:package.name``, which stands for the object itself."""
+    """The import path in ``!!python/name:package.name``, which means the object itself."""
 
     __slots__ = ()
 
@@ -67,18 +67,18 @@ def read(text: str, file: str, name: str) -> Source:
 
 
 def variable_notes(source: Source) -> Iterator[str]:
-    """Where dag-factory puts in environment variables, which nothing does from now on."""
+    """Notes on text with environment variables, which this library does not replace."""
     for path, position, text in source.texts():
         names = list(dict.fromkeys(_VARIABLE.findall(text)))
         if names:
             yield (
                 f"{format_path(path)} (line {position.line}): {', '.join(names)} stays as it is; "
-                "dag-factory put in the environment's value, if it had one, when it read the file"
+                "dag-factory inserted the environment's value, if it had one, when it read the file"
             )
 
 
 def comment_notes(source: Source) -> Iterator[str]:
-    """That comments are lost, if there are any."""
+    """A note that comments are lost, if there are any."""
     count = sum(1 for line in source.text.splitlines() if _COMMENT.search(line))
     if count:
         yield f"{count} lines have comments, which are not kept"

@@ -1,6 +1,6 @@
-"""Time zones of dag-factory: a DAG's ``timezone`` counts for its own dates alone.
+"""Time zones of dag-factory: a DAG's ``timezone`` applies to its own dates alone.
 
-A date in default_args is in the zone that stands there, else in UTC. Airflow takes the zone of a
+A date in default_args is in the zone given there, else in UTC. Airflow takes the zone of a
 cron from the date that counts: the DAG's own start_date before that of default_args.
 """
 

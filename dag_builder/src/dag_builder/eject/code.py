@@ -18,7 +18,7 @@ class Brackets:
     """Items in brackets after a text: a call's arguments, the items of a list, ….
 
     `before` may have brackets of its own, as in ``task(retries=2)(extract)``. An item is its code
-    and what stands before it, such as ``name=``.
+    and what is before it, such as ``name=``.
     """
 
     before: Code = ""
@@ -123,7 +123,7 @@ def flat(code: Code) -> str:
 
 
 def lines(code: Code, *, before: str = "", after: str = "", indent: int = 0) -> list[str]:
-    """Return the lines of a statement: the code, and what stands before and after it."""
+    """Return the lines of a statement: the code, and what is before and after it."""
     chain = None if _fits(code, before, after, indent) else _links(code)
     if chain is None:
         return _written(code, before, after, indent).split("\n")

@@ -1,4 +1,4 @@
-"""What cannot be written as plain Airflow Python, and why."""
+"""The error for what cannot be written as plain Airflow Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class EjectError(Exception):
     """Something cannot be written as Python. `path` leads to it from the DAG's name."""
 
     def __init__(self, reason: str, path: Path = ()) -> None:
-        """Say what cannot be written, and why."""
+        """Set the reason, and the path of what cannot be written."""
         super().__init__(reason)
         self.reason = reason
         self.path = path

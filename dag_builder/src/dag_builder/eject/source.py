@@ -173,7 +173,7 @@ class _Editor:
         return before.startswith(words) and self.lines[start - 1][:1] == " "
 
     def comment_above(self, first: int) -> int:
-        """Return the first line of the comment that stands directly above a line."""
+        """Return the first line of the comment directly above a line."""
         while first > 1 and self.lines[first - 2].startswith("#"):
             first -= 1
         return first

@@ -26,7 +26,7 @@ _SHARED = frozenset({"default_args", "defaults", "operator_defaults"})
 
 
 def make_dag(plan: DagPlan, problems: Problems, fileloc: str) -> DAG | None:
-    """The DAG of a plan, or None when an operator refuses its arguments (which is noted).
+    """The DAG of a plan, or None if an operator refuses its arguments (which is noted).
 
     `fileloc` is the DAG file, as Airflow shows it and as its templates are relative to.
     """
@@ -34,7 +34,7 @@ def make_dag(plan: DagPlan, problems: Problems, fileloc: str) -> DAG | None:
 
 
 def try_out(plan: DagPlan, problems: Problems) -> None:
-    """Note what Airflow refuses as well of a DAG that has mistakes already, so that all are told.
+    """Note what Airflow refuses too in a DAG that already has mistakes, so that all are reported.
 
     Nothing is noted that one of those may be the cause of.
     """
@@ -101,7 +101,7 @@ class _Maker:
             self._task(task)
 
     def _dag_path(self, error: BaseException) -> Path:
-        """The key that Airflow's message is about, when it names one."""
+        """The key that Airflow's message is about, if it names one."""
         text = str(error)
         for key in self.plan.kwargs:
             if key in text:
@@ -213,7 +213,7 @@ class _Maker:
                     else partial.expand_kwargs(expand_kwargs)
                 )
             self._set_up(task, made)
-        except UNEXPECTED as error:  # whatever an operator raises is told
+        except UNEXPECTED as error:  # whatever an operator raises is reported
             name = signature.name if signature else f"{cast('Any', task.function).__name__}()"
             self.problems.add(task.path, _reason(name, error))
             return

@@ -41,7 +41,7 @@ def is_read_by_airflow(module_name: str) -> bool:
 def register(dag: DAG, module: dict[str, Any]) -> None:
     """Let Airflow find `dag` in the module whose globals these are.
 
-    Raises DagError when the module already has another DAG of that id, of which Airflow would
+    Raises DagError if the module already has another DAG of that id, of which Airflow would
     silently drop one.
     """
     name = _variable(dag.dag_id)
@@ -50,7 +50,7 @@ def register(dag: DAG, module: dict[str, Any]) -> None:
             problem = Problem(
                 path=(dag.dag_id,),
                 message=f"this file has two DAGs with the id {dag.dag_id!r}",
-                hint="Airflow would keep one of them and say nothing",
+                hint="Airflow would keep one of them without a warning",
             )
             raise DagError([problem])
     if dag.auto_register:
@@ -111,9 +111,9 @@ def _module_read_by_airflow() -> ModuleType | None:
 
 
 def _of_the_author(module: dict[str, Any]) -> Iterator[object]:
-    """The values of a module that are not this library's, of which there may be thousands.
+    """The values of a module that this library did not add.
 
-    A module's names keep their order, so that only those are looked at that came since.
+    A module may have thousands of names. They keep their order, so only new ones are examined.
     """
     seen: _Seen | None = module.get(SEEN)
     if seen is None or seen.count > len(module):
@@ -132,7 +132,7 @@ class _Seen:
 
 
 def _variable(dag_id: str) -> str:
-    """A name for the DAG in its module that no variable of the user's has."""
+    """A name for the DAG in its module that no variable of the user has."""
     return f"{_VARIABLE}{dag_id}"
 
 
@@ -146,7 +146,7 @@ def _new_broken_dags(fileloc: str) -> Any:
     from airflow.sdk import DAG
 
     class BrokenDags(DAG):
-        """Stands for the DAGs of a file that could not be built; any use of it raises why."""
+        """Represents the DAGs of a file that could not be built; any use raises the reason."""
 
         problems: list[Problem]
 

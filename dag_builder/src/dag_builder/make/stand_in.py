@@ -1,4 +1,4 @@
-"""Stands in for DAGs of a file that a worker reads for one task of another DAG.
+"""Defers building the DAGs of a file that a worker reads for one task of another DAG.
 
 Before each task, a worker imports the task's DAG file and takes one DAG from it. Airflow names that
 DAG in the parsing context (``airflow.sdk.get_parsing_context``), so that the others need not be
@@ -27,7 +27,7 @@ def is_wanted(dag_id: object, module_name: str) -> bool:
 
 
 def stand_in(dag_id: str, build: Callable[[], DAG]) -> DAG:
-    """Return an object that calls `build` at its first use and is then that DAG in all it does.
+    """Return an object that calls `build` at its first use and then behaves as that DAG.
 
     It is not an instance of DAG: Airflow takes each instance from a module, and would build it.
     """

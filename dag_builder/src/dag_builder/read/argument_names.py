@@ -49,7 +49,7 @@ def refuse_argument(
         if key in parameters_of(function).names:
             context.problems.add(
                 (*path, key),
-                f"the arguments of {function_name(function)}() stand in 'arguments'",
+                f"the arguments of {function_name(function)}() belong in 'arguments'",
                 given=key,
                 valid=f"{{arguments: {{{key}: …}}}}",
                 on_key=True,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCALARS = frozenset({str, int, float, bool, type(None)})
 _LISTS = frozenset({list, tuple, set, frozenset})
 #: Types that can be written in YAML, so that one of the wrong type is a mistake. Other objects
-#: (a template, an XComArg, an ArgNotSet) are Airflow's to judge.
+#: (a template, an XComArg, an ArgNotSet) are checked by Airflow.
 _WRITTEN = SCALARS | _LISTS | {dict}
 
 #: The values that each part of an annotation accepts as they are.
@@ -108,7 +108,7 @@ def type_of(parameter: inspect.Parameter, *, templated: bool) -> ArgumentType:
 
 
 def type_of_annotation(parameter: inspect.Parameter, *, templated: bool = False) -> ArgumentType:
-    """Return the type that a parameter's annotation says, whatever its name is."""
+    """Return the type of a parameter's annotation, whatever its name is."""
     parts = _parts(_text(parameter.annotation))
     if not parts or not parts <= _ACCEPTED.keys():
         return ANYTHING
@@ -171,7 +171,7 @@ def _of_environment(
 
 
 def is_marked(value: object) -> bool:
-    """Return whether a value is a mapping that stands for something else: ``{$output: …}``."""
+    """Return whether a value is a mapping that refers to something else: ``{$output: …}``."""
     if not isinstance(value, Mapping):
         return False
     keys = cast("Mapping[Any, Any]", value)
@@ -214,7 +214,7 @@ def _parts(annotation: str) -> frozenset[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split where the separator is in no brackets."""
+    """Split at each separator that is outside of brackets."""
     parts: list[str] = []
     depth, start = 0, 0
     for index, character in enumerate(text):

@@ -34,7 +34,7 @@ def read_arguments(  # noqa: C901 - the one loop over every value of every task:
     *,
     defaults: Collection[str],
 ) -> None:
-    """Read what stands beside what makes the task. `defaults` are names of inherited arguments."""
+    """Read a task's other keys as arguments. `defaults` are names of inherited arguments."""
     context.used[id(signature)] = signature
     plain_types, own_keys, kwargs = signature.plain, signature.builder_keys, task.kwargs
     plain = True
@@ -90,7 +90,7 @@ def _refuse_function_keys(
         if key in given and key in signature.builder_keys:
             context.problems.add(
                 (*path, key),
-                f"{key!r} is for a Python function; an operator's arguments stand beside "
+                f"{key!r} is for a Python function; an operator's arguments belong beside "
                 "'operator'",
                 given=given[key],
                 on_key=True,

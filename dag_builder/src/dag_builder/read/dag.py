@@ -43,7 +43,7 @@ def parse_dag(
     folder: FilePath | None = None,
     origins: Origins | None = None,
 ) -> DagPlan:
-    """Understand one DAG. The plan is only fit to be built when `problems` stayed empty.
+    """Read one DAG. The plan must be built only if `problems` stayed empty.
 
     `namespace` gives the tasks that the dictionary only names. `defaults` is a dictionary of DAG
     keys that `dictionary` goes over. Files are found relative to `folder`. `origins` keeps how
@@ -163,7 +163,7 @@ class _DagParser:
 
     def _check_dates(self, kwargs: Mapping[str, Any]) -> None:
         first, last = kwargs.get("start_date"), kwargs.get("end_date")
-        # A ready-made object ({$object: …}) may be anything; Airflow judges it.
+        # A ready-made object ({$object: …}) may be anything; Airflow checks it.
         if not (isinstance(first, datetime) and isinstance(last, datetime)):
             return
         if first.tzinfo and last.tzinfo and last < first:
@@ -178,12 +178,12 @@ class _DagParser:
         for reference, path in references_in(kwargs, self.path):
             self.problems.add(
                 path,
-                "a task's output cannot stand in here: this is made before any task runs",
+                "a task's output cannot be used here: this is made before any task runs",
                 given=reference,
             )
 
     def _schedule_in_timezone(self, kwargs: dict[str, Any]) -> None:
-        """Let a plain cron count in the DAG's timezone, whatever the zone of its start_date."""
+        """Apply the DAG's timezone to a plain cron, whatever the zone of its start_date."""
         first = kwargs.get("start_date") or kwargs["default_args"].get("start_date")
         dag_zone = first.tzinfo if isinstance(first, datetime) else None
         if "schedule" in kwargs:
@@ -214,7 +214,7 @@ class _DagParser:
             self.reader.assets[name] = read_asset(self.reader, named, (*path, name))
 
     def _documentation(self, kwargs: dict[str, Any]) -> None:
-        """A .md file is looked for beside the DAG's file; Airflow would look in the cwd."""
+        """Find a .md file beside the DAG's file; Airflow would look in the working directory."""
         text = kwargs["doc_md"]
         if not isinstance(text, str) or not text.endswith(".md") or "\n" in text:
             return

@@ -141,7 +141,7 @@ def _deadline_callback(reader: Reader, value: Any, path: Path) -> Any:
         if kwargs or isinstance(value, bool | int | float | list):
             reader.wrong(inner, cast("object", value), "an async function, or its import path")
             return NOTHING
-        return value  # a ready callback, which DeadlineAlert judges
+        return value  # a ready callback, which DeadlineAlert checks
     found = reader.imported(value, inner)
     if found is NOTHING:
         return NOTHING

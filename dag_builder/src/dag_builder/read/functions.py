@@ -1,4 +1,4 @@
-"""What a task's Python function takes, and which of it Airflow gives it by itself."""
+"""Parameters of a task's Python function, and which of them Airflow fills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """A function's parameters; `takes_any` where it has ``**kwargs``."""
+    """A function's parameters; `takes_any` if it has ``**kwargs``."""
 
     names: tuple[str, ...]
     required: tuple[str, ...]
@@ -68,7 +68,7 @@ class Unfilled:
 def fill_function(
     task: TaskPlan, upstream: Mapping[str, Sequence[str]], mapped: Collection[str]
 ) -> Unfilled:
-    """Give a function what is named like its parameters; return the parameters left without.
+    """Fill the parameters of a function by their names; return those that nothing fills.
 
     `upstream` maps the names of upstream tasks to their ids, `mapped` are the arguments of the
     mapped groups around it.

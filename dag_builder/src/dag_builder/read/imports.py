@@ -1,4 +1,4 @@
-"""Objects by their import path, and what to say when there is none."""
+"""Imports objects by their path, and explains why a path cannot be imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ImportPathError(Exception):
     """Nothing could be imported from a path. `valid` and `suggestion` are as in a Problem."""
 
     def __init__(self, message: str, *, valid: str = "", suggestion: str = "") -> None:
-        """Say what is missing."""
+        """Set the message."""
         super().__init__(message)
         self.message = message
         self.valid = valid
@@ -48,7 +48,7 @@ _IN_PROVIDERS = frozenset(
 def import_object(path: str) -> object:
     """The object at ``package.module.name`` (or ``package.module:name``, or a class's attribute).
 
-    Raises ImportPathError, which says whether the module or the name in it is missing, or that
+    Raises ImportPathError, whose message is that the module or the name in it is missing, or that
     the module itself fails.
     """
     parts = path.replace(":", ".").split(".")
@@ -104,7 +104,7 @@ def _attribute(found: object, name: str, attributes: list[str]) -> object:
 
 
 def provider_package(path: str) -> str:
-    """Return the package that lacks for a module of an Airflow provider, or an empty string.
+    """Return the missing package of an Airflow provider's module, or an empty string.
 
     ``airflow.providers.cncf.kubernetes.operators.pod`` is in
     ``apache-airflow-providers-cncf-kubernetes``.
@@ -132,7 +132,7 @@ def _module_fails(name: str, error: BaseException) -> ImportPathError:
 
 
 def _no_module(parts: list[str]) -> ImportPathError:
-    """Say which part is missing, and what there is in its place."""
+    """Report which part is missing, and what exists in its place."""
     if package := provider_package(".".join(parts)):
         return _not_installed(package)
     known = 0

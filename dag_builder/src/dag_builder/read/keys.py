@@ -14,7 +14,7 @@ from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, IGNORED_ARGUMENTS, TA
 #: The names that Airflow takes for DAGs, tasks and groups; its letters are those of any language.
 DAG_ID = re.compile(r"[\w.\-]{1,250}")
 DAG_ID_FORM = "up to 250 letters, digits, dashes, dots and underscores"
-#: What people write who come from another version, another tool or another word.
+#: Keys of other versions and tools, and other words for a key, with the key that is meant.
 _OTHER_WORDS = {
     "after": "upstream",
     "before": "downstream",
@@ -37,7 +37,7 @@ _OTHER_WORDS = {
     "timetable": "schedule",
     "type": "operator",
 }
-#: What may be a mapping and is one thing all the same: half of one and half of another is neither.
+#: Keys whose mapping describes one thing, so that two such mappings are never joined.
 _ONE_THING = frozenset(
     {Kind.SCHEDULE, Kind.CALLBACK, Kind.CALLABLE, Kind.DEADLINE, Kind.DURATION, Kind.MOMENT}
     | {Kind.ASSETS}

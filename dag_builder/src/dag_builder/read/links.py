@@ -39,7 +39,7 @@ def connect(
         problems.add(
             path,
             f"the tasks depend on each other in a cycle: {_joined(names)}",
-            hint="take one of these dependencies away",
+            hint="remove one of these dependencies",
         )
 
 
@@ -140,7 +140,7 @@ class Linker:
             self.plan.links.append(Link(upstream=other, downstream=node, path=path, of_value=True))
 
     def chains(self, given: Any, group: GroupPlan, path: Path) -> None:
-        """Lists of names, each upstream of the next; what stands next to a fan joins all of it."""
+        """Lists of names, each upstream of the next; what is next to a fan joins all of it."""
         whole = [given] if isinstance(given, str) else given
         if not isinstance(whole, list):
             self.problems.add(
@@ -249,10 +249,10 @@ class Linker:
         near = name if there else self.problems.closest(name, tasks)
         self.problems.add(
             task.path,
-            f"{_function_name(task)}() needs {name!r}, which nothing gives it",
+            f"{_function_name(task)}() needs {name!r}, which no task or argument provides",
             valid=f"an upstream task of this name, or {{arguments: {{{name}: …}}}}",
             suggestion="" if near in {name, task.id} else near,
-            hint=f"give it: upstream: [{name}]" if there else "",
+            hint=f"add upstream: [{name}]" if there else "",
         )
 
 
@@ -345,7 +345,7 @@ Point = tuple[str, str]
 
 
 def _ring(graph: Mapping[Point, set[Point]]) -> list[Point]:
-    """The points of a circle, the first also at the end; empty when there is none."""
+    """The points of a circle, the first also at the end; empty if there is none."""
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

@@ -1,6 +1,6 @@
 """Operators by short name or import path, and what each one's signature takes.
 
-A class is looked at once in a process; every task of that class is then checked against sets.
+A class is inspected once in a process; every task of that class is then checked against sets.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def register_operator(name: str, path: str) -> None:
 def signature_of(operator: object) -> Signature:
     """The signature of an operator: its class, its import path, or its short or class name.
 
-    Raises ImportPathError where there is no such operator.
+    Raises ImportPathError if there is no such operator.
     """
     found = import_object(_path_of(operator)) if isinstance(operator, str) else operator
     from airflow.sdk import BaseOperator
@@ -150,7 +150,7 @@ def signature_of(operator: object) -> Signature:
 
 @functools.cache
 def decorator_signature(name: str) -> Signature:
-    """The signature of the operator behind ``@task.<name>``. Raises ImportPathError for no such."""
+    """The signature of the operator behind ``@task.<name>``. Raises ImportPathError."""
     if name in DECORATORS:
         decorator = import_object(DECORATORS[name])
     else:
@@ -230,7 +230,7 @@ def _entry_points() -> Iterable[EntryPoint]:
 
 
 def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[str]) -> Signature:
-    """Join the signatures of a class and of those it hands its other arguments on to."""
+    """Join the signatures of a class and of those that it passes its other arguments to."""
     parameters: dict[str, inspect.Parameter] = {}
     required: frozenset[str] = frozenset()
     mentioned: set[str] = set()

@@ -30,7 +30,7 @@ SCHEDULE_FORMS = (
     "{all:}, {any:}, {timetable:}"
 )
 _CRON_OPTIONS = ("timezone", "interval", "run_immediately")
-#: The keys that say which schedule a mapping is, with the others it may have.
+#: The keys that decide which schedule a mapping is, with the others it may have.
 FORMS: dict[str, tuple[str, ...]] = {
     # These first: the arguments of a timetable may be named like any other form.
     "timetable": (),
@@ -46,7 +46,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 #: Keys by which a mapping is one asset.
 _ASSET = frozenset({"uri", "name", "alias"})
 _HOLDS = {
-    "cron": "text such as '0 6 * * *' (several stand in 'crons')",
+    "cron": "text such as '0 6 * * *' (several go in 'crons')",
     "crons": "a list of cron expressions",
     "dates": "a list of dates",
 }
@@ -221,7 +221,7 @@ def _timetable(reader: Reader, form: str, value: Mapping[str, Any], path: Path) 
 
 
 def _read_options(reader: Reader, options: dict[str, Any], path: Path) -> bool:
-    """Read what stands beside a cron, crons, every or dates; return whether it is right."""
+    """Read the keys beside cron, crons, every or dates; return whether they are valid."""
     before = len(reader.problems.found)
     for key, given in options.items():
         where = (*path, key)

@@ -43,7 +43,7 @@ class RawDefault:
 class TaskContext:
     """The state of reading one DAG's tasks.
 
-    What can only be judged when every task is known (names, cycles, arguments that come from
+    What can be checked only when every task is read (names, cycles, arguments that come from
     upstream) is kept in `references` for links.py.
     """
 

@@ -50,7 +50,7 @@ def read_task(
 def _as_mapping(
     context: TaskContext, name: str, value: Any, path: Path
 ) -> tuple[Mapping[str, Any], Any]:
-    """The task as a mapping, and the function or operator that stands in its place, if any."""
+    """The task as a mapping, and the function or operator given in its place, if any."""
     if isinstance(value, Mapping):
         mapping = cast("Mapping[str, Any]", value)
         if "operator" in mapping or "callable" in mapping:
@@ -78,7 +78,7 @@ def _by_name(context: TaskContext, name: str, path: Path) -> Any:
         where = f"module {context.reader.namespace.__name__!r}"
     context.problems.add(
         path,
-        f"nothing says what task {name!r} does: {where} has nothing of this name",
+        f"task {name!r} is not defined: {where} has nothing of this name",
         valid=listed(names) if names else "",
         suggestion=context.problems.closest(name, names),
         hint="define a function of this name, or give the task an 'operator' or a 'callable'",

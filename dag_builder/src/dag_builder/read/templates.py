@@ -1,4 +1,4 @@
-"""Many DAGs from one dictionary: ``${name}`` in it stands for a parameter."""
+"""Many DAGs from one dictionary: ``${name}`` in it is replaced by a parameter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def instances(
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """The id, dictionary and defaults of each DAG of a template that is without mistakes.
 
-    Those of the others are noted, and once where several DAGs have the same one.
+    The mistakes of the others are noted, once if several DAGs have the same one.
     """
     made: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     seen: set[tuple[Path, str]] = set()
@@ -68,7 +68,7 @@ def _parameter_sets(
         return
     given = cast("object", for_each)
     if isinstance(given, str) or not isinstance(given, Iterable):
-        problems.add(path, "these are no sets of parameters", given=given, valid=valid)
+        problems.add(path, "these are not sets of parameters", given=given, valid=valid)
         return
     for index, parameters in enumerate(cast("Iterable[object]", given)):
         if isinstance(parameters, Mapping):

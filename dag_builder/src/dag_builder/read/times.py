@@ -38,7 +38,7 @@ _MOVING = re.compile(
 
 
 def duration(value: object) -> dt.timedelta:
-    """A length of time from any of DURATION_FORMS. Raises ValueError where it is none."""
+    """A length of time from any of DURATION_FORMS. Raises ValueError if it is not one."""
     if isinstance(value, dt.timedelta):
         return value
     if isinstance(value, str):
@@ -97,7 +97,7 @@ def _duration_of_mapping(parts: Mapping[Any, Any]) -> dt.timedelta:
 
 
 def time_of_day(value: object) -> dt.time:
-    """A time of day from any of TIME_FORMS. Raises ValueError if it is none."""
+    """A time of day from any of TIME_FORMS. Raises ValueError if it is not one."""
     if isinstance(value, dt.time):
         return value
     message = "this is not a time of day"
@@ -110,9 +110,9 @@ def time_of_day(value: object) -> dt.time:
 
 
 def moment(value: object, timezone: str) -> dt.datetime:
-    """A moment from any of MOMENT_FORMS, in `timezone` where it names none itself.
+    """A moment from any of MOMENT_FORMS, in `timezone` if it does not name one itself.
 
-    Raises ValueError where it is none, and where it moves with the clock ('yesterday'), which
+    Raises ValueError if it is not one, or is relative to the current time ('yesterday'), which
     would give the DAG a new version at every parse.
     """
     if isinstance(value, dt.datetime):
@@ -139,7 +139,7 @@ def _moment_of_text(text: str, timezone: str) -> dt.datetime:
 
 @functools.lru_cache(maxsize=64)
 def zone(name: str) -> dt.tzinfo:
-    """A time zone of the IANA database, as Airflow wants it. Raises ValueError for no such one."""
+    """A time zone of the IANA database, as Airflow expects it. Raises ValueError."""
     import pendulum
     from pendulum.tz.exceptions import InvalidTimezone
 

@@ -1,4 +1,4 @@
-"""Reads one value of a dictionary: checks it against its kind and gives what Airflow wants."""
+"""Reads one value of a dictionary: checks it against its kind and converts it to Airflow's type."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dag_builder.read.imports import ImportPathError, import_object, is_import_p
 from dag_builder.read.origins import Called, FromEnvironment, Imported, Origin, Origins, copied
 from dag_builder.references import MARKERS, RETURN_VALUE, Argument, Combined, Output, has_references
 
-#: Markers of ready-made objects, which may stand wherever a value of a kind is wanted.
+#: Markers of ready-made objects, which are valid for every kind.
 _READY_MADE = frozenset({"$object", "$import", "$duration", "$date"})
 
 
-#: The keys that may stand beside a marker; beside $object those are the object's arguments.
+#: The keys that are valid beside a marker; beside $object those are the object's arguments.
 _BESIDE: dict[str, tuple[str, ...]] = {
     "$output": ("key", "map"),
     "$argument": (),
@@ -80,7 +80,7 @@ class Reader:
         self.assets: dict[str, Any] = {}
 
     def read(self, kind: Kind, value: object, path: Path) -> Any:
-        """The value as its kind, or NOTHING when it is wrong (and that is noted)."""
+        """The value as its kind, or NOTHING if it is wrong (and that is noted)."""
         if value is None:
             return None
         if isinstance(value, dict) and "$env" in value:
@@ -267,7 +267,7 @@ class Reader:
             return False
         self.problems.add(
             path,
-            "a task's output cannot stand in here: this is made before any task runs",
+            "a task's output cannot be used here: this is made before any task runs",
             hint="an argument of a task itself can be {$output: task}",
         )
         return True
@@ -283,7 +283,7 @@ class Reader:
             origin = Called(factory=factory, args=copied(args), kwargs=copied(kwargs))
         try:
             made = factory(*args, **kwargs)
-        except UNEXPECTED as error:  # whatever a user's class raises is told
+        except UNEXPECTED as error:  # whatever a user's class raises is reported
             name = getattr(factory, "__name__", str(factory))
             given = dict(kwargs) if kwargs or len(args) != 1 else args[0]
             self.problems.add(
@@ -295,7 +295,7 @@ class Reader:
     # Things by name
 
     def imported(self, path_to: object, path: Path) -> Any:
-        """The object at an import path; an object that is no text is taken as it is."""
+        """The object at an import path; an object that is not text is returned as it is."""
         if not isinstance(path_to, str):
             return path_to
         try:
@@ -354,7 +354,7 @@ class Reader:
 
     def typed(self, value: Any, path: Path, *, types: tuple[type, ...], valid: str) -> Any:
         """A value of one of these types."""
-        # bool is an int to Python, but no person means true by 1.
+        # bool is an int to Python, but 1 does not mean true here.
         if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
             return value
         self.wrong(path, value, valid)
@@ -444,7 +444,7 @@ class Reader:
             return NOTHING
 
     def is_zone(self, value: object, path: Path) -> TypeGuard[str]:
-        """Whether this is the name of a time zone; noted where it is not."""
+        """Whether this is the name of a time zone; noted if it is not."""
         try:
             times.zone(cast("str", value))
         except (ValueError, TypeError) as error:
@@ -491,7 +491,7 @@ class Reader:
         return functools.partial(found, **kwargs)
 
     def objects(self, value: Any, path: Path) -> Any:
-        """Named values, such as macros. Text that is an import path stands for what it names."""
+        """Named values, such as macros. Text that is an import path means what it names."""
         return self._named_objects(value, path, self._macro)
 
     def filters(self, value: Any, path: Path) -> Any:
@@ -550,7 +550,7 @@ class Reader:
         return param
 
     def _is_schema(self, given: Mapping[str, Any], path: Path) -> bool | None:
-        """Whether a param is a schema and no plain mapping; None if it is neither (reported)."""
+        """Whether a param is a schema and not a plain mapping; None if it is neither (reported)."""
         if "type" not in given and "default" not in given:
             return False
         types: Any = given.get("type", [])
@@ -614,7 +614,7 @@ def _whole(found: dict[str, Any]) -> Any:
 
 
 def _meant(key: Any) -> Any:
-    """``$$set`` is the key ``$set`` and no marker."""
+    """``$$set`` is the key ``$set`` and not a marker."""
     return key[1:] if isinstance(key, str) and key[:2] == "$$" else key
 
 

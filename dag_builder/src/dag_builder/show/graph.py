@@ -18,11 +18,11 @@ _SECONDS_TO_DRAW = 60
 
 
 class DrawingError(Exception):
-    """There is nothing to draw with, or it failed."""
+    """Graphviz is not installed, or it failed."""
 
 
 def draw(dag: DAG, file: Path) -> None:
-    """Write a picture; the file's suffix says which kind. Raises DrawingError."""
+    """Write a picture in the format of the file's suffix. Raises DrawingError."""
     if file.suffix not in FORMATS:
         message = (
             f"unsupported output format {file.name!r}: the name must end in {', '.join(FORMATS)}"
@@ -51,7 +51,7 @@ def _picture_of_program(text: str, kind: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         message = (
-            "there is no Graphviz to draw with: pip install 'dag-builder[graph]', or install your "
+            "Graphviz is not installed: run pip install 'dag-builder[graph]', or install your "
             "system's package graphviz. A .dot file and 'show --mermaid' need neither."
         )
         raise DrawingError(message)

@@ -111,7 +111,7 @@ def _load_yaml(path: Path, tasks: str | None, found: Loaded, *, top: Path) -> No
 
 
 def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
-    """The YAML files of a folder whose Python files build none of it, where they hold DAGs."""
+    """The YAML files of a folder whose Python files build none of it, if they hold DAGs."""
     from dag_builder.yaml.documents import holds_dags, yaml_files
 
     calls = "build_yaml"
@@ -131,7 +131,7 @@ def _load_yaml_alone(folder: Path, tasks: str | None, found: Loaded) -> None:
 
 
 def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
-    """Python files go through Airflow's own DagBag: what it says here, it says on the cluster."""
+    """Read Python files with Airflow's own DagBag, so that errors are those of the cluster."""
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH", "3")
     folder = path if path.is_dir() else path.parent
@@ -157,7 +157,7 @@ def _load_python(path: Path, tasks: str | None, found: Loaded) -> None:
 
 
 def _warn_of_safe_mode(file: Path, dags: Iterable[DAG], found: Loaded) -> None:
-    """Airflow does not even open a file without the word 'airflow' unless it is told to."""
+    """Warn of a file without the word 'airflow', which Airflow does not open by default."""
     has_dags = any(Path(dag.fileloc) == file.resolve() for dag in dags)
     if has_dags and not airflow_internals.passes_safe_mode(file):
         found.warnings.setdefault(str(file), []).append(

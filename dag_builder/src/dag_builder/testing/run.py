@@ -1,4 +1,4 @@
-"""Runs one DAG in this process: no cluster, no database but a file that is thrown away."""
+"""Runs one DAG in this process: no cluster, and a temporary file as the database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SETTINGS = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",
 }
-#: Settings of a cluster that would lead away from the throw-away database and folder.
+#: Settings of a cluster that would override the temporary database and folder.
 _UNSET = (
     "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD",
@@ -50,12 +50,12 @@ _IGNORE_FILE = ".airflowignore"
 
 
 class RunError(Exception):
-    """The DAG could not be run at all. The text says why and what to do."""
+    """The DAG could not be run at all. The text has the reason and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """How one task ended. `map_index` is -1 where it is not mapped."""
+    """How one task ended. `map_index` is -1 if it is not mapped."""
 
     task_id: str
     map_index: int
@@ -89,10 +89,10 @@ class RunOptions:
 def run_file(path: Path, options: RunOptions) -> RunResult:
     """Run one DAG of a Python or YAML file with ``DAG.test``.
 
-    A throw-away metadata database (SQLite) is made for it, so Airflow must not be imported yet in
+    A temporary metadata database (SQLite) is made for it, so Airflow must not be imported yet in
     this process. Connections and variables come from the two files, or from the environment
-    (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``). Raises RunError where there is nothing to run, and
-    DagError where the DAG is broken.
+    (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``). Raises RunError if there is nothing to run, and
+    DagError if the DAG is broken.
     """
     if not path.is_file():
         message = f"there is no file {path}"
@@ -136,7 +136,7 @@ def _settings(home: Path, path: Path, options: RunOptions) -> Generator[None]:
 
 
 def _mirror(file: Path, folder: Path) -> None:
-    """Make a dags folder of which Airflow reads one file; what stands beside that is there too.
+    """Make a dags folder of which Airflow reads one file, with the files beside that one.
 
     DAG.test reads the whole dags folder once more, each of its DAG files and those below.
     """
@@ -217,7 +217,7 @@ def _results(run: Any) -> Iterator[TaskResult]:
 
 
 def read_conf(text: str | None) -> Mapping[str, Any] | None:
-    """The run's configuration from JSON. Raises RunError where it is none."""
+    """The run's configuration from JSON. Raises RunError if it is not an object."""
     if text is None:
         return None
     try:

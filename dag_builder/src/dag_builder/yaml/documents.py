@@ -22,7 +22,7 @@ DEFAULTS_FILES = ("defaults.yaml", "defaults.yml")
 _FREE = "x-"
 _IGNORE_FILE = ".airflowignore"
 _FILE_KEYS = ("dags", "defaults")
-#: One of these says that a file is meant to hold DAGs, right or wrong.
+#: A file with one of these keys is meant to hold DAGs, valid or not.
 _DAG_KEYS = ("dag_id", "dags", "tasks", "for_each")
 _DAG_LINE = re.compile(rf"^({'|'.join(_DAG_KEYS)})[ \t]*:", re.MULTILINE)
 #: What the path of a DAG in a file of several looks like.
@@ -33,8 +33,8 @@ _OF_A_DAG = ("dags", "<its id>")
 class Entry:
     """One DAG of a file, with the defaults of its file and folders.
 
-    `problems` are those of its text alone. Where it `lacks_defaults` because they cannot be read,
-    they are all there is to say, and it must not be built without them.
+    `problems` are those of its text alone. If it `lacks_defaults` because they cannot be read,
+    no other problems are reported, and it must not be built without them.
     """
 
     dag_id: str
@@ -57,8 +57,8 @@ class Document:
 def read_documents(path: FilePath, *, top: FilePath) -> Iterator[Document]:
     """The YAML file at `path`, or every one in the folder at `path`, in the order of their names.
 
-    Defaults are read from each folder from `top` down to the file's own. Each file is read when
-    it is its turn, so that no two are in memory at a time.
+    Defaults are read from each folder from `top` down to the file's own. Files are read one at a
+    time, so that no two are in memory at once.
     """
     if path.is_dir():
         files = [file for file in yaml_files(path) if holds_dags(file)]
@@ -88,7 +88,7 @@ def yaml_files(folder: FilePath, *, with_defaults: bool = False) -> list[FilePat
 def holds_dags(path: FilePath) -> bool:
     """Whether a YAML file is meant for this library, so that what is wrong in it is a mistake.
 
-    Of one that is no YAML its lines are looked at; one that cannot be read may be.
+    A file that is not valid YAML is searched line by line. One that cannot be read may be meant.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -259,7 +259,7 @@ class _File:
                 )
         if not value["dags"]:
             problems.add((self.name, "dags"), "there is no DAG in it", valid="DAGs by their ids")
-        # What is wrong with the text of no DAG in particular is wrong for each of them.
+        # A mistake that is in the text of no single DAG concerns each of them.
         of_all = [one for one in self.source.problems if len(self._path_of(one)) < len(_OF_A_DAG)]
         self.defaults.problems.extend(of_all)
         self.defaults.add(value.get("defaults"), self.source, ("defaults",), self.name)

@@ -124,7 +124,7 @@ _JSON_TYPES: dict[type, str] = {
 
 
 def json_schema() -> Schema:
-    """The schema. Operators that are not installed are known by name, not by their arguments."""
+    """The schema. Operators that are not installed are in it by name, without their arguments."""
     dag = {**_of_this_airflow(DAG_FIELDS, dag_keys()), **DAG_OWN_FIELDS}
     others: Schema = {key: {} for key in sorted(dag_keys() - dag.keys())}
     dag_id = {"dag_id": {**_TEXT, "description": "The DAG's id."}}
@@ -254,7 +254,7 @@ def _either(short: Schema, full: Schema, *, extra: list[str]) -> Schema:
 
 
 def _short(properties: Schema, *, required: list[str]) -> Schema:
-    """Only tasks, each with the ones before it: no key of a DAG stands there."""
+    """Only tasks, each with the ones before it: no key of a DAG is valid there."""
     return {
         "type": "object",
         "required": required,
@@ -312,7 +312,7 @@ def _task() -> Schema:
 
 
 def _of_argument(signature: Signature, name: str) -> Schema:
-    """The types that an operator's argument accepts, where its annotation says so."""
+    """The types that an operator's argument accepts, if its annotation names them."""
     expected = signature.type_of(name)
     if expected.accepted is None:
         return {}
@@ -321,7 +321,7 @@ def _of_argument(signature: Signature, name: str) -> Schema:
         types.add("string")
     if expected.converted is Kind.DIFFERENCE:
         types.add("number")
-    # A mapping may stand for something else: {$output: …}.
+    # A mapping may refer to something else: {$output: …}.
     return {"type": sorted(types | {"object"})} if types else {}
 
 
@@ -411,7 +411,7 @@ _SIMPLE: dict[Kind, Schema] = {
     Kind.WEIGHT_RULE: _TEXT,
     Kind.CALLABLE: _TEXT,
 }
-#: Keys that must hold something where they are given at all.
+#: Keys that must hold something if they are given.
 _NEVER_NULL = frozenset(
     {
         "callable",

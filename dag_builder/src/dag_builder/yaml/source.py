@@ -1,9 +1,9 @@
-"""YAML text as plain values that still know their line and column.
+"""YAML text as plain values, with the line and column of each.
 
 The text is parsed by PyYAML's C parser into its nodes. The values are made from the nodes here,
 which is faster than PyYAML's own way, and follows YAML 1.2 in what a bare word means: only
 ``true`` and ``false`` are booleans (``no`` is Norway), ``12:30`` is text, and a date is text until
-a key wants a date.
+a key needs a date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ elif yaml.__with_libyaml__:
 else:  # pragma: no cover - a PyYAML built without libyaml: the same, but slower
     _SafeLoader = yaml.SafeLoader
 
-#: The values that a file may stand for by its aliases, unless it has many itself: MAX_EXPANSION
+#: The values that a file's aliases may expand to, unless it has many itself: MAX_EXPANSION
 #: for each of its mappings and lists.
 MAX_EXPANDED = 200_000
 MAX_EXPANSION = 50
@@ -56,7 +56,7 @@ class Source:
 
     @functools.cached_property
     def _node(self) -> Node | None:
-        """The nodes are made again when a position is asked for, which only a mistake does."""
+        """Makes the nodes again when a position is needed, which is only after a mistake."""
         loader: Any = Yaml12Loader(self.text)
         try:
             return loader.get_single_node()
@@ -96,13 +96,13 @@ class Source:
         return node is not None
 
     def path_at(self, position: Position | None) -> Path:
-        """The path to the innermost thing that stands around a position."""
+        """The path to the innermost value around a position."""
         if position is None or self._node is None:
             return ()
         return tuple(_path_to(self._node, (position.line - 1, position.column - 1)))
 
     def locate(self, path: Path, on_key: bool = False) -> Position | None:  # noqa: FBT001, FBT002
-        """Where the value at a path stands, or the nearest thing around it that is in the file."""
+        """The position of the value at a path, or of the nearest value around it in the file."""
         if self._node is None:
             return None
         node, mark = self._node, self._node.start_mark
@@ -128,7 +128,7 @@ def read_text(text: str, file: str, name: str, loader: type[Yaml12Loader] | None
 
 
 def is_text(word: str) -> bool:
-    """Whether a bare word is text here, and no number, boolean or null."""
+    """Whether a bare word is text here, and not a number, boolean or null."""
     return _meaning(word) == _STR
 
 
@@ -149,14 +149,14 @@ def _value(loader: Any, file: str, name: str, problems: list[Problem]) -> Any:
 def _bomb(node: Node, file: str, name: str) -> Problem:
     return Problem(
         path=(name,),
-        message=f"its aliases stand for more than {MAX_EXPANDED:,} values",
+        message=f"its aliases expand to more than {MAX_EXPANDED:,} values",
         position=_position(node.start_mark, file),
         hint="aliases of aliases multiply: write what is meant without them",
     )
 
 
 def _is_bomb(node: Node) -> bool:
-    """Whether a few aliases stand for so many values that memory or time would run out."""
+    """Whether a few aliases expand to so many values that memory or time would run out."""
     sizes: dict[int, int] = {}
     expanded = _size(node, sizes)
     return expanded > MAX_EXPANDED and expanded > MAX_EXPANSION * len(sizes)
@@ -181,7 +181,7 @@ def _size(node: Node, sizes: dict[int, int]) -> int:
 
 @contextlib.contextmanager
 def _collector_paused() -> Generator[None]:
-    """Some thousand nodes live for a moment and are freed without Python's cycle collector.
+    """Free some thousand short-lived nodes without Python's cycle collector.
 
     It would run several times for nothing, over everything that Airflow has imported: a third of
     the time of a folder of YAML files (benchmarks/dag_builder.py).
@@ -212,7 +212,7 @@ class Yaml12Loader(_SafeLoader):
         """No tag depends on where a node stands."""
 
     def scalar(self, node: Any) -> Any:
-        """The value of a word that is no text."""
+        """The value of a word that is not text."""
         tag, text = node.tag, node.value
         if tag == _NULL:
             return None
@@ -326,14 +326,14 @@ class _Maker:
             if isinstance(part, dict):
                 result.update(cast("dict[Any, Any]", part))
             else:
-                self._wrong(node, "'<<' takes over a mapping, or a list of mappings")
+                self._wrong(node, "'<<' merges a mapping, or a list of mappings")
         return result
 
     def _twice(self, name: Any, node: Node) -> None:
         self._wrong(node, f"the key {name!r} is there twice; YAML keeps only the last one")
 
     def _endless(self, node: Node) -> Any:
-        self._wrong(node, "an alias stands within what it is an alias of")
+        self._wrong(node, "an alias is inside of the value that it refers to")
 
     def _wrong(self, node: Node, message: str) -> None:
         position = _position(node.start_mark, self.file)
@@ -371,7 +371,7 @@ def _path_to(node: Node, place: tuple[int, int]) -> Generator[str | int]:
 
 
 def _scalars(node: Node, path: Path, seen: set[int]) -> Generator[tuple[Path, ScalarNode]]:
-    """The words in a node; those of an alias stand where its anchor is."""
+    """The words in a node; those of an alias are at its anchor."""
     if id(node) in seen:
         return
     seen.add(id(node))
