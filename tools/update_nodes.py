@@ -96,13 +96,15 @@ def update(stack: str, outputs: dict[str, Any], image: str, tools: Tools) -> int
     old = [node for node in nodes_of(stack, outputs) if _image(node, tools) != image]
     if not old:
         tools.say(f"Every node has the engine of {image}.")
-        return 0
+        # An interrupted run may have left the last one drained.
+        return tools.run((*UP, stack))
     manager = shlex.split(outputs["managerSsh"])
     for number, node in enumerate(old, start=1):
         tools.say(f"{node.name} ({number} of {len(old)}): makes it again from {image}")
-        if node.role == "worker" and _image(node, tools):
-            _drain(node, manager, tools)
-        tools.ask(("docker", "rm", "--force", node.container))
+        if _image(node, tools):
+            if node.role == "worker":
+                _drain(node, manager, tools)
+            tools.ask(("docker", "rm", "--force", node.container))
         if status := tools.run((*UP, stack)):
             return status
     return 0

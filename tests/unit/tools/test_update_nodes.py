@@ -91,14 +91,14 @@ def test_a_container_that_is_gone_needs_no_drain() -> None:
     machine = Machine()
     machine.images["dairflow-local-worker-1"] = ""
     update("local", OUTPUTS, "new", machine.tools([]))
-    assert machine.log[:2] == ["rm dairflow-local-worker-1", "pulumi up"]
+    assert machine.log[:2] == ["pulumi up", "docker node update --availability drain worker-2"]
 
 
-def test_nodes_that_are_up_to_date_are_left_alone() -> None:
+def test_nodes_that_are_up_to_date_are_left_alone_and_a_drain_ends() -> None:
     machine, said = Machine(), list[str]()
     machine.images = dict.fromkeys(machine.images, "new")
     assert update("local", OUTPUTS, "new", machine.tools(said)) == 0
-    assert machine.log == []
+    assert machine.log == ["pulumi up"]
     assert said == ["Every node has the engine of new."]
 
 
