@@ -265,6 +265,7 @@ WORKER = "docker ps --quiet --filter name=airflow_worker"
 CONNECTS_LOG = "$(docker volume inspect --format '{{.Mountpoint}}' airflow_logs)/connects.txt"
 CONNECTS = """exec python -c '
 import time
+import airflow.configuration
 import psycopg2
 from dairflow.connections import SecretFileConnections
 address = SecretFileConnections().get_conn_value("warehouse")
