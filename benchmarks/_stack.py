@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.machines.node_container import container_name
 from tools.airflow_api import Airflow
 
 if TYPE_CHECKING:
@@ -69,4 +70,4 @@ def signed_in(folder: Path = ROOT) -> Airflow:
 
 def node(name: str) -> str:
     """Return the name of a node's container."""
-    return f"dairflow-{STACK}-{name}"
+    return container_name(STACK, name)

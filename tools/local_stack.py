@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 STACK = "local"
 
 SELECT = ("pulumi", "stack", "select", "--create", STACK)
-UP = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--stack", STACK)
+UP_STACK = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--stack")
+"""The stack's name follows."""
+UP = (*UP_STACK, STACK)
 MADE_BY = ("pulumi", "stack", "output", "clone", "--stack", STACK)
 MADE_BY_TIMEOUT_SECONDS = 60
 DESTROY = ("pulumi", "destroy", "--yes", "--skip-preview", "--stack", STACK)

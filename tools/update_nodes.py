@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.images import project_images
+from infra.machines.node_container import container_name
+from infra.swarm.drain import list_tasks, parse_tasks
+from tools.local_stack import UP_STACK
 from tools.process import INTERRUPTED, probe, run_in_terminal
 
 if TYPE_CHECKING:
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 60.0
 PAUSE_SECONDS = 2.0
 REPORT_SECONDS = 15.0
-ENDED = frozenset({"Complete", "Shutdown", "Failed", "Rejected", "Remove", "Orphaned"})
-"""The final states of a task (swarmkit, api/types.proto)."""
-
-UP = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--refresh", "--stack")
 
 
 class UpdateError(Exception):
@@ -79,7 +78,7 @@ def nodes_of(stack: str, outputs: dict[str, Any]) -> list[Node]:
         )
         raise UpdateError(msg)
     nodes = [
-        Node(name=node["name"], role=node["role"], container=f"dairflow-{stack}-{node['name']}")
+        Node(name=node["name"], role=node["role"], container=container_name(stack, node["name"]))
         for node in outputs["nodes"]
     ]
     managers = [node for node in nodes if node.role == "manager"]
@@ -97,7 +96,7 @@ def update(stack: str, outputs: dict[str, Any], image: str, tools: Tools) -> int
     if not old:
         tools.say(f"Every node has the engine of {image}.")
         # An interrupted run may have left the last one drained.
-        return tools.run((*UP, stack))
+        return tools.run(_up(stack))
     manager = shlex.split(outputs["managerSsh"])
     for number, node in enumerate(old, start=1):
         tools.say(f"{node.name} ({number} of {len(old)}): makes it again from {image}")
@@ -105,9 +104,13 @@ def update(stack: str, outputs: dict[str, Any], image: str, tools: Tools) -> int
             if node.role == "worker":
                 _drain(node, manager, tools)
             tools.ask(("docker", "rm", "--force", node.container))
-        if status := tools.run((*UP, stack)):
+        if status := tools.run(_up(stack)):
             return status
     return 0
+
+
+def _up(stack: str) -> tuple[str, ...]:
+    return (*UP_STACK, stack, "--refresh")
 
 
 def _image(node: Node, tools: Tools) -> str:
@@ -119,20 +122,16 @@ def _image(node: Node, tools: Tools) -> str:
 def _drain(node: Node, manager: Sequence[str], tools: Tools) -> None:
     """Drain a worker and wait until its tasks have ended, each within ``taskGrace``."""
     tools.ask((*manager, f"docker node update --availability drain {node.name}"))
-    listed = "docker node ps --format '{{.Name}} {{.CurrentState}}'"
-    states = (*manager, f"{listed} {node.name}")
+    listed = (*manager, list_tasks(node.name))
     reported = 0.0
-    while running := _running(tools.ask(states)):
+    while True:
+        state, running = parse_tasks(tools.ask(listed))
+        if not running or state == "down":  # the tasks of a node that is down never end
+            return
         if time.monotonic() - reported > REPORT_SECONDS:
             tools.say(f"{node.name}: waits for {', '.join(running)} to end")
             reported = time.monotonic()
         time.sleep(PAUSE_SECONDS)
-
-
-def _running(listed: str) -> list[str]:
-    """Return the names of the tasks that have not ended, of lines ``NAME STATE AGE``."""
-    lines = (line.split() for line in listed.splitlines())
-    return [name for name, state, *_ in lines if state not in ENDED]
 
 
 def main() -> int:

@@ -31,6 +31,11 @@ _KEY_FILES = {
 }
 
 
+def container_name(stack: str, machine: str) -> str:
+    """Return the name of a machine's container, and of its volume."""
+    return f"dairflow-{stack}-{machine}"
+
+
 def create_options(
     *,
     hostname: str,

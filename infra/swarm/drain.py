@@ -82,7 +82,7 @@ def await_tasks(runner: Runner, step: AwaitTasks, report: Callable[[str], None])
     for waited in attempts(
         step.timeout, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS
     ):
-        state, tasks = parse_tasks(runner.run(_running_tasks(step.node_id)).stdout)
+        state, tasks = parse_tasks(runner.run(list_tasks(step.node_id)).stdout)
         if not tasks or state == "down":
             return
         if tasks != reported or waited - reported_at > _REPORT_SECONDS:
@@ -106,8 +106,8 @@ def _still_running(step: AwaitTasks, tasks: list[str]) -> SwarmError:
     )
 
 
-def _running_tasks(node_id: str) -> str:
-    """Return a command that prints a node's state, then its tasks: name and state."""
+def list_tasks(node_id: str) -> str:
+    """Return the command for `parse_tasks`: it prints a node's state, then its tasks."""
     return (
         f"docker node inspect --format '{{{{.Status.State}}}}' {node_id}"
         f" && docker node ps --no-trunc --format '{{{{.Name}}}}\t{{{{.CurrentState}}}}' {node_id}"

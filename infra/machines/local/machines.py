@@ -11,6 +11,7 @@ from infra import architecture
 from infra.images import registry
 from infra.machines.addresses import LOOPBACK, address
 from infra.machines.fleet import Fleet, Record, names
+from infra.machines.node_container import container_name
 from infra.ports import SSH
 from infra.project import this_clone
 from infra.resources.keys import SshKey
@@ -64,7 +65,7 @@ class LocalMachines(pulumi.ComponentResource):
         private_address = self._network.subnet.apply(lambda subnet: address(subnet, role, number))
         machine = LocalMachine(
             name,
-            container=f"{self._prefix}-{name}",
+            container=container_name(pulumi.get_stack(), name),
             hostname=name,
             cluster=self._cluster_id,
             network=self._network.id,

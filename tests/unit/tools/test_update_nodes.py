@@ -27,7 +27,10 @@ class Machine:
 
     def __init__(self) -> None:
         self.images = {f"dairflow-local-{node['name']}": "old" for node in OUTPUTS["nodes"]}
-        self.answers = ["airflow_worker.1 Running 3 minutes ago\nother.1 Shutdown 1 second ago", ""]
+        self.answers = [
+            "ready\nairflow_worker.1\tRunning 3 minutes ago\nother.1\tShutdown 1 second ago",
+            "ready",
+        ]
         self.log: list[str] = []
         self.status = 0
 
@@ -40,7 +43,7 @@ class Machine:
         assert list(command[:4]) == ["ssh", "-F", "/a folder/ssh_config", "manager-1"]
         if "node ps" in command[-1]:
             self.log.append("look")
-            return self.answers.pop(0) if self.answers else ""
+            return self.answers.pop(0) if self.answers else "ready"
         self.log.append(command[-1])
         return ""
 
