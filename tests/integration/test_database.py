@@ -376,7 +376,7 @@ def test_tasks_reach_a_server_that_started_again_under_another_address(
         assert _ask(connection, "SELECT 2") == 2
 
 
-def test_pgbouncer_is_no_superuser(pool: Container) -> None:
+def test_pgbouncer_is_not_a_superuser(pool: Container) -> None:
     """It has PostgreSQL's socket, where PostgreSQL's own user needs no password."""
     answer = pool.exec_run(["psql", "--host=/var/run/postgresql", "--username=postgres"])
     assert "Peer authentication failed" in answer.output.decode()
