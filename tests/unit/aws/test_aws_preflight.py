@@ -81,7 +81,9 @@ def objection(**settings: object) -> str:
     return text
 
 
+@functools.cache
 def ec2() -> Any:
+    """Return a client that all tests share: making one takes longer than most of its calls."""
     return boto3.client("ec2", REGION)
 
 
