@@ -4,23 +4,13 @@
 set -euo pipefail
 # shellcheck source=images/postgres/connections.sh
 . /opt/dairflow/connections.sh
+# shellcheck source=images/postgres/secret.sh
+. /opt/dairflow/secret.sh
 
-SECRETS=${SECRETS:-/run/secrets}
 DATABASE_ADDRESS=${DATABASE_ADDRESS:-postgres:5432}
 RUNTIME=/dev/shm/pgbouncer # memory: the password touches no disk
 MAX_CLIENTS=20000
 FILES_BESIDE_CLIENTS=200
-
-# Prints a secret; ends with an error if it is empty: secret NAME.
-secret() {
-    local value
-    value=$(<"$SECRETS/$1")
-    if [ -z "$value" ]; then
-        printf 'the secret %s is empty\n' "$1" >&2
-        exit 1
-    fi
-    printf %s "$value"
-}
 
 # Prints a user and its password as a line of the file of users: user NAME PASSWORD.
 user() { printf '"%s" "%s"\n' "$1" "${2//\"/\"\"}"; }
