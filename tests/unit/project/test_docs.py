@@ -112,6 +112,21 @@ def test_the_tests_that_a_page_names_exist(name: str) -> None:
     assert unknown_tests((ROOT / name).read_text("utf-8")) == []
 
 
+def test_the_test_files_that_other_files_name_exist() -> None:
+    """In comments, docstrings and configuration, by their path."""
+    command = ["git", "grep", "--untracked", "-hoE", r"\btests/[[:alnum:]_/]+\.py"]
+    done = subprocess.run(
+        [*command, "--", f":!{Path(__file__).relative_to(ROOT)}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    named = set(done.stdout.split())
+    assert {"tests/unit/resources/test_tokens.py", "tests/unit/settings/test_settings.py"} < named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_a_test_that_does_not_exist_is_found() -> None:
     text = "`tests/unit/test_docs.py` `test_gone` `test_docs.py::test_lost` `test_docs.py`"
     assert unknown_tests(text) == ["tests/unit/test_docs.py", "test_gone", "test_lost"]
