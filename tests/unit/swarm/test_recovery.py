@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.clock import ClockReading
-from infra.remote.fake import FakePool, FakeRunner
 from infra.swarm.certificate import VALIDITY_DAYS, VALIDITY_SECONDS, NodeCertificate
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
@@ -20,6 +19,7 @@ from infra.swarm.preparation import StartEngine
 from infra.swarm.reconcile import reconcile
 from infra.swarm.recovery import RecoverSwarm, recovery
 from infra.swarm.validity import SetCertificateValidity
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from pathlib import Path
