@@ -26,9 +26,9 @@ import requests
 
 from benchmarks._stack import ROOT, STACK, node, pulumi, scratch_stack, signed_in
 from infra.images.registry import VOLUME
-from infra.stack.secrets import write_files
 from tests.visitor import Visitor
 from tools.airflow_api import Airflow
+from tools.laptop_secrets import write_missing
 
 DAG_ID = "edited"
 SOURCE = """
@@ -132,7 +132,7 @@ def copy_of_the_project(folder: Path) -> Path:
 def on_the_laptop(folder: Path) -> None:
     """Measure edits of the folder that Compose mounts."""
     secrets = folder.parent / "secrets"
-    write_files(secrets)
+    write_missing(secrets)
     environment = {
         **os.environ,
         "DAIRFLOW_SECRETS": str(secrets),

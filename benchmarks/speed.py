@@ -28,8 +28,8 @@ import yaml
 
 from benchmarks._stack import ROOT
 from infra.stack.render import DAG_PARSE_SECONDS
-from infra.stack.secrets import write_files
 from tools.airflow_api import Airflow
+from tools.laptop_secrets import write_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +146,7 @@ def running(folder: Path, *, official: bool, web_port: int) -> Iterator[Stack]:
     """Bring up a stack, and remove it at the end."""
     name = f"dairflow-benchmark-{'official' if official else 'ours'}"
     secrets, override = folder / f"{name}-secrets", folder / f"{name}.yaml"
-    write_files(secrets)
+    write_missing(secrets)
     override.write_text(json.dumps({"services": changes(folder / "dags", official=official)}))
     environment = {
         **os.environ,

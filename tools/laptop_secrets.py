@@ -59,23 +59,30 @@ class LaptopSecrets:
 
     def check(self) -> str | None:
         """Return their folder when all are there."""
-        return None if self._missing() else ".dairflow/dev-secrets"
+        return None if missing(self._folder) else ".dairflow/dev-secrets"
 
     def install(self) -> None:
         """Make those that are missing."""
         self.say(f"• {self.name}: generates passwords and keys in {self._folder}")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        for name in self._missing():
-            file = self._folder / name
-            unfinished = file.with_suffix(".unfinished")
-            unfinished.write_text(GENERATORS[name]())
-            unfinished.chmod(0o644)
-            unfinished.rename(file)
+        write_missing(self._folder)
 
     @property
     def _folder(self) -> Path:
         return self.paths.state / "dev-secrets"
 
-    def _missing(self) -> list[str]:
-        return [name for name in GENERATORS if not (self._folder / name).is_file()]
+
+def missing(folder: Path) -> list[str]:
+    """Return the names of the secrets that the folder does not have."""
+    return [name for name in GENERATORS if not (folder / name).is_file()]
+
+
+def write_missing(folder: Path) -> None:
+    """Write the secrets that the folder does not have."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name in missing(folder):
+        file = folder / name
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(GENERATORS[name]())
+        unfinished.chmod(0o644)
+        unfinished.rename(file)

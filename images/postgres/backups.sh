@@ -4,6 +4,8 @@
 set -uo pipefail
 # shellcheck source=images/postgres/repository.sh
 . /opt/dairflow/repository.sh
+# shellcheck source=images/postgres/secret.sh
+. /opt/dairflow/secret.sh
 
 ALIVE=/tmp/backups-alive
 FULL_DAYS=7

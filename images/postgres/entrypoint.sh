@@ -11,10 +11,11 @@ set -euo pipefail
 . /opt/dairflow/repository.sh
 # shellcheck source=images/postgres/restore_cluster.sh
 . /opt/dairflow/restore_cluster.sh
+# shellcheck source=images/postgres/secret.sh
+. /opt/dairflow/secret.sh
 # shellcheck source=images/postgres/settings.sh
 . /opt/dairflow/settings.sh
 
-SECRETS=${SECRETS:-/run/secrets}
 DATA=$VOLUME/$POSTGRES_MAJOR
 # A role's name and the secret with its password.
 ROLES='airflow postgres_password
@@ -23,11 +24,7 @@ warehouse pooler_password'
 # Prints a secret as an SQL literal.
 literal() {
     local text
-    text=$(<"$SECRETS/$1")
-    if [ -z "$text" ]; then
-        printf 'the secret %s is empty\n' "$1" >&2
-        exit 1
-    fi
+    text=$(secret "$1") || exit 1
     printf "E'%s'" "$(sed -e 's/\\/\\\\/g' -e "s/'/''/g" <<<"$text")"
 }
 

@@ -4,8 +4,9 @@
 set -euo pipefail
 # shellcheck source=images/postgres/connections.sh
 . /opt/dairflow/connections.sh
+# shellcheck source=images/postgres/secret.sh
+. /opt/dairflow/secret.sh
 
-SECRETS=${SECRETS:-/run/secrets}
 RUNTIME=/dev/shm/pgbouncer # memory: the password touches no disk
 # By its socket, not by its name: c-ares, PgBouncer's resolver, keeps answers of the DNS for minutes,
 # and that a name has no address for an hour. A server that starts again has another address.
@@ -14,17 +15,6 @@ MAX_CLIENTS=20000
 # As long as a login waits for an absent server.
 LOGIN_SECONDS=300
 FILES_BESIDE_CLIENTS=200
-
-# Prints a secret; ends with an error if it is empty: secret NAME.
-secret() {
-    local value
-    value=$(<"$SECRETS/$1")
-    if [ -z "$value" ]; then
-        printf 'the secret %s is empty\n' "$1" >&2
-        exit 1
-    fi
-    printf %s "$value"
-}
 
 # Prints a user and its password as a line of the file of users: user NAME PASSWORD.
 user() { printf '"%s" "%s"\n' "$1" "${2//\"/\"\"}"; }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the scripts that source this use them
-# The repository of the backups: pgBackRest's configuration, and what it has. Sourced.
+# The repository of the backups: pgBackRest's configuration, and what it has. Sourced; what writes the
+# configuration sources secret.sh too.
 
 STANZA=airflow
 REPOSITORY=${REPOSITORY:-/var/lib/pgbackrest}
@@ -23,17 +24,14 @@ backups_are_on() { [ "${BACKUPS:-off}" = on ]; }
 
 # Writes pgBackRest's configuration to the file that PGBACKREST_CONFIG names.
 write_repository_settings() {
-    local passphrase
-    passphrase=$(<"${SECRETS:-/run/secrets}/backup_passphrase")
-    if [ -z "$passphrase" ]; then
-        printf 'the secret backup_passphrase is empty\n' >&2
-        exit 1
-    fi
+    local passphrase place
+    passphrase=$(secret backup_passphrase) || exit 1
+    place=$(repository_place) || exit 1
     (
         umask 077
         cat >"$PGBACKREST_CONFIG" <<CONF
 [global]
-$(repository_place)
+$place
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=$passphrase
 repo1-retention-full-type=time
@@ -71,11 +69,13 @@ repository_name() {
 
 # Prints the options that name the repository: a bucket, or a folder.
 repository_place() {
-    local secrets=${SECRETS:-/run/secrets}
+    local key key_secret
     if [ -z "${BACKUP_S3_BUCKET:-}" ]; then
         echo "repo1-path=$REPOSITORY"
         return
     fi
+    key=$(secret backup_s3_access_key) || exit 1
+    key_secret=$(secret backup_s3_secret_key) || exit 1
     cat <<CONF
 repo1-type=s3
 repo1-path=$BACKUP_S3_PATH
@@ -83,10 +83,10 @@ repo1-s3-bucket=$BACKUP_S3_BUCKET
 repo1-s3-region=$BACKUP_S3_REGION
 repo1-s3-endpoint=${BACKUP_S3_ENDPOINT:-s3.$BACKUP_S3_REGION.amazonaws.com}
 repo1-s3-uri-style=$(if [ -n "${BACKUP_S3_ENDPOINT:-}" ]; then echo path; else echo host; fi)
-repo1-s3-key=$(<"$secrets/backup_s3_access_key")
-repo1-s3-key-secret=$(<"$secrets/backup_s3_secret_key")
+repo1-s3-key=$key
+repo1-s3-key-secret=$key_secret
 CONF
-    if [ -s "$secrets/backup_s3_ca" ]; then echo "repo1-storage-ca-file=$secrets/backup_s3_ca"; fi
+    if [ -s "$SECRETS/backup_s3_ca" ]; then echo "repo1-storage-ca-file=$SECRETS/backup_s3_ca"; fi
 }
 
 # Prints what the repository has, as JSON: pgBackRest's own record of the stanza, or of all without one.

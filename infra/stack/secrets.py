@@ -1,17 +1,11 @@
-"""The stack's secrets: their names, their generation, and their names on a swarm.
-
-``python -m infra.stack.secrets FOLDER`` writes the files that ``docker compose`` mounts on a
-laptop.
-"""
+"""The stack's secrets: their names, their generation, and their names on a swarm."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
-import sys
 from base64 import urlsafe_b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.stack.backups import BACKUP_PASSPHRASE
@@ -69,8 +63,6 @@ _NAME_CHARACTERS = 64
 _PASSWORD_BYTES = 24
 _KEY_BYTES = 64
 _FERNET_BYTES = 32
-_SECRET_FILE_MODE = 0o444
-_SECRET_FOLDER_MODE = 0o700
 
 
 def generate() -> dict[str, str]:
@@ -115,42 +107,8 @@ def require(values: Mapping[str, str]) -> None:
         raise StackError(msg)
 
 
-def write_files(folder: Path) -> list[str]:
-    """Create the secrets that ``folder`` does not have yet, one file each; return their names.
-
-    Other users cannot open the folder; the files in it are readable, because the containers that
-    mount them run with their own user IDs.
-    """
-    folder.mkdir(mode=_SECRET_FOLDER_MODE, parents=True, exist_ok=True)
-    folder.chmod(_SECRET_FOLDER_MODE)
-    made: list[str] = []
-    for name in SECRET_NAMES:
-        path = folder / name
-        if path.exists() and path.stat().st_size > 0:
-            continue
-        path.write_text(_generate_one(name))
-        path.chmod(_SECRET_FILE_MODE)
-        made.append(name)
-    return made
-
-
 def _generate_one(name: str) -> str:
     if name == "fernet_key":
         return urlsafe_b64encode(secrets.token_bytes(_FERNET_BYTES)).decode()
     is_password = name.endswith("_password")
     return secrets.token_urlsafe(_PASSWORD_BYTES if is_password else _KEY_BYTES)
-
-
-def main(arguments: list[str]) -> int:
-    """Run ``python -m infra.stack.secrets FOLDER``."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m infra.stack.secrets FOLDER\n")
-        return 2
-    folder = Path(arguments[0])
-    made = write_files(folder)
-    sys.stdout.write(f"{folder}: {', '.join(made) if made else 'every secret is there'}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VALIDITY_SECONDS = 10 * 365 * 24 * 3600
+VALIDITY_DAYS = 10 * 365
 """Validity of the swarm's new certificates. Nodes renew them after half to four fifths of that
 time, so that at least a fifth is left: a cluster can be off for two years. Docker's 90 days leave
 18. The swarm's root is valid for 20 years, and its rotation (``docker swarm ca --rotate``) renews
 every certificate at once, regardless of this."""
+
+VALIDITY_SECONDS = VALIDITY_DAYS * 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)

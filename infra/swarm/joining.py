@@ -10,7 +10,7 @@ from infra import ports
 from infra.remote.runner import RemoteError
 from infra.swarm import commands
 from infra.swarm.admission import address_pool
-from infra.swarm.certificate import VALIDITY_SECONDS
+from infra.swarm.certificate import VALIDITY_DAYS
 from infra.swarm.commands import NODE_ID
 from infra.swarm.membership import name_of
 from infra.swarm.roles import Demote
@@ -59,7 +59,7 @@ class InitSwarm(MachineStep):
     def command(self) -> str:
         """The command, which prints the node's ID and the two join tokens, a line each."""
         return (
-            f"docker swarm init {self.options} {expiry_option(VALIDITY_SECONDS)} > /dev/null"
+            f"docker swarm init {self.options} {expiry_option(VALIDITY_DAYS)} > /dev/null"
             f" && {NODE_ID} && docker swarm join-token -q worker"
             " && docker swarm join-token -q manager"
         )

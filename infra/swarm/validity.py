@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.swarm.certificate import VALIDITY_SECONDS
+from infra.swarm.certificate import VALIDITY_DAYS, VALIDITY_SECONDS
 from infra.swarm.step import Step
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class SetCertificateValidity(Step):
     """Make the swarm issue certificates that are valid for longer than the default of 90 days."""
 
     via: Machine
-    seconds: int
+    days: int
 
     TODO = "set the validity of the swarm's certificates to {days} days"
     DONE = "the swarm's certificates are valid for {days} days from their renewal on"
@@ -32,24 +32,14 @@ class SetCertificateValidity(Step):
         """The name of the manager that sets it."""
         return self.via.name
 
-    @property
-    def todo(self) -> str:
-        """Description of the step before it runs."""
-        return f"{self.subject}: {self.TODO.format(days=self.seconds // 86400)}"
-
-    @property
-    def done(self) -> str:
-        """Description of the step after it has run."""
-        return f"{self.subject}: {self.DONE.format(days=self.seconds // 86400)}"
-
     def take(self, execution: Execution) -> None:
         """Set it; nodes get a new certificate at their next renewal."""
-        execution.swarm(self.via, f"docker swarm update {expiry_option(self.seconds)} > /dev/null")
+        execution.swarm(self.via, f"docker swarm update {expiry_option(self.days)} > /dev/null")
 
 
-def expiry_option(seconds: int) -> str:
+def expiry_option(days: int) -> str:
     """Return the option of ``docker swarm`` for the validity of new certificates."""
-    return f"--cert-expiry {seconds // 3600}h"
+    return f"--cert-expiry {days * 24}h"
 
 
 def validity(facts: Mapping[str, MachineFacts], membership: Membership) -> tuple[Step, ...]:
@@ -59,4 +49,4 @@ def validity(facts: Mapping[str, MachineFacts], membership: Membership) -> tuple
     found = facts[membership.manager.name].certificate_seconds
     if found in (0, VALIDITY_SECONDS):
         return ()
-    return (SetCertificateValidity(via=membership.manager, seconds=VALIDITY_SECONDS),)
+    return (SetCertificateValidity(via=membership.manager, days=VALIDITY_DAYS),)

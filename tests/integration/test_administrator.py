@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.images import project_images
-from infra.stack.secrets import write_files
+from tools.laptop_secrets import write_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self.name = f"dairflow-test-{uuid.uuid4().hex[:8]}"
         self.secrets = folder
-        write_files(folder)
+        write_missing(folder)
         folder.chmod(0o755)  # the containers have users of their own
         self.mounts = ["--volume", f"{folder}:/run/secrets:ro"]
         docker("network", "create", self.name)

@@ -23,8 +23,9 @@ import requests
 import yaml
 
 from infra.images import project_images
-from infra.stack.secrets import SECRET_NAMES, write_files
+from infra.stack.secrets import SECRET_NAMES
 from tools.airflow_api import Airflow
+from tools.laptop_secrets import write_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ class Laptop:
         self.secrets.mkdir()
         for secret in ("redis_password", "warehouse_password"):
             (self.secrets / secret).write_text(f"{secrets.token_urlsafe()}/@ +%")
-        write_files(self.secrets)
+        write_missing(self.secrets)
         self.first_run = ""
         self.web_port, self.flower_port = free_port(), free_port()
         other_folders = folder / "other-folders.yaml"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from infra.stack.secrets import write_files
 from tools.airflow_api import Airflow
+from tools.laptop_secrets import write_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ class Queue:
         self.dags.mkdir()
         self.dags.chmod(0o755)
         (self.dags / "waiting.py").write_text(DAG)
-        write_files(self.secrets)
+        write_missing(self.secrets)
         self.web_port = free_port()
         override = folder / "short-times.yaml"
         override.write_text(json.dumps({"services": self._services()}))

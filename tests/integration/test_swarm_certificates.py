@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import tenacity
 
-from infra.swarm.certificate import VALIDITY_SECONDS
+from infra.swarm.certificate import VALIDITY_DAYS
 from infra.swarm.cluster import PRIMARY_LABEL, Cluster, ClusterState
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.observe import observe
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PROBE_IMAGE = "dairflow/probe:latest"
-VALIDITY_DAYS = VALIDITY_SECONDS / 86400
 
 
 class Site:

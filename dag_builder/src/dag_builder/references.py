@@ -21,7 +21,7 @@ MARKERS = (
 )
 #: The key under which Airflow keeps what a task returns.
 RETURN_VALUE = "return_value"
-#: Before a task's full id, where a bare name could mean a nearer task of the same name.
+#: Before a task's full id, if a bare name could mean a nearer task of the same name.
 ABSOLUTE = "/"
 
 

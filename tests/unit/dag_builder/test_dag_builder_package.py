@@ -3,6 +3,7 @@
 import email
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from email.message import Message
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import dag_builder
 from tools.environment import Uv
 from tools.paths import Paths
 
@@ -78,6 +80,22 @@ def test_the_metadata_is_what_an_index_shows(wheel: Path) -> None:
     description = str(metadata.get_payload())
     assert description.strip() == (ROOT / "dag_builder" / "README.md").read_text().strip()
     assert "](../" not in description, "an index has no other file of the repository"
+
+
+def test_the_standard_tools_build_and_accept_the_package(tmp_path: Path) -> None:
+    """An index shows the README and the metadata only if they pass `twine check`."""
+    for command in (
+        ["build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT / "dag_builder")],
+        ["twine", "check", "--strict", *(str(tmp_path / name) for name in ("*.whl", "*.tar.gz"))],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        f"dag_builder-{dag_builder.__version__}-py3-none-any.whl",
+        f"dag_builder-{dag_builder.__version__}.tar.gz",
+    ]
 
 
 def test_the_license_is_the_project_license() -> None:

@@ -17,9 +17,10 @@ BUCKET = {
 
 
 def bash(script: str, **environment: str) -> str:
-    sources = f". {IMAGE}/repository.sh; . {IMAGE}/restore_cluster.sh; . {IMAGE}/settings.sh;"
+    sources = ("repository.sh", "restore_cluster.sh", "secret.sh", "settings.sh")
+    sourced = "".join(f". {IMAGE}/{source}; " for source in sources)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"{sources} {script}"],
+        ["bash", "-euo", "pipefail", "-c", f"{sourced}{script}"],
         env={"PATH": "/usr/bin:/bin", "POSTGRES_MAJOR": "17"} | environment,
         capture_output=True,
         text=True,
@@ -84,6 +85,17 @@ def test_a_repository_is_a_bucket_of_another_server(secrets: Path) -> None:
     assert written["repo1-s3-endpoint"] == "s3.example.org:9000"
     assert written["repo1-s3-uri-style"] == "path"
     assert written["repo1-storage-ca-file"] == str(secrets / "backup_s3_ca")
+
+
+@pytest.mark.parametrize(
+    "name", ["backup_passphrase", "backup_s3_access_key", "backup_s3_secret_key"]
+)
+def test_an_empty_secret_ends_the_start(secrets: Path, name: str) -> None:
+    (secrets / name).write_text("")
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        settings(secrets, **BUCKET)
+    assert raised.value.stderr == f"the secret {name} is empty\n"
+    assert not (secrets / "pgbackrest.conf").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from infra.clock import LARGEST_DIFFERENCE_SECONDS, ClockReading, difference
 from infra.machines.errors import HostError
 from infra.machines.existing import host_check, hosts
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
+from tests.fake_remote import FakePool, FakeRunner
 
 NOON = 1795780800.0  # 2026-11-27 12:00 UTC
 

@@ -25,11 +25,11 @@ AWS = {"target": "aws", "awsRegion": "eu-central-1", "allowedCidrs": ["192.0.2.1
 def compose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The project's compose file; `read` reads what a test has made of it."""
     monkeypatch.setattr("infra.cluster.ROOT", tmp_path)
-    return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+    return yaml.load((ROOT / "docker-compose.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 def read(compose: dict[str, Any], **settings: Any) -> None:
-    text = yaml.safe_dump(compose)
+    text = yaml.dump(compose, Dumper=yaml.CSafeDumper)
     (cluster.ROOT / "docker-compose.yaml").write_text(text)
     parsed = parse(settings)
     cluster.read_services(parsed, TARGETS[parsed.target])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import subprocess
@@ -13,13 +14,16 @@ from markdown_it import MarkdownIt
 from tools import docs_site
 
 ROOT = Path(__file__).parents[3]
-PAGES = subprocess.run(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.splitlines()
+
+
+def files(pattern: str) -> list[str]:
+    """Return the repository's files that match a pattern, with those that are not committed yet."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+PAGES = files("*.md")
 
 
 def links_of(page: Path) -> list[str]:
@@ -85,24 +89,22 @@ def test_the_paths_that_the_guide_for_contributors_names_exist() -> None:
     assert [path for path in named if not (ROOT / path).exists() and "NAME" not in path] == []
 
 
+@functools.cache
+def known_tests() -> frozenset[str]:
+    """Return the paths of test files, and the names of these files and of their functions."""
+    paths = files("tests/*.py")
+    functions = (
+        re.findall(r"^def (test_\w+)", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+        for path in paths
+    )
+    names = (Path(path).name for path in paths)
+    return frozenset(itertools.chain(paths, names, *functions))
+
+
 def unknown_tests(text: str) -> list[str]:
-    """Return the names of test files and test functions in a text that do not exist."""
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "tests/*.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    functions = {
-        name
-        for file in files
-        if (ROOT / file).is_file()
-        for name in re.findall(r"^def (test_\w+)", (ROOT / file).read_text("utf-8"), re.MULTILINE)
-    }
-    known = functions | {Path(file).name for file in files}
-    named = re.findall(r"`(?:[\w./]*/|[\w./]*::)?(test_\w+(?:\.py)?)(?:::(test_\w+))?`", text)
-    return [name for names in named for name in names if name and name not in known]
+    """Return the paths and names of tests in a text that do not exist."""
+    named = re.findall(r"`((?:[\w./]*/)?test_\w+(?:\.py)?)(?:::(test_\w+))?`", text)
+    return [name for names in named for name in names if name and name not in known_tests()]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -110,6 +112,21 @@ def test_the_tests_that_a_page_names_exist(name: str) -> None:
     assert unknown_tests((ROOT / name).read_text("utf-8")) == []
 
 
+def test_the_test_files_that_other_files_name_exist() -> None:
+    """In comments, docstrings and configuration, by their path."""
+    command = ["git", "grep", "--untracked", "-hoE", r"\btests/[[:alnum:]_/]+\.py"]
+    done = subprocess.run(
+        [*command, "--", f":!{Path(__file__).relative_to(ROOT)}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    named = set(done.stdout.split())
+    assert {"tests/unit/resources/test_tokens.py", "tests/unit/settings/test_settings.py"} < named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_a_test_that_does_not_exist_is_found() -> None:
-    text = "`tests/unit/test_gone.py` `test_gone` `test_docs.py::test_lost` `test_docs.py`"
-    assert unknown_tests(text) == ["test_gone.py", "test_gone", "test_lost"]
+    text = "`tests/unit/test_docs.py` `test_gone` `test_docs.py::test_lost` `test_docs.py`"
+    assert unknown_tests(text) == ["tests/unit/test_docs.py", "test_gone", "test_lost"]

@@ -8,11 +8,11 @@ import json
 import paramiko
 import pytest
 
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.keys import generate_key_pair
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed, RemoteError, shown_command
 from infra.remote.ssh import connect
+from tests.fake_remote import FakePool, FakeRunner
 
 MACHINE = Machine(
     name="worker-1",

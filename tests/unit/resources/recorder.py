@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import runpy
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pulumi
 from pulumi.runtime.stack import wait_for_rpcs
@@ -59,6 +60,26 @@ def run_program(
     finally:  # of a program that failed too: the next one would wait for its calls
         loop.run_until_complete(wait_for_rpcs())
         loop.close()
+
+
+Made = TypeVar("Made", bound="Recorder")
+
+
+def once(
+    run: Callable[..., Made], runs: dict[frozenset[tuple[str, str]], Made]
+) -> Callable[..., Made]:
+    """Return `run` for tests that only read its result, which is the same for the same settings.
+
+    `runs` keeps the results. A test that patches what the program uses needs a run of its own.
+    """
+
+    def run_once(**settings: str) -> Made:
+        key = frozenset(settings.items())
+        if key not in runs:
+            runs[key] = run(**settings)
+        return runs[key]
+
+    return run_once
 
 
 class Recorder(pulumi.runtime.Mocks):

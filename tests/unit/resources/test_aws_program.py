@@ -16,7 +16,7 @@ from pulumi.runtime.mocks import MockMonitor
 from infra.firewall import Policy, security_group_rules
 from infra.machines import target_packages
 from infra.swarm.commands import INSTALL_NODE
-from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
+from tests.unit.resources.recorder import COMPUTED, Recorder, once, run_program
 
 target_packages.use("aws")
 from aws_standin import upstream  # noqa: E402
@@ -93,8 +93,17 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cloud]:
     return run_with
 
 
-def test_the_default_is_a_vpc_with_a_subnet_in_every_zone(run: Callable[..., Cloud]) -> None:
-    made = run()
+_RUNS: dict[frozenset[tuple[str, str]], Cloud] = {}
+
+
+@pytest.fixture
+def run_once(run: Callable[..., Cloud]) -> Callable[..., Cloud]:
+    """Run the program for a test that only reads what is made."""
+    return once(run, _RUNS)
+
+
+def test_the_default_is_a_vpc_with_a_subnet_in_every_zone(run_once: Callable[..., Cloud]) -> None:
+    made = run_once()
     assert made.resources["vpc"][1]["cidrBlock"] == "10.80.0.0/16"
     made_subnets = made.of_type("/subnet:Subnet").values()
     assert {s["availabilityZone"]: s["cidrBlock"] for s in made_subnets} == {
@@ -109,8 +118,8 @@ def test_the_default_is_a_vpc_with_a_subnet_in_every_zone(run: Callable[..., Clo
     }
 
 
-def test_instances_are_sized_by_their_role(run: Callable[..., Cloud]) -> None:
-    made = run(awsManagerVolume="50", awsWorkerType="m6i.large").of_type(":Instance")
+def test_instances_are_sized_by_their_role(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(awsManagerVolume="50", awsWorkerType="m6i.large").of_type(":Instance")
     assert set(made) == {"manager-1", "worker-1", "worker-2"}
     assert made["manager-1"]["instanceType"] == "t3.large"
     assert made["worker-1"]["instanceType"] == "m6i.large"
@@ -119,9 +128,9 @@ def test_instances_are_sized_by_their_role(run: Callable[..., Cloud]) -> None:
 
 
 def test_every_disk_is_encrypted_and_no_container_reads_the_user_data(
-    run: Callable[..., Cloud],
+    run_once: Callable[..., Cloud],
 ) -> None:
-    for inputs in run().of_type(":Instance").values():
+    for inputs in run_once().of_type(":Instance").values():
         assert inputs["rootBlockDevice"]["encrypted"] is True
         assert inputs["rootBlockDevice"]["volumeType"] == "gp3"
         assert inputs["rootBlockDevice"]["deleteOnTermination"] is True
@@ -132,20 +141,20 @@ def test_every_disk_is_encrypted_and_no_container_reads_the_user_data(
         }
 
 
-def test_managers_are_spread_over_the_zones(run: Callable[..., Cloud]) -> None:
-    made = run(managers="3").of_type(":Instance")
+def test_managers_are_spread_over_the_zones(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(managers="3").of_type(":Instance")
     assert len({made[f"manager-{n}"]["subnetId"] for n in (1, 2, 3)}) == 3
 
 
-def test_one_more_worker_changes_no_other_machine(run: Callable[..., Cloud]) -> None:
-    before = run(workers="2").of_type(":Instance")
-    after = run(workers="3").of_type(":Instance")
+def test_one_more_worker_changes_no_other_machine(run_once: Callable[..., Cloud]) -> None:
+    before = run_once(workers="2").of_type(":Instance")
+    after = run_once(workers="3").of_type(":Instance")
     assert set(after) - set(before) == {"worker-3"}
     assert {name: after[name] for name in before} == before
 
 
-def test_the_image_is_debians_own_and_the_newest(run: Callable[..., Cloud]) -> None:
-    made = run()
+def test_the_image_is_debians_own_and_the_newest(run_once: Callable[..., Cloud]) -> None:
+    made = run_once()
     assert made.image_query["owners"] == ["136693071363"]
     assert made.image_query["mostRecent"] is True
     filters = {f["name"]: f["values"] for f in made.image_query["filters"]}
@@ -167,8 +176,8 @@ def test_an_arm_cluster_has_arm_machines_and_arm_images(
     assert set(builds) == {"linux/arm64"}
 
 
-def test_workers_alone_are_spot_instances(run: Callable[..., Cloud]) -> None:
-    made = run(awsSpotWorkers="true").of_type(":Instance")
+def test_workers_alone_are_spot_instances(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(awsSpotWorkers="true").of_type(":Instance")
     assert "instanceMarketOptions" not in made["manager-1"]
     assert made["worker-1"]["instanceMarketOptions"] == {
         "marketType": "spot",
@@ -177,7 +186,7 @@ def test_workers_alone_are_spot_instances(run: Callable[..., Cloud]) -> None:
             "instanceInterruptionBehavior": "terminate",
         },
     }
-    assert "instanceMarketOptions" not in run().of_type(":Instance")["worker-1"]
+    assert "instanceMarketOptions" not in run_once().of_type(":Instance")["worker-1"]
 
 
 VARIETY: tuple[dict[str, str], ...] = (
@@ -189,11 +198,11 @@ VARIETY: tuple[dict[str, str], ...] = (
 
 
 def test_the_program_gives_what_the_table_of_inputs_decides_and_nothing_else(
-    run: Callable[..., Cloud],
+    run_once: Callable[..., Cloud],
 ) -> None:
     given: dict[str, set[str]] = {}
     for settings in VARIETY:
-        for kind, inputs in run(**settings).resources.values():
+        for kind, inputs in run_once(**settings).resources.values():
             if kind.startswith("aws:"):
                 given.setdefault(kind, set()).update(paths(inputs))
     for token, inputs in upstream.types().items():
@@ -210,10 +219,10 @@ def paths(inputs: dict[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
-def test_no_input_replaces_a_manager(run: Callable[..., Cloud]) -> None:
+def test_no_input_replaces_a_manager(run_once: Callable[..., Cloud]) -> None:
     """Each that could is for new machines alone, or refused while machines run."""
     for settings in VARIETY:
-        made = run(**settings)
+        made = run_once(**settings)
         for name in (name for name in made.of_type(":Instance") if name.startswith("manager-")):
             request, inputs = made.requests[name], made.resources[name][1]
             assert not request.HasField("replacement_trigger")
@@ -224,8 +233,8 @@ def test_no_input_replaces_a_manager(run: Callable[..., Cloud]) -> None:
                     assert one.ours in ("ignored", "launch", "refused"), path
 
 
-def test_what_is_ignored_is_what_the_table_lists(run: Callable[..., Cloud]) -> None:
-    requests = run(registry="ecr").requests.values()
+def test_what_is_ignored_is_what_the_table_lists(run_once: Callable[..., Cloud]) -> None:
+    requests = run_once(registry="ecr").requests.values()
     for token, inputs in upstream.types().items():
         ignored = {name for name, one in inputs.items() if one.ours == "ignored"}
         of_type = [request for request in requests if request.type == token]
@@ -234,10 +243,10 @@ def test_what_is_ignored_is_what_the_table_lists(run: Callable[..., Cloud]) -> N
 
 
 def test_an_input_that_keeps_its_value_is_left_out_only_if_intended(
-    run: Callable[..., Cloud],
+    run_once: Callable[..., Cloud],
 ) -> None:
     """To leave such a one out takes nothing back."""
-    made = [run(**settings).resources for settings in VARIETY]
+    made = [run_once(**settings).resources for settings in VARIETY]
     names = set.intersection(*(set(resources) for resources in made))
     for name in names:
         token = made[0][name][0]
@@ -247,9 +256,9 @@ def test_an_input_that_keeps_its_value_is_left_out_only_if_intended(
             assert one is None or not one.keeps_its_value or one.ours in ("kept", "trigger"), path
 
 
-def test_a_change_of_the_market_replaces_workers_alone(run: Callable[..., Cloud]) -> None:
+def test_a_change_of_the_market_replaces_workers_alone(run_once: Callable[..., Cloud]) -> None:
     for given in ("true", "false"):
-        requests = run(awsSpotWorkers=given).requests
+        requests = run_once(awsSpotWorkers=given).requests
         assert requests["worker-1"].replacement_trigger.bool_value is (given == "true")
         assert not requests["manager-1"].HasField("replacement_trigger")
 
@@ -284,8 +293,8 @@ def test_what_is_for_the_launch_is_left_out_for_an_instance_that_stays(
     assert launch <= paths(made["worker-1"])
 
 
-def test_the_place_is_kept_before_anything_is_made_there(run: Callable[..., Cloud]) -> None:
-    made = run()
+def test_the_place_is_kept_before_anything_is_made_there(run_once: Callable[..., Cloud]) -> None:
+    made = run_once()
     place = made.resources["place"][1]
     assert (place["region"], place["account"]) == (REGION, "123456789012")
     assert any(urn.endswith("::place") for urn in made.requests["aws"].dependencies)
@@ -297,18 +306,18 @@ def test_a_machine_without_a_public_address_needs_a_refresh() -> None:
         _known("worker-1", "")
 
 
-def test_a_protected_stack_protects_its_managers(run: Callable[..., Cloud]) -> None:
-    made = run(awsProtect="true")
+def test_a_protected_stack_protects_its_managers(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(awsProtect="true")
     assert made.of_type(":Instance")["manager-1"]["disableApiTermination"] is True
     assert made.of_type(":Instance")["worker-1"]["disableApiTermination"] is False
     assert made.requests["manager-1"].protect is True
     assert made.of_type(":Instance")["manager-1"]["rootBlockDevice"]["deleteOnTermination"] is False
     assert made.of_type(":Instance")["worker-1"]["rootBlockDevice"]["deleteOnTermination"] is True
-    assert run().of_type(":Instance")["manager-1"]["disableApiTermination"] is False
+    assert run_once().of_type(":Instance")["manager-1"]["disableApiTermination"] is False
 
 
-def test_the_security_group_is_the_table_of_ports(run: Callable[..., Cloud]) -> None:
-    made = run(allowedCidrs='["198.51.100.7/32", "192.0.2.0/24"]', webPort="18080")
+def test_the_security_group_is_the_table_of_ports(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(allowedCidrs='["198.51.100.7/32", "192.0.2.0/24"]', webPort="18080")
     rules = made.of_type(":SecurityGroupIngressRule").values()
     wanted = security_group_rules(
         Policy(
@@ -327,8 +336,8 @@ def test_the_security_group_is_the_table_of_ports(run: Callable[..., Cloud]) -> 
     assert (out["ipProtocol"], out["cidrIpv4"]) == ("-1", "0.0.0.0/0")
 
 
-def test_no_swarm_port_is_open_to_an_address(run: Callable[..., Cloud]) -> None:
-    rules = run(awsOpenToInternet="true", allowedCidrs='["0.0.0.0/0"]').of_type(
+def test_no_swarm_port_is_open_to_an_address(run_once: Callable[..., Cloud]) -> None:
+    rules = run_once(awsOpenToInternet="true", allowedCidrs='["0.0.0.0/0"]').of_type(
         ":SecurityGroupIngressRule"
     )
     for rule in rules.values():
@@ -336,8 +345,8 @@ def test_no_swarm_port_is_open_to_an_address(run: Callable[..., Cloud]) -> None:
             assert rule["referencedSecurityGroupId"] == "security-group-id"
 
 
-def test_everything_carries_the_stacks_name(run: Callable[..., Cloud]) -> None:
-    made = run()
+def test_everything_carries_the_stacks_name(run_once: Callable[..., Cloud]) -> None:
+    made = run_once()
     untagged = {"/route:Route", ":RouteTableAssociation"}
     tagged = 0
     for name, (kind, inputs) in made.resources.items():
@@ -351,8 +360,10 @@ def test_everything_carries_the_stacks_name(run: Callable[..., Cloud]) -> None:
         assert inputs["rootBlockDevice"]["tags"] == inputs["tags"]
 
 
-def test_amazons_registry_takes_the_place_of_the_clusters_own(run: Callable[..., Cloud]) -> None:
-    made = run(registry="ecr", imageName="our-airflow")
+def test_amazons_registry_takes_the_place_of_the_clusters_own(
+    run_once: Callable[..., Cloud],
+) -> None:
+    made = run_once(registry="ecr", imageName="our-airflow")
     names = {f"dairflow-test/{name}" for name in ("our-airflow", "postgres", "redis", "web")}
     repositories = made.of_type(":Repository")
     assert {inputs["name"] for inputs in repositories.values()} == names
@@ -371,9 +382,9 @@ def test_amazons_registry_takes_the_place_of_the_clusters_own(run: Callable[...,
 
 
 def test_an_instance_may_pull_from_the_stacks_repositories_alone(
-    run: Callable[..., Cloud],
+    run_once: Callable[..., Cloud],
 ) -> None:
-    made = run(registry="ecr")
+    made = run_once(registry="ecr")
     profile = made.resources["nodes-profile"]
     for inputs in made.of_type(":Instance").values():
         assert inputs["iamInstanceProfile"] == "nodes-profile-id"
@@ -388,11 +399,11 @@ def test_an_instance_may_pull_from_the_stacks_repositories_alone(
         "ecr:BatchGetImage",
         "ecr:GetDownloadUrlForLayer",
     }
-    assert "iamInstanceProfile" not in run().of_type(":Instance")["worker-1"]
+    assert "iamInstanceProfile" not in run_once().of_type(":Instance")["worker-1"]
 
 
-def test_no_token_of_amazons_is_in_any_resource(run: Callable[..., Cloud]) -> None:
-    made = run(registry="ecr")
+def test_no_token_of_amazons_is_in_any_resource(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(registry="ecr")
     for image in made.of_type("docker:index/image:Image").values():
         assert image["skipPush"] is True
         assert image["imageName"].startswith(f"{ECR}/dairflow-test/")
@@ -404,7 +415,7 @@ def test_no_token_of_amazons_is_in_any_resource(run: Callable[..., Cloud]) -> No
     assert on_nodes["references"]["worker"] == [airflow]
     assert len(on_nodes["references"]["manager"]) == 4
     assert len(on_nodes["machines"]) == 3
-    assert run().of_type(":NodeImages") == {}
+    assert run_once().of_type(":NodeImages") == {}
 
 
 @pytest.mark.parametrize(
@@ -437,16 +448,16 @@ def test_given_subnets_take_the_place_of_a_vpc(
     assert [m["address"] for m in swarm["machines"]] == ["10.80.0.1", "10.80.0.101", "10.80.0.102"]
 
 
-def test_the_machines_are_reached_by_their_public_addresses(run: Callable[..., Cloud]) -> None:
-    (swarm,) = run().of_type(":Swarm").values()
+def test_the_machines_are_reached_by_their_public_addresses(run_once: Callable[..., Cloud]) -> None:
+    (swarm,) = run_once().of_type(":Swarm").values()
     first = swarm["machines"][0]
     assert (first["address"], first["private_address"]) == ("203.0.113.1", "10.80.0.1")
     assert first["user"] == "admin"
     assert swarm["firewall"]["operator_cidrs"] == ["198.51.100.7/32"]
 
 
-def test_the_host_key_is_the_only_secret_of_the_user_data(run: Callable[..., Cloud]) -> None:
-    marked = run().of_type(":Instance")["worker-1"]["userData"]
+def test_the_host_key_is_the_only_secret_of_the_user_data(run_once: Callable[..., Cloud]) -> None:
+    marked = run_once().of_type(":Instance")["worker-1"]["userData"]
     assert marked[rpc._special_sig_key] == rpc._special_secret_sig
     text = marked["value"]
     document = yaml.safe_load(text)
@@ -462,8 +473,8 @@ def test_the_host_key_is_the_only_secret_of_the_user_data(run: Callable[..., Clo
         assert value not in text
 
 
-def test_the_region_may_be_pulumis_own_setting(run: Callable[..., Cloud]) -> None:
-    made = run(**{"awsRegion": "", "aws:region": "eu-west-1"})
+def test_the_region_may_be_pulumis_own_setting(run_once: Callable[..., Cloud]) -> None:
+    made = run_once(**{"awsRegion": "", "aws:region": "eu-west-1"})
     assert made.resources["aws"][1]["region"] == "eu-west-1"
     zones = {s["availabilityZone"] for s in made.of_type("/subnet:Subnet").values()}
     assert zones == {"eu-west-1a", "eu-west-1b", "eu-west-1c"}

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from infra.remote.fake import FakePool
 from infra.remote.machine import Machine
 from infra.resources.existing import AcceptedHostKeyProvider, ExistingHostsProvider
 from infra.resources.provider import ResourceError
 from infra.stack.memory import Needs
 from infra.swarm.release import Release
+from tests.fake_remote import FakePool
 
 HOST = """\
 ssh 198.51.100.7 50000 192.0.2.1 22

@@ -9,7 +9,6 @@ import pytest
 from infra import operator_files
 from infra.images import registry
 from infra.machines.local import engine
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.resources import local
 from infra.resources import operator_files as files_module
@@ -19,6 +18,7 @@ from infra.resources import swarm as swarm_module
 from infra.resources.provider import is_adopted, owning
 from infra.stack import remove
 from infra.swarm import dismantle, ownership
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from infra.remote.keys import generate_key_pair
 from infra.resources.existing import ExistingHostsProvider
 from infra.stack.secrets import RETIRED
-from tests.unit.resources.recorder import COMPUTED, Recorder, run_program
+from tests.unit.resources.recorder import COMPUTED, Recorder, once, run_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,8 +25,17 @@ def run() -> Callable[..., Recorder]:
     return run_with
 
 
-def test_the_default_is_a_manager_and_two_workers(run: Callable[..., Recorder]) -> None:
-    machines = run().of_type(":LocalMachine")
+_RUNS: dict[frozenset[tuple[str, str]], Recorder] = {}
+
+
+@pytest.fixture
+def run_once(run: Callable[..., Recorder]) -> Callable[..., Recorder]:
+    """Run the program for a test that only reads what is made."""
+    return once(run, _RUNS)
+
+
+def test_the_default_is_a_manager_and_two_workers(run_once: Callable[..., Recorder]) -> None:
+    machines = run_once().of_type(":LocalMachine")
     assert set(machines) == {"manager-1", "worker-1", "worker-2"}
     assert machines["worker-2"]["container"] == "dairflow-test-worker-2"
     assert machines["manager-1"]["private_address"] == "10.213.0.11"
@@ -45,40 +54,40 @@ def test_images_are_built_for_this_machines_processor(
     assert {image["build"]["platform"] for image in images} == {built_for}
 
 
-def test_the_target_is_kept_in_the_state(run: Callable[..., Recorder]) -> None:
+def test_the_target_is_kept_in_the_state(run_once: Callable[..., Recorder]) -> None:
     """Another one would put other machines in the place of these; see test_place.py."""
-    assert run().resources["place"][1]["target"] == "local"
+    assert run_once().resources["place"][1]["target"] == "local"
 
 
-def test_one_more_worker_changes_no_other_machine(run: Callable[..., Recorder]) -> None:
-    before = run(workers="2").of_type(":LocalMachine")
-    after = run(workers="3").of_type(":LocalMachine")
+def test_one_more_worker_changes_no_other_machine(run_once: Callable[..., Recorder]) -> None:
+    before = run_once(workers="2").of_type(":LocalMachine")
+    after = run_once(workers="3").of_type(":LocalMachine")
     assert set(after) - set(before) == {"worker-3"}
     assert {name: after[name] for name in before} == before
 
 
-def test_only_the_first_manager_publishes_the_pages(run: Callable[..., Recorder]) -> None:
-    machines = run(managers="3", webPort="18080", flowerPort="15555").of_type(":LocalMachine")
+def test_only_the_first_manager_publishes_the_pages(run_once: Callable[..., Recorder]) -> None:
+    machines = run_once(managers="3", webPort="18080", flowerPort="15555").of_type(":LocalMachine")
     assert machines["manager-1"]["ports"] == {"22": 0, "5000": 0, "18080": 18080, "15555": 15555}
     assert machines["manager-2"]["ports"] == {"22": 0}
     assert machines["worker-1"]["ports"] == {"22": 0}
 
 
-def test_the_pages_open_to_the_operator(run: Callable[..., Recorder]) -> None:
-    (swarm,) = run().of_type(":Swarm").values()
+def test_the_pages_open_to_the_operator(run_once: Callable[..., Recorder]) -> None:
+    (swarm,) = run_once().of_type(":Swarm").values()
     assert swarm["firewall"]["operator_cidrs"] == ["10.213.0.1/32"]
     assert swarm["firewall"]["client_cidrs"] == ["10.213.0.1/32"]
 
 
-def test_the_rate_of_connections_is_the_settings(run: Callable[..., Recorder]) -> None:
-    asked = run(connectionsPerSecond="5")
+def test_the_rate_of_connections_is_the_settings(run_once: Callable[..., Recorder]) -> None:
+    asked = run_once(connectionsPerSecond="5")
     for kind in (":Swarm", ":Registry", ":Stack"):
         (inputs,) = asked.of_type(kind).values()
         assert inputs["connections_per_second"] == 5
 
 
-def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
-    (stack,) = run(workersPerNode="2").of_type(":Stack").values()
+def test_the_stack_is_deployed_by_digest(run_once: Callable[..., Recorder]) -> None:
+    (stack,) = run_once(workersPerNode="2").of_type(":Stack").values()
     services = stack["rendered"]["document"]["services"]
     images = {service["image"] for service in services.values()}
     assert all(image.startswith("10.213.0.11:5000/") for image in images)
@@ -86,8 +95,8 @@ def test_the_stack_is_deployed_by_digest(run: Callable[..., Recorder]) -> None:
     assert services["worker"]["deploy"]["replicas"] == 4
 
 
-def test_no_secret_value_is_in_the_document(run: Callable[..., Recorder]) -> None:
-    (stack,) = run().of_type(":Stack").values()
+def test_no_secret_value_is_in_the_document(run_once: Callable[..., Recorder]) -> None:
+    (stack,) = run_once().of_type(":Stack").values()
     values = COMPUTED["pulumi-python:dynamic/keys:Secrets"]["values"].values()
     assert not [value for value in values if value in str(stack["rendered"])]
 
@@ -205,8 +214,8 @@ def test_more_than_this_machine_has_stops_before_any_resource(
     assert recorders == []
 
 
-def test_settings_reach_the_services_and_the_secrets(run: Callable[..., Recorder]) -> None:
-    asked = run(
+def test_settings_reach_the_services_and_the_secrets(run_once: Callable[..., Recorder]) -> None:
+    asked = run_once(
         airflowConfig='{"core": {"default_timezone": "Europe/Berlin"}}',
         memoryLimits='{"redis": "3g"}',
         taskMemory="1g",
@@ -247,8 +256,8 @@ HOSTS = [
 
 
 @pytest.fixture
-def existing(run: Callable[..., Recorder]) -> Callable[..., Recorder]:
-    return lambda **more: run(target="existing", hosts=json.dumps(HOSTS), **more)
+def existing(run_once: Callable[..., Recorder]) -> Callable[..., Recorder]:
+    return lambda **more: run_once(target="existing", hosts=json.dumps(HOSTS), **more)
 
 
 def test_the_listed_hosts_are_the_cluster_managers_first(
@@ -313,8 +322,8 @@ def test_what_is_removed_from_a_host_is_what_the_setting_lists(
             assert inputs["release"] == {"stack": "airflow", "remove_engine": expected}
 
 
-def test_images_are_removed_after_the_deployment(run: Callable[..., Recorder]) -> None:
-    (kept,) = run(keepReleases="7").of_type(":KeptImages").values()
+def test_images_are_removed_after_the_deployment(run_once: Callable[..., Recorder]) -> None:
+    (kept,) = run_once(keepReleases="7").of_type(":KeptImages").values()
     assert kept["keep"] == 7
     assert kept["owned"] == ["10.213.0.11:5000/"]
     assert {reference.partition("@")[0] for reference in kept["references"]} == {

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from infra.project import ROOT
-from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.resources import stack as module
 from infra.resources.stack import StackProvider
@@ -20,6 +19,7 @@ from infra.stack.deploy import StackState
 from infra.stack.options import StackOptions
 from infra.stack.render import render
 from infra.stack.secrets import SECRET_NAMES
+from tests.fake_remote import FakeRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,15 @@ REPOSITORY = Path(__file__).parents[3]
 DIGEST = "sha256:" + "ab" * 32
 
 
+@functools.cache
+def compose_file() -> dict[str, Any]:
+    """Return the compose file as PyYAML reads it. It is read once: copy it before a change."""
+    return yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
+
+
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    return yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
+    return copy.deepcopy(compose_file())
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.remote.fake import FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.stack import backup_check
 from infra.stack.backups import BackupOptions
 from infra.stack.errors import StackError
 from infra.stack.render import RenderedStack, render
+from tests.fake_remote import FakeRunner
 
 if TYPE_CHECKING:
     from infra.remote.machine import Machine

@@ -187,6 +187,7 @@ def objects(section: Section) -> st.SearchStrategy[Compose]:
     return few.flatmap(lambda chosen: st.fixed_dictionaries({key: optional[key] for key in chosen}))
 
 
+SERVICES = objects(keys.SERVICE)
 DECLARATIONS = st.fixed_dictionaries(
     {
         kind: st.dictionaries(
@@ -203,7 +204,7 @@ DECLARATIONS = st.fixed_dictionaries(
 @st.composite
 def documents(draw: st.DrawFn) -> Any:
     """Make a compose file of what fits, and change some of it to anything."""
-    service: Compose = {**BY_DIGEST, **draw(objects(keys.SERVICE))}
+    service: Compose = {**BY_DIGEST, **draw(SERVICES)}
     if draw(st.booleans()):
         service |= {"command": "worker", "secrets": ["redis_password"]}
     made = copy.deepcopy(

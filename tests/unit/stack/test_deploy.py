@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.remote.fake import FakeRunner
 from infra.remote.runner import Completed
 from infra.stack import deploy as deploy_module
 from infra.stack import patience
 from infra.stack.deploy import RegistryLogin, deploy, observe
 from infra.stack.errors import StackError
 from infra.stack.render import RenderedStack, render
+from tests.fake_remote import FakeRunner
 
 if TYPE_CHECKING:
     from infra.remote.machine import Machine

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed
 from infra.stack import remove as remove_module
 from infra.stack.errors import StackError
 from infra.stack.remove import remove, remove_from
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from infra.remote.machine import Machine

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.remote.fake import FakeRunner
 from infra.stack.errors import StackError
 from infra.stack.render import render
 from infra.stack.rotation import encrypt_again, overlap
+from tests.fake_remote import FakeRunner
 
 if TYPE_CHECKING:
     from infra.remote.machine import Machine

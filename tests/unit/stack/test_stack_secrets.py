@@ -1,21 +1,10 @@
-"""The stack's secrets and the files that the laptop's compose mounts."""
+"""The stack's secrets: their values and their names."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
 
-from infra.stack.secrets import (
-    SECRET_NAMES,
-    generate,
-    hashed_name,
-    main,
-    require,
-    write_files,
-)
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from infra.stack.secrets import SECRET_NAMES, generate, hashed_name, require
 
 DOCKER_NAME_LIMIT = 64
 
@@ -42,24 +31,3 @@ def test_names_fit_into_the_engine_s_limit() -> None:
 def test_a_name_does_not_reveal_a_weak_password() -> None:
     names = [hashed_name("airflow", "admin_password", "admin", key) for key in ("ours", "theirs")]
     assert names[0] != names[1]
-
-
-def test_files_are_made_once(tmp_path: Path) -> None:
-    folder = tmp_path / "secrets"
-    assert write_files(folder) == list(SECRET_NAMES)
-    before = {name: (folder / name).read_text() for name in SECRET_NAMES}
-    (folder / "jwt_secret").unlink()
-    assert write_files(folder) == ["jwt_secret"]
-    after = {name: (folder / name).read_text() for name in SECRET_NAMES}
-    assert {name for name in before if before[name] != after[name]} == {"jwt_secret"}
-
-
-def test_files_are_readable_in_a_closed_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "secrets"
-    assert main([str(folder)]) == 0
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert all((folder / name).stat().st_mode & 0o777 == 0o444 for name in SECRET_NAMES)
-
-
-def test_the_command_requires_a_folder() -> None:
-    assert main([]) == 2

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import RemoteError
 from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
 from infra.swarm.joining import Join
@@ -16,6 +15,7 @@ from infra.swarm.observe import observe
 from infra.swarm.plan import plan
 from infra.swarm.reconcile import reconcile
 from infra.swarm.roles import Demote
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from conftest import World

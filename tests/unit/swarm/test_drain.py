@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.swarm.drain import AwaitTasks, await_tasks, parse_tasks
 from infra.swarm.errors import SwarmError
+from tests.fake_remote import FakeRunner
 
 MANAGER = Machine(
     name="manager-1",

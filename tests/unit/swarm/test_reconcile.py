@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.runner import Completed, RemoteError
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmNotFoundError, SwarmUnreachableError
@@ -16,6 +15,7 @@ from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 from infra.swarm.release import Release
 from infra.swarm.side_by_side import side_by_side
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from conftest import World

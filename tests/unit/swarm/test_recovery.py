@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.clock import ClockReading
-from infra.remote.fake import FakePool, FakeRunner
-from infra.swarm.certificate import VALIDITY_SECONDS, NodeCertificate
+from infra.swarm.certificate import VALIDITY_DAYS, VALIDITY_SECONDS, NodeCertificate
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmUnreachableError
 from infra.swarm.membership import assess
@@ -20,6 +19,7 @@ from infra.swarm.preparation import StartEngine
 from infra.swarm.reconcile import reconcile
 from infra.swarm.recovery import RecoverSwarm, recovery
 from infra.swarm.validity import SetCertificateValidity
+from tests.fake_remote import FakePool, FakeRunner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -395,8 +395,11 @@ def test_an_older_swarm_gets_the_longer_validity(trio: World) -> None:
     facts["manager-1"] = replace(facts["manager-1"], certificate_seconds=90 * DAY)
     (stage,) = plan(cluster, facts)
     (step,) = stage.lanes[0]
-    assert step == SetCertificateValidity(via=cluster.machines[0], seconds=VALIDITY_SECONDS)
+    assert step == SetCertificateValidity(via=cluster.machines[0], days=VALIDITY_DAYS)
     assert step.todo == "manager-1: set the validity of the swarm's certificates to 3650 days"
+    assert step.done == (
+        "manager-1: the swarm's certificates are valid for 3650 days from their renewal on"
+    )
     facts["manager-1"] = replace(facts["manager-1"], certificate_seconds=float(VALIDITY_SECONDS))
     assert plan(cluster, facts) == ()
 

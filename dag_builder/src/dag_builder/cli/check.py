@@ -102,7 +102,7 @@ def _annotate(
 
 
 def _escaped(text: str, *more: str) -> str:
-    """Escape text as GitHub's workflow commands want it."""
+    """Escape text for GitHub's workflow commands."""
     for character in ("%", "\r", "\n", *more):
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -77,7 +77,7 @@ class Values:
         if lost:
             reason = (
                 "the value is converted when the dictionary is read, so that only what it is now "
-                "could be written, and not where it comes from"
+                "could be written, and not its origin"
             )
             refuse(reason, lost[0])
 

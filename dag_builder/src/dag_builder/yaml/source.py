@@ -206,10 +206,10 @@ class Yaml12Loader(_SafeLoader):
         return _MAP if kind is MappingNode else _SEQ
 
     def descend_resolver(self, current_node: Any, current_index: Any) -> None:
-        """No tag depends on where a node stands."""
+        """No tag depends on a node's place."""
 
     def ascend_resolver(self) -> None:
-        """No tag depends on where a node stands."""
+        """No tag depends on a node's place."""
 
     def scalar(self, node: Any) -> Any:
         """The value of a word that is not text."""

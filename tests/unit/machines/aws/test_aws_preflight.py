@@ -36,6 +36,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+    # No test reads an image, and moto makes 1,300 of them for each region of each account.
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     vpc_quota = ServiceQuotasBackend.get_service_quota
 
     def quota(self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
@@ -79,7 +81,9 @@ def objection(**settings: object) -> str:
     return text
 
 
+@functools.cache
 def ec2() -> Any:
+    """Return a client that all tests share: making one takes longer than most of its calls."""
     return boto3.client("ec2", REGION)
 
 

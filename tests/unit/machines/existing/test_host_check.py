@@ -19,12 +19,12 @@ from infra.machines.existing.hosts import (
     site,
 )
 from infra.machines.existing.machines import operator_cidrs
-from infra.remote.fake import FakePool, FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
 from infra.stack.memory import Needs, Part
 from infra.swarm.commands import FORGET_SWARM
 from infra.swarm.release import Release
+from tests.fake_remote import FakePool, FakeRunner
 
 STACK = "0123abcd"
 

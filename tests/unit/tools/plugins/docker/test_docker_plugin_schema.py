@@ -9,7 +9,7 @@ import pulumi_docker
 from docker_stand_in import schema
 from docker_stand_in.image import SAVED_INPUTS, Image
 
-PLUGIN = Path(__file__).parents[3] / "tools" / "plugins" / "docker"
+PLUGIN = Path(__file__).parents[5] / "tools" / "plugins" / "docker"
 
 
 def test_inputs_are_those_of_the_package() -> None:

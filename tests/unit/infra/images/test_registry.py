@@ -9,9 +9,9 @@ import pytest
 
 from infra.images import registry
 from infra.images.registry import RegistrySpec
-from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed
+from tests.fake_remote import FakeRunner
 
 MANAGER = Machine(
     name="manager-1",

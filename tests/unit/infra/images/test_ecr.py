@@ -11,9 +11,9 @@ import pytest
 from infra.images import ecr
 from infra.images.registry import RegistryError
 from infra.machines import target_packages
-from infra.remote.fake import FakeRunner
 from infra.remote.machine import Machine
 from infra.remote.runner import Completed, RemoteError
+from tests.fake_remote import FakeRunner
 
 target_packages.use("aws")
 from infra.machines.aws.ecr import login  # noqa: E402

@@ -7,9 +7,9 @@ import pytest
 from infra.machines.errors import HostError
 from infra.machines.existing.host_check import CLAIM_FILE, HostFacts
 from infra.machines.existing.hosts import LEAVE_FILE, claim, inspect, reject_orphans
-from infra.remote.fake import FakePool
 from infra.remote.machine import Machine, Role
 from infra.swarm.release import Release
+from tests.fake_remote import FakePool
 
 STACK = "0123abcd"
 VOLUMES = "volume airflow_postgres\nvolume of-the-owner\n"
