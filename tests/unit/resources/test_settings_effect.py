@@ -9,6 +9,7 @@ import pulumi
 import pytest
 import yaml
 
+from infra import credentials
 from infra.machines import target_packages
 from tests.unit.resources.recorder import run_program
 from tests.unit.resources.test_state_names import STACKS, AnyTarget
@@ -25,6 +26,7 @@ MAIL = {
     "smtpFrom": "airflow@example.org",
     "smtpCheck": "false",
 }
+AUTHORITY = credentials.registry_certificate(["s3.example.org"]).authority
 BUCKET = {
     "backupS3Bucket": "nightly",
     "backupS3AccessKey": "access",
@@ -61,14 +63,14 @@ CHANGES: dict[str, tuple[dict[str, str], str]] = {
     "backupS3Path": ({**LOCAL, **BUCKET}, "/another"),
     "backupS3AccessKey": ({**LOCAL, **BUCKET}, "another"),
     "backupS3SecretKey": ({**LOCAL, **BUCKET}, "another"),
-    "backupS3Ca": ({**LOCAL, **BUCKET}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "backupS3Ca": ({**LOCAL, **BUCKET}, AUTHORITY),
     "smtpHost": ({**LOCAL, **MAIL}, "smtp.example.net"),
     "smtpPort": ({**LOCAL, **MAIL}, "2525"),
     "smtpTls": ({**LOCAL, **MAIL}, "implicit"),
     "smtpUser": ({**LOCAL, **MAIL}, "another"),
     "smtpPassword": ({**LOCAL, **MAIL}, "another"),
     "smtpFrom": ({**LOCAL, **MAIL}, "another@example.org"),
-    "smtpCa": ({**LOCAL, **MAIL}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "smtpCa": ({**LOCAL, **MAIL}, AUTHORITY),
     "smtpCheck": ({**LOCAL, **MAIL, "smtpHost": "smtp.invalid"}, "true"),
     "restoreFrom": (LOCAL, "latest"),
     "rotateSecrets": (LOCAL, '{"redis_password": 1}'),
