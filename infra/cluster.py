@@ -33,6 +33,7 @@ from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE, refuse
 from infra.stack.render import airflow_files
 from infra.stack.secrets import of_services
+from infra.swarm import join_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,6 +165,7 @@ def _swarm(
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         release=fleet.release,
+        token_rotation=settings.rotations.get(join_tokens.ROTATION, 0),
         opts=fleet.lives_on(*fleet.resources),
     )
 

@@ -103,12 +103,13 @@ class Secrets(Resource, module="keys", name="Secrets"):
     ) -> None:
         """Generate every secret that the stack's services and the registry need.
 
-        A secret in ``rotations`` gets another value if its number changes. ``given`` are the user's
-        values.
+        A secret in ``rotations`` gets another value if its number changes; other resources rotate
+        the other names. ``given`` are the user's values.
         """
+        names = [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY]
         props = {
-            "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
-            "rotations": rotations,
+            "names": names,
+            "rotations": {name: number for name, number in rotations.items() if name in names},
             "given": pulumi.Output.secret(given),
             "values": None,
             "cluster_id": None,
