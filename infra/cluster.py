@@ -23,6 +23,7 @@ from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
 from infra.settings.airflow import airflow_config, lost_guarantees, unknown_sections
+from infra.settings.secrets import JOIN_TOKENS
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
@@ -33,7 +34,6 @@ from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE, refuse
 from infra.stack.render import airflow_files
 from infra.stack.secrets import of_services
-from infra.swarm import join_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ def _swarm(
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         release=fleet.release,
-        token_rotation=settings.rotations.get(join_tokens.ROTATION, 0),
+        token_rotation=settings.rotations.get(JOIN_TOKENS, 0),
         opts=fleet.lives_on(*fleet.resources),
     )
 

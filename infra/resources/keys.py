@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
@@ -27,15 +27,24 @@ if TYPE_CHECKING:
 
 
 class SshKeyProvider(Provider):
-    """Generates an ed25519 key pair; there is nothing to update or delete outside the state."""
+    """Generates an ed25519 key pair; nothing outside the state is changed."""
+
+    compared = ("rotation",)
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a key."""
-        from infra.remote.keys import generate_key_pair
+        return CreateResult(secrets.token_hex(8), {**_key_pair(props), "former_keys": []})
 
-        pair = generate_key_pair()
-        outs = {**props, "private_key": pair.private, "public_key": pair.public}
-        return CreateResult(secrets.token_hex(8), outs)
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for a rotation.
+
+        Former keys are kept: after interrupted rotations a machine may accept only one of them.
+        """
+        former: list[str] = olds.get("former_keys") or []
+        if not news.get("rotation"):
+            kept = {name: olds[name] for name in ("private_key", "public_key")}
+            return UpdateResult({**news, **kept, "former_keys": former})
+        return UpdateResult({**_key_pair(news), "former_keys": [olds["private_key"], *former]})
 
 
 class SshKey(Resource, module="keys", name="SshKey"):
@@ -43,15 +52,18 @@ class SshKey(Resource, module="keys", name="SshKey"):
 
     private_key: pulumi.Output[str]
     public_key: pulumi.Output[str]
+    former_keys: pulumi.Output[list[str] | None]
+    """The private keys before, the newest first; None in a state of an older release."""
 
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Generate the key pair; it is never changed."""
-        super().__init__(
-            SshKeyProvider(),
-            name,
-            {"private_key": None, "public_key": None},
-            _secret_outputs(opts, "private_key"),
-        )
+    def __init__(
+        self, name: str, *, rotation: int = 0, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Generate the key pair. Another ``rotation`` replaces it; 0 leaves it."""
+        props: dict[str, Any] = {"private_key": None, "public_key": None, "former_keys": None}
+        if rotation:
+            props["rotation"] = rotation
+        options = _secret_outputs(opts, "private_key", "former_keys")
+        super().__init__(SshKeyProvider(), name, props, options)
 
 
 REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
@@ -177,6 +189,13 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
             },
             _secret_outputs(opts, "private_key"),
         )
+
+
+def _key_pair(props: Props) -> Props:
+    from infra.remote.keys import generate_key_pair
+
+    pair = generate_key_pair()
+    return {**props, "private_key": pair.private, "public_key": pair.public}
 
 
 def _certificate_outs(props: Props, certificate: Certificate) -> Props:

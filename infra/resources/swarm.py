@@ -30,6 +30,7 @@ class SwarmProvider(Provider):
 
     compared = (
         "machines",
+        "private_key",
         "logins",
         "firewall",
         "trusted_registries",

@@ -12,17 +12,19 @@ from infra.settings.problem import HIDDEN, invalid, unknown, unused
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.secrets import SECRET_NAMES
 from infra.stack.yaml_values import as_object, is_object
-from infra.swarm import join_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from infra.settings.problem import Problem
 
+JOIN_TOKENS = "join_tokens"
+OPERATOR_KEY = "operator_key"
 ROTATED = (
     *(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE),
     "registry_password",
-    join_tokens.ROTATION,
+    JOIN_TOKENS,
+    OPERATOR_KEY,
 )
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
 

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from infra.remote.runner import Runner
 
-ROTATION = "join_tokens"
-"""Its name in ``rotateSecrets``."""
-
 _ROTATE = (
     "# rotate the swarm's join tokens\n"
     "docker swarm join-token --rotate -q worker > /dev/null"
