@@ -132,6 +132,7 @@ class Secrets(Resource, module="keys", name="Secrets"):
 class RegistryCertificateProvider(Provider):
     """Generates a certificate authority and a server certificate for the registry's addresses."""
 
+    compared = ("rotation",)
     replaced_by = ("addresses",)
 
     def create(self, props: Props) -> CreateResult:
@@ -142,7 +143,7 @@ class RegistryCertificateProvider(Provider):
         return CreateResult(secrets.token_hex(8), _certificate_outs(props, certificate))
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        """Compare; a certificate is renewed at half of its life."""
+        """Compare; a certificate is renewed at half of its life, too."""
         from infra import credentials
 
         found = super().diff(_id, olds, news)
@@ -151,15 +152,20 @@ class RegistryCertificateProvider(Provider):
         return DiffResult(changes=True, replaces=[], delete_before_replace=True)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when the certificate is due.
+        """Pulumi calls this for a rotation, or when the certificate is due.
 
         The swarm comes after it and the registry after the swarm, so the nodes trust both
         authorities before the registry shows the new certificate.
         """
         from infra import credentials
 
+        is_rotated = news.get("rotation") not in (None, olds.get("rotation"))
+        if not is_rotated and not credentials.is_due(olds["certificate"], datetime.now(UTC)):
+            kept = {name: olds[name] for name in ("authority", "certificate", "private_key")}
+            return UpdateResult({**news, **kept})
         certificate = credentials.renewed_registry_certificate(news["addresses"], olds["authority"])
-        say("the registry's certificate is renewed, since half of its life is over")
+        reason = "as rotateSecrets has it" if is_rotated else "since half of its life is over"
+        say(f"the registry's certificate is renewed, {reason}")
         return UpdateResult(_certificate_outs(news, certificate))
 
 
@@ -175,20 +181,23 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
         name: str,
         *,
         addresses: pulumi.Input[Sequence[pulumi.Input[str]]],
+        rotation: int = 0,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``addresses`` are the IP addresses and host names that clients connect to."""
-        super().__init__(
-            RegistryCertificateProvider(),
-            name,
-            {
-                "addresses": addresses,
-                "authority": None,
-                "certificate": None,
-                "private_key": None,
-            },
-            _secret_outputs(opts, "private_key"),
-        )
+        """``addresses`` are the IP addresses and host names that clients connect to.
+
+        Another ``rotation`` replaces the certificate; 0 leaves it.
+        """
+        props: dict[str, Any] = {
+            "addresses": addresses,
+            "authority": None,
+            "certificate": None,
+            "private_key": None,
+        }
+        if rotation:
+            props["rotation"] = rotation
+        options = _secret_outputs(opts, "private_key")
+        super().__init__(RegistryCertificateProvider(), name, props, options)
 
 
 def _key_pair(props: Props) -> Props:

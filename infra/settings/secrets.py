@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 JOIN_TOKENS = "join_tokens"
 OPERATOR_KEY = "operator_key"
+REGISTRY_CERTIFICATE = "registry_certificate"
 ROTATED = (
     *(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE),
     "registry_password",
     JOIN_TOKENS,
     OPERATOR_KEY,
+    REGISTRY_CERTIFICATE,
 )
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
 
