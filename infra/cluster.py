@@ -23,6 +23,7 @@ from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
 from infra.settings.airflow import airflow_config, lost_guarantees, unknown_sections
+from infra.settings.secrets import JOIN_TOKENS, REGISTRY_CERTIFICATE
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
@@ -121,6 +122,7 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
     certificate = RegistryCertificate(
         "registry-certificate",
         addresses=[fleet.first_manager["private_address"], "127.0.0.1"],
+        rotation=settings.rotations.get(REGISTRY_CERTIFICATE, 0),
     )
     trusted = pulumi.Output.all(pull_address, certificate.authority).apply(
         lambda pair: {pair[0]: pair[1]}
@@ -164,6 +166,7 @@ def _swarm(
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         release=fleet.release,
+        token_rotation=settings.rotations.get(JOIN_TOKENS, 0),
         opts=fleet.lives_on(*fleet.resources),
     )
 

@@ -26,7 +26,7 @@ CONNECT_SECONDS = UNREACHABLE_SECONDS
 class RegistryProvider(Provider):
     """Runs the registry on the first manager."""
 
-    compared = ("machine", "logins", "recipe", "certificate", "password", "running")
+    compared = ("machine", "private_key", "logins", "recipe", "certificate", "password", "running")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts a registry."""

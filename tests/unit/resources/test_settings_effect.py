@@ -11,6 +11,7 @@ import yaml
 
 from infra import credentials
 from infra.machines import target_packages
+from infra.settings.secrets import ROTATED
 from tests.unit.resources.recorder import run_program
 from tests.unit.resources.test_state_names import STACKS, AnyTarget
 
@@ -131,6 +132,13 @@ def outcome_once(settings: frozenset[tuple[str, str]]) -> Any:
 def test_every_setting_is_listed() -> None:
     project = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())
     assert CHANGES.keys() == project["config"].keys()
+
+
+@pytest.mark.parametrize("secret", ROTATED)
+def test_every_rotation_reaches_a_resource(secret: str) -> None:
+    once, twice = (outcome({**LOCAL, "rotateSecrets": f'{{"{secret}": {n}}}'}) for n in (1, 2))
+    assert not isinstance(once, str), once
+    assert outcome(LOCAL) != once != twice
 
 
 @pytest.mark.parametrize("stack", [LOCAL, EXISTING, AWS])
