@@ -29,6 +29,7 @@ from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
 from infra.stack.loads import Nodes, demand_on
 from infra.stack.network import NETWORK, choose, written_subnets
+from infra.stack.offers import offers
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE, refuse
@@ -259,7 +260,11 @@ def keep_images(
 
 
 def export_outputs(
-    fleet: Fleet, images: Mapping[str, pulumi.Output[str]], secrets: Secrets, stack: Stack
+    fleet: Fleet,
+    images: Mapping[str, pulumi.Output[str]],
+    secrets: Secrets,
+    stack: Stack,
+    services: ComposeFile,
 ) -> None:
     """Export the outputs for the user. The URLs are known when Airflow answers there."""
     ready = stack.id
@@ -271,6 +276,8 @@ def export_outputs(
     pulumi.export("backupPassphrase", pulumi.Output.secret(secrets.values[BACKUP_PASSPHRASE]))
     pulumi.export("nodes", pulumi.Output.all(*fleet.machines).apply(_nodes))
     pulumi.export("imageRef", images["airflow"])
+    offered = offers(services.ready.services)
+    pulumi.export("offers", ready.apply(lambda _: offered))
     for name, value in fleet.outputs.items():
         pulumi.export(name, value)
     files = OperatorFiles(
