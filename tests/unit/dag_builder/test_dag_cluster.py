@@ -202,6 +202,15 @@ def test_a_template_file_is_read(dag_folder: Path, capsys: Captured) -> None:
     assert "the variable 'city'" in message
 
 
+def test_a_template_file_of_a_yaml_file_is_read(dag_folder: Path, capsys: Captured) -> None:
+    (dag_folder / "say.sh").write_text("echo {{ var.value.city }}\n")
+    file = dag_folder / "sales.yaml"
+    file.write_text("dag_id: sales\ntasks:\n  say: {operator: bash, bash_command: say.sh}\n")
+    (found,) = check(capsys, file)["problems"]
+    assert (found["path"], found["line"]) == ("sales.tasks.say.bash_command", 3)
+    assert "the variable 'city'" in found["message"]
+
+
 PACKAGES = """\
 # airflow
 from typing import TYPE_CHECKING

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dag_builder.errors import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,10 @@ def place_of(file: str, argument: str, text: str, task: str) -> Position | None:
     Dictionaries, calls with a `task_id` and decorated functions show which task an argument is for.
     """
     scored: list[tuple[int, ast.expr]] = []
-    for one in _arguments(file):
-        if one.name == argument:
-            named = _constant_with(text, one.value) if text else None
-            score = 2 * (task in one.owners) + (named is not None)
-            scored.append((score, named or one.value))
+    for one in _arguments(file).get(argument, ()):
+        named = _constant_with(text, one.value) if text else None
+        score = 2 * (task in one.owners) + (named is not None)
+        scored.append((score, named or one.value))
     score, best = max(scored, key=lambda pair: pair[0], default=(0, None))
     if best is None or not score:
         return None
@@ -46,12 +45,15 @@ def _constant_with(text: str, value: ast.expr) -> ast.expr | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _arguments(file: str) -> tuple[_Argument, ...]:
+def _arguments(file: str) -> Mapping[str, list[_Argument]]:
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
-        return ()
-    return tuple(_within(tree, frozenset()))
+        return {}
+    found: dict[str, list[_Argument]] = {}
+    for one in _within(tree, frozenset()):
+        found.setdefault(one.name, []).append(one)
+    return found
 
 
 def _within(node: ast.AST, owners: frozenset[str]) -> Iterator[_Argument]:
