@@ -16,7 +16,12 @@ from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
 from infra.resources.images import EmbeddedAccess, PublishedImage
 from infra.resources.kept_images import KeptImages
-from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
+from infra.resources.keys import (
+    REGISTRY_PASSWORD,
+    RETIRED_REGISTRY_PASSWORD,
+    RegistryCertificate,
+    Secrets,
+)
 from infra.resources.node_images import NodeImages
 from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
@@ -137,6 +142,9 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
         certificate=certificate.certificate,
         certificate_key=certificate.private_key,
         password=password,
+        former_password=secrets.values.apply(
+            lambda values: values.get(RETIRED_REGISTRY_PASSWORD, "")
+        ),
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(swarm),
@@ -149,7 +157,11 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
         password=password,
     )
     login = pulumi.Output.all(pull_address, password).apply(
-        lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
+        lambda pair: {
+            "address": pair[0],
+            "user": registry.user_of(pair[1]),
+            "password": pair[1],
+        }
     )
     return Cluster(fleet=fleet, swarm=swarm, access=access, ready=(running,), login=login)
 

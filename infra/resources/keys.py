@@ -67,6 +67,8 @@ class SshKey(Resource, module="keys", name="SshKey"):
 
 
 REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
+RETIRED_REGISTRY_PASSWORD = "registry_password_retired"  # noqa: S105 - its name
+"""The password before the current one: the registry accepts it until the next rotation."""
 
 
 class SecretsProvider(Provider):
@@ -238,7 +240,9 @@ def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str
 def _retired(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """Return the values before the current ones: no older ones are accepted."""
     retired: dict[str, str] = {}
-    for name, former in RETIRED.items():
+    for name, former in (RETIRED | {REGISTRY_PASSWORD: RETIRED_REGISTRY_PASSWORD}).items():
+        if name not in values:
+            continue
         present = before.get(name, values[name])
         if value := before.get(former) if present == values[name] else present:
             retired[former] = value

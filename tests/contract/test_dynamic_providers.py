@@ -178,6 +178,17 @@ def test_a_key_of_the_users_is_taken_and_the_one_before_kept(engine: Engine) -> 
     assert third["values"]["fernet_keys_retired"] == "next,mine"
 
 
+def test_the_registrys_former_password_is_kept_until_the_next_rotation(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": [*SECRET_NAMES, "registry_password"], "rotations": {}, "given": {}}
+    _, first = engine.create(provider, inputs)
+    assert "registry_password_retired" not in first["values"]
+    second = engine.update(provider, first, {**inputs, "rotations": {"registry_password": 1}})
+    third = engine.update(provider, second, {**inputs, "rotations": {"registry_password": 2}})
+    for before, after in ((first, second), (second, third)):
+        assert after["values"]["registry_password_retired"] == before["values"]["registry_password"]
+
+
 def test_stacks_from_before_the_naming_key_keep_their_secrets_names(engine: Engine) -> None:
     provider = SecretsProvider()
     inputs = {"names": [*SECRET_NAMES, "naming_key"], "rotations": {}, "given": {}}

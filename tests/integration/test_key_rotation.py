@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 OWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA3CL5OPqBDSOhdoiRE3V413DE+Me1p/0n/2ovi2QCsv me"
 FILE = "/root/.ssh/authorized_keys"
-USER = "operator"
+USER = "keeper"
 
 
 def rotation(new: KeyPair, *former: KeyPair) -> KeyRotation:
@@ -124,7 +124,7 @@ def test_the_key_of_another_user_is_rotated_in_root_s_file_too(own_lab: Lab) -> 
     former, new = own_lab.operator, generate_key_pair()
     own_lab.run(
         machine,
-        f"useradd -m -s /bin/sh {USER} && cp -r /root/.ssh /home/{USER}/"
+        f"useradd -m -s /bin/sh -p '*' {USER} && cp -r /root/.ssh /home/{USER}/"
         f" && chown -R {USER}: /home/{USER}/.ssh && chmod 700 /home/{USER}/.ssh",
     )
     by_user = replace(machine, user=USER)

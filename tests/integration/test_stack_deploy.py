@@ -87,7 +87,7 @@ class Site:
             rendered,
             secrets,
             registry=RegistryLogin(
-                address=self.registry_address, user=registry.USER, password=PASSWORD
+                address=self.registry_address, user=registry.user_of(PASSWORD), password=PASSWORD
             ),
             report=self.lab.report,
         )
@@ -128,7 +128,8 @@ class Site:
         )
         self.lab.run(
             self.manager,
-            f"docker login -u {registry.USER} --password-stdin 127.0.0.1:{registry.PORT}",
+            f"docker login -u {registry.user_of(PASSWORD)} --password-stdin"
+            f" 127.0.0.1:{registry.PORT}",
             stdin=PASSWORD.encode(),
         )
 
