@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from dataclasses import replace
@@ -220,6 +221,35 @@ def test_a_rotated_join_token_admits_nobody_and_the_nodes_stay(trio: Trio) -> No
     assert identities(trio) == before
     trio.restore(newcomer)
     trio.lab.remove("worker-5")
+
+
+def test_another_login_at_the_registry_starts_no_task_again(trio: Trio, probe_image: bytes) -> None:
+    """A rotation of the registry's password gives each service another login."""
+    host = "127.0.0.1:5999"  # nothing listens there, so the node uses the image that it has
+    image = f"{host}/probe:1"
+    worker = trio.cluster.machines[1]
+    trio.load(probe_image, worker)
+    trio.lab.run(worker, f"docker tag {PROBE_IMAGE} {image}")
+
+    def with_login(password: str, command: str) -> str:
+        auth = base64.b64encode(f"user:{password}".encode()).decode()
+        content = json.dumps({"auths": {host: {"auth": auth}}}).encode()
+        trio.lab.pool.runner(trio.manager).write_file("/tmp/login/config.json", content)  # noqa: S108
+        trio.docker(f"--config /tmp/login service {command}")
+        return trio.docker("service inspect --format '{{.Version.Index}}' kept")
+
+    first = with_login(
+        "first",
+        "create --quiet --with-registry-auth --no-resolve-image --name kept"
+        f" --constraint node.hostname==worker-1 {image} sleep 600",
+    )
+    tasks = trio.docker("service ps kept --no-trunc --quiet")
+    second = with_login(
+        "second", f"update --quiet --with-registry-auth --no-resolve-image --image {image} kept"
+    )
+    assert second != first
+    assert trio.docker("service ps kept --no-trunc --quiet") == tasks
+    trio.docker("service rm kept")
 
 
 def test_one_manager_to_three_and_back(trio: Trio) -> None:
