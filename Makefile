@@ -14,9 +14,12 @@ UNIT_TESTS := -m "not chaos" tests/unit
 # What is after it runs with the project's own programs and settings.
 ENV := . ./env.sh &&
 COMPOSE := $(ENV) docker compose
+FORMAT ?= text
+CHECK_DAGS := $(ENV) AIRFLOW_HOME="$(CURDIR)/.dairflow/airflow" \
+	dag-builder check --format $(FORMAT) --cluster .dairflow/cluster.json dags
 
 .PHONY: help update-nodes setup setup-up setup-dev setup-lock setup-test refresh up down dev dev-logs dev-down dev-reset \
-	test chaos test-unit coverage backups test-mail lint format docs lock bench clean
+	check dev-check test chaos test-unit coverage backups test-mail lint format docs lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +70,14 @@ dev-down: ## stop the laptop's services, keep their data
 
 dev-reset: ## stop the laptop's services and remove their data
 	@$(COMPOSE) down --remove-orphans --volumes
+
+check: setup-up ## check the DAGs, also against the cluster: make check FORMAT=github
+	@$(ENV) python -m tools.describe_cluster stack .dairflow/cluster.json
+	@$(CHECK_DAGS)
+
+dev-check: setup-dev ## check the DAGs, also against the laptop's services
+	@$(ENV) python -m tools.describe_cluster laptop .dairflow/cluster.json
+	@$(CHECK_DAGS)
 
 test: setup-test ## run every test, a real cluster included
 	@mkdir -p .dairflow/logs

@@ -16,18 +16,25 @@ from infra.project import ROOT, STACK_NAME
 from infra.push_tunnel import push_tunnel
 from infra.resources.images import EmbeddedAccess, PublishedImage
 from infra.resources.kept_images import KeptImages
-from infra.resources.keys import REGISTRY_PASSWORD, RegistryCertificate, Secrets
+from infra.resources.keys import (
+    REGISTRY_PASSWORD,
+    RETIRED_REGISTRY_PASSWORD,
+    RegistryCertificate,
+    Secrets,
+)
 from infra.resources.node_images import NodeImages
 from infra.resources.operator_files import OperatorFiles
 from infra.resources.registry import Registry
 from infra.resources.stack import Stack
 from infra.resources.swarm import Swarm
 from infra.settings.airflow import airflow_config, lost_guarantees, unknown_sections
+from infra.settings.secrets import JOIN_TOKENS, REGISTRY_CERTIFICATE
 from infra.stack.backups import BACKUP_PASSPHRASE
 from infra.stack.compose_file import read_compose_file
 from infra.stack.errors import StackError
 from infra.stack.loads import Nodes, demand_on
 from infra.stack.network import NETWORK, choose, written_subnets
+from infra.stack.offers import offers
 from infra.stack.options import StackOptions
 from infra.stack.own_files import OwnFiles
 from infra.stack.problems import FILE, refuse
@@ -121,6 +128,7 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
     certificate = RegistryCertificate(
         "registry-certificate",
         addresses=[fleet.first_manager["private_address"], "127.0.0.1"],
+        rotation=settings.rotations.get(REGISTRY_CERTIFICATE, 0),
     )
     trusted = pulumi.Output.all(pull_address, certificate.authority).apply(
         lambda pair: {pair[0]: pair[1]}
@@ -134,6 +142,9 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
         certificate=certificate.certificate,
         certificate_key=certificate.private_key,
         password=password,
+        former_password=secrets.values.apply(
+            lambda values: values.get(RETIRED_REGISTRY_PASSWORD, "")
+        ),
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         opts=fleet.lives_on(swarm),
@@ -146,7 +157,11 @@ def _with_own_registry(settings: Settings, fleet: Fleet, secrets: Secrets) -> Cl
         password=password,
     )
     login = pulumi.Output.all(pull_address, password).apply(
-        lambda pair: {"address": pair[0], "user": registry.USER, "password": pair[1]}
+        lambda pair: {
+            "address": pair[0],
+            "user": registry.user_of(pair[1]),
+            "password": pair[1],
+        }
     )
     return Cluster(fleet=fleet, swarm=swarm, access=access, ready=(running,), login=login)
 
@@ -164,6 +179,7 @@ def _swarm(
         connections_per_second=settings.connections_per_second,
         logins=fleet.logins,
         release=fleet.release,
+        token_rotation=settings.rotations.get(JOIN_TOKENS, 0),
         opts=fleet.lives_on(*fleet.resources),
     )
 
@@ -256,7 +272,11 @@ def keep_images(
 
 
 def export_outputs(
-    fleet: Fleet, images: Mapping[str, pulumi.Output[str]], secrets: Secrets, stack: Stack
+    fleet: Fleet,
+    images: Mapping[str, pulumi.Output[str]],
+    secrets: Secrets,
+    stack: Stack,
+    services: ComposeFile,
 ) -> None:
     """Export the outputs for the user. The URLs are known when Airflow answers there."""
     ready = stack.id
@@ -268,6 +288,8 @@ def export_outputs(
     pulumi.export("backupPassphrase", pulumi.Output.secret(secrets.values[BACKUP_PASSPHRASE]))
     pulumi.export("nodes", pulumi.Output.all(*fleet.machines).apply(_nodes))
     pulumi.export("imageRef", images["airflow"])
+    offered = offers(services.ready.services)
+    pulumi.export("offers", ready.apply(lambda _: offered))
     for name, value in fleet.outputs.items():
         pulumi.export(name, value)
     files = OperatorFiles(

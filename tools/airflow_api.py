@@ -11,13 +11,15 @@ from tenacity import retry, retry_if_result, wait_fixed
 from tenacity.stop import stop_base
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tenacity import RetryCallState
     from tenacity.retry import retry_base
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.5
+PAGE = 100
+"""Items of a list in one answer: the most that Airflow gives by default (maximum_page_limit)."""
 FINAL_STATES = frozenset({"success", "failed"})
 
 
@@ -173,6 +175,28 @@ class Airflow:
     def variable(self, key: str) -> str:
         """Return a variable's value."""
         return str(self._call("GET", f"/api/v2/variables/{key}")["value"])
+
+    def pools(self) -> dict[str, int]:
+        """Return the pools with their slots; -1 for no limit."""
+        return {pool["name"]: pool["slots"] for pool in self._listed("pools")}
+
+    def connections(self) -> list[str]:
+        """Return the IDs of the connections in Airflow's database."""
+        return [connection["connection_id"] for connection in self._listed("connections")]
+
+    def variables(self) -> list[str]:
+        """Return the keys of the variables in Airflow's database."""
+        return [variable["key"] for variable in self._listed("variables")]
+
+    def _listed(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Return all items of a list, which Airflow gives in pages."""
+        offset = 0
+        while True:
+            answer = self._call("GET", f"/api/v2/{kind}?limit={PAGE}&offset={offset}")
+            yield from answer[kind]
+            offset += len(answer[kind])
+            if offset >= answer["total_entries"] or not answer[kind]:
+                return
 
     def log(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
         """Return the text of a task's log, as the web server fetches it from the worker."""

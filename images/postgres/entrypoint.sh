@@ -81,6 +81,7 @@ write_access_rules() {
     cat >"$DATA/pg_hba.conf" <<'HBA'
 # TYPE DATABASE          USER           ADDRESS METHOD
 local  all               postgres               peer
+local  warehouse,airflow warehouse              scram-sha-256
 host   airflow           airflow        all     scram-sha-256
 host   warehouse,airflow warehouse      all     scram-sha-256
 HBA

@@ -7,9 +7,13 @@ set -euo pipefail
 # shellcheck source=images/postgres/secret.sh
 . /opt/dairflow/secret.sh
 
-DATABASE_ADDRESS=${DATABASE_ADDRESS:-postgres:5432}
 RUNTIME=/dev/shm/pgbouncer # memory: the password touches no disk
+# By its socket, not by its name: c-ares, PgBouncer's resolver, keeps answers of the DNS for minutes,
+# and that a name has no address for an hour. A server that starts again has another address.
+SERVER=/var/run/postgresql
 MAX_CLIENTS=20000
+# As long as a login waits for an absent server.
+LOGIN_SECONDS=300
 FILES_BESIDE_CLIENTS=200
 
 # Prints a user and its password as a line of the file of users: user NAME PASSWORD.
@@ -41,8 +45,7 @@ fi
 umask 077
 mkdir -p "$RUNTIME"
 users >"$RUNTIME/users"
-server="host=${DATABASE_ADDRESS%:*} port=${DATABASE_ADDRESS##*:}"
-server+=" user=warehouse password='${pooler_password//\'/\'\'}'"
+server="host=$SERVER user=warehouse password='${pooler_password//\'/\'\'}'"
 cat >"$RUNTIME/pgbouncer.ini" <<CONF
 [databases]
 warehouse = $server pool_size=$WAREHOUSE_SESSIONS
@@ -55,6 +58,7 @@ auth_type = scram-sha-256
 auth_file = $RUNTIME/users
 pool_mode = session
 max_client_conn = $clients
+client_login_timeout = $LOGIN_SECONDS
 query_wait_timeout = 3600
 server_idle_timeout = 60
 server_login_retry = 1

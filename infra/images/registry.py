@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 """Its value of the setting ``registry``."""
 USER = "dairflow"
+"""What the names of the users begin with."""
+_USER_DIGITS = 12
 CONTAINER = "dairflow-registry"
 VOLUME = "dairflow-registry"
 REPOSITORY = "dairflow/registry"
@@ -78,7 +80,7 @@ class RegistryError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrySpec:
-    """Specification of the registry: PEM texts, and the password of ``USER``."""
+    """Specification of the registry: PEM texts, and the passwords of the users of `user_of`."""
 
     image: str
     """Its name, which ends with a digest of the content: the same in the operator's engine and on
@@ -86,6 +88,9 @@ class RegistrySpec:
     certificate: str
     private_key: str = field(repr=False)
     password: str = field(repr=False)
+    former_password: str = field(default="", repr=False)
+    """The password before the current one: swarm pulls with it until the services have the new
+    one. Empty before the first rotation."""
 
     def fingerprint(self) -> str:
         """Return a hash of all inputs of the container."""
@@ -97,8 +102,17 @@ class RegistrySpec:
             self.certificate,
             self.private_key,
             self.password,
+            self.former_password,
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def user_of(password: str) -> str:
+    """Return the user that has a password: two are accepted at a time, and a user has one.
+
+    The password has 192 random bits, so the part of its hash helps nobody to guess it.
+    """
+    return f"{USER}-{hashlib.sha256(password.encode()).hexdigest()[:_USER_DIGITS]}"
 
 
 def recipe(image: str) -> str:
@@ -170,11 +184,16 @@ def _create_command(spec: RegistrySpec) -> str:
     )
 
 
+def _htpasswd_line(password: str) -> str:
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=5)).decode()
+    return f"{user_of(password)}:{hashed}\n"
+
+
 def _files(spec: RegistrySpec) -> bytes:
     """Return the container's files as an archive; only root can read them."""
-    hashed = bcrypt.hashpw(spec.password.encode(), bcrypt.gensalt(rounds=5)).decode()
+    passwords = filter(None, (spec.password, spec.former_password))
     contents = {
-        "htpasswd": f"{USER}:{hashed}\n",
+        "htpasswd": "".join(map(_htpasswd_line, passwords)),
         "tls.crt": spec.certificate,
         "tls.key": spec.private_key,
     }
@@ -197,7 +216,8 @@ class Endpoint:
     authority: str | None
     """PEM; None for the authorities that this machine trusts."""
     password: str = field(repr=False)
-    user: str = USER
+    user: str = ""
+    """Empty for the user of the embedded registry."""
     advice: str = (
         "Check that the first manager runs: `pulumi up --refresh` starts stopped machines."
     )
@@ -207,6 +227,11 @@ class Endpoint:
     def address(self) -> str:
         """The ``host:port`` at the beginning of image names."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def username(self) -> str:
+        """The user's name."""
+        return self.user or user_of(self.password)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +255,7 @@ def request(endpoint: Endpoint, method: str, path: str) -> Answer:
     connection = http.client.HTTPSConnection(
         endpoint.host, endpoint.port, context=context, timeout=_QUERY_TIMEOUT_SECONDS
     )
-    credentials = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+    credentials = base64.b64encode(f"{endpoint.username}:{endpoint.password}".encode()).decode()
     headers = {"Accept": _MANIFEST_TYPES, "Authorization": f"Basic {credentials}"}
     where = f"https://{endpoint.address}{path}"
     try:

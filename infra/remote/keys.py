@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_ssh_private_key,
 )
 
 
@@ -27,3 +28,9 @@ def generate_key_pair() -> KeyPair:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return KeyPair(private=private.decode(), public=public.decode())
+
+
+def public_key(private: str) -> str:
+    """Return the public half of a private key in OpenSSH's PEM, as ``ssh-ed25519 AAAA…``."""
+    key = load_ssh_private_key(private.encode(), password=None).public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

@@ -71,6 +71,10 @@ class RemoteError(UserError):
         )
 
 
+class LoginRefusedError(RemoteError):
+    """A machine answers, and does not accept the operator's key or password."""
+
+
 def shown_command(command: str) -> str:
     """Shorten a command to one line for a message.
 

@@ -25,6 +25,7 @@ from infra.remote.machine import Jump, Machine
 from infra.remote.runner import (
     DEFAULT_COMMAND_TIMEOUT_SECONDS,
     Completed,
+    LoginRefusedError,
     RemoteError,
     shown_command,
 )
@@ -498,15 +499,15 @@ def _another_machine(machine: Machine, shown: paramiko.PKey) -> RemoteError:
     )
 
 
-def _refused(machine: Machine, key: paramiko.PKey | None, exc: Exception) -> RemoteError:
+def _refused(machine: Machine, key: paramiko.PKey | None, exc: Exception) -> LoginRefusedError:
     if key is None:
-        return RemoteError(
+        return LoginRefusedError(
             machine=machine,
             tried="logged in with the configured password",
             answer=f"refused ({exc})",
             next_step="fix it; or set a key, if sshd does not accept passwords",
         )
-    return RemoteError(
+    return LoginRefusedError(
         machine=machine,
         tried=f"logged in with the key {key.fingerprint}",
         answer=f"refused ({exc})",

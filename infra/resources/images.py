@@ -53,7 +53,9 @@ class EmbeddedAccess:
 
         return {
             "registry": docker.RegistryArgs(
-                server=self.push_address, username=registry.USER, password=self.password
+                server=self.push_address,
+                username=self.password.apply(registry.user_of),
+                password=self.password,
             )
         }
 

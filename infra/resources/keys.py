@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
@@ -27,15 +27,24 @@ if TYPE_CHECKING:
 
 
 class SshKeyProvider(Provider):
-    """Generates an ed25519 key pair; there is nothing to update or delete outside the state."""
+    """Generates an ed25519 key pair; nothing outside the state is changed."""
+
+    compared = ("rotation",)
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this once for a key."""
-        from infra.remote.keys import generate_key_pair
+        return CreateResult(secrets.token_hex(8), {**_key_pair(props), "former_keys": []})
 
-        pair = generate_key_pair()
-        outs = {**props, "private_key": pair.private, "public_key": pair.public}
-        return CreateResult(secrets.token_hex(8), outs)
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        """Pulumi calls this for a rotation.
+
+        Former keys are kept: after interrupted rotations a machine may accept only one of them.
+        """
+        former: list[str] = olds.get("former_keys") or []
+        if not news.get("rotation"):
+            kept = {name: olds[name] for name in ("private_key", "public_key")}
+            return UpdateResult({**news, **kept, "former_keys": former})
+        return UpdateResult({**_key_pair(news), "former_keys": [olds["private_key"], *former]})
 
 
 class SshKey(Resource, module="keys", name="SshKey"):
@@ -43,18 +52,23 @@ class SshKey(Resource, module="keys", name="SshKey"):
 
     private_key: pulumi.Output[str]
     public_key: pulumi.Output[str]
+    former_keys: pulumi.Output[list[str] | None]
+    """The private keys before, the newest first; None in a state of an older release."""
 
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Generate the key pair; it is never changed."""
-        super().__init__(
-            SshKeyProvider(),
-            name,
-            {"private_key": None, "public_key": None},
-            _secret_outputs(opts, "private_key"),
-        )
+    def __init__(
+        self, name: str, *, rotation: int = 0, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Generate the key pair. Another ``rotation`` replaces it; 0 leaves it."""
+        props: dict[str, Any] = {"private_key": None, "public_key": None, "former_keys": None}
+        if rotation:
+            props["rotation"] = rotation
+        options = _secret_outputs(opts, "private_key", "former_keys")
+        super().__init__(SshKeyProvider(), name, props, options)
 
 
 REGISTRY_PASSWORD = "registry_password"  # noqa: S105 - its name
+RETIRED_REGISTRY_PASSWORD = "registry_password_retired"  # noqa: S105 - its name
+"""The password before the current one: the registry accepts it until the next rotation."""
 
 
 class SecretsProvider(Provider):
@@ -103,12 +117,13 @@ class Secrets(Resource, module="keys", name="Secrets"):
     ) -> None:
         """Generate every secret that the stack's services and the registry need.
 
-        A secret in ``rotations`` gets another value if its number changes. ``given`` are the user's
-        values.
+        A secret in ``rotations`` gets another value if its number changes; other resources rotate
+        the other names. ``given`` are the user's values.
         """
+        names = [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY]
         props = {
-            "names": [*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY],
-            "rotations": rotations,
+            "names": names,
+            "rotations": {name: number for name, number in rotations.items() if name in names},
             "given": pulumi.Output.secret(given),
             "values": None,
             "cluster_id": None,
@@ -119,6 +134,7 @@ class Secrets(Resource, module="keys", name="Secrets"):
 class RegistryCertificateProvider(Provider):
     """Generates a certificate authority and a server certificate for the registry's addresses."""
 
+    compared = ("rotation",)
     replaced_by = ("addresses",)
 
     def create(self, props: Props) -> CreateResult:
@@ -129,7 +145,7 @@ class RegistryCertificateProvider(Provider):
         return CreateResult(secrets.token_hex(8), _certificate_outs(props, certificate))
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        """Compare; a certificate is renewed at half of its life."""
+        """Compare; a certificate is renewed at half of its life, too."""
         from infra import credentials
 
         found = super().diff(_id, olds, news)
@@ -138,15 +154,20 @@ class RegistryCertificateProvider(Provider):
         return DiffResult(changes=True, replaces=[], delete_before_replace=True)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this when the certificate is due.
+        """Pulumi calls this for a rotation, or when the certificate is due.
 
         The swarm comes after it and the registry after the swarm, so the nodes trust both
         authorities before the registry shows the new certificate.
         """
         from infra import credentials
 
+        is_rotated = news.get("rotation") not in (None, olds.get("rotation"))
+        if not is_rotated and not credentials.is_due(olds["certificate"], datetime.now(UTC)):
+            kept = {name: olds[name] for name in ("authority", "certificate", "private_key")}
+            return UpdateResult({**news, **kept})
         certificate = credentials.renewed_registry_certificate(news["addresses"], olds["authority"])
-        say("the registry's certificate is renewed, since half of its life is over")
+        reason = "as rotateSecrets has it" if is_rotated else "since half of its life is over"
+        say(f"the registry's certificate is renewed, {reason}")
         return UpdateResult(_certificate_outs(news, certificate))
 
 
@@ -162,20 +183,30 @@ class RegistryCertificate(Resource, module="keys", name="RegistryCertificate"):
         name: str,
         *,
         addresses: pulumi.Input[Sequence[pulumi.Input[str]]],
+        rotation: int = 0,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``addresses`` are the IP addresses and host names that clients connect to."""
-        super().__init__(
-            RegistryCertificateProvider(),
-            name,
-            {
-                "addresses": addresses,
-                "authority": None,
-                "certificate": None,
-                "private_key": None,
-            },
-            _secret_outputs(opts, "private_key"),
-        )
+        """``addresses`` are the IP addresses and host names that clients connect to.
+
+        Another ``rotation`` replaces the certificate; 0 leaves it.
+        """
+        props: dict[str, Any] = {
+            "addresses": addresses,
+            "authority": None,
+            "certificate": None,
+            "private_key": None,
+        }
+        if rotation:
+            props["rotation"] = rotation
+        options = _secret_outputs(opts, "private_key")
+        super().__init__(RegistryCertificateProvider(), name, props, options)
+
+
+def _key_pair(props: Props) -> Props:
+    from infra.remote.keys import generate_key_pair
+
+    pair = generate_key_pair()
+    return {**props, "private_key": pair.private, "public_key": pair.public}
 
 
 def _certificate_outs(props: Props, certificate: Certificate) -> Props:
@@ -209,7 +240,9 @@ def _retired_fernet_keys(before: Mapping[str, str], fernet_key: str) -> dict[str
 def _retired(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """Return the values before the current ones: no older ones are accepted."""
     retired: dict[str, str] = {}
-    for name, former in RETIRED.items():
+    for name, former in (RETIRED | {REGISTRY_PASSWORD: RETIRED_REGISTRY_PASSWORD}).items():
+        if name not in values:
+            continue
         present = before.get(name, values[name])
         if value := before.get(former) if present == values[name] else present:
             retired[former] = value

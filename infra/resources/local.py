@@ -95,7 +95,7 @@ class LocalNetwork(Resource, module="machines", name="LocalNetwork"):
 class LocalMachineProvider(Provider):
     """A node container with its volume."""
 
-    compared = ("ports", "private_address", "host_public_key", "authorized_key", "running")
+    compared = ("ports", "private_address", "host_public_key", "running")
     replaced_by = ("container", "hostname", "network", "cluster")
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
@@ -136,7 +136,7 @@ class LocalMachineProvider(Provider):
         return ReadResult(id_, {**props, "running": running, "image": image})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Pulumi calls this if ports or keys have changed or the container does not run."""
+        """Pulumi calls this if ports or the host key changed or the container does not run."""
         from infra.machines.local import engine as local_engine
 
         news = owning(news, olds)
@@ -182,6 +182,8 @@ class LocalMachine(Resource, module="machines", name="LocalMachine"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``ports`` maps the machine's TCP ports to loopback ports; 0 is any free one.
+
+        A container is made with ``authorized_key``; later ones come by SSH (`OperatorAccess`).
 
         ``port_settings`` maps loopback ports to their settings.
         """

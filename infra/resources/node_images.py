@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 class NodeImagesProvider(Provider):
     """Makes every node pull the images of its role from ECR (see ``infra/images/ecr.py``)."""
 
-    compared = ("machines", "references", "present")
+    compared = ("machines", "private_key", "references", "present")
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run."""

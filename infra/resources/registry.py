@@ -26,7 +26,16 @@ CONNECT_SECONDS = UNREACHABLE_SECONDS
 class RegistryProvider(Provider):
     """Runs the registry on the first manager."""
 
-    compared = ("machine", "logins", "recipe", "certificate", "password", "running")
+    compared = (
+        "machine",
+        "private_key",
+        "logins",
+        "recipe",
+        "certificate",
+        "password",
+        "former_password",
+        "running",
+    )
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts a registry."""
@@ -79,11 +88,15 @@ class Registry(Resource, module="registry", name="Registry"):
         certificate: pulumi.Input[str],
         certificate_key: pulumi.Input[str],
         password: pulumi.Input[str],
+        former_password: pulumi.Input[str],
         connections_per_second: int = CONNECTIONS_PER_SECOND,
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``certificate`` and ``certificate_key`` are PEM texts; ``machine`` the first manager."""
+        """``certificate`` and ``certificate_key`` are PEM texts; ``machine`` the first manager.
+
+        ``former_password`` is accepted too; empty if there is none.
+        """
         props = {
             "machine": machine,
             **login_inputs(private_key, logins),
@@ -92,6 +105,7 @@ class Registry(Resource, module="registry", name="Registry"):
             "certificate": certificate,
             "certificate_key": pulumi.Output.secret(certificate_key),
             "password": pulumi.Output.secret(password),
+            "former_password": pulumi.Output.secret(former_password),
             "running": True,
             "fingerprint": None,
         }
@@ -106,6 +120,7 @@ def _ensure(props: Props) -> Props:
         certificate=props["certificate"],
         private_key=props["certificate_key"],
         password=props["password"],
+        former_password=props["former_password"],
     )
     with ssh_pool(props) as pool:
         runner = pool.runner(Machine.from_dict(props["machine"]))

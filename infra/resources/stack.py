@@ -31,7 +31,16 @@ KIND = "stack"
 class StackProvider(Provider):
     """Deploys the rendered compose file and waits until Airflow is healthy."""
 
-    compared = ("rendered", "secrets", "configs", "login", "machines", "logins", "converged")
+    compared = (
+        "rendered",
+        "secrets",
+        "configs",
+        "login",
+        "machines",
+        "private_key",
+        "logins",
+        "converged",
+    )
 
     def create(self, props: Props) -> CreateResult:
         """Pulumi calls this first, or again after an interrupted run: it adopts a stack."""

@@ -13,7 +13,7 @@ from infra.remote.machine import Machine
 from infra.remote.rate_limit import CONNECTIONS_PER_SECOND
 from infra.resources.provider import GONE, OWNER, Props, Provider, is_adopted, owning, say
 from infra.resources.ssh_pool import login_inputs, owner_on, ssh_pool
-from infra.swarm import ownership
+from infra.swarm import join_tokens, ownership
 from infra.swarm.certificate import VALIDITY_SECONDS
 from infra.swarm.cluster import Cluster, ClusterState
 from infra.swarm.errors import SwarmNotFoundError, SwarmUnreachableError
@@ -30,12 +30,14 @@ class SwarmProvider(Provider):
 
     compared = (
         "machines",
+        "private_key",
         "logins",
         "firewall",
         "trusted_registries",
         "drain_timeout",
         "release",
         "revision",
+        "token_rotation",
         "pending",
     )
 
@@ -43,6 +45,7 @@ class SwarmProvider(Provider):
         """Pulumi calls this first, or again after an interrupted run: it adopts a swarm."""
         props = owning(props)
         state = _reconcile(props)
+        _rotate_tokens(props, {})
         _claim(props)
         return CreateResult(state.cluster_id, _outs(props, state))
 
@@ -56,6 +59,7 @@ class SwarmProvider(Provider):
             cluster_id=olds["cluster_id"],
         )
         news = owning(news, olds)
+        _rotate_tokens(news, olds)
         _claim(news)
         return UpdateResult(_outs(news, state))
 
@@ -105,11 +109,13 @@ class Swarm(Resource, module="swarm", name="Swarm"):
         connections_per_second: int = CONNECTIONS_PER_SECOND,
         logins: pulumi.Input[Mapping[str, Any]] | None = None,
         release: Mapping[str, Any] | None = None,
+        token_rotation: int = 0,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``firewall`` is a ``Policy`` as plain values; ``drain_timeout`` is in seconds.
 
-        ``release`` is for machines that remain when they leave: what to remove from them.
+        ``release`` is for machines that remain when they leave: what to remove from them. Another
+        ``token_rotation`` rotates the join tokens; 0 leaves them.
         """
         props: dict[str, Any] = {
             "name": name,
@@ -126,7 +132,19 @@ class Swarm(Resource, module="swarm", name="Swarm"):
         }
         if release is not None:
             props["release"] = release
+        if token_rotation:
+            props["token_rotation"] = token_rotation
         super().__init__(SwarmProvider(), name, props, opts)
+
+
+def _rotate_tokens(props: Props, olds: Props) -> None:
+    """Rotate the join tokens if the settings have another number; nodes have joined before."""
+    number = props.get("token_rotation")
+    if not number or number == olds.get("token_rotation"):
+        return
+    with ssh_pool(props) as pool:
+        join_tokens.rotate(pool.runner(Machine.from_dict(props["machines"][0])))
+    say("the swarm's join tokens are rotated")
 
 
 def _claim(props: Props) -> None:

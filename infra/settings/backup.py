@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from infra.settings.problem import HIDDEN, invalid, missing, unused
-from infra.settings.types import Boolean, Integer
+from infra.settings.problem import HIDDEN, invalid, missing, unused, unused_without
+from infra.settings.types import HOST, Boolean, Certificates, Integer, matching
 from infra.stack.backups import BackupOptions, Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.settings.problem import Problem
 
@@ -43,20 +43,11 @@ def _source(value: str) -> str:
 
 _BUCKET, _VALID_BUCKET = r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", "a bucket's name such as nightly-1"
 _ENDPOINT, _VALID_ENDPOINT = (
-    r"([A-Za-z0-9.-]+(:[0-9]{1,5})?)?",
+    rf"({HOST}(:[0-9]{{1,5}})?)?",
     "a host name, with a port if it is not 443, such as s3.example.org:9000",
 )
 _REGION, _VALID_REGION = r"[a-z0-9-]+", "a region such as eu-central-1"
 _PATH, _VALID_PATH = r"(/[A-Za-z0-9._-]+)+", "a folder in the bucket such as /dairflow"
-
-
-def _text(pattern: str, valid: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(valid)
-        return value
-
-    return check
 
 
 class BackupSettings(BaseModel):
@@ -70,20 +61,20 @@ class BackupSettings(BaseModel):
     backup_passphrase: Annotated[str, Field(alias="backupPassphrase", repr=False)] = ""
 
     backup_s3_bucket: Annotated[
-        str, AfterValidator(_text(_BUCKET, _VALID_BUCKET)), Field(alias="backupS3Bucket")
+        str, matching(_BUCKET, _VALID_BUCKET), Field(alias="backupS3Bucket")
     ] = ""
     backup_s3_endpoint: Annotated[
-        str, AfterValidator(_text(_ENDPOINT, _VALID_ENDPOINT)), Field(alias="backupS3Endpoint")
+        str, matching(_ENDPOINT, _VALID_ENDPOINT), Field(alias="backupS3Endpoint")
     ] = ""
     backup_s3_region: Annotated[
-        str, AfterValidator(_text(_REGION, _VALID_REGION)), Field(alias="backupS3Region")
+        str, matching(_REGION, _VALID_REGION), Field(alias="backupS3Region")
     ] = "us-east-1"
-    backup_s3_path: Annotated[
-        str, AfterValidator(_text(_PATH, _VALID_PATH)), Field(alias="backupS3Path")
-    ] = "/dairflow"
+    backup_s3_path: Annotated[str, matching(_PATH, _VALID_PATH), Field(alias="backupS3Path")] = (
+        "/dairflow"
+    )
     backup_s3_access_key: Annotated[str, Field(alias="backupS3AccessKey", repr=False)] = ""
     backup_s3_secret_key: Annotated[str, Field(alias="backupS3SecretKey", repr=False)] = ""
-    backup_s3_ca: Annotated[str, Field(alias="backupS3Ca")] = ""
+    backup_s3_ca: Annotated[Certificates, Field(alias="backupS3Ca")] = ""
     restore_from: Annotated[str, AfterValidator(_source), Field(alias="restoreFrom")] = ""
 
     @property
@@ -133,19 +124,13 @@ _OF_A_BUCKET = ("backupS3Endpoint", *_KEYS, "backupS3Ca")
 
 def _bucket_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     if not raw.get("backupS3Bucket"):
-        for key in _OF_A_BUCKET:
-            if raw.get(key):
-                yield unused(key, "It belongs to backupS3Bucket, which is not set.")
+        yield from unused_without("backupS3Bucket", _OF_A_BUCKET, raw)
         return
     for key in _KEYS:
         value = str(raw.get(key) or "")
         if not re.fullmatch(r"\S+", value):
             valid = "the bucket's key, set with --secret"
             yield invalid(key, HIDDEN, valid) if value else missing(key, valid)
-    authority = str(raw.get("backupS3Ca") or "")
-    if authority and "-----BEGIN CERTIFICATE-----" not in authority:
-        valid = 'a PEM text: `pulumi config set backupS3Ca -- "$(cat ca.pem)"`'
-        yield invalid("backupS3Ca", authority, valid)
 
 
 def _is_passphrase(text: str) -> bool:

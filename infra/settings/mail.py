@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from infra.settings.problem import HIDDEN, invalid, missing, unused
-from infra.settings.types import Boolean, Port
+from infra.settings.problem import HIDDEN, invalid, missing, unused, unused_without
+from infra.settings.types import HOST, Boolean, Certificates, Port, matching
 from infra.stack.mail import IMPLICIT_TLS_PORT, MailServer
 
 if TYPE_CHECKING:
@@ -16,36 +16,29 @@ if TYPE_CHECKING:
 
     from infra.settings.problem import Problem
 
-_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?")
-_VALID_HOST = "a host name or an IPv4 address, such as smtp.example.org"
-_ADDRESS = re.compile(r"([^@\s<>,;]+@[^@\s<>,;]+)?")
-_VALID_ADDRESS = "an address, such as airflow@example.org"
-
-
-def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError(_VALID_HOST)
-    return value
-
-
-def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value):
-        raise ValueError(_VALID_ADDRESS)
-    return value
+_HOST, _VALID_HOST = f"({HOST})?", "a host name or an IPv4 address, such as smtp.example.org"
+_ADDRESS, _VALID_ADDRESS = (
+    rf"((?=[!-~]*\Z)[^@<>,;]+@{HOST})?",
+    "an address in ASCII, such as airflow@example.org",
+)
+_LOGIN, _VALID_LOGIN = (
+    r"[ -~]*",
+    "ASCII characters on one line: smtplib logs in with no others",
+)
 
 
 class MailSettings(BaseModel):
     """The server that sends the cluster's mail."""
 
-    smtp_host: Annotated[str, AfterValidator(_host), Field(alias="smtpHost")] = ""
+    smtp_host: Annotated[str, matching(_HOST, _VALID_HOST), Field(alias="smtpHost")] = ""
     smtp_port: Annotated[Port, Field(alias="smtpPort")] = 587
     smtp_tls: Annotated[Literal["starttls", "implicit", "none"], Field(alias="smtpTls")] = (
         "starttls"
     )
-    smtp_user: Annotated[str, Field(alias="smtpUser")] = ""
+    smtp_user: Annotated[str, matching(_LOGIN, _VALID_LOGIN), Field(alias="smtpUser")] = ""
     smtp_password: Annotated[str, Field(alias="smtpPassword", repr=False)] = ""
-    smtp_from: Annotated[str, AfterValidator(_address), Field(alias="smtpFrom")] = ""
-    smtp_ca: Annotated[str, Field(alias="smtpCa")] = ""
+    smtp_from: Annotated[str, matching(_ADDRESS, _VALID_ADDRESS), Field(alias="smtpFrom")] = ""
+    smtp_ca: Annotated[Certificates, Field(alias="smtpCa")] = ""
     smtp_check: Annotated[Boolean, Field(alias="smtpCheck")] = True
 
     @property
@@ -71,9 +64,7 @@ _KEYS = ("smtpUser", "smtpPassword", "smtpFrom", "smtpCa")
 def mail_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     """Report problems between the settings of the mail server."""
     if not raw.get("smtpHost"):
-        for key in _KEYS:
-            if raw.get(key):
-                yield unused(key, "It belongs to smtpHost, which is not set.")
+        yield from unused_without("smtpHost", _KEYS, raw)
         return
     if not raw.get("smtpFrom"):
         yield missing("smtpFrom", f"the sender of the cluster's mail: {_VALID_ADDRESS}")
@@ -87,8 +78,8 @@ def _login_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
         yield missing("smtpPassword", "the password of smtpUser, set with --secret")
     if password and not user:
         yield missing("smtpUser", "the user of smtpPassword")
-    if password and password.splitlines() != [password]:
-        yield invalid("smtpPassword", HIDDEN, "one line")
+    if not re.fullmatch(_LOGIN, password):
+        yield invalid("smtpPassword", HIDDEN, _VALID_LOGIN)
     if password and raw.get("smtpTls") == "none":
         reason = "without TLS the password crosses the network readable"
         yield invalid("smtpTls", "none", f"'starttls' or 'implicit': {reason}")
@@ -99,9 +90,5 @@ def _tls_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
     if tls == "starttls" and str(raw.get("smtpPort", "")) == str(IMPLICIT_TLS_PORT):
         reason = f"servers expect TLS from the first byte on port {IMPLICIT_TLS_PORT}"
         yield invalid("smtpTls", tls, f"'implicit': {reason}")
-    authority = str(raw.get("smtpCa") or "")
-    if authority and "-----BEGIN CERTIFICATE-----" not in authority:
-        valid = 'a PEM text: `pulumi config set smtpCa -- "$(cat ca.pem)"`'
-        yield invalid("smtpCa", authority, valid)
-    if authority and tls == "none":
+    if raw.get("smtpCa") and tls == "none":
         yield unused("smtpCa", "smtpTls is none.")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 class Given(Enum):
@@ -62,6 +66,15 @@ def missing(path: str, valid: str = "") -> Problem:
 def unused(path: str, hint: str) -> Problem:
     """Return the problem of a setting that must not have a value; ``hint`` is the reason."""
     return Problem(path=path, message="must not be set", hint=hint, on_key=True)
+
+
+def unused_without(
+    key: str, belonging: Iterable[str], raw: Mapping[str, object]
+) -> Iterator[Problem]:
+    """Report the settings with a value that belong to ``key``, which has none."""
+    for each in belonging:
+        if raw.get(each):
+            yield unused(each, f"It belongs to {key}, which is not set.")
 
 
 def unknown(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from infra.settings.fields import fields as fields_of
 from infra.settings.problem import HIDDEN, NOTHING, Problem, invalid, missing, unknown
 from infra.settings.secret_values import leaves
 
@@ -63,11 +64,6 @@ def sentences(problem: Problem, given: str) -> str:
     return " ".join([*parts, *filter(None, [problem.hint])])
 
 
-def keys(model: type[BaseModel]) -> list[str]:
-    """Return a model's keys as ``Pulumi.yaml`` spells them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
 def problems_of(
     error: ValidationError, fields: Mapping[str, FieldInfo], known: Iterable[str]
 ) -> list[Problem]:
@@ -99,7 +95,7 @@ def _example(problem: Problem, fields: Mapping[str, FieldInfo]) -> str:
         return f"  pulumi config rm --path '{key}'" if nested else f"  pulumi config rm {key}"
     if key in fields and get_origin(fields[key].annotation) is tuple:
         entry = _model_in(fields[key].annotation)
-        key += f"[0].{keys(entry)[0]}" if entry else "[0]"
+        key += f"[0].{next(iter(fields_of(entry)))}" if entry else "[0]"
     if "[" in key or "." in key:
         secret = "--secret " if key.endswith(".password") else ""
         return f"  pulumi config set {secret}--path '{key}' VALUE"
@@ -147,7 +143,7 @@ def _similar(
     for parent in parents:
         model = _model_in(fields[str(parent)].annotation) if parent in fields else None
         if model:
-            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            fields = fields_of(model)
             known = fields
     spelled = {key.lower(): key for key in known}
     found = difflib.get_close_matches(str(given).lower(), spelled, n=1)

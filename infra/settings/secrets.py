@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from infra.settings.problem import Problem
 
-ROTATED = (*(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE), "registry_password")
+JOIN_TOKENS = "join_tokens"
+OPERATOR_KEY = "operator_key"
+REGISTRY_CERTIFICATE = "registry_certificate"
+ROTATED = (
+    *(name for name in SECRET_NAMES if name != BACKUP_PASSPHRASE),
+    "registry_password",
+    JOIN_TOKENS,
+    OPERATOR_KEY,
+    REGISTRY_CERTIFICATE,
+)
 """Secrets allowed in ``rotateSecrets``. The passphrase of a backup repository never changes."""
 
 _COUNT = re.compile(r"0*[1-9][0-9]{0,8}")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from infra.images import registry
 from infra.settings import values
+from infra.settings.fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Network
 
-    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     from infra.settings.model import Settings
@@ -68,8 +68,3 @@ class TargetRules(Generic[S]):
     def fields(self) -> Mapping[str, FieldInfo]:
         """Field by key, as ``Pulumi.yaml`` spells it."""
         return fields(self.settings)
-
-
-def fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    """Return a model's fields by their keys, as ``Pulumi.yaml`` spells them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}

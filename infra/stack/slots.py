@@ -29,7 +29,7 @@ _INSTEAD = (
 
 def slots(service: Mapping[str, Any]) -> int:
     """Return the slots of each task of a worker service that has no problem."""
-    flag = _flags(service).concurrency
+    flag = worker_flags(service).concurrency
     value = _environment(service).get(CONCURRENCY) if flag is None else flag
     return AIRFLOWS_DEFAULT if value is None else int(value)
 
@@ -37,7 +37,7 @@ def slots(service: Mapping[str, Any]) -> int:
 def slot_problems(path: str, service: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what leaves the number of a worker's slots open; ``service`` is as it is rendered."""
     try:
-        flags = _flags(service)
+        flags = worker_flags(service)
     except UnreadableCommandError as error:
         yield Problem(path=f"{path}.command", valid=f"Airflow's worker refuses it: {error}")
         return
@@ -71,8 +71,13 @@ def slot_problems(path: str, service: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _flags(service: Mapping[str, Any]) -> argparse.Namespace:
-    """Read a worker's command as Airflow does, abbreviations included."""
+def worker_flags(service: Mapping[str, Any]) -> argparse.Namespace:
+    """Read a worker's command as Airflow does, abbreviations included.
+
+    Raises:
+        UnreadableCommandError: for a command that Airflow refuses.
+
+    """
     parser = CommandFlags(add_help=False)
     for names in (
         ("-a", "--autoscale"),

@@ -178,6 +178,17 @@ def test_a_key_of_the_users_is_taken_and_the_one_before_kept(engine: Engine) -> 
     assert third["values"]["fernet_keys_retired"] == "next,mine"
 
 
+def test_the_registrys_former_password_is_kept_until_the_next_rotation(engine: Engine) -> None:
+    provider = SecretsProvider()
+    inputs = {"names": [*SECRET_NAMES, "registry_password"], "rotations": {}, "given": {}}
+    _, first = engine.create(provider, inputs)
+    assert "registry_password_retired" not in first["values"]
+    second = engine.update(provider, first, {**inputs, "rotations": {"registry_password": 1}})
+    third = engine.update(provider, second, {**inputs, "rotations": {"registry_password": 2}})
+    for before, after in ((first, second), (second, third)):
+        assert after["values"]["registry_password_retired"] == before["values"]["registry_password"]
+
+
 def test_stacks_from_before_the_naming_key_keep_their_secrets_names(engine: Engine) -> None:
     provider = SecretsProvider()
     inputs = {"names": [*SECRET_NAMES, "naming_key"], "rotations": {}, "given": {}}
@@ -188,10 +199,18 @@ def test_stacks_from_before_the_naming_key_keep_their_secrets_names(engine: Engi
     assert new["naming_key"] == first["values"]["fernet_key"]
 
 
-def test_a_key_pair_never_changes(engine: Engine) -> None:
-    _, key = engine.create(SshKeyProvider(), {})
-    assert key["public_key"].startswith("ssh-ed25519 ")
-    assert engine.changes(SshKeyProvider(), key, {}) == (False, set())
+def test_a_key_pair_changes_by_a_rotation_alone(engine: Engine) -> None:
+    provider = SshKeyProvider()
+    _, first = engine.create(provider, {})
+    assert first["public_key"].startswith("ssh-ed25519 ")
+    assert engine.changes(provider, first, {}) == (False, set())
+    assert engine.changes(provider, first, {"rotation": 1}) == (True, set())
+    before = {name: value for name, value in first.items() if name != "former_keys"}
+    second = engine.update(provider, before, {"rotation": 1})
+    third = engine.update(provider, second, {"rotation": 2})
+    assert third["former_keys"] == [second["private_key"], first["private_key"]]
+    assert len({each["public_key"] for each in (first, second, third)}) == 3
+    assert {**engine.update(provider, third, {}), "rotation": 2} == third
 
 
 def test_other_addresses_replace_the_certificate(engine: Engine) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -218,6 +219,45 @@ def test_every_example_runs(laptop: Laptop) -> None:
         assert time.monotonic() < deadline, "no run was started by the asset"
         time.sleep(0.5)
     assert airflow.wait_for_run("machine_watch", started[0], timeout=120) == "success"
+
+
+def test_the_check_of_dags_has_what_this_airflow_has(laptop: Laptop, tmp_path: Path) -> None:
+    assert re.search(r"^\d+ valid DAGs", laptop.make("dev-check"), re.MULTILINE)
+    key = f"city_{secrets.token_hex(4)}"
+    dag = tmp_path / "needs.py"
+    dag.write_text(
+        "# airflow\nfrom dag_builder import build_dag\nbuild_dag('needs', {'tasks': {'say': {\n"
+        f"'operator': 'bash', 'bash_command': '{{{{ var.value.{key} }}}}',\n'pool': 'lake',\n"
+        "'queue': 'gpu',\n'execution_timeout': '2h',\n}, 'load': {'operator': 'sql', 'sql': '',\n"
+        "'conn_id': 'wharehouse'}, 'loaded': {'operator': 'sql', 'sql': '',\n"
+        "'conn_id': 'warehouse'}}})\n"
+    )
+
+    def problems() -> dict[str, int]:
+        described = tmp_path / "cluster.json"
+        python = (sys.executable, "-m")
+        laptop.run(*python, "tools.describe_cluster", "laptop", str(described))
+        done = subprocess.run(
+            [*python, "dag_builder", "check", "--format=json", "--cluster", described, dag],
+            env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=UP_SECONDS,
+        )
+        assert done.returncode == 1, done.stderr
+        return {one["path"]: one["line"] for one in json.loads(done.stdout)["problems"]}
+
+    lacking = {
+        "needs.tasks.say.bash_command": 4,
+        "needs.tasks.say.pool": 5,
+        "needs.tasks.say.queue": 6,
+        "needs.tasks.load.conn_id": 9,
+    }
+    assert problems() == lacking
+    laptop.airflow().set_variable(key, "Paris")
+    del lacking["needs.tasks.say.bash_command"]
+    assert problems() == lacking
 
 
 def test_orders_that_are_loaded_twice_are_there_once(laptop: Laptop) -> None:

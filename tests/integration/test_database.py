@@ -69,9 +69,9 @@ def volume(docker_client: docker.DockerClient, test_mark: str) -> Iterator[str]:
         f"dairflow-test-{test_mark}-{time.monotonic_ns()}", labels={LABEL: test_mark}
     )
     yield made.name
-    for container in docker_client.containers.list(all=True, filters={"volume": made.name}):
-        container.remove(force=True, v=True)
     for each in docker_client.volumes.list(filters={"name": made.name}):
+        for container in docker_client.containers.list(all=True, filters={"volume": each.name}):
+            container.remove(force=True, v=True)
         each.remove()
 
 
@@ -103,19 +103,45 @@ def start(
 
 
 @pytest.fixture
-def postgres(start: Callable[..., Container]) -> Container:
-    """PostgreSQL with the memory file systems that the compose file mounts."""
-    container = start(POSTGRES, alias="postgres", mounts=_memory_mounts("postgres"))
-    _wait_for_port(container, 5432)
-    return container
+def start_postgres(start: Callable[..., Container], volume: str) -> Callable[[], Container]:
+    """Start PostgreSQL with the memory file systems and the socket's volume of the compose file."""
+
+    def run() -> Container:
+        mounts = _memory_mounts("postgres")
+        container = start(POSTGRES, alias="postgres", mounts=mounts, volumes=_sockets(volume))
+        _wait_for_port(container, 5432)
+        return container
+
+    return run
 
 
 @pytest.fixture
-def pool(start: Callable[..., Container], postgres: Container) -> Container:
+def postgres(start_postgres: Callable[[], Container]) -> Container:
+    return start_postgres()
+
+
+@pytest.fixture
+def start_pool(start: Callable[..., Container], volume: str) -> Callable[[], Container]:
+    """Start PgBouncer as the compose file does."""
+
+    def run() -> Container:
+        container = start(
+            POSTGRES, "pgbouncer", alias="pgbouncer", user="pgbouncer", volumes=_sockets(volume)
+        )
+        _wait_for_port(container, 6432)
+        return container
+
+    return run
+
+
+@pytest.fixture
+def pool(start_pool: Callable[[], Container], postgres: Container) -> Container:
     del postgres
-    container = start(POSTGRES, "pgbouncer", alias="pgbouncer")
-    _wait_for_port(container, 6432)
-    return container
+    return start_pool()
+
+
+def _sockets(volume: str) -> dict[str, dict[str, str]]:
+    return {f"{volume}-run": {"bind": "/var/run/postgresql"}}
 
 
 def _memory_mounts(service: str) -> list[Mount]:
@@ -288,7 +314,7 @@ def test_a_task_has_a_session_of_its_own(pool: Container) -> None:
 
 
 def test_a_session_is_of_one_role_whatever_the_password(
-    start: Callable[..., Container], postgres: Container, tmp_path: Path
+    start_pool: Callable[[], Container], postgres: Container, tmp_path: Path
 ) -> None:
     """The tasks of a rotation's both sides connect; a password that is not known does not.
 
@@ -296,8 +322,7 @@ def test_a_session_is_of_one_role_whatever_the_password(
     """
     del postgres
     (tmp_path / "secrets" / "warehouse_password_retired").write_text("the former one")
-    pool = start(POSTGRES, "pgbouncer", alias="pgbouncer")
-    _wait_for_port(pool, 6432)
+    pool = start_pool()
     for password in (SECRETS["warehouse_password"], "the former one"):
         user = f"warehouse_{sha256(password.encode()).hexdigest()[:12]}"
         with closing(_connect_as(pool, user, password, "warehouse")) as connection:
@@ -326,6 +351,35 @@ def test_a_pool_that_is_replaced_ends_with_its_last_session(pool: Container) -> 
         pool.reload()
         assert pool.status == "running"
     assert pool.wait(timeout=10)["StatusCode"] == 0
+
+
+@pytest.mark.timeout(120)  # a query waits for the server, so a failure would take an hour
+def test_tasks_reach_a_server_that_started_again_under_another_address(
+    start: Callable[..., Container],
+    start_pool: Callable[[], Container],
+    start_postgres: Callable[[], Container],
+) -> None:
+    """A task that connects while the server is absent waits; the next one connects at once."""
+    pool = start_pool()
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(_connect, pool, "warehouse", "warehouse", 6432)
+        time.sleep(3)  # PgBouncer has seen that the server is absent
+        first = start_postgres()
+        with closing(waiting.result()) as connection:
+            assert _ask(connection, "SELECT 1") == 1
+    former = _address(first)
+    first.remove(force=True)
+    start(POSTGRES, "-c", "sleep 600", entrypoint=["bash"])
+    second = start_postgres()
+    assert _address(second) != former
+    with closing(_connect(pool, "warehouse", "warehouse", port=6432)) as connection:
+        assert _ask(connection, "SELECT 2") == 2
+
+
+def test_pgbouncer_is_not_a_superuser(pool: Container) -> None:
+    """It has PostgreSQL's socket, where PostgreSQL's own user needs no password."""
+    answer = pool.exec_run(["psql", "--host=/var/run/postgresql", "--username=postgres"])
+    assert "Peer authentication failed" in answer.output.decode()
 
 
 @pytest.mark.parametrize("folder", ["16", "18", "."])

@@ -111,6 +111,16 @@ def test_a_stopped_machine_is_started_again(spec: MachineSpec, client: docker.Do
     assert host_name(spec, ports).startswith("worker-1\n")
 
 
+def test_a_rotated_operators_key_leaves_the_container(
+    spec: MachineSpec, client: docker.DockerClient
+) -> None:
+    ports = local_engine.ensure_machine(spec, {})
+    first = client.containers.get(spec.container).id
+    rotated = replace(spec, authorized_key=generate_key_pair().public)
+    assert local_engine.ensure_machine(rotated, ports) == ports
+    assert client.containers.get(spec.container).id == first
+
+
 def test_a_machine_without_its_container_is_recreated_with_its_disk_and_ports(
     spec: MachineSpec, client: docker.DockerClient
 ) -> None:

@@ -87,7 +87,7 @@ class Site:
             f"/etc/docker/certs.d/{self.address}/ca.crt", certificate.authority.encode()
         )
         self.run(
-            f"docker login -u {registry.USER} --password-stdin {self.address}",
+            f"docker login -u {registry.user_of(PASSWORD)} --password-stdin {self.address}",
             stdin=PASSWORD.encode(),
         )
         self.run("docker import - other/probe:latest", stdin=base)
@@ -221,6 +221,25 @@ def test_a_node_keeps_the_newest_releases_and_what_is_in_use(site: Site) -> None
     assert site.run("docker image ls -q other/probe:latest")
 
 
+def test_the_former_password_pulls_until_the_next_rotation(site: Site) -> None:
+    def is_accepted(password: str) -> bool:
+        login = f"docker login -u {registry.user_of(password)} --password-stdin {site.address}"
+        return not site.runner.run(login, stdin=password.encode(), check=False).failed
+
+    def rotate(password: str, former: str) -> None:
+        spec = replace(site.spec, password=password, former_password=former)
+        registry.ensure(site.runner, spec, save_image=pytest.fail)
+
+    rotate("second", PASSWORD)
+    assert is_accepted(PASSWORD)
+    site.run(f"docker rmi {site.references[-1]} && docker pull -q {site.references[-1]}")
+    assert is_accepted("second")
+    rotate("third", "second")
+    assert [is_accepted(each) for each in (PASSWORD, "second", "third")] == [False, True, True]
+    registry.ensure(site.runner, site.spec, save_image=pytest.fail)
+    assert is_accepted(PASSWORD)
+
+
 def test_the_registry_keeps_the_newest_releases_and_goes_on(site: Site) -> None:
     kept = site.references[-KEPT:]
     before = site.registry_bytes()
@@ -312,7 +331,7 @@ def test_the_operators_images_run_on_the_machine(
     cancellation = Cancellation()
     with contextlib.closing(connect(None, cancellation)) as client:
         build(client, request, lambda _: None, cancellation)
-    pushed = operators_engine.push(name, user=registry.USER, password=PASSWORD)
+    pushed = operators_engine.push(name, user=registry.user_of(PASSWORD), password=PASSWORD)
     assert pushed == registry.digest(site.endpoint, "built", "1")
     reference = f"{site.address}/built@{pushed}"
     site.run(f"docker pull -q {reference}")

@@ -226,7 +226,8 @@ def test_without_5000_tcp_nobody_pulls(joined: Pair) -> None:
     runner = joined.pool.runner(joined.manager)
     registry.ensure(runner, spec, save_image=lambda: operators_engine.archive(spec.image))
     image = f"{joined.manager.private_address}:{registry.PORT}/probe:1"
-    sign_in = f"docker login -u {registry.USER} --password-stdin {image.partition('/')[0]}"
+    user = registry.user_of("password")
+    sign_in = f"docker login -u {user} --password-stdin {image.partition('/')[0]}"
     joined.run(joined.manager, sign_in, stdin=b"password")
     joined.run(joined.manager, f"docker tag {PROBE_IMAGE} {image} && docker push -q {image}")
     joined.run(joined.worker, sign_in, stdin=b"password")

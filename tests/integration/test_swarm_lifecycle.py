@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import tenacity
 
-from infra.swarm import ownership
+from infra.remote.runner import RemoteError
+from infra.swarm import join_tokens, ownership
 from infra.swarm.cluster import MACHINE_LABEL, PRIMARY_LABEL, Cluster
 from infra.swarm.dismantle import dismantle
 from infra.swarm.errors import SwarmError, SwarmNotFoundError
+from infra.swarm.execute import Execution
+from infra.swarm.joining import Join
 from infra.swarm.observe import observe
 from infra.swarm.reconcile import reconcile
 from infra.swarm.roles import ROLE_CHANGE_SECONDS
@@ -197,6 +200,26 @@ def test_a_registry_is_trusted_and_trusted_no_more(trio: Trio) -> None:
     assert "-----BEGIN" in trio.lab.run(worker, f"cat {planted}")
     trio.restore()
     assert trio.lab.run(worker, f"test -e {planted} || echo gone") == "gone\n"
+
+
+def test_a_rotated_join_token_admits_nobody_and_the_nodes_stay(trio: Trio) -> None:
+    before = identities(trio)
+    newcomer = trio.lab.machine("worker-5")
+    trio.reconcile(trio.with_machines(newcomer))
+    leaked = {role: trio.docker(f"swarm join-token -q {role}") for role in ("worker", "manager")}
+    join_tokens.rotate(trio.lab.pool.runner(trio.manager))
+    trio.lab.run(newcomer, "docker swarm leave")
+    to_manager = (trio.manager.private_address,)
+    for role in ("worker", "manager"):
+        join = Join(machine=newcomer, role=role, managers=to_manager)
+        execution = Execution(trio.lab.pool, trio.lab.report, tokens=leaked)
+        with pytest.raises(RemoteError, match="valid join token"):
+            join.take(execution)
+    trio.reconcile(trio.with_machines(newcomer))
+    assert listed(trio)["worker-5"] == ("Ready", "Active", "")
+    assert identities(trio) == before
+    trio.restore(newcomer)
+    trio.lab.remove("worker-5")
 
 
 def test_one_manager_to_three_and_back(trio: Trio) -> None:

@@ -8,12 +8,14 @@ importing Airflow costs seconds.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -277,6 +279,57 @@ def deadline_reference_name(value: Any) -> str | None:
 def operator_arguments(operator: Any) -> dict[str, Any]:
     """Return the arguments that an operator was made with."""
     return dict(operator._BaseOperator__init_kwargs)  # noqa: SLF001
+
+
+def arguments_given(operator: Any) -> Iterator[Mapping[str, Any]]:
+    """Return the arguments of an operator, and what a mapped one is expanded over.
+
+    Of an argument that is expanded over a list, the value is that list.
+    """
+    if not hasattr(operator, "partial_kwargs"):
+        yield operator_arguments(operator)
+        return
+    yield operator.partial_kwargs
+    # What a function is expanded over is beside what its operator is.
+    for expanded in (operator.expand_input, getattr(operator, "op_kwargs_expand_input", None)):
+        value = getattr(expanded, "value", None)
+        parts = cast("list[Any]", value if isinstance(value, list) else [value])
+        yield from (part for part in parts if isinstance(part, dict))
+
+
+def argument(operator: Any, name: str) -> Any:
+    """Return an argument that an operator, or each one of a mapped operator, has; or None."""
+    if not hasattr(operator, "partial_kwargs"):
+        return getattr(operator, name, None)
+    given: dict[str, Any] = operator.partial_kwargs
+    return given.get(name)
+
+
+def class_of(operator: Any) -> Any:
+    """Return the class of an operator, or of the operators that a mapped one is expanded to."""
+    kind: Any = cast("object", type(operator))
+    return getattr(operator, "operator_class", None) or kind
+
+
+def default_queue() -> str:
+    """Return the queue of a task that names none, as Airflow is configured here."""
+    from airflow import configuration
+
+    settings: Any = configuration.conf
+    return str(settings.get("operators", "default_queue"))
+
+
+@functools.cache
+def default_arguments(kind: Any) -> Mapping[str, str]:
+    """Return the default texts in the signatures of an operator's class and its bases."""
+    found: dict[str, str] = {}
+    bases: tuple[Any, ...] = kind.__mro__
+    for base in reversed(bases):
+        own = cast("dict[str, Any]", vars(base))
+        made = own.get("__init__")
+        parameters = inspect.signature(made).parameters.values() if made else ()
+        found |= {one.name: one.default for one in parameters if isinstance(one.default, str)}
+    return found
 
 
 def dags_of_code(code: str, *, file: str, name: str) -> dict[str, DAG]:

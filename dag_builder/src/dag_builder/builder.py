@@ -259,7 +259,14 @@ class _Place:
             if keep:
                 register.register(dag, self.module)
             if keeper is not None:
-                keeper.keep(plan, dag, module=self.module, file=self.fileloc, line=self.line)
+                keeper.keep(
+                    plan,
+                    dag,
+                    module=self.module,
+                    file=self.fileloc,
+                    line=self.line,
+                    locate=problems.locate,
+                )
             return dag
 
     def build_document(

@@ -137,6 +137,10 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.found)
 
+    def locate(self, path: Path, *, on_key: bool = False) -> Position | None:
+        """Return the place of a path in its file, if that file has places."""
+        return self._locate(path, on_key) if self._locate else None
+
     def of_another(self) -> Problems:
         """Problems of something else in the same file, still none."""
         return Problems(self._locate)
@@ -163,7 +167,7 @@ class Problems:
                 suggestion=suggestion,
                 hint=hint,
                 on_key=on_key,
-                position=self._locate(path, on_key) if self._locate else None,
+                position=self.locate(path, on_key=on_key),
                 cause=cause,
             )
         )

@@ -22,6 +22,8 @@ from infra.machines.aws.settings import ECR
 from infra.machines.cloud_config import cloud_config
 from infra.machines.fleet import Fleet, Record, names
 from infra.resources.keys import SshKey
+from infra.resources.operator_access import OperatorAccess
+from infra.settings.secrets import OPERATOR_KEY
 
 if TYPE_CHECKING:
     from infra.machines.aws.preflight import Site
@@ -84,7 +86,11 @@ class AwsMachines(pulumi.ComponentResource):
             self._network, self._policy(), self._naming, child
         )
         self._registry, self._role = self._make_registry()
-        self._operator = SshKey("operator", opts=pulumi.ResourceOptions(parent=self))
+        self._operator = SshKey(
+            "operator",
+            rotation=settings.rotations.get(OPERATOR_KEY, 0),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self._image_id = self._find_image()
         machines = {
             machine: self._machine(machine, role, number)
@@ -247,10 +253,19 @@ class AwsMachines(pulumi.ComponentResource):
         _, first = machines["manager-1"]
         settings = self._settings
         host = pulumi.Output.from_input(first["address"])
+        records = [pulumi.Output.from_input(record) for _, record in machines.values()]
+        resources = [instance for instance, _ in machines.values()]
+        access = OperatorAccess(
+            "operator-access",
+            machines=records,
+            key=self._operator,
+            connections_per_second=settings.connections_per_second,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(resources)),
+        )
         return Fleet(
-            machines=[pulumi.Output.from_input(record) for _, record in machines.values()],
-            resources=[instance for instance, _ in machines.values()],
-            private_key=self._operator.private_key,
+            machines=records,
+            resources=resources,
+            private_key=access.private_key,
             operator_cidrs=settings.allowed_cidrs,
             web_url=pulumi.Output.concat("http://", host, f":{settings.web_port}"),
             flower_url=pulumi.Output.concat("http://", host, f":{settings.flower_port}"),

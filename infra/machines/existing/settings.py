@@ -14,8 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from infra.project import ROOT
 from infra.settings import values
 from infra.settings.model import Settings
-from infra.settings.problem import Problem, invalid, missing
+from infra.settings.problem import Problem, invalid, missing, unused
+from infra.settings.secrets import OPERATOR_KEY
 from infra.settings.types import Boolean, Port
+from infra.stack.yaml_values import as_object, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +40,10 @@ _HOW_TO_READ_KEY = "ssh-ed25519 AAAA…, as `ssh-keyscan -t ed25519 HOST` prints
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----(?P<body>.*)-----END (?P=kind)PRIVATE KEY-----",
     re.DOTALL,
+)
+_OWN_KEYS = (
+    "The hosts have your own key: add another one to their authorized_keys, set privateKeyFile to"
+    " it, and remove the former one after `pulumi up`."
 )
 _OPENSSH_UNENCRYPTED = b"openssh-key-v1\0\0\0\0\4none"
 
@@ -209,6 +215,9 @@ class ExistingSettings(Settings):
 
 def conflicts(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Report conflicts between hosts; the model checks each host by itself."""
+    rotations = raw.get("rotateSecrets")
+    if is_object(rotations) and OPERATOR_KEY in as_object(rotations):
+        yield unused(f"rotateSecrets.{OPERATOR_KEY}", _OWN_KEYS)
     hosts = _hosts(raw)
     if hosts is None:
         return  # the model reports that it is not a list

@@ -163,9 +163,9 @@ class MachineSpec:
 def ensure_machine(spec: MachineSpec, known_ports: Mapping[int, int]) -> dict[int, int]:
     """Create, adopt or start the machine of ``spec``, and return its loopback ports.
 
-    A container that differs from ``spec`` (other ports, other keys, a recreated network, left
+    A container that differs from ``spec`` (other ports, another host key, a recreated network, left
     incomplete by an interrupted run) is recreated; its volume, and so its swarm membership, is
-    kept.
+    kept. Only a container that is made gets ``authorized_key``.
 
     Raises:
         LocalError: if a port is in use, or the name is another cluster's.
@@ -450,8 +450,8 @@ def _is_attached(client: Engine, container: Object, spec: MachineSpec) -> bool:
 
 
 def _keys_mark(spec: MachineSpec) -> str:
-    keys = f"{spec.host_public_key}\n{spec.authorized_key}"
-    return hashlib.sha256(keys.encode()).hexdigest()
+    """Return what identifies the host key. The operator's key rotates in the running container."""
+    return hashlib.sha256(spec.host_public_key.encode()).hexdigest()
 
 
 def _ensure_volume(client: Engine, spec: MachineSpec) -> None:

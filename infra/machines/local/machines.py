@@ -16,6 +16,8 @@ from infra.ports import SSH
 from infra.project import this_clone
 from infra.resources.keys import SshKey
 from infra.resources.local import LocalMachine, LocalNetwork
+from infra.resources.operator_access import OperatorAccess
+from infra.settings.secrets import OPERATOR_KEY
 
 if TYPE_CHECKING:
     from infra.settings.model import Settings
@@ -45,7 +47,9 @@ class LocalMachines(pulumi.ComponentResource):
         self._cluster_id = cluster_id
         self._child = pulumi.ResourceOptions(parent=self)
         self._published = {"webPort": settings.web_port, "flowerPort": settings.flower_port}
-        self._operator = SshKey("operator", opts=self._child)
+        self._operator = SshKey(
+            "operator", rotation=settings.rotations.get(OPERATOR_KEY, 0), opts=self._child
+        )
         self._network = LocalNetwork(
             "network",
             network=self._prefix,
@@ -100,10 +104,19 @@ class LocalMachines(pulumi.ComponentResource):
 
     def _fleet(self, machines: dict[str, tuple[LocalMachine, Record]]) -> Fleet:
         first, _ = machines["manager-1"]
+        records = [pulumi.Output.from_input(record) for _, record in machines.values()]
+        resources = [machine for machine, _ in machines.values()]
+        access = OperatorAccess(
+            "operator-access",
+            machines=records,
+            key=self._operator,
+            connections_per_second=self._settings.connections_per_second,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(resources)),
+        )
         return Fleet(
-            machines=[pulumi.Output.from_input(record) for _, record in machines.values()],
-            resources=[machine for machine, _ in machines.values()],
-            private_key=self._operator.private_key,
+            machines=records,
+            resources=resources,
+            private_key=access.private_key,
             operator_cidrs=[pulumi.Output.concat(self._network.gateway, "/32")],
             push_port=first.published.apply(lambda ports: int(ports[str(registry.PORT)])),
             web_url=pulumi.Output.from_input(f"http://{LOOPBACK}:{self._settings.web_port}"),

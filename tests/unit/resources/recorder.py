@@ -27,7 +27,11 @@ COMPUTED: dict[str, dict[str, Any]] = {
             for name in (*SECRET_NAMES, REGISTRY_PASSWORD, NAMING_KEY)
         },
     },
-    "pulumi-python:dynamic/keys:SshKey": {"private_key": "private", "public_key": "ssh-ed25519 A"},
+    "pulumi-python:dynamic/keys:SshKey": {
+        "private_key": "private",
+        "public_key": "ssh-ed25519 A",
+        "former_keys": [],
+    },
     "pulumi-python:dynamic/keys:RegistryCertificate": {
         "authority": "authority",
         "certificate": "certificate",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from infra.resources.provider import Provider
 
 _PACE = "how fast it connects: counts from the next operation on"
-_KEY = "the operator's key, which never changes (SshKey); logins are compared"
 _NAMED = "the resource's own name, which its URN has too: another one is another resource"
 _CONTENT = "part of the tag, which is compared"
 _USED_THEN = "how the next release's clean-up reaches them; a change needs none by itself"
@@ -63,16 +62,21 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
         "logins": _USED_THEN,
         "machines": _USED_THEN,
         "owned": _USED_THEN,
-        "private_key": _KEY,
+        "private_key": _USED_THEN,
         "registry": _USED_THEN,
     },
-    "NodeImages": {"connections_per_second": _PACE, "private_key": _KEY},
+    "NodeImages": {"connections_per_second": _PACE},
     "LocalMachine": {
+        "authorized_key": "made with the container; OperatorAccess adds and removes later ones",
         "host_key": "made with host_public_key, which is compared",
         "image": "reported by diff: the container, made again, would end running tasks",
         "port_settings": "names of settings in a message",
     },
     "LocalNetwork": {"published": "checked before the first container; then each container's own"},
+    "OperatorAccess": {
+        "connections_per_second": _PACE,
+        "former_keys": "changed with private_key, which is compared",
+    },
     "Place": {
         "account": "refused by check",
         "region": "refused by check",
@@ -81,10 +85,9 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
     "Registry": {
         "certificate_key": "made with certificate, which is compared",
         "connections_per_second": _PACE,
-        "private_key": _KEY,
     },
-    "Stack": {"connections_per_second": _PACE, "name": _NAMED, "private_key": _KEY},
-    "Swarm": {"connections_per_second": _PACE, "name": _NAMED, "private_key": _KEY},
+    "Stack": {"connections_per_second": _PACE, "name": _NAMED},
+    "Swarm": {"connections_per_second": _PACE, "name": _NAMED},
 }
 """Resource → input whose change is not an update → the reason."""
 

@@ -329,3 +329,21 @@ def test_images_are_removed_after_the_deployment(run_once: Callable[..., Recorde
     assert {reference.partition("@")[0] for reference in kept["references"]} == {
         f"10.213.0.11:5000/{name}" for name in ("airflow", "postgres", "redis", "web")
     }
+
+
+def test_an_output_has_what_the_services_offer_to_dags(
+    run: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: dict[str, object] = {}
+
+    def export(name: str, value: pulumi.Input[object]) -> None:
+        pulumi.Output.from_input(value).apply(lambda known: exported.update({name: known}))
+
+    monkeypatch.setattr(pulumi, "export", export)
+    run(taskGrace="60", airflowConfig='{"operators": {"default_queue": "big"}}')
+    assert exported["offers"] == {
+        "queues": {"big": 60},
+        "default_queue": "big",
+        "connections": ["airflow_history", "warehouse"],
+        "variables": [],
+    }

@@ -36,3 +36,23 @@ def test_a_certificate_is_renewed_at_half_of_its_life(monkeypatch: pytest.Monkey
     assert set(renewed) == set(made.outs)
     monkeypatch.undo()
     assert not provider.diff(made.id, renewed, INPUTS).changes
+
+
+def test_a_certificate_is_rotated_by_another_number_alone() -> None:
+    provider = RegistryCertificateProvider()
+    made = provider.create(INPUTS)
+    assert made.outs
+    asked = {**INPUTS, "rotation": 1}
+    found = provider.diff(made.id, made.outs, asked)
+    assert (found.changes, found.replaces) == (True, []), "an update: nothing is replaced"
+    first = provider.update(made.id, made.outs, asked).outs
+    assert first
+    assert not provider.diff(made.id, first, asked).changes
+    assert first["private_key"] != made.outs["private_key"]
+    assert first["authority"].endswith(made.outs["authority"]), "the nodes trust both"
+    second = provider.update(made.id, first, {**INPUTS, "rotation": 2}).outs
+    assert second
+    assert made.outs["authority"] not in second["authority"], "the first one is trusted no more"
+    kept = provider.update(made.id, second, INPUTS).outs
+    assert kept
+    assert (kept["certificate"], kept["authority"]) == (second["certificate"], second["authority"])

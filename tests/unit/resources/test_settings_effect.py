@@ -9,7 +9,9 @@ import pulumi
 import pytest
 import yaml
 
+from infra import credentials
 from infra.machines import target_packages
+from infra.settings.secrets import ROTATED
 from tests.unit.resources.recorder import run_program
 from tests.unit.resources.test_state_names import STACKS, AnyTarget
 
@@ -25,6 +27,7 @@ MAIL = {
     "smtpFrom": "airflow@example.org",
     "smtpCheck": "false",
 }
+AUTHORITY = credentials.registry_certificate(["s3.example.org"]).authority
 BUCKET = {
     "backupS3Bucket": "nightly",
     "backupS3AccessKey": "access",
@@ -61,14 +64,14 @@ CHANGES: dict[str, tuple[dict[str, str], str]] = {
     "backupS3Path": ({**LOCAL, **BUCKET}, "/another"),
     "backupS3AccessKey": ({**LOCAL, **BUCKET}, "another"),
     "backupS3SecretKey": ({**LOCAL, **BUCKET}, "another"),
-    "backupS3Ca": ({**LOCAL, **BUCKET}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "backupS3Ca": ({**LOCAL, **BUCKET}, AUTHORITY),
     "smtpHost": ({**LOCAL, **MAIL}, "smtp.example.net"),
     "smtpPort": ({**LOCAL, **MAIL}, "2525"),
     "smtpTls": ({**LOCAL, **MAIL}, "implicit"),
     "smtpUser": ({**LOCAL, **MAIL}, "another"),
     "smtpPassword": ({**LOCAL, **MAIL}, "another"),
     "smtpFrom": ({**LOCAL, **MAIL}, "another@example.org"),
-    "smtpCa": ({**LOCAL, **MAIL}, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"),
+    "smtpCa": ({**LOCAL, **MAIL}, AUTHORITY),
     "smtpCheck": ({**LOCAL, **MAIL, "smtpHost": "smtp.invalid"}, "true"),
     "restoreFrom": (LOCAL, "latest"),
     "rotateSecrets": (LOCAL, '{"redis_password": 1}'),
@@ -129,6 +132,13 @@ def outcome_once(settings: frozenset[tuple[str, str]]) -> Any:
 def test_every_setting_is_listed() -> None:
     project = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())
     assert CHANGES.keys() == project["config"].keys()
+
+
+@pytest.mark.parametrize("secret", ROTATED)
+def test_every_rotation_reaches_a_resource(secret: str) -> None:
+    once, twice = (outcome({**LOCAL, "rotateSecrets": f'{{"{secret}": {n}}}'}) for n in (1, 2))
+    assert not isinstance(once, str), once
+    assert outcome(LOCAL) != once != twice
 
 
 @pytest.mark.parametrize("stack", [LOCAL, EXISTING, AWS])

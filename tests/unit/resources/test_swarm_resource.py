@@ -9,11 +9,13 @@ import pytest
 from infra.firewall import Policy
 from infra.remote.machine import Machine
 from infra.resources import swarm
-from infra.swarm import observe, reconcile
+from infra.swarm import join_tokens, observe, reconcile
 from infra.swarm.cluster import Cluster, ClusterState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from infra.remote.runner import Runner
 
 
 def record(name: str, role: Any) -> dict[str, Any]:
@@ -99,3 +101,33 @@ def test_only_those_that_the_state_calls_managers_are_believed_besides(
     monkeypatch.setattr(swarm, "_claim", lambda _props: None)
     call(swarm.SwarmProvider())
     assert [cluster.former_managers for cluster in seen] == [believed]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rotations"),
+    [(None, None, 0), (None, 1, 1), (1, 1, 0), (1, 2, 1), (2, None, 0)],
+)
+def test_another_number_rotates_the_join_tokens_after_all_nodes_have_joined(
+    before: int | None, after: int | None, rotations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def bring(*_args: object, **_options: object) -> ClusterState:
+        done.append("joined")
+        return NEW_STATE
+
+    def rotate(manager: Runner) -> None:
+        done.append(f"rotated on {manager}")
+
+    monkeypatch.setattr(reconcile, "reconcile", bring)
+    monkeypatch.setattr(join_tokens, "rotate", rotate)
+    monkeypatch.setattr("infra.remote.pool.SshPool.runner", lambda _pool, machine: machine.name)
+    monkeypatch.setattr(swarm, "_claim", lambda _props: None)
+    asked = {**INPUTS, **({"token_rotation": after} if after else {})}
+    olds = {**STATE, **({"token_rotation": before} if before else {})}
+    provider = swarm.SwarmProvider()
+    assert provider.diff("ours", olds, asked).changes == (before != after)
+    outs = provider.update("ours", olds, asked).outs
+    assert done == ["joined", *["rotated on manager-1"] * rotations]
+    assert outs
+    assert outs.get("token_rotation") == after

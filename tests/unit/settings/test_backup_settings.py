@@ -86,7 +86,14 @@ def test_a_bucket_has_keys_which_are_secrets() -> None:
             {**BUCKET, "backupS3Endpoint": "https://s3"},
             "backupS3Endpoint: 'https://s3' is not valid. Use a host name",
         ),
-        ({**BUCKET, "backupS3Ca": "/ca.pem"}, "backupS3Ca: '/ca.pem' is not valid. Use a PEM text"),
+        (
+            {**BUCKET, "backupS3Endpoint": "s3..example.org"},
+            "backupS3Endpoint: 's3..example.org' is not valid. Use a host name",
+        ),
+        (
+            {**BUCKET, "backupS3Ca": "/ca.pem"},
+            "backupS3Ca: '/ca.pem' is not valid. Use certificates as a PEM text",
+        ),
     ],
 )
 def test_a_bucket_is_given_as_a_whole(raw: dict[str, str], expected: str) -> None:

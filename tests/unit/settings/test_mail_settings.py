@@ -6,13 +6,15 @@ import json
 
 import pytest
 
+from infra import credentials
 from infra.settings.parse import SettingsError
 from infra.stack.mail import AUTHORITY, CONNECTION
 from tests.unit.parsed import parse
 
 SERVER = {"smtpHost": "smtp.example.org", "smtpFrom": "airflow@example.org"}
 LOGIN = {**SERVER, "smtpUser": "airflow", "smtpPassword": "hunter2hunter2"}
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+CA = credentials.registry_certificate(["smtp.example.org"]).authority
+BROKEN_CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 
 
 def test_without_a_host_there_is_no_mail() -> None:
@@ -52,15 +54,25 @@ def test_services_get_what_they_need() -> None:
     ("changed", "expected"),
     [
         ({"smtpFrom": ""}, "smtpFrom: .*airflow@example.org"),
-        ({"smtpFrom": "Airflow <a@b.c>"}, "smtpFrom: .*an address, such as"),
+        ({"smtpFrom": "Airflow <a@b.c>"}, "smtpFrom: .*an address in ASCII"),
         ({"smtpHost": "smtp://mail"}, "smtpHost: .*a host name"),
         ({"smtpPassword": ""}, "smtpPassword: .*set with --secret"),
         ({"smtpUser": ""}, "smtpUser: .*the user of smtpPassword"),
-        ({"smtpPassword": "a-first-line\na-second"}, "smtpPassword: .*one line"),
+        ({"smtpPassword": "a-first-line\na-second"}, "smtpPassword: .*on one line"),
+        ({"smtpPassword": "wörd"}, "smtpPassword: .*ASCII"),
+        ({"smtpUser": "jörg"}, "smtpUser: 'jörg' .*ASCII"),
+        ({"smtpFrom": "jörg@example.org"}, "smtpFrom: .*in ASCII"),
+        ({"smtpFrom": "airflow@example..org"}, "smtpFrom: .*an address"),
+        ({"smtpHost": "mail..example.org"}, "smtpHost: .*a host name"),
+        ({"smtpHost": f"{'a' * 64}.example.org"}, "smtpHost: .*a host name"),
+        ({"smtpHost": ".".join(["a" * 63] * 4)}, "smtpHost: .*a host name"),
         ({"smtpTls": "none"}, "smtpTls: .*readable"),
         ({"smtpTls": "tls"}, "smtpTls: .*'starttls', 'implicit' or 'none'"),
         ({"smtpPort": "465"}, "smtpTls: .*'implicit'"),
         ({"smtpCa": "/etc/ca.pem"}, "smtpCa: .*a PEM text"),
+        ({"smtpCa": BROKEN_CA}, "smtpCa: .*a PEM text"),
+        ({"smtpCa": CA + BROKEN_CA}, "smtpCa: .*a PEM text"),
+        ({"smtpCa": "ö"}, "smtpCa: .*a PEM text"),
         ({"smtpHost": ""}, "smtpUser: .*smtpHost, which is not set"),
     ],
 )

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dag_builder.cluster.check import check as check_cluster
+from dag_builder.cluster.description import UnreadableClusterError, read_cluster
+from dag_builder.make.plans import keeping
 from dag_builder.testing.load import Loaded, load
 
 if TYPE_CHECKING:
     import argparse
 
+    from dag_builder.cluster.description import Cluster
+
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is wrong. Returns 1 if anything is."""
-    found = load(options.paths, options.tasks)
+    """Print what is wrong. Returns 1 if anything is, and 2 if the cluster's file is."""
+    try:
+        cluster = _cluster(options)
+    except UnreadableClusterError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with contextlib.nullcontext() if cluster is None else keeping() as keeper:
+        found = load(options.paths, options.tasks)
     if not found.errors and not found.dags:
         for path in options.paths:
             found.add_error(str(path), "there is no DAG in it")
     _refuse_what_cannot_be_stored(found)
+    if cluster is not None:
+        check_cluster(found, cluster, keeper.built if keeper else ())
     if options.format == "json":
         _print_json(found, options)
     elif options.format == "github":
@@ -28,6 +42,13 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_text(found, options)
     return 1 if found.errors else 0
+
+
+def _cluster(options: argparse.Namespace) -> Cluster | None:
+    """The cluster of the command line. Raises UnreadableClusterError."""
+    if options.cluster is None:
+        return None
+    return read_cluster(options.cluster)
 
 
 def _refuse_what_cannot_be_stored(found: Loaded) -> None:

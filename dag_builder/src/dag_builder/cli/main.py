@@ -64,6 +64,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--format", choices=["text", "json", "github"], default="text", help="format of the report"
     )
     check.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help="also check the DAGs against this JSON description of a cluster",
+    )
+    check.add_argument(
         "-q", "--quiet", action="store_true", help="print nothing if everything is valid"
     )
 
@@ -85,6 +91,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     schema = _add(commands, "schema", "print the JSON Schema that editors check YAML with")
+    schema.add_argument(
+        "--cluster", action="store_true", help="the schema of the file for check --cluster instead"
+    )
     schema.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it to a file")
 
     new = _add(commands, "new", "write a DAG file with comments to start from")

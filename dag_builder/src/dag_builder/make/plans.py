@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from dag_builder.read.origins import Origins
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from airflow.sdk import DAG
 
+    from dag_builder.errors import Path, Position
     from dag_builder.plan import DagPlan
 
 
@@ -28,6 +29,8 @@ class Built:
     module: dict[str, Any]
     file: str
     line: int
+    #: Finds the place of a path in the DAG's YAML file.
+    locate: Callable[[Path], Position | None]
 
 
 @dataclass(kw_only=True)
@@ -43,11 +46,26 @@ class Keeper:
         return self._origins
 
     def keep(
-        self, plan: DagPlan, dag: DAG, *, module: dict[str, Any], file: str, line: int
+        self,
+        plan: DagPlan,
+        dag: DAG,
+        *,
+        module: dict[str, Any],
+        file: str,
+        line: int,
+        locate: Callable[[Path], Position | None],
     ) -> None:
         """Keep a DAG, and what it is built of."""
         self.built.append(
-            Built(plan=plan, dag=dag, origins=self._origins, module=module, file=file, line=line)
+            Built(
+                plan=plan,
+                dag=dag,
+                origins=self._origins,
+                module=module,
+                file=file,
+                line=line,
+                locate=locate,
+            )
         )
 
 

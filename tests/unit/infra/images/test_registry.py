@@ -78,7 +78,9 @@ def test_the_image_is_looked_up_by_its_name() -> None:
     assert not any("sha256:" in command for command in runner.commands)
 
 
-@pytest.mark.parametrize("field", ["image", "certificate", "private_key", "password"])
+@pytest.mark.parametrize(
+    "field", ["image", "certificate", "private_key", "password", "former_password"]
+)
 def test_any_other_content_recreates_it(field: str) -> None:
     values = {name: getattr(SPEC, name) for name in RegistrySpec.__dataclass_fields__}
     other = RegistrySpec(**(values | {field: "another"}))
@@ -107,7 +109,7 @@ def test_the_secrets_travel_as_files_that_only_root_reads() -> None:
     assert files["tls.key"] == SPEC.private_key.encode()
     assert files["tls.crt"] == SPEC.certificate.encode()
     user, hashed = files["htpasswd"].strip().split(b":", 1)
-    assert user == b"dairflow"
+    assert user.decode() == registry.user_of(SPEC.password)
     assert bcrypt.checkpw(SPEC.password.encode(), hashed)
 
 

@@ -141,6 +141,11 @@ def test_a_mistake_in_a_host_is_reported_with_its_path(
             "hosts: 2 hosts are managers. Use an odd",
         ),
         ([MANAGER, WORKER], {"workers": "5"}, "workers: must not be set. With target e"),
+        (
+            [MANAGER, WORKER],
+            {"rotateSecrets": {"operator_key": 1}},
+            "rotateSecrets.operator_key: must not be set. The hosts have your own key",
+        ),
         ([MANAGER, WORKER], {"adopt": "maybe"}, "adopt: 'maybe' is not valid. Use true or false"),
         ([MANAGER, WORKER], {"target": "local"}, "hosts: must not be set. It belongs to target ex"),
     ],

@@ -1,0 +1,1 @@
+"""Checks DAGs against the description of a cluster."""
