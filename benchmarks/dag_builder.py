@@ -14,6 +14,7 @@ The target is 0.05 from dictionaries. From YAML it is 0.2, because all of its te
 
 from __future__ import annotations
 
+import atexit
 import copy
 import datetime as dt
 import gc
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).parent]
 
 HOME = tempfile.TemporaryDirectory(prefix="dag-builder-benchmark-")
+atexit.register(HOME.cleanup)
 os.environ.setdefault("AIRFLOW_HOME", HOME.name)
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 os.environ["DO_NOT_TRACK"] = "1"  # dag-factory reports its use otherwise

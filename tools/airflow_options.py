@@ -75,7 +75,8 @@ def _enumerations() -> dict[str, str]:
 
 
 def _of_airflow() -> dict[str, Any]:
-    return yaml.safe_load((airflow_folder() / "config_templates/config.yml").read_text())
+    text = (airflow_folder() / "config_templates/config.yml").read_text()
+    return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
 def _of_providers() -> list[dict[str, Any]]:

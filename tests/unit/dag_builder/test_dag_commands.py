@@ -643,12 +643,12 @@ def test_pytest_plugin(dag_folder: Path) -> None:
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("name", ["sales.py", "sales.yaml"])
-def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
+def test_run_of_a_new_file(dag_folder: Path) -> None:
     beside = dag_folder / "beside.py"
     beside.write_text("# airflow dag\nopen(__file__ + '.read', 'w').close()\n")
-    assert main(["new", str(dag_folder / name)]) == 0
-    done = _run(dag_folder / name, "--date", "2026-02-03")
+    file = dag_folder / "sales.py"
+    assert main(["new", str(file)]) == 0
+    done = _run(file, "--date", "2026-02-03")
     assert done.returncode == 0, done.stderr
     lines = [line.split()[:2] for line in done.stdout.splitlines()[-4:]]
     assert lines == [
@@ -657,21 +657,36 @@ def test_run_of_a_new_file(name: str, dag_folder: Path) -> None:
         ["load", "success"],
         ["sales:", "success"],
     ]
-    if name == "sales.py":
-        assert "2026-02-03: [1, 2, 3]" in done.stdout
+    assert "2026-02-03: [1, 2, 3]" in done.stdout
     assert [file.name for file in dag_folder.glob("*.read")] == []
 
 
 @pytest.mark.contract
-def test_run_of_a_failing_dag(dag_folder: Path) -> None:
-    (dag_folder / "x.py").write_text(
-        "from dag_builder import build_dag\ndef fail(): raise RuntimeError('boom')\n"
-        "build_dag('x', {'fail': [], 'after': ['fail']}, {'fail': fail, 'after': fail})\n"
-    )
-    done = _run(dag_folder / "x.py", "-q")
+def test_run_of_a_new_yaml_file_to_which_a_failing_task_is_added(dag_folder: Path) -> None:
+    """One run for both: each run imports Airflow in a process of its own."""
+    (dag_folder / "failing.py").write_text("def fail(): raise RuntimeError('boom')\n")
+    beside = dag_folder / "beside.py"
+    beside.write_text("# airflow dag\nopen(__file__ + '.read', 'w').close()\n")
+    file = dag_folder / "sales.yaml"
+    assert main(["new", str(file)]) == 0
+    with file.open("a") as tasks:
+        tasks.write(
+            "  fail: {callable: failing.fail, upstream: [load], retries: 0}\n"
+            "  after: {operator: empty, upstream: [fail]}\n"
+        )
+    done = _run(file, "-q")
     assert done.returncode == 1
     assert "boom" in done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "x: failed"
+    assert {tuple(line.split()[:2]) for line in done.stdout.splitlines()[-6:]} == {
+        ("extract", "success"),
+        ("clean", "success"),
+        ("load", "success"),
+        ("fail", "failed"),
+        ("after", "upstream_failed"),
+        ("sales:", "failed"),
+    }
+    assert done.stdout.splitlines()[-1] == "sales: failed"
+    assert [file.name for file in dag_folder.glob("*.read")] == []
 
 
 def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

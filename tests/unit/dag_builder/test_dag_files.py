@@ -14,6 +14,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
 from dag_builder import DagError, build_dag, build_dags, dag_of
+from tests.unit.dag_builder.parse_again import stored_twice
 
 HEAD = "# airflow\nfrom dag_builder import build_dag, build_dags, build_yaml, dag_of\n"
 GOOD = '{"tasks": {"a": {"operator": "empty"}}}'
@@ -135,25 +136,8 @@ def test_outside_of_airflow_good_dags_of_a_template_are_kept() -> None:
     assert isinstance(globals()["dag:kept_good"], DAG)
 
 
-PARSE_AGAIN = """
-import json, sys
-from airflow.dag_processing.dagbag import DagBag
-from airflow.models.serialized_dag import SerializedDagModel
-from airflow.serialization.serialized_objects import DagSerialization
-
-def stored():
-    bag = DagBag(sys.argv[1])
-    assert not bag.import_errors, bag.import_errors
-    return DagSerialization.to_dict(bag.dags["x"])
-
-first = stored()
-assert json.dumps(first) == json.dumps(stored())
-print("STORED", SerializedDagModel.hash(first), json.dumps(first, sort_keys=True))
-"""
-
-
 def test_every_parse_gives_the_same_bytes(dag_folder: Path) -> None:
-    """Twice in one process, to the byte; and in others, whose sets have another order.
+    """Twice in one process, to the byte; and in another one, whose sets have another order.
 
     The order of keys is Airflow's own there, and its hash, which makes versions, sorts them.
     """
@@ -176,19 +160,17 @@ build_dag("x", {
 })
 """
     (dag_folder / "x.py").write_text(HEAD + code)
-    stored = []
-    for seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", PARSE_AGAIN, str(dag_folder)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        )
-        stored.append(done.stdout.partition("STORED")[2])
-    assert stored[0]
-    assert stored[0] == stored[1]
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # not this process's
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.dag_builder.parse_again", str(dag_folder)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+    )
+    assert done.stdout.partition("STORED ")[2].strip() == stored_twice(str(dag_folder))
 
 
 def test_built_dag_survives_storage(dag_folder: Path) -> None:
