@@ -235,7 +235,8 @@ def _arguments(reader: Reader, key: str, notifier: Any, value: Any, path: Path) 
         what = f"{valid}, or a mapping with the arguments of the notifier"
         reader.wrong(path, cast("object", value), what)
         return NOTHING
-    mapping: Mapping[str, Any] = {target.main: value} if short else value
+    given = cast("object", {target.main: value} if short else value)
+    mapping = cast("Mapping[str, Any]", given)
     return _read_arguments(reader, key, notifier, mapping, path, short=short)
 
 
