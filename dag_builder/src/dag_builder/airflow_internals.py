@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _CONTEXT = "airflow.sdk.definitions._internal.contextmanager"
 _TASK_RUNNER = "airflow.sdk.execution_time.task_runner"
+#: What Airflow's links begin with if its option [api] base_url is not set.
+DEFAULT_BASE_URL = "http://localhost:8080"
 
 
 # The file that Airflow reads
@@ -102,6 +104,23 @@ def async_callback() -> Any:
     from airflow.sdk.definitions.callback import AsyncCallback
 
     return AsyncCallback
+
+
+def sends_asynchronously(notifier: Any) -> bool:
+    """Return whether a class of notifiers can send from the triggerer."""
+    from airflow.sdk import BaseNotifier
+
+    base: Any = BaseNotifier
+    return notifier.async_notify is not base.async_notify
+
+
+def base_url() -> str:
+    """Return what links to Airflow's pages begin with, without a slash at the end."""
+    from airflow import configuration
+
+    settings: Any = configuration.conf
+    found = settings.get("api", "base_url", fallback=DEFAULT_BASE_URL)
+    return str(found or DEFAULT_BASE_URL).rstrip("/")
 
 
 def events_timetable() -> Any:

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     PARAMS = "params"
     ASSETS = "assets"
     DEADLINE = "deadline"
+    NOTIFY = "notify"
+    TASK_NOTIFY = "task_notify"
     TRIGGER_RULE = "trigger_rule"
     WEIGHT_RULE = "weight_rule"
     RUN_TYPES = "run_types"
@@ -104,6 +106,11 @@ DAG_OWN_FIELDS: dict[str, Field] = {
     "default_args": _field(Kind.MAPPING, "Arguments for every task that does not set them."),
     "operator_defaults": _field(
         Kind.MAPPING, "Arguments for every task of one operator, by the operator's name."
+    ),
+    "notify": _field(
+        Kind.NOTIFY,
+        "Whom to write to when a run fails, succeeds or is late, or when a task is retried or "
+        "skipped.",
     ),
     "timezone": _field(Kind.TEXT, "The time zone of dates that do not name one; UTC if left out."),
     "assets": _field(Kind.MAPPING, "Assets by a name to use in this DAG."),
@@ -198,6 +205,9 @@ TASK_OWN_FIELDS: dict[str, Field] = {
     "expand": _field(Kind.MAPPING, "One instance for each value of these arguments."),
     "expand_kwargs": _field(Kind.ANY, "One instance for each of these sets of arguments."),
     "default_args": _field(Kind.MAPPING, "Arguments for this task that it does not set itself."),
+    "notify": _field(
+        Kind.TASK_NOTIFY, "Whom to write to when it fails, succeeds, is retried or is skipped."
+    ),
     "setup": _field(Kind.BOOLEAN, "It prepares what others need."),
     "teardown": _field(Kind.ANY, "It cleans up: true, or the name(s) of its setup tasks."),
     "on_failure_fail_dagrun": _field(
@@ -221,6 +231,9 @@ GROUP_FIELDS: dict[str, Field] = {
     "ui_color": _field(Kind.TEXT, "Its colour."),
     "ui_fgcolor": _field(Kind.TEXT, "The colour of its text."),
 }
+
+#: Keys of notify: what it is about, and the ways to send.
+NOTIFY_KEYS = frozenset({"on", "email", "slack", "slack_webhook", "webhook"})
 
 #: A kind of argument that operators take by a name that says what it holds.
 COMMON_ARGUMENTS: dict[str, Kind] = {

@@ -37,8 +37,21 @@ TriggerRule = Literal[
 ]
 
 
+class NotifyDict(TypedDict, total=False):
+    """Whom to notify, and of what. `on` is needed, and one of the others."""
+
+    on: Names
+    email: Names | Mapping[str, Any]
+    slack: str | Mapping[str, Any]
+    slack_webhook: str | Mapping[str, Any]
+    webhook: str | Mapping[str, Any]
+
+
+Notify = Union[NotifyDict, list[NotifyDict]]  # noqa: UP007
+
+
 class ArgumentsDict(TypedDict, total=False):
-    """Arguments that every task takes."""
+    """Arguments that every task takes, and what else default_args take."""
 
     owner: str
     retries: int
@@ -90,6 +103,7 @@ class ArgumentsDict(TypedDict, total=False):
     email: Any
     email_on_retry: bool
     email_on_failure: bool
+    notify: Notify
 
 
 class TaskDict(ArgumentsDict, total=False):
@@ -165,6 +179,7 @@ class DagDict(TypedDict, total=False):
     tasks: Mapping[str, TaskEntry]
     default_args: ArgumentsDict
     operator_defaults: Mapping[str, Mapping[str, Any]]
+    notify: Notify
     timezone: str
     assets: Mapping[str, Any]
     chains: str | list[Any]

@@ -330,6 +330,30 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "this is not a reference for a deadline",
         "dagrun_queued_at",
     ),
+    # Notify
+    (dag(notify={"email": "a@x"}), "x.notify.on", "notify needs 'on'", "deadline"),
+    (dag(notify={"on": "failure"}), "x.notify", "notify needs someone to notify", "email"),
+    (dag(notify={"on": "failure", "mail": "a@x"}), "x.notify.mail", "notify has no", "email"),
+    (dag(notify={"on": "fail", "email": "a"}), "x.notify.on", "no event 'fail'", "failure"),
+    (
+        dag(notify={"on": "deadline", "email": "a@x"}),
+        "x.notify",
+        "the DAG has no deadline that a run could miss",
+        "beside notify",
+    ),
+    (
+        tasks(a={**EMPTY, "notify": {"on": "deadline", "email": "a@x"}}),
+        "x.tasks.a.notify.on",
+        "a task has no deadline",
+        "'failure', 'success', 'retry', 'skipped'",
+    ),
+    (
+        dag(notify={"on": "failure", "email": {"to": "a@x", "subjekt": "s"}}),
+        "x.notify.email.subjekt",
+        "email has no 'subjekt'",
+        "subject",
+    ),
+    (dag(notify={"on": "failure", "slack": {}}), "x.notify.slack", "slack needs 'channel'", "text"),
     # What makes a task
     (
         tasks(a={"operator": "bahs"}),
@@ -952,6 +976,7 @@ def test_every_message_is_asserted() -> None:
         *printed,
         *(case[1] for case in YAML_CASES),
         "the file cannot be read: ",
+        "this release of  cannot send for a deadline",  # test_dag_notify.py
         "there is no YAML file of DAGs in this folder",
         "a file with 'dags' has no ",
         "building this DAG fails: ",

@@ -23,13 +23,15 @@ from dag_builder.fields import (
     DAG_FIELDS,
     DAG_OWN_FIELDS,
     GROUP_FIELDS,
+    NOTIFY_KEYS,
     TASK_FIELDS,
     TASK_OWN_FIELDS,
 )
 from dag_builder.read.keys import dag_keys
+from dag_builder.read.notifications import TARGETS
 from dag_builder.read.operators import DECORATORS, OPERATORS, decorator_signature, signature_of
 from dag_builder.read.times import duration, moment
-from dag_builder.typing import ArgumentsDict, DagDict, GroupDict, TaskDict
+from dag_builder.typing import ArgumentsDict, DagDict, GroupDict, NotifyDict, TaskDict
 from dag_builder.yaml.schema import json_schema
 from dag_builder.yaml.source import read_text
 from hypothesis import given
@@ -486,7 +488,8 @@ def test_yaml_words(text: str, value: object) -> None:
 
 
 def test_typed_dictionaries_have_the_keys_of_the_table() -> None:
-    assert ArgumentsDict.__annotations__.keys() == TASK_FIELDS.keys()
+    assert ArgumentsDict.__annotations__.keys() == TASK_FIELDS.keys() | {"notify"}
+    assert NotifyDict.__annotations__.keys() == NOTIFY_KEYS == {"on", *TARGETS}
     assert get_type_hints(TaskDict).keys() == TASK_FIELDS.keys() | TASK_OWN_FIELDS.keys()
     assert GroupDict.__annotations__.keys() == GROUP_FIELDS.keys()
     assert DagDict.__annotations__.keys() == DAG_FIELDS.keys() | DAG_OWN_FIELDS.keys()

@@ -30,7 +30,15 @@ from dag_builder.eject.code import (
 )
 from dag_builder.eject.refusal import EjectError, refuse
 from dag_builder.errors import NOTHING, Path
-from dag_builder.read.origins import Called, Expression, FromEnvironment, Imported, Origin, Origins
+from dag_builder.read.origins import (
+    Called,
+    Expression,
+    FromEnvironment,
+    Imported,
+    Origin,
+    Origins,
+    WithBaseUrl,
+)
 from dag_builder.references import RETURN_VALUE, Argument, Combined, Output
 
 if TYPE_CHECKING:
@@ -143,8 +151,17 @@ class Values:
                 return origin.code
             case FromEnvironment():
                 return self._environment(origin)
+            case WithBaseUrl():
+                return self._with_base_url(origin)
             case Called():
                 return self._called(value, origin, refer, path)
+
+    def _with_base_url(self, origin: WithBaseUrl) -> Code:
+        name = f"{self.names.imported('airflow', 'configuration')}.conf.get"
+        fallback = {"fallback": text(airflow_internals.DEFAULT_BASE_URL)}
+        found = call(name, [text("api"), text("base_url")], fallback)
+        found = call(attribute(found, "rstrip"), [text("/")])
+        return call(attribute(text(origin.text), "replace"), [text(origin.mark), found])
 
     def _environment(self, origin: FromEnvironment) -> Code:
         os = self.names.imported("os")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dag_builder.read.task_context import TaskContext
 
 _ARGUMENT_KEYS = frozenset({"arguments", "partial", "expand", "expand_kwargs", "default_args"})
+#: Keys that are read together with the defaults around the task.
+_INHERITED_KEYS = frozenset({"default_args", "notify"})
 _FUNCTION_KEYS = frozenset({"decorator", "python"})
 _BUILDER_FIELDS = frozenset({"inlets", "outlets", "params"})
 
@@ -58,7 +60,7 @@ def read_arguments(  # noqa: C901 - the one loop over every value of every task:
         plain = False
     elif task.function is None and not given.keys().isdisjoint(_FUNCTION_KEYS):
         _own_arguments(context, task, given, path)
-    if context.layered or "default_args" in given:
+    if context.layered or not given.keys().isdisjoint(_INHERITED_KEYS):
         inherit(context, task, signature, given, path)
         plain = False
     if not signature.required <= kwargs.keys():

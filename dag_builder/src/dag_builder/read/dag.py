@@ -14,6 +14,15 @@ from dag_builder.read import links, schedules, times
 from dag_builder.read.defaults import check_default_args, read_default_args, read_operator_defaults
 from dag_builder.read.expansion import read_mapping
 from dag_builder.read.keys import DAG_ID, DAG_ID_FORM, dag_keys, merged, refuse_unknown
+from dag_builder.read.notifications import (
+    CALLBACKS,
+    DEADLINE,
+    NOTIFY,
+    OF_TASKS,
+    callbacks_of,
+    finish_default_args,
+    with_notices,
+)
 from dag_builder.read.task_context import TaskContext
 from dag_builder.read.tasks import read_links, read_task
 from dag_builder.read.values import Reader
@@ -22,6 +31,7 @@ from dag_builder.references import references_in
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from dag_builder.read.notifications import Notice
     from dag_builder.read.origins import Origins
 
 _GROUP_KEYS = frozenset(GROUP_FIELDS)
@@ -139,6 +149,7 @@ class _DagParser:
             )
         self._timezone(dictionary.get("timezone"))
         self._assets(dictionary.get("assets"))
+        notices = self._notices(dictionary)
         kwargs = self.plan.kwargs
         for key, value in dictionary.items():
             if key in _OWN or key in unknown or key == "default_args":
@@ -147,6 +158,10 @@ class _DagParser:
             found = self.reader.read(field.kind if field else Kind.ANY, value, (*self.path, key))
             if found is not NOTHING:
                 kwargs[key] = found
+        for event in ("failure", "success"):
+            added = callbacks_of(notices, event)
+            if added:
+                kwargs[CALLBACKS[event]] = with_notices(kwargs.get(CALLBACKS[event]), added)
         self._check_dates(kwargs)
         self._refuse_references(kwargs)
         if "doc_md" in kwargs:
@@ -159,7 +174,29 @@ class _DagParser:
         self._children(self.plan.root, dictionary["tasks"], frozenset(default_args))
         self.chains.append((dictionary.get("chains"), self.plan.root, self.path))
         check_default_args(self.context)
+        finish_default_args(self.context)
         links.connect(self.plan, self.problems, self.context.references, self.chains)
+
+    def _notices(self, dictionary: Mapping[str, Any]) -> list[Notice]:
+        """Read the DAG's notify; what is of its tasks and deadlines is kept for these."""
+        path = (*self.path, NOTIFY)
+        read = self.reader.read(Kind.NOTIFY, dictionary.get(NOTIFY), path)
+        if read is NOTHING:
+            self.reader.of_deadlines = [NOTHING]  # so that no deadline lacks a callback
+            return []
+        found: list[Notice] = read or []
+        late = [notice for notice in found if notice.event == DEADLINE]
+        self.reader.of_deadlines = [notice.callback for notice in late]
+        self.context.notices_of_tasks = [one for one in found if one.event in OF_TASKS]
+        self.context.layered |= bool(self.context.notices_of_tasks)
+        if late and not dictionary.get("deadline"):
+            self.problems.add(
+                late[0].path[:-1],
+                "the DAG has no deadline that a run could miss",
+                given=DEADLINE,
+                valid="deadline: {reference: dagrun_queued_at, interval: 1h}, beside notify",
+            )
+        return found
 
     def _check_dates(self, kwargs: Mapping[str, Any]) -> None:
         first, last = kwargs.get("start_date"), kwargs.get("end_date")

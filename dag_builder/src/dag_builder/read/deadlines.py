@@ -26,30 +26,57 @@ def read_deadline(reader: Reader, value: Any, path: Path) -> Any:
     """``{reference:, interval:, callback:}`` as a DeadlineAlert, or a list of them."""
     if isinstance(value, list):
         items = cast("list[Any]", value)
-        return [read_deadline(reader, item, (*path, index)) for index, item in enumerate(items)]
+        found = [_alerts(reader, item, (*path, index)) for index, item in enumerate(items)]
+        alerts = [alert for of_one in found for alert in of_one]
+        return NOTHING if NOTHING in alerts else alerts
+    alerts = _alerts(reader, value, path)
+    if NOTHING in alerts:
+        return NOTHING
+    return alerts[0] if len(alerts) == 1 else alerts
+
+
+def _alerts(reader: Reader, value: Any, path: Path) -> list[Any]:
+    """Return one deadline, and others of the same moment for the callbacks of the DAG's notify."""
     if not isinstance(value, Mapping):
-        return _made_deadline(reader, value, path)
+        return _with_others(reader, _made_deadline(reader, value, path), path)
     mapping = cast("Mapping[str, Any]", value)
     if "$object" in mapping:
-        return reader.new_object(mapping, path)
+        return _with_others(reader, reader.new_object(mapping, path), path)
     before = len(reader.problems.found)
     for name in mapping:
         if name not in DEADLINE_KEYS:
             reader.problems.add_unknown(
                 (*path, name), f"a deadline has no {name!r}", name, DEADLINE_KEYS, on_key=True
             )
-    for name in ("reference", "interval", "callback"):
+    for name in ("reference", "interval", *(() if reader.of_deadlines else ("callback",))):
         if name not in mapping:
             reader.problems.add(path, f"a deadline needs {name!r}", valid=listed(DEADLINE_KEYS))
     if len(reader.problems.found) > before:
-        return NOTHING
+        return [NOTHING]
     reference = _deadline_reference(reader, mapping["reference"], (*path, "reference"))
     interval = _deadline_interval(reader, mapping["interval"], (*path, "interval"))
-    callback = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
-    if NOTHING in (reference, interval, callback):
-        return NOTHING
-    kwargs = {"reference": reference, "interval": interval, "callback": callback}
-    return reader.call(airflow_internals.deadline_alert(), (), kwargs | _name_of(mapping), path)
+    callbacks = [*reader.of_deadlines]
+    if "callback" in mapping:
+        own = _deadline_callback(reader, mapping["callback"], (*path, "callback"))
+        callbacks.insert(0, own)
+    if NOTHING in (reference, interval, *callbacks):
+        return [NOTHING]
+    kwargs = {"reference": reference, "interval": interval, **_name_of(mapping)}
+    return [_alert(reader, kwargs, callback, path) for callback in callbacks]
+
+
+def _alert(reader: Reader, kwargs: Mapping[str, Any], callback: Any, path: Path) -> Any:
+    made = airflow_internals.deadline_alert()
+    return reader.call(made, (), {**kwargs, "callback": callback}, path)
+
+
+def _with_others(reader: Reader, made: Any, path: Path) -> list[Any]:
+    """Return a deadline that is already made, and others of the same moment."""
+    if not isinstance(made, airflow_internals.deadline_alert()) or NOTHING in reader.of_deadlines:
+        return [made]
+    alert: Any = made
+    kwargs = {"reference": alert.reference, "interval": alert.interval, "name": alert.name}
+    return [alert, *(_alert(reader, kwargs, one, path) for one in reader.of_deadlines)]
 
 
 def _made_deadline(reader: Reader, value: object, path: Path) -> Any:

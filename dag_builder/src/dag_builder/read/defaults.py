@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dag_builder.errors import NOTHING, Path, closest, listed
-from dag_builder.fields import IGNORED_ARGUMENTS, TASK_FIELDS
+from dag_builder.fields import IGNORED_ARGUMENTS, TASK_FIELDS, Kind
 from dag_builder.read.argument_names import refuse_argument
 from dag_builder.read.argument_types import read_argument
 from dag_builder.read.keys import joined, refuse_unknown
+from dag_builder.read.notifications import NOTICES, NOTIFY, add_to_task
 from dag_builder.read.task_context import RawDefault, TaskContext
 from dag_builder.read.task_kinds import read_operator
 
@@ -28,6 +29,7 @@ def inherit(
     From far to near: the DAG, the operator, the groups around the task, the task.
     """
     nearest = _task_default_args(context, task, signature, given, path)
+    nearest |= _own_notices(context, signature, given, path)
     of_operator = context.operator_defaults.get(signature.operator, {})
     groups: list[Mapping[str, Any]] = []
     around = task.group
@@ -44,6 +46,7 @@ def inherit(
                 read = value.read(context.reader, signature.types[key])
                 inherited[key] = joined(inherited.get(key), read)
                 own.update([key] if read is not value.value else [])
+    notices = inherited.pop(NOTICES, None)
     expanded = task.expand or {}
     for key, value in inherited.items():
         if key in task.kwargs:
@@ -52,6 +55,7 @@ def inherit(
             continue
         elif key in own or value is NOTHING or isinstance(value, dict):
             task.kwargs[key] = value
+    add_to_task(context, task.kwargs, inherited, notices or [], own=NOTICES in own)
 
 
 def _task_default_args(
@@ -65,11 +69,26 @@ def _task_default_args(
         return {}
     found: dict[str, Any] = {}
     for key, value in cast("Mapping[str, Any]", defaults).items():
+        if _is_notify(signature, key):
+            found[NOTICES] = context.reader.read(Kind.TASK_NOTIFY, value, (*inner, key))
+            continue
         if not signature.accepts(key):
             refuse_argument(context, task, signature, key, inner)
             continue
         found[key] = read_argument(context.reader, signature.type_of(key), value, (*inner, key))
     return found
+
+
+def _own_notices(
+    context: TaskContext, signature: Signature, given: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
+    if NOTIFY not in given or not _is_notify(signature, NOTIFY):
+        return {}
+    return {NOTICES: context.reader.read(Kind.TASK_NOTIFY, given[NOTIFY], (*path, NOTIFY))}
+
+
+def _is_notify(signature: Signature, key: str) -> bool:
+    return key == NOTIFY and key in signature.builder_keys
 
 
 def read_operator_defaults(context: TaskContext, given: Any, dag_path: Path) -> None:
@@ -90,6 +109,9 @@ def read_operator_defaults(context: TaskContext, given: Any, dag_path: Path) -> 
             continue
         read: dict[str, Any] = {}
         for key, value in cast("Mapping[str, Any]", arguments).items():
+            if _is_notify(signature, key):
+                read[NOTICES] = context.reader.read(Kind.TASK_NOTIFY, value, (*inner, key))
+                continue
             if not signature.accepts(key):
                 refuse_unknown(
                     context.problems,
@@ -121,6 +143,10 @@ def read_default_args(context: TaskContext, given: object, path: Path) -> dict[s
     found: dict[str, Any] = {}
     for key, value in cast("Mapping[str, Any]", given).items():
         where = (*inner, key)
+        if key == NOTIFY:
+            found[NOTICES] = context.reader.read(Kind.TASK_NOTIFY, value, where)
+            context.default_notices = context.layered = True
+            continue
         context.default_args_given.append((key, where))
         field = TASK_FIELDS.get(key)
         if field is None:

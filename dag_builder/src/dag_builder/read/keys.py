@@ -9,7 +9,14 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from dag_builder.errors import Path, Problems, listed
-from dag_builder.fields import DAG_FIELDS, DAG_OWN_FIELDS, IGNORED_ARGUMENTS, TASK_FIELDS, Kind
+from dag_builder.fields import (
+    DAG_FIELDS,
+    DAG_OWN_FIELDS,
+    IGNORED_ARGUMENTS,
+    NOTIFY_KEYS,
+    TASK_FIELDS,
+    Kind,
+)
 
 #: The names that Airflow takes for DAGs, tasks and groups; its letters are those of any language.
 DAG_ID = re.compile(r"[\w.\-]{1,250}")
@@ -110,6 +117,8 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 def _is_one_thing(key: str, value: Mapping[str, Any]) -> bool:
     field = DAG_FIELDS.get(key) or TASK_FIELDS.get(key)
     if field is not None and field.kind in _ONE_THING:
+        return True
+    if key == "notify" and value.keys() <= NOTIFY_KEYS:  # and not a task of this name
         return True
     return any(str(name)[:1] == "$" and str(name)[:2] not in {"$$", "${"} for name in value)
 

@@ -81,9 +81,9 @@ DECORATORS: dict[str, str] = {
     ),
 }
 
-#: Keys of a task that no operator gets, unless it takes one of _FOR_FUNCTIONS itself.
+#: Keys of a task that no operator gets, unless it takes one of _OPERATORS_FIRST itself.
 BUILDER_KEYS = frozenset(TASK_OWN_FIELDS)
-_FOR_FUNCTIONS = frozenset({"arguments", "callable", "decorator", "python"})
+_OPERATORS_FIRST = frozenset({"arguments", "callable", "decorator", "notify", "python"})
 _ENTRY_POINT_GROUP = "dag_builder.operators"
 #: What the builder itself passes to an operator.
 _BUILDER_PASSES = frozenset({"task_id", "dag", "task_group", "default_args"})
@@ -103,7 +103,7 @@ class Signature:
     plain: dict[str, frozenset[type]]
     makes: Callable[..., Any]
     #: Keys of a task that the builder reads itself. An operator's own argument goes before those
-    #: that are meant for functions.
+    #: that are meant for functions, and before notify.
     builder_keys: frozenset[str] = BUILDER_KEYS
     #: Names that an ``__init__`` with ``**kwargs`` mentions, such as in ``kwargs.pop("mine")``.
     mentioned: frozenset[str] = frozenset()
@@ -268,7 +268,7 @@ def _signature(operator: type, makes: Callable[..., Any], *, hidden: frozenset[s
         types=types,
         plain={name: of.plain for name, of in types.items()},
         makes=makes,
-        builder_keys=BUILDER_KEYS if hidden else BUILDER_KEYS - (_FOR_FUNCTIONS & arguments),
+        builder_keys=BUILDER_KEYS if hidden else BUILDER_KEYS - (_OPERATORS_FIRST & arguments),
         mentioned=frozenset(mentioned) - parameters.keys(),
         takes_any=takes_any,
     )

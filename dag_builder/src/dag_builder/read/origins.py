@@ -44,7 +44,15 @@ class Expression:
     modules: tuple[str, ...]
 
 
-Origin = Called | Imported | FromEnvironment | Expression
+@dataclass(frozen=True, kw_only=True)
+class WithBaseUrl:
+    """A text in which `mark` is in place of the beginning of links to Airflow's pages."""
+
+    text: str
+    mark: str
+
+
+Origin = Called | Imported | FromEnvironment | Expression | WithBaseUrl
 
 
 class _Text(str):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dag_builder.errors import Path, Problems
     from dag_builder.plan import DagPlan, GroupPlan, TaskPlan
     from dag_builder.read.argument_types import ArgumentType
+    from dag_builder.read.notifications import Notice
     from dag_builder.read.operators import Signature
     from dag_builder.read.values import Reader
 
@@ -77,6 +78,10 @@ class TaskContext:
             task.has_references = True
             self.references.append((task, "$reference", reference, inner))
 
+    #: Notices of the DAG's own notify that are about each of its tasks.
+    notices_of_tasks: list[Notice] = field(default_factory=list["Notice"])
+    #: Whether the default_args of the DAG or a group have notify.
+    default_notices: bool = False
     #: Whether functions make groups, so that there are tasks that only Airflow sees.
     makes_groups: bool = False
     #: The path of each operator that the user made, by its id().

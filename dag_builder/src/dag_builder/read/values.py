@@ -14,7 +14,7 @@ from typing import Any, TypeGuard, cast
 from dag_builder import airflow_internals
 from dag_builder.errors import NOTHING, UNEXPECTED, Path, Problems, closest, listed
 from dag_builder.fields import Kind
-from dag_builder.read import assets, deadlines, schedules, times
+from dag_builder.read import assets, deadlines, notifications, schedules, times
 from dag_builder.read.argument_types import SCALARS, is_marked
 from dag_builder.read.imports import ImportPathError, import_object, is_import_path
 from dag_builder.read.origins import Called, FromEnvironment, Imported, Origin, Origins, copied
@@ -78,6 +78,8 @@ class Reader:
         self.origins = origins
         self.timezone = "UTC"
         self.assets: dict[str, Any] = {}
+        #: Callbacks of every deadline of the DAG, beside the deadline's own.
+        self.of_deadlines: list[Any] = []
 
     def read(self, kind: Kind, value: object, path: Path) -> Any:
         """The value as its kind, or NOTHING if it is wrong (and that is noted)."""
@@ -656,6 +658,8 @@ _CONVERTERS: dict[Kind, Callable[[Reader, Any, Path], Any]] = {
     Kind.OBJECTS: Reader.objects,
     Kind.SCHEDULE: schedules.read_schedule,
     Kind.DEADLINE: deadlines.read_deadline,
+    Kind.NOTIFY: notifications.read_dag_notify,
+    Kind.TASK_NOTIFY: notifications.read_task_notify,
     Kind.PARAMS: Reader.params,
     Kind.ASSETS: assets.read_assets,
     Kind.TRIGGER_RULE: _choice("trigger rule"),

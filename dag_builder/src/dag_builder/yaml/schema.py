@@ -17,6 +17,7 @@ from dag_builder.read.assets import ASSET_KEYS
 from dag_builder.read.deadlines import DEADLINE_KEYS
 from dag_builder.read.imports import ImportPathError
 from dag_builder.read.keys import dag_keys
+from dag_builder.read.notifications import DAG_EVENTS, TARGETS, TASK_EVENTS
 from dag_builder.read.operators import (
     DECORATORS,
     OPERATORS,
@@ -92,12 +93,35 @@ _DEADLINE: Schema = {
         _MADE,
         {
             "type": "object",
-            "required": ["reference", "interval", "callback"],
+            "required": ["reference", "interval"],  # and a callback, or the DAG's notify
             "properties": {**{key: cast("Schema", {}) for key in DEADLINE_KEYS}, **_MERGED},
             "additionalProperties": False,
         },
     ]
 }
+#: Whom to notify: an address or a connection, or the arguments of the provider's notifier.
+_TARGETS: Schema = {
+    key: {"type": ["string", "object", *(["array"] if target.lists else [])]}
+    for key, target in TARGETS.items()
+}
+
+
+def _notify(events: Collection[str]) -> Schema:
+    event: Schema = {"anyOf": [{"enum": list(events)}, {"$ref": "#/definitions/parameter"}]}
+    one: Schema = {
+        "type": "object",
+        "required": ["on"],
+        "anyOf": [{"required": [key]} for key in (*TARGETS, "<<")],
+        "properties": {
+            "on": {"anyOf": [event, {"type": "array", "items": event, "minItems": 1}]},
+            **_TARGETS,
+            **_MERGED,
+        },
+        "additionalProperties": False,
+    }
+    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
 _ASSET: Schema = {
     "anyOf": [
         _TEXT,
@@ -205,9 +229,14 @@ def json_schema() -> Schema:
                     },
                 ]
             },
-            "default_args": {"type": "object", "properties": _keys(_task_fields())},
+            "default_args": {
+                "type": "object",
+                "properties": _keys({**_task_fields(), "notify": TASK_OWN_FIELDS["notify"]}),
+            },
             "duration": _DURATION,
             "deadline": _DEADLINE,
+            "notify": _notify(DAG_EVENTS),
+            "task_notify": _notify(TASK_EVENTS),
             "asset": _ASSET,
             "parameter": {
                 "type": "string",
@@ -237,7 +266,7 @@ def _of_this_airflow(fields: Mapping[str, Field], taken: Collection[str]) -> Map
 def _either(short: Schema, full: Schema, *, extra: list[str]) -> Schema:
     """The full form unless every value is one of the short form, and no key is a DAG's."""
     only_full = sorted(DAG_FIELDS.keys() - {"tags"}) + sorted(
-        DAG_OWN_FIELDS.keys() - {"tasks", "for_each"}
+        DAG_OWN_FIELDS.keys() - {"tasks", "for_each", "notify"}
     )
     link: Schema = {"type": ["string", "array", "null"]}
     return {
@@ -408,6 +437,8 @@ _SIMPLE: dict[Kind, Schema] = {
             {"type": "array", "items": {"$ref": "#/definitions/deadline"}},
         ]
     },
+    Kind.NOTIFY: {"$ref": "#/definitions/notify"},
+    Kind.TASK_NOTIFY: {"$ref": "#/definitions/task_notify"},
     Kind.WEIGHT_RULE: _TEXT,
     Kind.CALLABLE: _TEXT,
 }
