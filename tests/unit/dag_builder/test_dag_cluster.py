@@ -51,13 +51,17 @@ def bash(**arguments: object) -> str:
 
 WRONG = [
     ({"queue": "cpu"}, "queue", "no worker of the cluster serves the queue 'cpu'"),
-    ({"pool": "warehose"}, "pool", "the pool 'warehose' is not configured"),
-    ({"pool": "warehouse", "pool_slots": 3}, "pool_slots", "the pool 'warehouse' of the cluster"),
+    ({"pool": "warehose"}, "pool", "the pool 'warehose' is not configured on the cluster"),
+    (
+        {"pool": "warehouse", "pool_slots": 3},
+        "pool_slots",
+        "'warehouse' of the cluster has fewer slots than the task takes, so the task would wait",
+    ),
     ({"execution_timeout": "3601s"}, "execution_timeout", "longer than the 1:00:00 that"),
     (
         {"execution_timeout": "61s", "queue": "gpu"},
         "execution_timeout",
-        "longer than the 0:01:00 that a worker of the queue 'gpu'",
+        "longer than the 0:01:00 that a worker of the queue 'gpu' gives it when it stops: then it",
     ),
     ({"bash_command": "{{ var.value.city }}"}, "bash_command", "the variable 'city'"),
     ({"bash_command": "{{ var.json.city.name }}"}, "bash_command", "the variable 'city'"),
@@ -241,6 +245,8 @@ def test_packages_that_the_cluster_lacks(dag_folder: Path, capsys: Captured) -> 
         "def load():\n    import jinja2\n    import no_such_module\n"
     )
     report = check(capsys, dag_folder)
+    messages = {one["message"] for one in report["problems"]}
+    assert "the cluster does not have the package 'pyyaml', which 'yaml' is in" in messages
     found = {(Path(one["file"]).name, one["line"], one["given"]) for one in report["problems"]}
     assert found == {
         ("one.py", 4, "'pyyaml'"),
@@ -250,18 +256,19 @@ def test_packages_that_the_cluster_lacks(dag_folder: Path, capsys: Captured) -> 
     }
     (warning,) = report["warnings"][str(dag_folder / "own.py")]
     assert "no package here has the module 'no_such_module'" in warning
+    assert "so the cluster is not checked for it: install its package where you run the" in warning
 
 
 def test_a_file_that_cannot_be_imported_has_its_package_named(
     dag_folder: Path, capsys: Captured
 ) -> None:
     (dag_folder / "one.py").write_text(
-        "# airflow dag\nimport airflow.providers.http.operators.http\n"
+        "# airflow dag\nimport airflow.providers.amazon.aws.hooks.s3\n"
     )
     found = check(capsys, dag_folder)["problems"]
     assert [one["line"] for one in found] == [2, 2]
-    assert found[1]["given"] == "'apache-airflow-providers-http'"
-    assert found[1]["hint"].startswith("add apache-airflow-providers-http to")
+    assert found[1]["given"] == "'apache-airflow-providers-amazon'"
+    assert found[1]["hint"].startswith("add apache-airflow-providers-amazon to")
 
 
 def test_modules_of_a_namespace_are_of_the_package_that_has_them() -> None:

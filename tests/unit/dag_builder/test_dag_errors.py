@@ -966,6 +966,17 @@ def _messages_in_source() -> Iterator[tuple[str, str]]:
                 yield file.name, max(fixed, key=len)
 
 
+CLUSTER_MESSAGES = [
+    "no worker of the cluster serves the queue ",
+    " gives it when it stops: then it is cut off",
+    " of the cluster has fewer slots than the task takes, so the task would wait forever",
+    " is not configured on the cluster",
+    "the cluster does not have the package ",
+    ", so the cluster is not checked for it: install its package where you run the check",
+]
+"""Those of a check against a cluster: test_dag_cluster.py asserts them."""
+
+
 def test_every_message_is_asserted() -> None:
     printed = [problem.message for case in CASES for problem in problems_of(case[0])]
     for make, _, _ in OTHERS:
@@ -977,6 +988,7 @@ def test_every_message_is_asserted() -> None:
         *(case[1] for case in YAML_CASES),
         "the file cannot be read: ",
         "this release of  cannot send for a deadline",  # test_dag_notify.py
+        *CLUSTER_MESSAGES,
         "there is no YAML file of DAGs in this folder",
         "a file with 'dags' has no ",
         "building this DAG fails: ",

@@ -697,11 +697,20 @@ def test_operators_that_take_arguments_by_kwargs() -> None:
         ("ssh", "apache-airflow-providers-ssh"),
         ("kubernetes_pod", "apache-airflow-providers-cncf-kubernetes"),
         ("airflow.providers.amazon.aws.operators.s3.S3Operator", "apache-airflow-providers-amazon"),
+        (
+            "airflow.providers.microsoft.azure.operators.adx.AzureDataExplorerQueryOperator",
+            "apache-airflow-providers-microsoft-azure",
+        ),
     ],
 )
 def test_the_missing_package_is_named(operator: str, package: str) -> None:
     text = one({"a": {"operator": operator}})
-    assert f"the package '{package}'" in text or f"{package}-aws" in text
+    assert f"the package '{package}'" in text
+
+
+def test_a_provider_that_is_left_out_of_a_path_is_missed() -> None:
+    text = one({"a": {"operator": "airflow.providers.operators.s3.S3Operator"}})
+    assert "'airflow.providers' has nothing named 'operators'" in text
 
 
 def test_what_was_given_is_shown() -> None:

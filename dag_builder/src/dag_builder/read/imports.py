@@ -42,6 +42,8 @@ _IN_PROVIDERS = frozenset(
     {"operators", "sensors", "hooks", "decorators", "notifications", "triggers", "transfers"}
     | {"timetables", "assets", "links", "utils", "executors", "log"}
 )
+#: The folders of airflow.providers that have several packages, as Airflow's repository has them.
+_OF_SEVERAL = frozenset({"apache", "atlassian", "cncf", "common", "dbt", "ibm", "microsoft"})
 
 
 @functools.lru_cache(maxsize=4096)
@@ -107,12 +109,14 @@ def provider_package(path: str) -> str:
     """Return the missing package of an Airflow provider's module, or an empty string.
 
     ``airflow.providers.cncf.kubernetes.operators.pod`` is in
-    ``apache-airflow-providers-cncf-kubernetes``.
+    ``apache-airflow-providers-cncf-kubernetes``, ``airflow.providers.amazon.aws.hooks.s3`` in
+    ``apache-airflow-providers-amazon``.
     """
     parts = path.split(".")[2:]
-    names = list(itertools.takewhile(lambda part: part not in _IN_PROVIDERS, parts))
-    if not path.startswith(_PROVIDERS) or len(names) == len(parts):
+    folders = list(itertools.takewhile(lambda part: part not in _IN_PROVIDERS, parts))
+    if not path.startswith(_PROVIDERS) or not 0 < len(folders) < len(parts):
         return ""
+    names = folders[: 2 if folders[0] in _OF_SEVERAL else 1]
     try:
         installed = importlib.util.find_spec(f"{_PROVIDERS}{'.'.join(names)}") is not None
     except (ImportError, ValueError):
