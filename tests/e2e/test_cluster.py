@@ -449,10 +449,11 @@ def _hosts(project: Project) -> set[str]:
 
 
 def _running_on(airflow: Any, run: str, host: str) -> list[tuple[str, int]]:
+    """Return the tasks of a worker that count, which are the long ones."""
     return [
         (task.task_id, task.map_index)
         for task in airflow.tasks(DAG, run)
-        if task.hostname == host and task.state == "running"
+        if (task.task_id, task.hostname, task.state) == ("count", host, "running")
     ]
 
 
