@@ -677,6 +677,9 @@ def test_the_builder_s_own_tests_pass_with_the_image_s_python(
         *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/dag_builder"),
         "--numprocesses=auto",
         "--ignore=tests/unit/dag_builder/test_dag_builder_package.py",  # it needs set-up's uv
+        # These need providers that the image does not have.
+        "--ignore=tests/unit/dag_builder/test_dag_notify.py",
+        *("-k", "not Notifications and not x.notify.slack"),
         working_dir="/project",
         environment={
             "PYTHONPATH": "/libraries",
