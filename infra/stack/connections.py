@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack.command_flags import CommandFlags, UnreadableCommandError
 from infra.stack.problems import Problem
-from infra.stack.services import file_sources, words_of
-from infra.stack.yaml_values import as_object
+from infra.stack.services import environment_of, file_sources, words_of
 
 if TYPE_CHECKING:
     import argparse
@@ -94,14 +93,14 @@ def connection_problems(
 
 def _uses_database(service: Mapping[str, Any]) -> bool:
     return _DATABASE_SECRET in file_sources(service, "secrets") and any(
-        name.startswith("AIRFLOW__") for name in _environment(service)
+        name.startswith("AIRFLOW__") for name in environment_of(service)
     )
 
 
 def _unbounded(
     path: str, service: Mapping[str, Any], by_setting: Collection[str]
 ) -> Iterator[Problem]:
-    environment = _environment(service)
+    environment = environment_of(service)
     for name, least in _LEAST.items():
         given = environment.get(name, _DEFAULTS[name])
         if not re.fullmatch(r"[0-9]{1,7}", given) or int(given) < least:
@@ -131,7 +130,7 @@ def _place(path: str, variable: str, by_setting: Collection[str]) -> str:
 
 
 def _of(service: Mapping[str, Any], load: Load) -> Connections:
-    environment = {**_DEFAULTS, **_environment(service)}
+    environment = {**_DEFAULTS, **environment_of(service)}
     is_web_server = _is_web_server(service)
     # With start-first, predecessors that still end hold their connections too.
     tasks = load.tasks * 2 if load.beside else load.tasks
@@ -154,7 +153,3 @@ def _flags(service: Mapping[str, Any]) -> argparse.Namespace:
     parser.add_argument("-w", "--workers", type=int)
     words = words_of(service) if _is_web_server(service) else []
     return parser.parse_known_args(words)[0]
-
-
-def _environment(service: Mapping[str, Any]) -> dict[str, str]:
-    return as_object(service.get("environment"))

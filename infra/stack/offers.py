@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from infra.stack import mail
 from infra.stack.quantities import seconds
 from infra.stack.secrets import WAREHOUSE_PASSWORD
-from infra.stack.services import file_sources, runs_worker
+from infra.stack.services import environment_of, file_sources, runs_worker
 from infra.stack.slots import worker_flags
 from infra.stack.yaml_values import as_object
 
@@ -38,7 +38,7 @@ def offers(services: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     workers = [service for service in services.values() if _serves(service)]
     processor = services.get(_DAG_PROCESSOR, {})
-    environments = [_environment(worker) for worker in workers]
+    environments = [environment_of(worker) for worker in workers]
     listed = not any(_has_own_backend(environment) for environment in environments)
     return {
         "queues": _queues(workers),
@@ -65,7 +65,7 @@ def _queues(workers: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _default_queue(service: Mapping[str, Any]) -> str:
-    return _environment(service).get(_DEFAULT_QUEUE) or _AIRFLOWS_DEFAULT_QUEUE
+    return environment_of(service).get(_DEFAULT_QUEUE) or _AIRFLOWS_DEFAULT_QUEUE
 
 
 def _connections(
@@ -91,7 +91,3 @@ def _named(prefix: str, environments: Iterable[Mapping[str, str]]) -> list[str]:
 
 def _has_own_backend(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) or environment.get(f"{name}_CMD") for name in _BACKENDS)
-
-
-def _environment(service: Mapping[str, Any]) -> dict[str, str]:
-    return as_object(service.get("environment"))

@@ -43,6 +43,11 @@ def worker_arguments(service: Mapping[str, Any]) -> list[str]:
     return words[words.index(WORKER) + 1 :]
 
 
+def environment_of(service: Mapping[str, Any]) -> dict[str, str]:
+    """Return a service's environment, which is an object once the service is rendered."""
+    return as_object(service.get("environment"))
+
+
 def networks_of(service: Mapping[str, Any]) -> dict[str, Any]:
     """Return a service's networks with their options; the default network if it has none."""
     given: object = service.get("networks")

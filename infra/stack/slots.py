@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.stack.command_flags import CommandFlags, UnreadableCommandError
 from infra.stack.problems import Problem
-from infra.stack.services import worker_arguments
+from infra.stack.services import environment_of, worker_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ _INSTEAD = (
 def slots(service: Mapping[str, Any]) -> int:
     """Return the slots of each task of a worker service that has no problem."""
     flag = worker_flags(service).concurrency
-    value = _environment(service).get(CONCURRENCY) if flag is None else flag
+    value = environment_of(service).get(CONCURRENCY) if flag is None else flag
     return AIRFLOWS_DEFAULT if value is None else int(value)
 
 
@@ -55,7 +55,7 @@ def slot_problems(path: str, service: Mapping[str, Any]) -> Iterator[Problem]:
             given=f"'--concurrency {flags.concurrency}'",
             valid="valid: a whole number from 1 on",
         )
-    environment = _environment(service)
+    environment = environment_of(service)
     if environment.get(AUTOSCALE):
         yield Problem(
             path=f"{path}.environment.{AUTOSCALE}",
@@ -101,10 +101,6 @@ def worker_flags(service: Mapping[str, Any]) -> argparse.Namespace:
     ):
         parser.add_argument(*names, action="store_true")
     return parser.parse_known_args(worker_arguments(service))[0]
-
-
-def _environment(service: Mapping[str, Any]) -> dict[str, str]:
-    return service.get("environment", {})
 
 
 def _is_number(value: str) -> bool:

@@ -74,7 +74,7 @@ class Page(BaseOperator):
 
     def __init__(self, *, notify: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.told = notify
+        self.given = notify
 
 
 # Which callbacks a DAG and its tasks have
@@ -271,9 +271,9 @@ def test_an_operators_own_argument_of_this_name_is_its_own() -> None:
         default_args={"notify": MAIL},
     )
     for one_task in dag.tasks:
-        told: Any = one_task
-        assert told.told == "own"
-        assert kinds(told.on_failure_callback) == ["SmtpNotifier"]
+        page: Any = one_task
+        assert page.given == "own"
+        assert kinds(page.on_failure_callback) == ["SmtpNotifier"]
 
 
 def test_a_task_may_have_this_name() -> None:
